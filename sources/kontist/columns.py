@@ -1,0 +1,76 @@
+"""What is kept of Kontist: the fields of its list endpoints (vendor document), one raw table each.
+
+Not kept: `invoicePreviewUrl` and `invoiceDownloadUrl`, which are signed links that change at every read and open documents
+to whoever holds them; `from`, `to` and `pending_from`, which only decide the sign of old answers.
+"""
+
+from sources._columns import IMPORTS, INSTANT, QUARANTINE, TEXT, WHOLE, identified, required, versioned
+
+ACCOUNTS = versioned(
+    required("account_id"),
+    required("source_account_id"),
+    ("iban", TEXT),
+    ("balance_cents", WHOLE),
+    ("account_type", TEXT),
+    ("extra", TEXT),
+)
+
+TRANSACTIONS = identified(
+    required("source_transaction_id"),
+    required("amount_cents", WHOLE),
+    ("type", TEXT),
+    ("category", TEXT),
+    ("name", TEXT),
+    ("iban", TEXT),
+    ("purpose", TEXT),
+    ("e2e_id", TEXT),
+    required("booking_date", INSTANT),
+    ("valuta_date", INSTANT),
+    ("booking_type", TEXT),
+    ("original_amount_minor", WHOLE),
+    ("foreign_currency", TEXT),
+    ("payment_method", TEXT),
+    ("invoice_number", TEXT),
+    ("user_selected_booking_date", INSTANT),
+    ("document_type", TEXT),
+    ("mandate_number", TEXT),
+    ("extra", TEXT),
+)
+
+STANDING_ORDERS = versioned(
+    required("account_id"),
+    required("order_id"),
+    ("status", TEXT),
+    ("name", TEXT),
+    ("iban", TEXT),
+    ("description", TEXT),
+    required("amount_cents", WHOLE),
+    ("e2e_id", TEXT),
+    ("reoccurrence", TEXT),
+    ("next_occurrence", INSTANT),
+    ("last_execution_date", INSTANT),
+    ("extra", TEXT),
+)
+
+TIMED_ORDERS = versioned(
+    required("account_id"),
+    required("order_id"),
+    ("status", TEXT),
+    ("type", TEXT),
+    ("recipient_name", TEXT),
+    ("recipient_iban", TEXT),
+    ("date", INSTANT),
+    ("purpose", TEXT),
+    required("amount_cents", WHOLE),
+    ("e2e_id", TEXT),
+    ("extra", TEXT),
+)
+
+TABLES = {
+    "accounts": ACCOUNTS,
+    "transactions": TRANSACTIONS,
+    "standing_orders": STANDING_ORDERS,
+    "timed_orders": TIMED_ORDERS,
+    "quarantine": QUARANTINE,
+    "imports": IMPORTS,
+}

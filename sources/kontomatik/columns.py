@@ -1,0 +1,93 @@
+"""What is kept of Kontomatik: the fields of an import's result in either dialect, one raw table each.
+
+Not kept: national ids and document numbers of owners, birth dates and places. They are not needed to read a ledger.
+"""
+
+from sources._columns import (
+    DAY,
+    IMPORTS,
+    INSTANT,
+    MONEY,
+    QUARANTINE,
+    TEXT,
+    WHOLE,
+    identified,
+    required,
+    table,
+    versioned,
+)
+
+OWNERS = versioned(
+    required("consent_id"),
+    required("position", WHOLE),
+    ("name", TEXT),
+    ("kind", TEXT),
+    ("external_id", TEXT),
+    ("email", TEXT),
+    ("phone", TEXT),
+    ("address", TEXT),
+    ("extra", TEXT),
+)
+
+ACCOUNTS = versioned(
+    required("account_id"),
+    required("source_account_id"),
+    required("consent_id"),
+    required("institution"),
+    ("target", TEXT),
+    required("account_type"),
+    ("iban", TEXT),
+    ("number", TEXT),
+    ("name", TEXT),
+    ("friendly_name", TEXT),
+    ("currency", TEXT),
+    ("balance", MONEY),
+    ("available_balance", MONEY),
+    ("active_since_at_least", DAY),
+    ("credit_limit", MONEY),
+    ("interest", TEXT),
+    ("due_on", DAY),
+    ("owner_name", TEXT),
+    ("extra", TEXT),
+)
+"""An account or a card (`account_type`: `account`, `card`). Cards are listed beside accounts by the live service; the
+published specification knows none."""
+
+TRANSACTIONS = identified(
+    ("transaction_on", DAY),
+    ("booked_on", DAY),
+    required("amount", MONEY),
+    required("currency"),
+    ("balance_after", MONEY),
+    ("title", TEXT),
+    ("party", TEXT),
+    ("party_iban", TEXT),
+    ("kind", TEXT),
+    ("status", TEXT),
+    ("labels", TEXT),
+    ("variable_symbol", TEXT),
+    ("constant_symbol", TEXT),
+    ("extra", TEXT),
+)
+"""`labels` is a JSON list, sorted: the bank's order changes between two readings of one import (observed)."""
+
+CONSENTS = table(
+    required("consent_id"),
+    required("institution"),
+    ("target", TEXT),
+    required("access_mode"),
+    required("status"),
+    required("created_at", INSTANT),
+    ("expires_at", INSTANT),
+    required("read_at", INSTANT),
+)
+"""The registry's consents as they stood at this run. No token, ever."""
+
+TABLES = {
+    "owners": OWNERS,
+    "accounts": ACCOUNTS,
+    "transactions": TRANSACTIONS,
+    "consents": CONSENTS,
+    "quarantine": QUARANTINE,
+    "imports": IMPORTS,
+}
