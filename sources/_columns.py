@@ -1,7 +1,7 @@
 """The few column types that raw history is made of, and how dlt is told about them.
 
-Every table is declared in full (`kontist/columns.py`, `kontomatik/columns.py`), because dlt makes no column that never had
-a value and no table that never had a row. Money is a whole number of minor units or an exact decimal, never a float.
+Every table is declared in full (`kontist/columns.py`, `kontomatik/columns.py`), because dlt makes no column that never
+had a value and no table that never had a row. Money is a whole number of minor units or an exact decimal, never a float.
 """
 
 from collections.abc import Iterable
@@ -28,8 +28,8 @@ def table(*fields: pa.Field | tuple[str, pa.DataType]) -> pa.Schema:
 
 
 def versioned(*fields: pa.Field | tuple[str, pa.DataType]) -> pa.Schema:
-    """A table whose every version is kept: dlt's scd2 needs the hash of what the bank said, and an accountant asks which
-    import (`IMPORTS`) brought a version first."""
+    """A table whose every version is kept: dlt's scd2 needs the hash of what the bank said, and an accountant asks
+    which import (`IMPORTS`) brought a version first."""
     return table(*fields, required("import_id"), required("row_version"))
 
 
@@ -45,6 +45,14 @@ def identified(*fields: pa.Field | tuple[str, pa.DataType]) -> pa.Schema:
         required("position_in_day", WHOLE),
         *fields,
     )
+
+
+COMPUTED = frozenset({"account_id", "transaction_id", "occurrence", "position_in_day", "import_id", "row_version"})
+
+
+def read_by_source(schema: pa.Schema) -> pa.Schema:
+    """The columns that a source itself delivers: what the bank said and, for transactions, the day of the window."""
+    return pa.schema([field for field in schema if field.name not in COMPUTED])
 
 
 IMPORTS = table(
@@ -65,7 +73,7 @@ IMPORTS = table(
     ("requests", WHOLE),
     ("reason", TEXT),
 )
-"""One attempt to read one account; `account_id` is null when the bank could not even be asked which accounts there are.
+"""One attempt to read one account; `account_id` is null when not even the list of accounts could be read.
 `status`: `complete`, `partial` (the bank cut its answer), `failed`, `skipped` (a quota), `doubted` (too much vanished)."""
 
 QUARANTINE = versioned(

@@ -1,7 +1,7 @@
 """What is kept of Kontist: the fields of its list endpoints (vendor document), one raw table each.
 
-Not kept: `invoicePreviewUrl` and `invoiceDownloadUrl`, which are signed links that change at every read and open documents
-to whoever holds them; `from`, `to` and `pending_from`, which only decide the sign of old answers.
+Not kept: `invoicePreviewUrl` and `invoiceDownloadUrl`, which are signed links that change at every read and open
+documents to whoever holds them; `from`, `to` and `pending_from`, which only decide the sign of old answers.
 """
 
 from sources._columns import IMPORTS, INSTANT, QUARANTINE, TEXT, WHOLE, identified, required, versioned

@@ -1,0 +1,199 @@
+"""HTTP as both banks need it: timeouts, TLS, patience, a limit on our own speed, and errors that say what to do next.
+
+The transport and the clock are arguments, so that tests pass a `httpx.MockTransport` and a sleep that only remembers.
+Redirects are never followed: `Authorization` goes to the configured host and nowhere else.
+"""
+
+import ipaddress
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from sources._errors import Misconfigured, SourceError, Unavailable, Unexpected
+
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+LONGEST_WAIT = 120.0
+"""Seconds that a `Retry-After` may cost; a bank that asks for more is left to the next run."""
+AGAIN_LATER = {408, 425, 429, 500, 502, 503, 504}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds to wait before each further try of a request that may be repeated."""
+
+    waits: tuple[float, ...] = (1.0, 4.0, 15.0)
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass
+class Pace:
+    """Keeps the requests of all threads under a number per minute, by waiting before the one too many.
+
+    `per_minute` 0 is no limit of ours. A bucket of one minute, so that a short run never waits.
+    """
+
+    per_minute: int = 0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _sent: list[float] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def wait(self) -> None:
+        """Return when the next request may be sent, and count it."""
+        if not self.per_minute:
+            return
+        with self._lock:
+            now = self.clock()
+            self._sent = [moment for moment in self._sent if now - moment < 60]
+            if len(self._sent) >= self.per_minute:
+                self.sleep(60 - (now - self._sent[-self.per_minute]))
+                now = self.clock()
+            self._sent.append(now)
+
+
+class Http:
+    """One bank's host. Threads may share it.
+
+    `requests` counts every request that was sent, repeated ones too.
+    """
+
+    def __init__(
+        self,
+        bank: str,
+        base_url: str,
+        *,
+        patience: Patience | None = None,
+        pace: Pace | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.bank = bank
+        self.base_url = base_url.rstrip("/")
+        self.patience = patience or Patience()
+        self.pace = pace or Pace()
+        self.requests = 0
+        self._counting = threading.Lock()
+        self._refuse_plain_http()
+        self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=False, transport=transport)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def request(self, method: str, path: str, *, repeatable: bool | None = None, **options: Any) -> httpx.Response:
+        """The bank's answer, whatever its status below 500. `path` is joined to the base URL, or a full URL on its host.
+
+        A GET is repeated when the bank is away or asks to wait (`Retry-After`); anything else only if `repeatable`.
+        Raises `Unavailable` when patience ends, `Unexpected` for a redirect.
+        """
+        with self.stream(method, path, repeatable=repeatable, **options) as response:
+            try:
+                response.read()
+            except httpx.HTTPError as error:
+                raise self._away(error) from None
+            return response
+
+    @contextmanager
+    def stream(self, method: str, path: str, *, repeatable: bool | None = None, **options: Any) -> Iterator[httpx.Response]:
+        """Like `request`, with the body still to be read; reading it may raise `httpx.HTTPError`."""
+        may_repeat = method == "GET" if repeatable is None else repeatable
+        response = self._send_patiently(method, self.url(path), may_repeat, options)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def url(self, path: str) -> str:
+        """`path` on this bank's host. Raises `Unexpected` for an address on any other host: a token would go there."""
+        if "://" not in path and not path.startswith("//"):
+            return f"{self.base_url}/{path.lstrip('/')}"
+        ours, theirs = urlsplit(self.base_url), urlsplit(path)
+        if (theirs.scheme, theirs.netloc) != (ours.scheme, ours.netloc):
+            raise Unexpected(self.bank, "the bank's answer points to another host", "Nothing was sent there")
+        return path
+
+    def _send_patiently(self, method: str, url: str, may_repeat: bool, options: Mapping[str, Any]) -> httpx.Response:
+        waits = list(self.patience.waits) if may_repeat else []
+        while True:
+            asked_to_wait: float | None = None
+            failure: SourceError
+            try:
+                response = self._send(method, url, options)
+            except httpx.HTTPError as error:
+                failure = self._away(error)
+            else:
+                if response.is_redirect:
+                    response.close()
+                    raise Unexpected(self.bank, "the bank redirects the request", "Check the setting base_url")
+                # An answer that may not be repeated is the caller's to read: a refused import explains itself in its body.
+                if response.status_code not in AGAIN_LATER or not may_repeat:
+                    return response
+                asked_to_wait = _retry_after(response)
+                failure = Unavailable(
+                    self.bank,
+                    f"the bank answered {response.status_code} {response.reason_phrase}".rstrip(),
+                    "Try again later",
+                    code=str(response.status_code),
+                )
+                if not waits or (asked_to_wait or 0) > LONGEST_WAIT:
+                    return response
+                response.close()
+            if not waits:
+                raise failure
+            self.patience.sleep(max(waits.pop(0), asked_to_wait or 0))
+
+    def _send(self, method: str, url: str, options: Mapping[str, Any]) -> httpx.Response:
+        self.pace.wait()
+        with self._counting:
+            self.requests += 1
+        return self._client.send(self._client.build_request(method, url, **options), stream=True)
+
+    def _away(self, error: httpx.HTTPError) -> SourceError:
+        host = urlsplit(self.base_url).netloc
+        match error:
+            case httpx.ConnectTimeout() | httpx.ConnectError():
+                return Unavailable(self.bank, f"{host} cannot be reached", "Check the network and the setting base_url")
+            case httpx.TimeoutException():
+                return Unavailable(self.bank, f"{host} did not answer in time", "Try again later")
+            case httpx.UnsupportedProtocol() | httpx.ProxyError():
+                return Misconfigured(self.bank, f"the address {host} cannot be used", "Check the setting base_url")
+            case _:
+                return Unavailable(self.bank, f"the connection to {host} broke off", "Try again later")
+
+    def _refuse_plain_http(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme == "https" and parts.hostname:
+            return
+        if parts.scheme == "http" and parts.hostname and _is_loopback(parts.hostname):
+            return
+        raise Misconfigured(
+            self.bank,
+            "base_url is not an https address (plain http is for a sandbox on this machine only)",
+            f"Correct the setting sources.{self.bank}.base_url",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds that the bank asks us to wait, from either form of the header."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None
