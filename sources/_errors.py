@@ -6,6 +6,7 @@ SourceError
 │   ├── ConsentGone     the customer must sign in again
 │   └── SessionGone     this sign-in session is used up; a new one is needed
 ├── Unavailable         asking again later may help
+│   ├── Unreached       no connection: the request never left this machine
 │   └── QuotaSpent      the bank's quota is used up; it refills with time
 └── Unexpected          an answer that we do not understand; a person must look
 
@@ -44,6 +45,10 @@ class SessionGone(Rejected):
 
 class Unavailable(SourceError):
     """The bank is away or busy; the next run may succeed."""
+
+
+class Unreached(Unavailable):
+    """No connection came about, so the bank cannot have acted on the request."""
 
 
 class QuotaSpent(Unavailable):

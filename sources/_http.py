@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from sources._errors import Misconfigured, SourceError, Unavailable, Unexpected
+from sources._errors import Misconfigured, SourceError, Unavailable, Unexpected, Unreached
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 LONGEST_WAIT = 120.0
@@ -92,12 +92,18 @@ class Http:
         A GET is repeated when the bank is away or asks to wait (`Retry-After`); anything else only if `repeatable`.
         Raises `Unavailable` when patience ends, `Unexpected` for a redirect.
         """
-        with self.stream(method, path, repeatable=repeatable, **options) as response:
-            try:
-                response.read()
-            except httpx.HTTPError as error:
-                raise self._away(error) from None
-            return response
+        may_repeat = method == "GET" if repeatable is None else repeatable
+        waits = list(self.patience.waits) if may_repeat else []
+        while True:
+            with self.stream(method, path, repeatable=repeatable, **options) as response:
+                try:
+                    response.read()
+                except httpx.HTTPError as error:
+                    if not waits:
+                        raise self._away(error) from None
+                else:
+                    return response
+            self.patience.sleep(waits.pop(0))  # the connection broke in the middle of the answer
 
     @contextmanager
     def stream(self, method: str, path: str, *, repeatable: bool | None = None, **options: Any) -> Iterator[httpx.Response]:
@@ -158,7 +164,7 @@ class Http:
         host = urlsplit(self.base_url).netloc
         match error:
             case httpx.ConnectTimeout() | httpx.ConnectError():
-                return Unavailable(self.bank, f"{host} cannot be reached", "Check the network and the setting base_url")
+                return Unreached(self.bank, f"{host} cannot be reached", "Check the network and the setting base_url")
             case httpx.TimeoutException():
                 return Unavailable(self.bank, f"{host} did not answer in time", "Try again later")
             case httpx.UnsupportedProtocol() | httpx.ProxyError():

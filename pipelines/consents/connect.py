@@ -1,0 +1,46 @@
+"""New consents: from a mock session, or from a token that the user's own sign-in obtained."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pipelines.consents.registry import Consent, Vault
+from pipelines.errors import WrongUsage
+from pipelines.read_kontomatik import Opening
+
+if TYPE_CHECKING:
+    from sources.kontomatik.client import KontomatikClient
+
+LONGEST_TOKEN = 4096
+
+
+def mock_opening(now: Callable[[], datetime]) -> "Callable[[Vault, KontomatikClient], list[Opening]]":
+    """Opens a session at KontoBank, Kontomatik's own test bank, and stores its consent before anything is imported."""
+
+    def opened(vault: Vault, client: "KontomatikClient") -> list[Opening]:
+        vault.seal_possible()
+        session = client.mock_session()
+        consent = vault.add(
+            source="kontomatik",
+            institution=session.target or "KontoBank",
+            target=session.target,
+            access_mode="MULTIPLE",
+            now=now(),
+            token=session.token,
+        )
+        return [Opening(consent, session)]
+
+    return opened
+
+
+def add_token(
+    vault: Vault, token: str, *, institution: str, target: str | None, access_mode: str, signed_in: datetime
+) -> Consent:
+    """Store a consent whose token somebody else's sign-in obtained at `signed_in`. Raises `WrongUsage` for what is no token."""
+    vault.seal_possible()
+    token = token.strip()
+    if not token or len(token) > LONGEST_TOKEN or not token.isascii() or any(sign.isspace() for sign in token):
+        raise WrongUsage("Standard input does not hold one token", "Pipe in the token alone, on one line")
+    return vault.add(
+        source="kontomatik", institution=institution, target=target, access_mode=access_mode, now=signed_in, token=token
+    )

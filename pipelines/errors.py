@@ -1,0 +1,55 @@
+"""What a command ends with, and why.
+
+Failure
+├── WrongUsage     2: an option, a setting or a credential is missing or cannot be understood
+├── Busy           1: another process holds the data directory
+├── NothingRead    1: no account of any bank could be read; nothing new is published
+├── RawBroken      1: the history cannot be read or written
+└── ChecksFailed   3: the new ledger does not hold what raw history holds; the one before stays
+
+Each is one sentence with the cause and one with the next step; the command line prints them and nothing else.
+"""
+
+from typing import ClassVar
+
+GOOD = 0
+FAILED = 1
+WRONG_USAGE = 2
+CHECKS_FAILED = 3
+PARTIAL = 4
+INTERRUPTED = 130
+
+
+class Failure(Exception):
+    """A command cannot go on."""
+
+    exit_status: ClassVar[int] = FAILED
+
+    def __init__(self, cause: str, next_step: str = "") -> None:
+        self.cause = cause
+        self.next_step = next_step
+        super().__init__(f"{cause}." + (f" {next_step}." if next_step else ""))
+
+
+class WrongUsage(Failure):
+    """The person at the keyboard, or the configuration, has to change something."""
+
+    exit_status = WRONG_USAGE
+
+
+class Busy(Failure):
+    """One run at a time per data directory."""
+
+
+class NothingRead(Failure):
+    """No bank gave anything."""
+
+
+class RawBroken(Failure):
+    """Raw history cannot be opened, copied or written."""
+
+
+class ChecksFailed(Failure):
+    """The new ledger is not published."""
+
+    exit_status = CHECKS_FAILED

@@ -1,0 +1,123 @@
+"""Raw history: the one file that cannot be fetched again.
+
+A run works on a copy through one held connection and renames it into place at the end. Until then `raw.duckdb` is
+untouched, whatever happens; afterwards the file before is still there as `raw.previous.duckdb`.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.errors import RawBroken
+from pipelines.publish import copy, publish
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+STORAGE = "v1.0.0"
+"""Oldest DuckDB whose clients can open our files."""
+MEMORY = "1GB"
+
+
+class History:
+    """The copy that this run reads from and loads into."""
+
+    def __init__(self, connection: "DuckDBPyConnection", work: Path) -> None:
+        self.connection = connection
+        self.work = work
+        """A folder for this run's files, empty at its start and gone at its end."""
+
+
+@contextmanager
+def opened(data_dir: Path) -> Iterator[tuple[History, "Publisher"]]:
+    """A working copy of `raw.duckdb` in `data_dir`, new when there is none, and what puts it into place.
+
+    Raises `RawBroken`, with the way back to the file before, when it cannot be opened or there is no space for it.
+    """
+    import duckdb
+
+    raw, copied = data_dir / "raw.duckdb", data_dir / "raw.new.duckdb"
+    for leftover in (copied, copied.with_name(copied.name + ".wal")):
+        leftover.unlink(missing_ok=True)
+    work = _fresh_work(data_dir)
+    try:
+        try:
+            if raw.exists():
+                copy(raw, copied)
+            connection = duckdb.connect(copied, config=_config(work))
+            connection.execute("set TimeZone = 'UTC'")
+            connection.execute("select count(*) from duckdb_tables()")
+        except (duckdb.Error, OSError) as error:
+            raise broken(raw, error) from None
+        publisher = Publisher(connection, copied, raw)
+        try:
+            yield History(connection, work), publisher
+        finally:
+            connection.close()
+    finally:
+        copied.unlink(missing_ok=True)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+class Publisher:
+    """Ends the work on the copy: checkpoint, close, sync, rename."""
+
+    def __init__(self, connection: "DuckDBPyConnection", copied: Path, raw: Path) -> None:
+        self._connection = connection
+        self._copied = copied
+        self._raw = raw
+
+    def __call__(self) -> None:
+        """Data and dlt's state are in place from here on, together."""
+        import duckdb
+
+        try:
+            self._connection.execute("checkpoint")
+            self._connection.close()
+            publish(self._copied, self._raw, self._raw.with_name("raw.previous.duckdb"))
+        except (duckdb.Error, OSError) as error:
+            raise broken(self._raw, error) from None
+
+
+def broken(raw: Path, error: Exception) -> RawBroken:
+    """What to say, and to do, when raw history cannot be read or written."""
+    if isinstance(error, OSError) or "space" in str(error).lower():
+        return RawBroken(
+            f"Raw history could not be written beside {raw} ({getattr(error, 'strerror', None) or 'no space or an I/O error'})",
+            "Nothing was changed. Make room or mend the permissions, then run again",
+        )
+    previous = raw.with_name("raw.previous.duckdb")
+    way_back = (
+        f"The file of the run before is still there: `mv {previous} {raw}`, then run again: the banks are asked for the rest"
+        if previous.exists()
+        else f"Restore {raw} from a backup, or move it away to start from what the banks still show"
+    )
+    return RawBroken(f"Raw history in {raw} cannot be read ({error.__class__.__name__})", way_back)
+
+
+def _config(work: Path) -> dict[str, str | bool | int | float | list[str]]:
+    return {
+        "storage_compatibility_version": STORAGE,
+        "memory_limit": MEMORY,
+        "temp_directory": str(work / "spill"),
+        "preserve_insertion_order": False,
+    }
+
+
+def _fresh_work(data_dir: Path) -> Path:
+    """An empty folder for the run. A leftover dlt package would be loaded instead of new data, so nothing is kept.
+
+    dlt's parquet load and DuckDB's file names read `=`, `*`, `?` and `[` as patterns: such a data directory works elsewhere.
+    """
+    if any(sign in str(data_dir) for sign in "=*?["):
+        return Path(tempfile.mkdtemp(prefix="kontoledger-"))
+    work = data_dir / ".work"
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir(mode=0o700)
+    except OSError as error:
+        raise broken(data_dir / "raw.duckdb", error) from None
+    return work

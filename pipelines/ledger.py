@@ -1,0 +1,65 @@
+"""The published ledger: built into a new file, checked there, renamed into place only when every check passed."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.errors import ChecksFailed, Failure, RawBroken
+from pipelines.publish import publish
+from transforms.checks import CheckResult
+
+
+@dataclass(frozen=True)
+class Published:
+    """A ledger that is in place."""
+
+    path: Path
+    rows: dict[str, int]
+    checks: list[CheckResult]
+    seconds: float
+
+
+class LedgerRefused(ChecksFailed):
+    """The new ledger failed `failed`; the one before is still in place."""
+
+    def __init__(self, path: Path, checks: list[CheckResult]) -> None:
+        self.checks = checks
+        self.failed = [check for check in checks if not check.passed]
+        named = "; ".join(f"{check.name} ({check.failed_rows} rows): {check.meaning}" for check in self.failed)
+        kept = f"{path} stays as it was" if path.exists() else "Nothing was published"
+        super().__init__(f"The new ledger was not published, {len(self.failed)} checks failed: {named}", kept)
+
+
+def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] | None = None) -> Published:
+    """Build, check and publish. Raises `LedgerRefused` when a check fails, `Failure` when it cannot be built."""
+    from transforms.build import build
+    from transforms.errors import TransformError
+
+    started = time.perf_counter()
+    ledger, new = data_dir / "ledger.duckdb", data_dir / "ledger.new.duckdb"
+    for leftover in (new, new.with_name(new.name + ".wal")):
+        leftover.unlink(missing_ok=True)
+    try:
+        built = build(data_dir / "raw.duckdb", new, temp_directory=data_dir / ".spill", on_model=on_model)
+        if built.failed:
+            raise LedgerRefused(ledger, built.checks)
+        publish(new, ledger)
+    except TransformError as error:
+        raise Failure(str(error).rstrip(". ")) from None
+    except OSError as error:
+        raise RawBroken(f"The new ledger could not be put into place ({error.strerror})", "The one before is untouched") from None
+    finally:
+        new.unlink(missing_ok=True)
+    return Published(ledger, built.rows, built.checks, time.perf_counter() - started)
+
+
+def check_again(data_dir: Path) -> list[CheckResult]:
+    """Check the published ledger against raw history."""
+    from transforms.checks import check
+    from transforms.errors import TransformError
+
+    try:
+        return check(data_dir / "raw.duckdb", data_dir / "ledger.duckdb")
+    except TransformError as error:
+        raise Failure(str(error).rstrip(". ")) from None

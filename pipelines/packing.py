@@ -1,0 +1,190 @@
+"""From what the banks answered to what is loaded: each account settled, believed or doubted, and packed with its cursor."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.load import Package, batches_of
+from pipelines.outcomes import Outcome
+from pipelines.settle import Doubt, Settled, Settler, Shape
+from pipelines.spool import SpoolFile
+from sources._reading import Depth
+
+READS_TO_BELIEVE = 3
+TIME_TO_BELIEVE = timedelta(days=1)
+
+
+@dataclass
+class Answer:
+    """One account as its bank shows it, before it is compared with raw history."""
+
+    outcome: Outcome
+    account: dict[str, Any]
+    """The row of `accounts`, without hash and import."""
+    spool: SpoolFile
+    depth: Depth
+    since: date | None
+    as_of: date
+    """The day on which the bank answered."""
+    complete: bool = True
+    depth_known: bool = True
+    newest_first: bool = True
+    earns_cursor: bool = True
+    """False for an account first seen by a read that did not go back to its beginning: the next read must."""
+    trouble: str | None = None
+    """What else of this account could not be read; its transactions are not touched by it."""
+    lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Small tables of this account that were read whole (orders)."""
+
+
+@dataclass
+class Packer:
+    """Packs one bank's answers. `state` is what dlt's state held: `accounts` (cursors) and `doubts`."""
+
+    shape: Shape
+    tables: Mapping[str, pa.Schema]
+    settler: Settler
+    state: Mapping[str, Any]
+    run_id: str
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    accepts: Callable[[Outcome], bool] = lambda _: False
+
+    def __post_init__(self) -> None:
+        self._package = Package(self.shape.dataset)
+        self._cursors: dict[str, Any] = dict(self.state.get("accounts", {}))
+        self._doubts: dict[str, Any] = dict(self.state.get("doubts", {}))
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._settled: list[Settled] = []
+
+    def pack(self, answers: Iterable[Answer], outcomes: Iterable[Outcome]) -> Package:
+        """Settle every answer and pack it; `outcomes` (these and those without an answer) become rows of `imports`."""
+        for answer in answers:
+            self._take(answer)
+        self._rows["imports"] = [outcome.as_import(self.run_id) for outcome in outcomes]
+        for name, rows in self._rows.items():
+            self._package.batches[name] = batches_of(rows, self.tables[name])
+        if differing := [settled for settled in self._settled if settled.differs]:
+            self._package.batches["transactions"] = partial(self._transactions, differing)
+        self._package.cursors = {"accounts": self._cursors, "doubts": self._doubts}
+        return self._package
+
+    def add_list(self, table: str, scope_id: str, rows: list[dict[str, Any]], import_id: str) -> None:
+        """A small table's rows for one account or consent, all of them: what is missing is retired."""
+        versions = {version_of(row): row for row in rows}
+        kept = [row | {"import_id": import_id, "row_version": version} for version, row in versions.items()]
+        self._rows.setdefault(table, []).extend(kept)
+        self._package.windows.append((table, scope_id, None))
+
+    def replace(self, table: str, rows: list[dict[str, Any]]) -> None:
+        """A table that is rewritten at every run."""
+        self._rows[table] = rows
+
+    def _take(self, answer: Answer) -> None:
+        outcome = answer.outcome
+        account_id = str(outcome.account_id)
+        settled = self.settler.settle(
+            self.shape,
+            account_id=account_id,
+            import_id=outcome.import_id,
+            spooled=answer.spool.close(),
+            since=answer.since,
+            depth_known=answer.depth_known,
+            complete=answer.complete,
+            newest_first=answer.newest_first,
+            currency=answer.account.get("currency"),
+        )
+        outcome.rows = answer.spool.rows
+        outcome.depth = answer.depth
+        if settled.doubt and not self.accepts(outcome) and not self._seen_often_enough(account_id, settled.doubt):
+            gone, of = settled.doubt.gone, settled.doubt.of
+            outcome.end(
+                "doubted",
+                f"the bank no longer shows {gone} of {of} booked rows: not believed yet. If it is true, run with"
+                f" --accept-removals {account_id}; the same answer on {READS_TO_BELIEVE} reads over a day is believed too",
+            )
+            return
+        self._doubts.pop(account_id, None)
+        self._settled.append(settled)
+        outcome.counts = settled.counts
+        self._quarantine(answer, settled)
+        if settled.differs and settled.since is not None:
+            self._package.windows.append(("transactions", account_id, settled.since))
+            self._package.moved.extend(settled.moved)
+        self.add_list("accounts", account_id, [answer.account], outcome.import_id)
+        for table, rows in answer.lists.items():
+            self.add_list(table, account_id, rows, outcome.import_id)
+        if not answer.complete:
+            outcome.end("partial", "the bank cut its answer short: what it gave is kept, the rest is asked for again")
+            return
+        outcome.window_start = None if settled.claim == date.min else settled.claim
+        outcome.window_end = answer.as_of
+        if answer.earns_cursor:
+            self._move_cursor(account_id, answer)
+        reasons = [reason for reason in (_quarantined(outcome.quarantined), answer.trouble) if reason]
+        outcome.end("complete", "; ".join(reasons) or None)
+
+    def _move_cursor(self, account_id: str, answer: Answer) -> None:
+        day = answer.as_of.isoformat()
+        cursor = {"through": day}
+        cursor |= {"deep_on": day} if answer.depth in ("deep", "full") else {}
+        cursor |= {"full_on": day} if answer.depth == "full" else {}
+        self._cursors[account_id] = self._cursors.get(account_id, {}) | cursor
+
+    def _seen_often_enough(self, account_id: str, doubt: Doubt) -> bool:
+        """Whether the bank has repeated itself long enough; remembers this time if not."""
+        now = self.now()
+        before = self._doubts.get(account_id)
+        if before is None or before["digest"] != doubt.digest:
+            before = {"digest": doubt.digest, "since": doubt.since.isoformat(), "reads": 0, "first_at": now.isoformat()}
+        reads = before["reads"] + 1
+        if reads >= READS_TO_BELIEVE and now - datetime.fromisoformat(before["first_at"]) >= TIME_TO_BELIEVE:
+            return True
+        self._doubts[account_id] = before | {"reads": reads}
+        return False
+
+    def _quarantine(self, answer: Answer, settled: Settled) -> None:
+        outcome, claim = answer.outcome, settled.claim
+        rows = {
+            f"q-{_digest(str(outcome.account_id), rejected.digest)}": rejected
+            for rejected in answer.spool.rejected
+            if claim is None or rejected.window_on is None or rejected.window_on >= claim
+        }
+        outcome.quarantined = len(rows)
+        for quarantine_id, rejected in rows.items():
+            row = {
+                "quarantine_id": quarantine_id,
+                "account_id": outcome.account_id,
+                "window_on": rejected.window_on,
+                "reason": rejected.reason,
+                "payload": rejected.payload,
+            }
+            versioned = row | {"import_id": outcome.import_id, "row_version": version_of(row)}
+            self._rows.setdefault("quarantine", []).append(versioned)
+        if claim is not None:
+            self._rows.setdefault("quarantine", [])
+            self._package.windows.append(("quarantine", str(outcome.account_id), claim))
+
+    def _transactions(self, differing: list[Settled]) -> Iterator[pa.RecordBatch]:
+        for settled in differing:
+            yield from self.settler.rows(settled, self.tables["transactions"])
+
+
+def version_of(row: Mapping[str, Any]) -> str:
+    """The hash of a small table's row: what the bank said, whose row it is included."""
+    return _digest(json.dumps(row, sort_keys=True, default=str, ensure_ascii=False))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+
+
+def _quarantined(rows: int) -> str | None:
+    if not rows:
+        return None
+    return f"{rows} row{'s' if rows > 1 else ''} could not be understood and {'are' if rows > 1 else 'is'} in quarantine"

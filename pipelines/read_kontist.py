@@ -1,0 +1,175 @@
+"""Reading Kontist for one run: how deep each account is read, and what its accounts answered."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.outcomes import BankRun, Outcome
+from pipelines.packing import Answer
+from pipelines.settings import KontistSettings
+from pipelines.settle import Shape, oldest_pending, unchanged
+from pipelines.spool import SpoolFile
+from sources._columns import read_by_source
+from sources._errors import SourceError
+from sources._identity import tail
+from sources._reading import Depth
+from sources.kontist.client import KontistClient
+from sources.kontist.columns import TRANSACTIONS
+from sources.kontist.orders import Account
+from sources.kontist.pages import read_transactions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+SHAPE = Shape(
+    dataset="kontist",
+    schema=TRANSACTIONS,
+    key="source_transaction_id",
+    # A row without value date and booking type is a reservation (observed): it may change, move or vanish.
+    booked="(valuta_date is not null or booking_type is not null)",
+    shifting=frozenset(),
+    unversioned=frozenset({"occurrence", "position_in_day"}),
+)
+
+
+@dataclass
+class Reading:
+    """What one run reads of Kontist."""
+
+    run: BankRun
+    answers: list[Answer] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class KnownAccount:
+    """Implements `sources._reading.Known` on a connection of its own: reading goes on beside other work."""
+
+    connection: "DuckDBPyConnection"
+    account_id: str
+
+    def unchanged(self, rows: "pa.RecordBatch") -> bool:
+        """Whether a page brings nothing."""
+        return unchanged(self.connection, SHAPE, self.account_id, rows)
+
+    def oldest_pending(self) -> date | None:
+        """How far back reservations reach."""
+        return oldest_pending(self.connection, SHAPE, self.account_id)
+
+
+class Reader:
+    """Reads all accounts of one login, one after the other, into spools in `work`."""
+
+    def __init__(
+        self,
+        client: KontistClient,
+        settings: KontistSettings,
+        state: Mapping[str, Any],
+        connection: "DuckDBPyConnection",
+        *,
+        work: Path,
+        day: Callable[[datetime], date],
+        now: Callable[[], datetime],
+        since: date | None = None,
+        full: bool = False,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._cursors: Mapping[str, Any] = state.get("accounts", {})
+        self._doubts: Mapping[str, Any] = state.get("doubts", {})
+        self._connection = connection
+        self._work = work
+        self._today = day(now())
+        self._now = now
+        self._since = since
+        self._full = full
+        self._progress = progress
+
+    def read(self) -> Reading:
+        """Read every account. Never raises for one of them: its outcome says what happened."""
+        reading = Reading(BankRun("kontist"))
+        started_at = self._now()
+        try:
+            accounts = self._client.accounts()
+        except SourceError as error:
+            outcome = Outcome("kontist", started_at, institution="Kontist", account="login")
+            reading.run.outcomes.append(outcome.end("failed", str(error)))
+        else:
+            for number, account in enumerate(accounts):
+                self._read_account(number, account, reading)
+        reading.run.requests = self._client.http.requests
+        return reading
+
+    def _read_account(self, number: int, account: Account, reading: Reading) -> None:
+        label = f"account {tail(account.row.get('iban') or account.source_account_id)}"
+        self._progress(f"Kontist: {label}")
+        cents = account.row.get("balance_cents")
+        outcome = Outcome(
+            "kontist",
+            self._now(),
+            account_id=account.account_id,
+            institution="Kontist",
+            account=label,
+            currency="EUR",
+            balance=None if cents is None else Decimal(cents).scaleb(-2),
+        )
+        reading.run.outcomes.append(outcome)
+        depth, since = self._plan(account.account_id)
+        outcome.depth = depth
+        spool = SpoolFile(self._work / f"kontist-{number}.parquet", read_by_source(TRANSACTIONS))
+        known = KnownAccount(self._connection.cursor(), account.account_id)
+        try:
+            read = read_transactions(self._client, account, depth=depth, since=since, known=known, spool=spool)
+        except SourceError as error:
+            outcome.end("failed", str(error))
+            return
+        outcome.requests = read.requests
+        answer = Answer(
+            outcome=outcome,
+            account={"account_id": account.account_id} | dict(account.row),
+            spool=spool,
+            depth="full" if read.since is None else depth,
+            since=read.since,
+            as_of=self._today,
+            complete=read.complete,
+        )
+        unknown = account.unknown_fields | read.unknown_fields | self._read_orders(account, answer, spool)
+        outcome.unknown_fields = tuple(sorted(unknown))
+        reading.answers.append(answer)
+
+    def _read_orders(self, account: Account, answer: Answer, spool: SpoolFile) -> frozenset[str]:
+        """Both lists of orders. A list that cannot be read stays as it was; the account is reported for it."""
+        unknown: frozenset[str] = frozenset()
+        lists = {"standing_orders": self._client.standing_orders, "timed_orders": self._client.timed_orders}
+        for table, ask in lists.items():
+            try:
+                orders = ask(account)
+            except SourceError as error:
+                answer.trouble = f"its {table.replace('_', ' ')} could not be read: {error}"
+                continue
+            answer.lists[table] = orders.rows.to_pylist()
+            for reason, payload in orders.rejected:
+                spool.reject(reason, payload, None)
+            unknown |= orders.unknown_fields
+        return unknown
+
+    def _plan(self, account_id: str) -> tuple[Depth, date | None]:
+        """How deep to read: everything once a week, the look-back days once a day, else until nothing is new."""
+        cursor = self._cursors.get(account_id)
+        if cursor is None or self._full or self._overdue(cursor.get("full_on"), self._settings.full_read_days):
+            return "full", None
+        if self._since is not None:
+            return "deep", self._since
+        if doubt := self._doubts.get(account_id):
+            since = date.fromisoformat(doubt["since"])
+            return ("full", None) if since == date.min else ("deep", since)
+        if self._overdue(cursor.get("deep_on"), 1):
+            return "deep", date.fromisoformat(cursor["through"]) - timedelta(days=self._settings.lookback_days)
+        return "shallow", None
+
+    def _overdue(self, last: str | None, days: int) -> bool:
+        return last is None or (self._today - date.fromisoformat(last)).days >= days

@@ -1,0 +1,327 @@
+"""Reading Kontomatik for one run: which consents, how far back, at what cost, and what their accounts answered.
+
+An import spends one of four in 24 hours, so each attempt is in the vault before the bank is asked, and one that the bank
+accepted is resumed by its command id, not repeated. One consent failing never stops another.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.consents.registry import Attempt, Consent, Vault
+from pipelines.errors import Failure
+from pipelines.outcomes import BankRun, Outcome
+from pipelines.packing import Answer
+from pipelines.settings import KontomatikSettings
+from pipelines.settle import Shape
+from pipelines.spool import SpoolFile
+from sources._columns import read_by_source
+from sources._errors import ConsentGone, QuotaSpent, Rejected, SourceError
+from sources._identity import tail
+from sources.kontomatik.answers import AccountRead, Command, ImportResult, Session
+from sources.kontomatik.columns import TRANSACTIONS
+
+if TYPE_CHECKING:
+    from sources.kontomatik.client import KontomatikClient
+
+SHAPE = Shape(
+    dataset="kontomatik",
+    schema=TRANSACTIONS,
+    # The bank gives no id: the day, the amount and which of the equal ones it is are all that never changes.
+    key="md5(concat_ws(chr(31), cast(window_on as varchar), cast(amount as varchar), cast(occurrence as varchar)))",
+    booked="(status is null or upper(status) = 'DONE')",
+    shifting=frozenset({"balance_after", "position_in_day"}),
+)
+REUSE_DAYS = 90
+"""A reused consent shows the last 90 days at most (vendor); its first session shows all that the bank has."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A consent to import through: stored, or `session` fresh from a sign-in, which alone reaches the whole history."""
+
+    consent: Consent
+    session: Session | None = None
+
+
+@dataclass
+class Reading:
+    """What one run reads of Kontomatik."""
+
+    run: BankRun
+    answers: list[Answer] = field(default_factory=list)
+    owners: dict[str, tuple[str, list[dict[str, Any]]]] = field(default_factory=dict)
+    """Consent to the import that showed its owners, and the owners."""
+    attempts: list[str] = field(default_factory=list)
+    """To be ended as done once their answers are in raw history."""
+
+
+class Reader:
+    """Reads consents through one client, in parallel, into spools in `work`."""
+
+    def __init__(
+        self,
+        client: "KontomatikClient",
+        vault: Vault,
+        settings: KontomatikSettings,
+        state: Mapping[str, Any],
+        *,
+        work: Path,
+        day: Callable[[datetime], date],
+        now: Callable[[], datetime],
+        since: date | None = None,
+        full: bool = False,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._vault = vault
+        self._settings = settings
+        self._cursors: Mapping[str, Any] = state.get("accounts", {})
+        self._doubts: Mapping[str, Any] = state.get("doubts", {})
+        self._work = work
+        self._day = day
+        self._today = day(now())
+        self._now = now
+        self._since = since
+        self._full = full
+        self._progress = progress
+
+    def read(self, openings: Sequence[Opening]) -> Reading:
+        """Import through every opening. Never raises for one of them: its outcome says what happened."""
+        reading = Reading(BankRun("kontomatik"))
+        parallel = max(1, min(self._settings.max_parallel_commands, len(openings)))
+        pool = ThreadPoolExecutor(parallel, thread_name_prefix="kontomatik")
+        try:
+            parts = list(pool.map(self._read_one, enumerate(openings)))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        for part in parts:
+            _join(reading, part)
+        return reading
+
+    def _read_one(self, numbered: tuple[int, Opening]) -> Reading:
+        number, opening = numbered
+        consent = opening.consent
+        reading = Reading(BankRun("kontomatik"))
+        outcome = Outcome(
+            "kontomatik",
+            self._now(),
+            consent_id=consent.consent_id,
+            institution=consent.institution,
+            account=f"consent {consent.consent_id}",
+        )
+        self._progress(f"Kontomatik: {consent.institution}")
+        try:
+            attempt, result = self._import(number, opening, reading.run)
+        except _NoneLeft as spent:
+            reading.run.outcomes.append(outcome.end("skipped", str(spent)))
+            return reading
+        except SourceError as error:
+            self._explain(error, consent, outcome)
+            reading.run.outcomes.append(outcome)
+            return reading
+        except Failure as failure:
+            reading.run.outcomes.append(outcome.end("failed", str(failure)))
+            return reading
+        reading.attempts.append(attempt.attempt_id)
+        self._store_token(consent, result)
+        self._take(consent, attempt, result, outcome, reading)
+        return reading
+
+    def _import(self, number: int, opening: Opening, run: BankRun) -> tuple[Attempt, ImportResult]:
+        """The import's result, and the attempt it came by. On failure the attempt is ended, unless it can be resumed."""
+        consent, spools = opening.consent, _Spools(self._work, number)
+        if unfinished := self._vault.unfinished(consent.consent_id, self._now()):
+            try:
+                return unfinished, self._client.wait(unfinished.command_id, spools.new)
+            except SourceError as error:
+                self._end_unless_resumable(unfinished.attempt_id, error)
+                if not isinstance(error, Rejected) or isinstance(error, ConsentGone):
+                    raise
+        return self._new_import(opening, spools, run)
+
+    def _new_import(self, opening: Opening, spools: "_Spools", run: BankRun) -> tuple[Attempt, ImportResult]:
+        consent, client, started_at = opening.consent, self._client, self._now()
+        quota = self._vault.quota(consent.consent_id, self._settings.imports_per_day, started_at)
+        if not quota.left:
+            raise _NoneLeft(_quota_text(quota.next_at, self._settings.imports_per_day))
+        if opening.session is None and consent.status == "pending":
+            raise ConsentGone("kontomatik", "the sign-in of this consent was never finished", "Connect the bank again")
+        since = self._claim(opening)
+        kind = "first import" if opening.session else "reuse"
+        attempt_id = self._vault.begin_attempt(consent.consent_id, kind, since, started_at)
+        run.imports += 1
+        # `since` may be read as "after" and against either date: one day more than the window claims.
+        asked = since - timedelta(days=1) if since else None
+        try:
+            opened = opening.session or client.reuse(self._vault.token(consent.consent_id), asked)
+            command = opened if isinstance(opened, Command) else client.start_import(opened, asked, consent.owner_external_id)
+            self._vault.note_command(attempt_id, command.id)
+            return Attempt(attempt_id, command.id, since, started_at), client.wait(command.id, spools.new)
+        except SourceError as error:
+            self._end_unless_resumable(attempt_id, error)
+            raise
+
+    def _claim(self, opening: Opening) -> date | None:
+        """First day that the next answer shall cover: the oldest that one of the consent's accounts still needs."""
+        reachable = self._today - timedelta(days=REUSE_DAYS - 2)
+        if self._since is not None:
+            return self._since if opening.session else max(self._since, reachable)
+        accounts = self._vault.accounts_of(opening.consent.consent_id)
+        needs = [self._need(account_id) for account_id in accounts]
+        if opening.session or not accounts or self._full or None in needs:
+            return None if opening.session or not accounts else reachable
+        return max(reachable, min(need for need in needs if need is not None))
+
+    def _need(self, account_id: str) -> date | None:
+        """First day that this account's next read shall cover; None when it was never read to its beginning."""
+        if doubt := self._doubts.get(account_id):
+            return date.fromisoformat(doubt["since"])
+        cursor = self._cursors.get(account_id)
+        return date.fromisoformat(cursor["through"]) - timedelta(days=self._settings.lookback_days) if cursor else None
+
+    def _end_unless_resumable(self, attempt_id: str, error: SourceError) -> None:
+        if not hasattr(error, "command_id"):
+            self._vault.end_attempt(attempt_id, error.code or type(error).__name__, self._now())
+
+    def _explain(self, error: SourceError, consent: Consent, outcome: Outcome) -> None:
+        match error:
+            case QuotaSpent():
+                quota = self._vault.quota(consent.consent_id, 1, self._now())
+                outcome.end("skipped", f"the bank says that its quota is used up; {_next_text(quota.next_at)}")
+            case ConsentGone():
+                self._vault.mark(consent.consent_id, "expired", error.code or "ConsentGone")
+                outcome.end("failed", str(error))
+            case _:
+                outcome.end("failed", str(error))
+
+    def _store_token(self, consent: Consent, result: ImportResult) -> None:
+        """The published specification hands the token over with the import: it is safe before anything else is done."""
+        if result.token and consent.access_mode != "SINGLE":
+            self._vault.keep_token(
+                consent.consent_id, result.token, institution=result.institution or result.target, target=result.target
+            )
+
+    def _take(self, consent: Consent, attempt: Attempt, result: ImportResult, outcome: Outcome, reading: Reading) -> None:
+        institution = result.institution or result.target or consent.institution
+        self._vault.covers(consent.consent_id, [account.account_id for account in result.accounts if account.error is None])
+        reading.owners[consent.consent_id] = (outcome.import_id, result.owners)
+        for account in result.accounts:
+            part = Outcome(
+                "kontomatik",
+                outcome.started_at,
+                account_id=account.account_id,
+                consent_id=consent.consent_id,
+                institution=institution,
+                account=_label(account),
+                currency=account.account.get("currency"),
+                balance=account.account.get("balance"),
+                unknown_fields=tuple(sorted(account.unknown_fields)),
+            )
+            reading.run.outcomes.append(part)
+            if account.error is not None:
+                part.end("failed", str(account.error))
+                continue
+            everything = attempt.since is None
+            reading.answers.append(
+                Answer(
+                    outcome=part,
+                    account=_with_institution(account.account, institution)
+                    | {
+                        "account_id": account.account_id,
+                        "source_account_id": account.source_account_id,
+                        "consent_id": consent.consent_id,
+                    },
+                    spool=account.spool,  # type: ignore[arg-type]  # made by our own factory
+                    depth="full" if everything else "deep",
+                    since=attempt.since,
+                    as_of=self._day(attempt.started_at),
+                    complete=not account.partial,
+                    depth_known=not everything,
+                    newest_first=account.newest_first,
+                    earns_cursor=everything or account.account_id in self._cursors or self._reaches_back(attempt.since),
+                )
+            )
+        if not result.accounts:
+            reading.run.outcomes.append(outcome.end("failed", "the bank shows no account under this consent"))
+
+    def _reaches_back(self, since: date | None) -> bool:
+        """Whether a read from `since` on is the deepest that a reused consent can make: more will never come."""
+        return since is not None and since <= self._today - timedelta(days=REUSE_DAYS - 2)
+
+
+class _NoneLeft(Exception):
+    """The quota is used up as far as our own record knows."""
+
+
+class _Spools:
+    """Makes the spools of one import."""
+
+    def __init__(self, work: Path, number: int) -> None:
+        self._work = work
+        self._number = number
+        self._made = 0
+
+    def new(self) -> SpoolFile:
+        self._made += 1
+        path = self._work / f"kontomatik-{self._number}-{self._made}.parquet"
+        return SpoolFile(path, read_by_source(TRANSACTIONS))
+
+
+def without_repeats(reading: Reading) -> None:
+    """Leave one answer an account: two consents may read the same one, and its rows must not be loaded twice.
+
+    The deepest answer stays, of equal ones the first.
+    """
+    best: dict[str, Answer] = {}
+    for answer in reading.answers:
+        account_id = str(answer.outcome.account_id)
+        rival = best.get(account_id)
+        if rival is None or _depth(answer) > _depth(rival):
+            best[account_id] = answer
+    for answer in reading.answers:
+        if best[str(answer.outcome.account_id)] is not answer:
+            answer.outcome.end("skipped", "read through another consent in this run")
+    reading.answers = list(best.values())
+
+
+def _depth(answer: Answer) -> tuple[bool, int]:
+    return answer.complete, -(answer.since or date.min).toordinal()
+
+
+def _join(whole: Reading, part: Reading) -> None:
+    whole.run.outcomes += part.run.outcomes
+    whole.run.imports += part.run.imports
+    whole.answers += part.answers
+    whole.attempts += part.attempts
+    whole.owners |= part.owners
+
+
+def _with_institution(account: Mapping[str, Any], institution: str) -> dict[str, Any]:
+    return {**account, "institution": account.get("institution") or institution}
+
+
+def _label(account: AccountRead) -> str:
+    row = account.account
+    if row.get("account_type") == "card":
+        return f"card {tail(row.get('number'))}"
+    if number := row.get("iban") or row.get("number"):
+        return f"account {tail(number)}"
+    return f"account {row.get('currency') or ''} {tail(None)}".replace("  ", " ")
+
+
+def _quota_text(next_at: datetime | None, per_day: int) -> str:
+    return f"all {per_day} imports of the last 24 hours are used; {_next_text(next_at)}"
+
+
+def _next_text(next_at: datetime | None) -> str:
+    return f"next possible at {next_at:%Y-%m-%d %H:%M} UTC" if next_at else "next possible when the quota allows it"
+
+
+def ended(vault: Vault, attempts: Iterable[str], now: datetime) -> None:
+    """Their answers are in raw history: they need not be asked for again."""
+    for attempt_id in attempts:
+        vault.end_attempt(attempt_id, "done", now)

@@ -1,0 +1,85 @@
+"""A bank to try things on: Kontomatik and Kontist on one loopback port, telling of a world that knows the truth.
+
+    from pipelines.sandbox import World, running
+
+    world = World(seed=7)
+    with running(world, dialect="live") as bank:
+        ...                       # Kontomatik at f"{bank.url}/v1", Kontist at bank.url
+        world.append("4711", amount="-12.50")
+        assert world.totals()["kontist", world.account("4711").key].booked_count == 1234
+
+It shares no code with the programs that read banks: what it says, it says from the vendors' documents and from what
+was observed, so that it can bear witness against them.
+"""
+
+from .faults import (
+    CommandFails,
+    CommandNeverEnds,
+    DropsConnection,
+    EmptyAnswer,
+    Fault,
+    HtmlInsteadOfJson,
+    PartialDueToTimeout,
+    Refuses,
+    ServerError,
+    SlowAnswer,
+    TooManyRequests,
+    UnknownCommandState,
+)
+from .records import Account, Totals, Transaction
+from .server import SandboxBank, running, serve_forever
+from .spoilers import (
+    BadRow,
+    BrokenXml,
+    ExternalEntity,
+    LegacyRows,
+    NextLoop,
+    NextToForeignHost,
+    OutOfOrderPage,
+    PageShift,
+    RepeatedRow,
+    TokenExpires,
+    TotalChanges,
+    TruncatedBody,
+    UnknownField,
+    XmlBomb,
+)
+from .world import Clock, Dialect, World
+
+__all__ = [
+    "Account",
+    "BadRow",
+    "BrokenXml",
+    "Clock",
+    "CommandFails",
+    "CommandNeverEnds",
+    "Dialect",
+    "DropsConnection",
+    "EmptyAnswer",
+    "ExternalEntity",
+    "Fault",
+    "HtmlInsteadOfJson",
+    "LegacyRows",
+    "NextLoop",
+    "NextToForeignHost",
+    "OutOfOrderPage",
+    "PageShift",
+    "PartialDueToTimeout",
+    "Refuses",
+    "RepeatedRow",
+    "SandboxBank",
+    "ServerError",
+    "SlowAnswer",
+    "TokenExpires",
+    "TooManyRequests",
+    "TotalChanges",
+    "Totals",
+    "Transaction",
+    "TruncatedBody",
+    "UnknownCommandState",
+    "UnknownField",
+    "World",
+    "XmlBomb",
+    "running",
+    "serve_forever",
+]

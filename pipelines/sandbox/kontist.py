@@ -1,0 +1,242 @@
+"""Kontist, as its vendor document says: accounts, transactions and orders as JSON, read only.
+
+Where the document contradicts itself or is silent, the observed behaviour counts: the list is signed and the single
+transaction is not; booked rows are Berlin midnights; the envelope needs the exact v2.1 media type.
+"""
+
+import hmac
+import json
+from base64 import b64decode
+from collections.abc import Callable
+from datetime import date
+from functools import lru_cache
+from json.encoder import encode_basestring
+from uuid import UUID
+
+from .history import next_due, order_cents
+from .people import ADA, KONTIST_MAIN
+from .records import Account, Transaction
+from .tokens import Scope, Tokens
+from .values import Dice, berlin_midnight, german_iban
+from .wire import Answer, Call, Shown, as_json
+from .world import World
+
+ENVELOPE = "application/vnd.kontist.transactionlist.v2.1+json"
+_quoted = lru_cache(maxsize=4096)(encode_basestring)
+
+
+class Kontist:
+    """Answers every path under `/api/`. Anything that moves money is not there: 404."""
+
+    def __init__(self, world: World, page_size: int, shown: Callable[[Account], Shown]) -> None:
+        self.world = world
+        self.tokens = Tokens(world)
+        self._page_size = page_size
+        self._shown = shown
+
+    def answer(self, call: Call) -> Answer:
+        parts = call.path.strip("/").split("/")
+        if parts[1:2] == ["user"] and len(parts) == 3 and parts[2] in ("auth-token", "refresh-token"):
+            return self._token(call, "auth" if parts[2] == "auth-token" else "refresh")
+        if not self._known(call):
+            return problem(401, "Unauthorized")
+        if call.method != "GET":
+            return problem(404, "Not Found")
+        if parts == ["api", "accounts"]:
+            return self._accounts()
+        account = next((own for own in self._own() if len(parts) > 3 and own.number == parts[2]), None)
+        if account is None or parts[1] != "accounts":
+            return problem(404, "Not Found")
+        match parts[3:]:
+            case ["transactions"]:
+                return self._page(call, account)
+            case ["transactions", number]:
+                return self._transaction(account, number)
+            case ["standing-orders"]:
+                return as_json(self._standing_orders(account), about="orders")
+            case ["timed-orders"]:
+                return as_json(self._timed_orders(account), about="orders")
+        return problem(404, "Not Found")
+
+    # ---- who asks
+
+    def _known(self, call: Call) -> bool:
+        kind, _, credential = call.headers.get("authorization", "").partition(" ")
+        if kind == "Basic":
+            expected = f"{self.world.kontist_email}:{self.world.kontist_password}"
+            try:
+                return hmac.compare_digest(b64decode(credential), expected.encode())
+            except ValueError:
+                return False
+        return kind == "Bearer" and self.tokens.read(credential, "auth") is not None
+
+    def _token(self, call: Call, scope: Scope) -> Answer:
+        kind, _, bearer = call.headers.get("authorization", "").partition(" ")
+        if call.method == "DELETE":
+            claims = self.tokens.read(bearer, "auth") if kind == "Bearer" else None
+            if claims is None:
+                return problem(401, "Unauthorized")
+            if scope == "auth":
+                self.tokens.end(claims)
+            else:
+                # The request names no refresh token, only the access token: all of this user's end.
+                self.tokens.end_all("refresh")
+            return Answer(204)
+        if call.method != "POST":
+            return problem(404, "Not Found")
+        if kind == "Bearer" and scope == "auth":
+            if self.tokens.read(bearer, "refresh") is None:
+                return problem(401, "Unauthorized")
+        else:
+            given = call.json()
+            if not all(isinstance(given.get(name), str) for name in ("email", "password")):
+                return problem(400, "email and password are required")
+            expected = (self.world.kontist_email, self.world.kontist_password)
+            if (given["email"], given["password"]) != expected:
+                return problem(401, "Invalid email or password")
+        return as_json({"token": self.tokens.give(scope, ADA.external_id)}, about="token")
+
+    # ---- what they see
+
+    def _own(self) -> list[Account]:
+        return [account for account in self.world.accounts if account.bank == "kontist"]
+
+    def _accounts(self) -> Answer:
+        return as_json(
+            [
+                {
+                    "id": int(account.number or 0),
+                    "iban": account.iban,
+                    "balance": account.balance_cents,
+                    "accountType": "solaris",
+                }
+                for account in self._own()
+            ],
+            about="accounts",
+        )
+
+    def _page(self, call: Call, account: Account) -> Answer:
+        rows = self._shown(account).rows
+        wanted = call.query.get("page", "1")
+        if not wanted.isdecimal() or int(wanted) < 1:
+            return problem(400, "page must be a positive number")
+        page, size = int(wanted), self._page_size
+        accepted = [part.strip() for part in call.headers.get("accept", "").split(",")]
+        if ENVELOPE not in accepted:
+            # Every older media type gives a bare array (observed from June 2019 on); it knows no next page.
+            rows = rows[(page - 1) * size : page * size] if "page" in call.query else rows
+            return Answer(200, f"[{','.join(map(row_text, rows))}]".encode(), about="page", account=account, page=page)
+        path = f'"/api/accounts/{account.number}/transactions?page={page + 1}"'
+        body = (
+            f'{{"next":{path if page * size < len(rows) else "null"},"total":{len(rows)},'
+            f'"results":[{",".join(map(row_text, rows[(page - 1) * size : page * size]))}]}}'
+        )
+        return Answer(200, body.encode(), about="page", account=account, page=page)
+
+    def _transaction(self, account: Account, number: str) -> Answer:
+        row = account.rows.get(int(number)) if number.isdecimal() else None
+        if row is None:
+            return problem(404, "Not Found")
+        # The vendor document shows -50433 in the list and 50433 here, for one and the same row.
+        content = json.loads(row_text(row))
+        return as_json(content | {"amount": abs(row.cents)}, about="transaction")
+
+    def _standing_orders(self, account: Account) -> list[dict[str, object]]:
+        """Positive amounts; a cancelled order stays in the list (vendor document)."""
+        if account.iban != KONTIST_MAIN:
+            return []
+        today = self.world.clock.now().date()
+        orders: list[dict[str, object]] = [
+            {
+                "id": 20,
+                "status": "CANCELED",
+                "iban": german_iban(107),
+                "name": "Fitness Beispiel GmbH",
+                "description": "Mitgliedschaft",
+                "amount": 3990,
+                "lastExecutionDate": "2025-03-31T20:11:02.109+00:00",
+                "e2eId": "123456789",
+                "reoccurrence": "QUARTERLY",
+                "nextOccurrence": "2025-04-01T00:00:00.000+00:00",
+            }
+        ]
+        standing = [habit for habit in account.plan.habits if habit.order == "standing"]
+        for number, habit in enumerate(standing, 6):
+            following = next_due(habit, today)
+            orders.append(
+                {
+                    "id": number,
+                    "status": "ACTIVE",
+                    "iban": habit.party_iban,
+                    "name": habit.party,
+                    "description": (habit.description or "").partition(" {")[0],
+                    "amount": order_cents(self.world.seed, habit, following),
+                    "lastExecutionDate": None,
+                    "e2eId": f"E-standing-{number}",
+                    "reoccurrence": "MONTHLY",
+                    "nextOccurrence": f"{following}T00:00:00.000+00:00",
+                }
+            )
+        return orders
+
+    def _timed_orders(self, account: Account) -> list[dict[str, object]]:
+        """Negative amounts, only what is still to come (vendor document): two months of each."""
+        found: list[dict[str, object]] = []
+        for habit in account.plan.habits:
+            if habit.order != "timed":
+                continue
+            day = self.world.clock.now().date()
+            for _ in range(2):
+                day = next_due(habit, day)
+                dice = Dice("timed", habit.key, day.toordinal())
+                found.append(
+                    {
+                        "id": str(UUID(int=dice.below(2**128), version=4)),
+                        "recipientName": habit.party,
+                        "recipientIban": habit.party_iban,
+                        "date": f"{day}T12:00:00.000Z",
+                        "purpose": (habit.description or "").replace("{month}", f"{day:%m/%Y}"),
+                        "amount": -order_cents(self.world.seed, habit, day),
+                        "e2eId": f"E-timed-{day:%Y%m}",
+                        "status": "scheduled",
+                        "type": "TIMED_ORDER",
+                    }
+                )
+        return found
+
+
+def problem(status: int, title: str) -> Answer:
+    """An error as RFC 7807 has it (observed)."""
+    kind = title.lower().replace(" ", "-")
+    answer = as_json({"type": f"https://api.kontist.com/problems/{kind}", "title": title, "status": status}, status)
+    answer.content_type = "application/problem+json"
+    return answer
+
+
+def row_text(row: Transaction) -> str:
+    """A transaction of the v2.1 list: signed cents, UTC instants, minor units of a foreign currency as text."""
+    booked = f'"{_midnight(row.booked_on)}"' if row.booked_on is not None else "null"
+    shown = booked if row.booked_on is not None else f'"{row.at.isoformat()}"'
+    card = row.kind == "CARD_TRANSACTION" or row.original_currency is not None
+    files = "null" if row.invoice is None else f'"https://files.example.test/{row.invoice}"'
+    return (
+        f'{{"id":{row.id},"amount":{row.cents},"type":null,"category":{_text(row.category)},"name":{_text(row.party)},'
+        f'"iban":{_text(row.party_iban)},"purpose":{_text(row.description)},"e2eId":{_text(row.e2e_id)},'
+        f'"bookingDate":{shown},"valutaDate":{booked},'
+        f'"bookingType":{"null" if row.booked_on is None else _text(row.kind)},'
+        f'"originalAmount":{"null" if row.original_cents is None else _text(str(row.original_cents))},'
+        f'"foreignCurrency":{_text(row.original_currency)},'
+        f'"paymentMethod":"{"credit_card" if card else "bank_account"}",'
+        f'"invoiceNumber":{"null" if row.invoice is None else row.invoice},'
+        f'"invoicePreviewUrl":{files},"invoiceDownloadUrl":{files},"userSelectedBookingDate":null,'
+        f'"documentType":{"null" if row.invoice is None else _quoted("INVOICE")},"mandateNumber":{_text(row.mandate)}}}'
+    )
+
+
+def _text(value: str | None) -> str:
+    return "null" if value is None else _quoted(value)
+
+
+@lru_cache(maxsize=4096)
+def _midnight(day: date) -> str:
+    return berlin_midnight(day).isoformat()

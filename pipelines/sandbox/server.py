@@ -1,0 +1,229 @@
+"""Both banks on one loopback port. Kontomatik's `base_url` is the url with `/v1`, Kontist's is the url itself."""
+
+import contextlib
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Event, Lock, Thread, current_thread
+from typing import cast
+from urllib.parse import parse_qsl
+
+from .control import Control
+from .faults import Fault
+from .kontist import Kontist, problem
+from .kontomatik import Command, Kontomatik, Refusal, Rules, refused
+from .live import Live
+from .openapi import OpenApi
+from .records import Account
+from .wire import Answer, Call, Shown
+from .world import Dialect, World
+
+log = logging.getLogger(__name__)
+_PHRASES = {200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 401: "Unauthorized"} | {
+    404: "Not Found",
+    409: "Conflict",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+
+class SandboxBank:
+    """A running sandbox: where it is, whose world it tells of, and what it was asked."""
+
+    def __init__(self, world: World, faults: tuple[Fault, ...], dialect: Dialect, page_size: int, rules: Rules) -> None:
+        self.world = world
+        self.dialect = dialect
+        self.faults: list[Fault] = list(faults)
+        """May be changed at any time."""
+        self.requests: list[tuple[str, str]] = []
+        """Method and path of every request, in the order they came; the control surface is not in it."""
+        self.url = ""
+        self.latency = 0.0
+        """Seconds before every answer."""
+        self.life_goes_on = False
+        """Whether a new day on the clock brings its payments by itself."""
+        self.kontist = Kontist(world, page_size, self._shown)
+        self.kontomatik = Kontomatik(world, rules)
+        rules.shown, rules.on_command = self._shown, self._on_command
+        self._speaks: OpenApi | Live | None = None
+        self._control = Control(world)
+        self._closing = Event()
+        self._lock = Lock()
+        self.connections: dict[socket.socket, Thread] = {}
+
+    def count(self, method: str | None = None, path_contains: str = "") -> int:
+        """How many requests had this method and such a path."""
+        seen = list(self.requests)
+        return sum(method in (None, asked) and path_contains in path for asked, path in seen)
+
+    def wait(self, seconds: float) -> None:
+        """Waits, but not for a bank that closes."""
+        self._closing.wait(seconds)
+
+    def answer(self, call: Call) -> Answer:
+        """What the bank says to one request, faults and all."""
+        if call.path.startswith("/_sandbox"):
+            with self.world.lock:
+                return self._control.answer(call)
+        with self._lock:
+            self.requests.append((call.method, call.path))
+        if self.latency:
+            self.wait(self.latency)
+        faults = list(self.faults)
+        for fault in faults:
+            instead = fault.before(call, self)
+            if instead is not None:
+                return instead
+        with self.world.lock:
+            if self.life_goes_on and self.world.clock.now().date() > self.world.today:
+                self.world.live((self.world.clock.now().date() - self.world.today).days)
+            answer = self._answer(call)
+        for fault in faults:
+            fault.after(call, answer, self)
+        return answer
+
+    def _answer(self, call: Call) -> Answer:
+        if call.path.startswith("/api/"):
+            return self.kontist.answer(call)
+        if not call.path.startswith(("/v1/", "/kontobank/")):
+            return problem(404, "Not Found")
+        if self._speaks is None:
+            self._speaks = (Live if self.dialect == "live" else OpenApi)(self.kontomatik, self.url)
+        try:
+            return self._speaks.answer(call)
+        except Refusal as refusal:
+            return refused(refusal, self.world.clock.now())
+
+    def _shown(self, account: Account) -> Shown:
+        shown = Shown(account, account.newest_first())
+        for fault in self.faults:
+            shown = fault.shows(shown)
+        return shown
+
+    def _on_command(self, command: Command) -> None:
+        for fault in self.faults:
+            fault.command(command)
+
+    def close(self) -> None:
+        """Ends what still waits, and every open connection."""
+        self._closing.set()
+        for connection, thread in list(self.connections.items()):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            thread.join(2)
+
+
+class _Server(ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+    bank: SandboxBank
+
+
+class _Handler(StreamRequestHandler):
+    """HTTP/1.1 with kept connections: one read, one write, nothing logged.
+
+    The standard library's own handler parses headers as e-mail does and writes the answer in pieces, which costs more
+    than making a page.
+    """
+
+    disable_nagle_algorithm = True
+    connection: socket.socket
+
+    def handle(self) -> None:
+        bank = cast(_Server, self.server).bank
+        bank.connections[self.connection] = current_thread()
+        try:
+            with contextlib.suppress(ConnectionError):
+                while self._one(bank):
+                    pass
+        finally:
+            del bank.connections[self.connection]
+
+    def _one(self, bank: SandboxBank) -> bool:
+        """Reads one request and answers it; whether the connection may be used again."""
+        words = self.rfile.readline(65_537).split()
+        if len(words) != 3:
+            return False
+        method, target = words[0].decode("latin-1"), words[1].decode("latin-1")
+        headers: dict[str, str] = {}
+        while (line := self.rfile.readline(65_537)) not in (b"\r\n", b"\n", b""):
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.lower()] = value.strip()
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or "transfer-encoding" in headers:
+            self._send(problem(400, "a body needs a Content-Length"))
+            return False
+        body = self.rfile.read(int(length))
+        path, _, query = target.partition("?")
+        call = Call(method, path, dict(parse_qsl(query, keep_blank_values=True)), headers, body)
+        try:
+            answer = bank.answer(call)
+        except Exception:
+            log.exception("the sandbox itself failed at %s %s", method, path)
+            answer = problem(500, "the sandbox itself failed: see its log")
+        return self._send(answer) and headers.get("connection", "").lower() != "close"
+
+    def _send(self, answer: Answer) -> bool:
+        if answer.dropped:
+            return False
+        more = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
+        head = (
+            f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, 'Unknown')}\r\n"
+            f"Content-Type: {answer.content_type}\r\n{more}Content-Length: {len(answer.body)}\r\n\r\n"
+        ).encode("latin-1")
+        body = answer.body if answer.sent is None else answer.body[: answer.sent]
+        if len(body) < 1_000_000:
+            self.request.sendall(head + body)
+        else:
+            self.request.sendall(head)
+            self.request.sendall(body)
+        return answer.sent is None
+
+
+@contextmanager
+def running(
+    world: World,
+    *faults: Fault,
+    port: int = 0,
+    dialect: Dialect = "openapi",
+    page_size: int = 50,
+    imports_per_day: int = 4,
+    command_polls: int = 1,
+    latency: float = 0.0,
+    wrapped_arrays: bool = False,
+) -> Iterator[SandboxBank]:
+    """Both banks, telling of `world`, until the block ends; port 0 takes any free one.
+
+    `command_polls` is the question that finds an import finished, `latency` the seconds before every answer,
+    `wrapped_arrays` the other way to read the specification's arrays. What was imported, ended and changed stays with
+    the world; sessions and running commands end with the bank.
+    """
+    rules = Rules(imports_per_day=imports_per_day, command_polls=command_polls, wrapped_arrays=wrapped_arrays)
+    bank = SandboxBank(world, faults, dialect, page_size, rules)
+    bank.latency = latency
+    with _Server(("127.0.0.1", port), _Handler) as server:  # bound by now: nobody has to wait for it
+        server.bank = bank
+        bank.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield bank
+        finally:
+            server.shutdown()
+            thread.join()
+            bank.close()
+
+
+def serve_forever(
+    world: World, port: int = 0, dialect: Dialect = "openapi", on_ready: Callable[[str], None] = lambda _: None
+) -> None:
+    """A sandbox of its own, for people: calls `on_ready` with its url, ends at Ctrl-C. Days pass as they do."""
+    with running(world, port=port, dialect=dialect) as bank:
+        bank.life_goes_on = True
+        on_ready(bank.url)
+        with contextlib.suppress(KeyboardInterrupt):
+            Event().wait()

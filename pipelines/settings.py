@@ -1,0 +1,163 @@
+"""Every setting with its default, read where dlt reads them: environment, `.dlt/secrets.toml`, `.dlt/config.toml`.
+
+dlt's own resolution is not used here, because importing it costs more than most commands take; a test holds that both
+find the same values. Names are those of the configuration table in README.
+"""
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pipelines.errors import WrongUsage
+
+Dialect = Literal["openapi", "live"]
+Auth = Literal["jwt", "basic"]
+
+
+@dataclass(frozen=True)
+class KontomatikSettings:
+    """How the Kontomatik service is reached, and how patiently."""
+
+    base_url: str = "https://api.kontomatik.com/v1"
+    dialect: Dialect = "openapi"
+    api_key: str | None = field(default=None, repr=False)
+    poll_interval: float = 3.0
+    command_deadline: float = 600.0
+    max_parallel_commands: int = 8
+    imports_per_day: int = 4
+    lookback_days: int = 14
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a key to ask with."""
+        return bool(self.api_key)
+
+
+@dataclass(frozen=True)
+class KontistSettings:
+    """How the Kontist service is reached, and how often at most."""
+
+    base_url: str = "https://api.kontist.com"
+    auth: Auth = "jwt"
+    email: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    lookback_days: int = 45
+    requests_per_minute: int = 90
+    full_read_days: int = 7
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is anything to log in with."""
+        return bool((self.email and self.password) or (self.refresh_token and self.auth == "jwt"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a command needs to know. A value: nothing changes it."""
+
+    data_dir: Path = Path("data")
+    vault_key: str | None = field(default=None, repr=False)
+    removals_believed: int = 5
+    removals_believed_percent: int = 20
+    kontomatik: KontomatikSettings = KontomatikSettings()
+    kontist: KontistSettings = KontistSettings()
+    sandbox: bool = False
+
+
+Section = Literal["pipelines", "sources.kontomatik", "sources.kontist"]
+
+
+def load_settings(
+    *,
+    data_dir: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Settings:
+    """The settings in force; `data_dir` (the command line's) wins over all.
+
+    `folder` holds `.dlt/`, default the working directory. Raises `WrongUsage` for a file that is not TOML or a value that
+    is not of its kind.
+    """
+    find = _finder(os.environ if environment is None else environment, (folder or Path.cwd()) / ".dlt")
+    pipelines = _section(find, "pipelines", Settings, {"data_dir", "vault_key", "removals_believed", "removals_believed_percent"})
+    settings = Settings(
+        **pipelines,
+        kontomatik=KontomatikSettings(**_section(find, "sources.kontomatik", KontomatikSettings)),
+        kontist=KontistSettings(**_section(find, "sources.kontist", KontistSettings)),
+    )
+    return replace(settings, data_dir=(data_dir or settings.data_dir).expanduser().absolute())
+
+
+def _finder(environment: Mapping[str, str], folder: Path) -> Callable[[str], tuple[Any, str] | None]:
+    """A function from a dotted key to its value and the place it was found in, in dlt's order."""
+    files = [(path, _toml(path)) for path in (folder / "secrets.toml", folder / "config.toml")]
+
+    def find(key: str) -> tuple[Any, str] | None:
+        variable = key.upper().replace(".", "__")
+        if variable in environment:
+            return environment[variable], variable
+        for path, content in files:
+            value: Any = content
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            if value is not None:
+                return value, f"{key} in {path.name}"
+        return None
+
+    return find
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUsage(f"{path} cannot be read ({error.__class__.__name__})", "Check its permissions and encoding") from None
+    except tomllib.TOMLDecodeError as error:
+        where = str(error).rpartition("(")[2].rstrip(")") or "somewhere"
+        raise WrongUsage(f"{path} is not valid TOML ({where})", "Correct that line") from None
+
+
+def _section(
+    find: Callable[[str], tuple[Any, str] | None], section: Section, kind: type[Any], names: set[str] | None = None
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, attribute in kind.__dataclass_fields__.items():
+        if names is not None and name not in names:
+            continue
+        hit = find(f"{section}.{name}")
+        if hit is not None and hit[0] != "":
+            found[name] = _converted(hit[0], attribute.type, hit[1])
+    return found
+
+
+def _converted(value: Any, kind: Any, where: str) -> Any:
+    """`value` as the setting's type. The value itself is never shown: it may be a secret in the wrong place."""
+    try:
+        if kind is Path:
+            return Path(value)
+        if kind is int:
+            return _not_negative(int(str(value)))
+        if kind is float:
+            return _not_negative(float(str(value)))
+        choices = get_args(kind)
+        if choices and all(isinstance(choice, str) for choice in choices):
+            if value not in choices:
+                raise WrongUsage(f"The setting {where} must be one of {', '.join(choices)}", "Correct it")
+            return value
+    except ValueError:
+        raise WrongUsage(f"The setting {where} must be a number that is not negative", "Correct it") from None
+    if not isinstance(value, str):
+        raise WrongUsage(f"The setting {where} must be text in quotes", "Correct it")
+    return value
+
+
+def _not_negative(number: Any) -> Any:
+    if number < 0:
+        raise ValueError(number)
+    return number

@@ -1,0 +1,335 @@
+"""What one answer of a bank means for raw history: identity, window, what is new, changed or gone, and whether to believe it.
+
+The bank's latest answer wins inside the window that it covers (DECISIONS, "The bank's latest answer wins"). All of it is done
+on columns, in the run's own DuckDB: rows never become Python objects, and a history of any length spills to disk.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from sources._columns import read_by_source
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+ALL = date.min
+"""The start of a window over everything that a bank has."""
+BATCH = 50_000
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How one bank's transactions are told apart."""
+
+    dataset: str
+    schema: pa.Schema
+    key: str
+    """SQL that names a row among those of its account and never changes for it."""
+    booked: str
+    """SQL that is true for a booked row and false for a pending one."""
+    shifting: frozenset[str]
+    """Columns that change when another row does: part of a version, but no news about this row."""
+    unversioned: frozenset[str] = frozenset()
+    """Columns that are kept as first seen."""
+
+    @property
+    def table(self) -> str:
+        """The raw table's full name."""
+        return f"{self.dataset}.transactions"
+
+    def version(self, *, without: frozenset[str] = frozenset()) -> str:
+        """SQL for the hash of what the bank said of a row. Texts are joined in one fixed form, for any DuckDB."""
+        left_out = without | self.unversioned | {"account_id", "import_id", "row_version"}
+        parts = [_as_text(column) for column in self.schema if column.name not in left_out]
+        return f"md5(concat_ws(chr(31), {', '.join(parts)}))"
+
+
+def _as_text(column: pa.Field) -> str:
+    shown = f"epoch_us({column.name})" if pa.types.is_timestamp(column.type) else column.name
+    return f"coalesce(cast({shown} as varchar), chr(0))"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Transactions that this read brought, changed and took away; by transaction, not by version."""
+
+    new: int = 0
+    changed: int = 0
+    removed: int = 0
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A read that would take away more booked rows than we believe at once."""
+
+    since: date
+    digest: str
+    gone: int
+    of: int
+
+
+@dataclass
+class Settled:
+    """One account's answer, ready to load."""
+
+    account_id: str
+    counts: Counts
+    shown: int
+    claim: date | None
+    """From this day on the bank has said all that it has to say; None when nothing is claimed."""
+    since: date | None
+    """First day that differs from what was known, or `claim`: from it on rows are loaded and known ones retired."""
+    differs: bool
+    doubt: Doubt | None = None
+    moved: list[str] = field(default_factory=list)
+    """Transactions whose known version lies before the window: retired by id."""
+    table: str = ""
+
+
+class Settler:
+    """Compares answers with raw history, on the run's held connection."""
+
+    def __init__(self, connection: "DuckDBPyConnection", *, believed: int, believed_percent: int) -> None:
+        self._connection = connection
+        self._believed = believed
+        self._believed_percent = believed_percent
+        self._tables = 0
+
+    def settle(
+        self,
+        shape: Shape,
+        *,
+        account_id: str,
+        import_id: str,
+        spooled: Path | None,
+        since: date | None,
+        depth_known: bool = True,
+        complete: bool = True,
+        newest_first: bool = True,
+        currency: str | None = None,
+        accept_removals: bool = False,
+    ) -> Settled:
+        """Identify the spooled rows and say what they change.
+
+        `since` is the claim: from that day on the spool is all that the bank shows; None claims everything. With
+        `depth_known` False the bank may have cut old days off without saying so, and the claim starts at what it did show.
+        An answer that is not `complete` claims nothing: it only adds rows that were not known.
+        """
+        self._tables += 1
+        name = f"settled_{self._tables}"
+        self._identify(shape, name, account_id, import_id, spooled, since, newest_first, currency)
+        claim = since or ALL
+        if since is None and not depth_known:
+            claim = self._oldest_day_shown_whole(shape, name, account_id)
+            self._connection.execute(f"delete from {name} where window_on < ?", [claim])
+        shown = self._one(f"select count(*) from {name}")
+        if not complete:
+            return self._only_additions(shape, name, account_id, shown)
+        self._compare(shape, name, account_id, claim)
+        doubt = None if accept_removals else self._doubt(claim)
+        counts = Counts(
+            *self._row("select count(*) filter (news), count(*) filter (changed), count(*) filter (gone) from compared")
+        )
+        first: date | None = self._one("select min(least(shown_on, known_on)) from compared where differs")
+        # Days before the first difference are as they were: neither loaded nor claimed again.
+        start = max(claim, first) if first else claim
+        moved = [
+            row[0]
+            for row in self._connection.execute(
+                "select transaction_id from compared where differs and known_on < ? and shown_on is not null", [start]
+            ).fetchall()
+        ]
+        self._connection.execute(f"delete from {name} where window_on < ?", [start])
+        return Settled(account_id, counts, shown, claim, start, bool(first), doubt, moved, name)
+
+    def rows(self, settled: Settled, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The rows to load, in batches, exactly as the table declares them."""
+        columns = ", ".join(field.name for field in schema)
+        reader = self._connection.sql(f"select {columns} from {settled.table}").to_arrow_reader(BATCH)
+        for batch in reader:
+            if batch.num_rows:
+                yield pa.RecordBatch.from_arrays(
+                    [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)], schema=schema
+                )
+
+    def _identify(
+        self,
+        shape: Shape,
+        name: str,
+        account_id: str,
+        import_id: str,
+        spooled: Path | None,
+        since: date | None,
+        newest_first: bool,
+        currency: str | None,
+    ) -> None:
+        """A table of the spooled rows inside the window, with identity and version. Of equal ids the first shown stays."""
+        rows = "read_parquet($path, hive_partitioning = false)"
+        parameters: dict[str, object] = {"account": account_id, "import": import_id, "since": since or ALL}
+        if spooled is None:
+            empty = pa.schema([*read_by_source(shape.schema), pa.field("position", pa.int64())]).empty_table()
+            self._connection.register("spooled_nothing", empty)
+            rows = "spooled_nothing"
+        else:
+            parameters["path"] = str(spooled)
+        bank = [field.name for field in read_by_source(shape.schema)]
+        if "currency" in bank:
+            parameters["currency"] = currency
+            replaced = "replace (coalesce(currency, $currency) as currency)"
+        else:
+            replaced = ""
+        oldest_first = "desc" if newest_first else "asc"
+        self._connection.execute(
+            f"""
+            create or replace temp table {name} as
+            with
+
+            shown as (
+                select * {replaced}, {shape.booked} as booked
+                from {rows}
+                where window_on >= $since
+            ),
+
+            -- counted from the oldest row of a whole day, so that a later twin never takes an earlier one's number
+            numbered as (
+                select
+                    *,
+                    row_number() over (partition by window_on, {_amount(shape)} order by position {oldest_first}) as occurrence,
+                    if(
+                        booked,
+                        row_number() over (partition by window_on, booked order by position {oldest_first}),
+                        0
+                    ) as position_in_day
+                from shown
+            ),
+
+            identified as (
+                select
+                    $account as account_id,
+                    $account || ':' || {shape.key} as transaction_id,
+                    *
+                from numbered
+            )
+
+            select
+                *,
+                $import as import_id,
+                {shape.version()} as row_version,
+                {shape.version(without=shape.shifting)} as content
+            from identified
+            qualify row_number() over (partition by transaction_id order by position) = 1
+            """,
+            parameters,
+        )
+
+    def _compare(self, shape: Shape, name: str, account_id: str, claim: date) -> None:
+        """`compared`: one row a transaction that is shown now, or known inside the window, or both."""
+        self._connection.execute(
+            f"""
+            create or replace temp table compared as
+            with
+
+            known as (
+                select
+                    transaction_id, row_version, window_on, {shape.booked} as booked,
+                    {shape.version(without=shape.shifting)} as content
+                from {shape.table}
+                where account_id = $account and _dlt_valid_to is null
+                    and (window_on >= $claim or transaction_id in (select transaction_id from {name}))
+            )
+
+            select
+                transaction_id,
+                shown.window_on as shown_on,
+                known.window_on as known_on,
+                known.transaction_id is null as news,
+                shown.transaction_id is null as gone,
+                shown.content <> known.content as changed,
+                shown.row_version is distinct from known.row_version as differs,
+                known.booked as was_booked
+            from {name} as shown
+            full outer join known using (transaction_id)
+            """,
+            {"account": account_id, "claim": claim},
+        )
+
+    def _doubt(self, claim: date) -> Doubt | None:
+        """More than a handful of booked rows vanish at once, or all: that is a bank's bad day more often than the truth."""
+        gone, known, digest = self._row(
+            "select count(*) filter (gone and was_booked), count(*) filter (was_booked and known_on >= $claim),"
+            " coalesce(md5(string_agg(transaction_id, ' ' order by transaction_id) filter (gone and was_booked)), '')"
+            " from compared",
+            {"claim": claim},
+        )
+        many = gone > self._believed and gone * 100 > known * self._believed_percent
+        return Doubt(claim, digest, gone, known) if gone and (many or gone == known) else None
+
+    def _oldest_day_shown_whole(self, shape: Shape, name: str, account_id: str) -> date:
+        """Where an answer of unknown depth starts to be complete.
+
+        Banks cut old history silently, at any hour of a day for all we know. If older rows are known, its first day is not
+        taken as whole; if nothing at all is shown, everything is claimed, and the guard decides.
+        """
+        oldest = self._one(f"select min(window_on) from {name}")
+        if oldest is None:
+            return ALL
+        older = self._one(
+            f"select count(*) from {shape.table} where account_id = ? and _dlt_valid_to is null and window_on < ?",
+            [account_id, oldest],
+        )
+        first_whole: date = oldest + timedelta(days=1) if older else oldest
+        return first_whole
+
+    def _only_additions(self, shape: Shape, name: str, account_id: str, shown: int) -> Settled:
+        self._connection.execute(
+            f"delete from {name} where transaction_id in"
+            f" (select transaction_id from {shape.table} where account_id = ? and _dlt_valid_to is null)",
+            [account_id],
+        )
+        new = self._one(f"select count(*) from {name}")
+        return Settled(account_id, Counts(new=new), shown, None, None, bool(new), table=name)
+
+    def _one(self, query: str, parameters: object = None) -> Any:
+        return self._row(query, parameters)[0]
+
+    def _row(self, query: str, parameters: object = None) -> tuple[Any, ...]:
+        (row,) = self._connection.execute(query, parameters).fetchall()
+        return tuple(row)
+
+
+def _amount(shape: Shape) -> str:
+    return "amount" if "amount" in shape.schema.names else "amount_cents"
+
+
+def unchanged(connection: "DuckDBPyConnection", shape: Shape, account_id: str, rows: pa.RecordBatch) -> bool:
+    """True when every one of `rows` is known in exactly this version. Only for banks whose rows carry their own id."""
+    connection.register("page_shown", pa.Table.from_batches([rows]))
+    try:
+        unknown = connection.execute(
+            f"""
+            with page as (select $account || ':' || {shape.key} as transaction_id, 1 as occurrence, * from page_shown)
+            select count(*) from page
+            where {shape.version()} not in (
+                select row_version from {shape.table}
+                where account_id = $account and _dlt_valid_to is null and window_on >= (select min(window_on) from page_shown)
+            )
+            """,
+            {"account": account_id},
+        ).fetchone()
+    finally:
+        connection.unregister("page_shown")
+    return unknown == (0,)
+
+
+def oldest_pending(connection: "DuckDBPyConnection", shape: Shape, account_id: str) -> date | None:
+    """The day of the oldest pending row that we know of."""
+    row = connection.execute(
+        f"select min(window_on) from {shape.table} where account_id = ? and _dlt_valid_to is null and not ({shape.booked})",
+        [account_id],
+    ).fetchone()
+    return row[0] if row else None

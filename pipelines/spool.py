@@ -1,0 +1,94 @@
+"""The transactions of one account on their way from the bank to raw history, on disk."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# Fields whose values name nobody: shown in quarantine as they are. Of every other value only its shape is kept.
+HARMLESS = frozenset(
+    {"id", "amount", "type", "category", "status", "currency", "date", "kind", "label", "paymentMethod", "reoccurrence"}
+    | {"bookingDate", "booking_date", "valutaDate", "valuta_date", "bookingType", "booking_type"}
+    | {"originalAmount", "original_amount", "foreignCurrency", "foreign_currency", "nextOccurrence", "lastExecutionDate"}
+    | {"transactionOn", "bookedOn", "currencyAmount", "currencyBalance"}
+)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """One row that cannot be understood, redacted."""
+
+    reason: str
+    payload: str
+    window_on: date | None
+    digest: str
+    """Of the whole row, so that it is recognised when the bank shows it again."""
+
+
+class SpoolFile:
+    """Implements `sources._reading.Spool`: rows go to a parquet file as they come, numbered in the bank's order."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
+        self.rejected: list[Rejected] = []
+        self.rows = 0
+        self._schema = schema.append(pa.field("position", pa.int64(), nullable=False))
+        self._writer: pq.ParquetWriter | None = None
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Write `rows` behind the ones before."""
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self.path, self._schema, compression="zstd", compression_level=1)
+        position = pa.array(range(self.rows, self.rows + rows.num_rows), pa.int64())
+        self.rows += rows.num_rows
+        self._writer.write_batch(pa.RecordBatch.from_arrays([*rows.columns, position], schema=self._schema))
+
+    def reject(self, reason: str, payload: dict[str, Any], window_on: date | None) -> None:
+        """Keep a row for quarantine, without what it says of people and money."""
+        whole = json.dumps(payload, sort_keys=True, default=str, ensure_ascii=False)
+        digest = hashlib.sha256(whole.encode()).hexdigest()
+        self.rejected.append(Rejected(reason, json.dumps(redacted(payload), sort_keys=True), window_on, digest))
+
+    def clear(self) -> None:
+        """Start again."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+        self.rejected.clear()
+        self.rows = 0
+
+    def close(self) -> Path | None:
+        """Finish the file; None when no row came."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        return self.path if self.rows else None
+
+
+def redacted(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """`payload` with every value that may name a person or an account replaced by its kind and length."""
+    return {name: value if name in HARMLESS and _short(value) else _shape(value) for name, value in payload.items()}
+
+
+def _short(value: Any) -> bool:
+    """A date, a number, a code: nothing long enough to hold an IBAN or a name in the wrong place."""
+    return isinstance(value, bool | int | float) or (
+        isinstance(value, str) and len(value) <= len("2031-07-14T09:41:07.000+00:00")
+    )
+
+
+def _shape(value: Any) -> Any:
+    match value:
+        case None | bool():
+            return value
+        case str():
+            return f"text of {len(value)}"
+        case int() | float():
+            return "number"
+        case _:
+            return type(value).__name__

@@ -1,0 +1,126 @@
+"""How things stand: freshness of each account, consents and their quota, the last run. Reads only, and needs no network."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import Failure
+from pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def gather(settings: Settings) -> dict[str, Any]:
+    """The object of `status --json`."""
+    return {
+        "data_dir": str(settings.data_dir),
+        "accounts": _accounts(settings.data_dir / "ledger.duckdb"),
+        "consents": consents(settings),
+        "last_run": _last_run(settings.data_dir / "run.last.json"),
+    }
+
+
+def consents(settings: Settings) -> list[dict[str, Any]]:
+    """Every consent with its days left and the imports left in its 24 hours. No token."""
+    path = settings.data_dir / "vault.sqlite"
+    if not path.exists():
+        return []
+    from pipelines.consents.registry import Vault
+
+    vault, now = Vault(path, settings.vault_key), datetime.now(UTC)
+    try:
+        listed = []
+        for consent in vault.consents():
+            quota = vault.quota(consent.consent_id, settings.kontomatik.imports_per_day, now)
+            listed.append(
+                {
+                    "consent_id": consent.consent_id,
+                    "source": consent.source,
+                    "institution": consent.institution,
+                    "access_mode": consent.access_mode,
+                    "status": consent.status,
+                    "created_at": consent.created_at.isoformat(timespec="seconds"),
+                    "expires_at": consent.expires_at.isoformat(timespec="seconds") if consent.expires_at else None,
+                    "days_left": consent.days_left(now),
+                    "imports_left": quota.left,
+                    "next_import_at": quota.next_at.isoformat(timespec="seconds") if quota.next_at else None,
+                }
+            )
+        return listed
+    finally:
+        vault.close()
+
+
+def _accounts(ledger: Path) -> list[dict[str, Any]]:
+    if not ledger.exists():
+        return []
+    import duckdb
+
+    query = (
+        "select account_id, source, institution, right(iban, 4) as iban_ends, currency, last_booked_on,"
+        " strftime(last_imported_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as last_imported_at"
+        " from main.accounts order by source, institution, account_id"
+    )
+    try:
+        with duckdb.connect(ledger, read_only=True) as connection:
+            cursor = connection.execute(query)
+            names = [column[0] for column in cursor.description or []]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    except duckdb.Error as error:
+        raise Failure(
+            f"The ledger {ledger} cannot be read ({type(error).__name__})", "Build it again with `python -m pipelines transform`"
+        ) from None
+
+
+def _last_run(path: Path) -> dict[str, Any] | None:
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return {name: told.get(name) for name in ("run_id", "status", "checks", "published", "seconds")} | {
+        "errors": [error for bank in told.get("sources", {}).values() for error in bank.get("errors", [])]
+    }
+
+
+def show(gathered: dict[str, Any], console: "Console") -> None:
+    """For people."""
+    from rich.table import Table
+
+    table = Table(title="Accounts", title_justify="left")
+    for heading in ("bank", "account", "currency", "last booked", "last imported"):
+        table.add_column(heading)
+    for account in gathered["accounts"]:
+        ends = f"…{account['iban_ends']}" if account["iban_ends"] else account["account_id"]
+        last = (str(account["last_booked_on"] or "–"), account["last_imported_at"] or "never")
+        table.add_row(account["institution"], ends, account["currency"], *last)
+    console.print(table if gathered["accounts"] else "No ledger yet: `python -m pipelines run` makes it.")
+    show_consents(gathered["consents"], console)
+    last_run = gathered["last_run"]
+    if last_run is None:
+        console.print("No run is on record.")
+        return
+    checks = last_run["checks"] or {"passed": 0, "failed": []}
+    console.print(
+        f"Last run {last_run['run_id']}: {last_run['status']}, {checks['passed']} checks passed, {len(checks['failed'])} failed.",
+        highlight=False,
+    )
+    for error in last_run["errors"]:
+        console.print(f"! {error['label']}: {error['reason']}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_consents(listed: list[dict[str, Any]], console: "Console") -> None:
+    """For people."""
+    from rich.table import Table
+
+    if not listed:
+        console.print("No consents.")
+        return
+    table = Table(title="Consents", title_justify="left")
+    for heading in ("consent", "institution", "mode", "status", "days left", "imports left"):
+        table.add_column(heading)
+    for one in listed:
+        left = str(one["imports_left"]) + (f", next at {one['next_import_at']}" if one["next_import_at"] else "")
+        table.add_row(one["consent_id"], one["institution"], one["access_mode"], one["status"], str(one["days_left"]), left)
+    console.print(table)

@@ -1,0 +1,67 @@
+"""What an HTTP answer of Kontist means: the bytes of its JSON, or the error that says what to do next.
+
+Error bodies are said to look like RFC 7807 (observed), but the vendor's error table is another product's boilerplate. So
+only the status counts, and no error repeats what the bank wrote: it may quote an account number or an e-mail address.
+"""
+
+from typing import Any
+
+import httpx
+import msgspec
+
+from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unavailable, Unexpected
+
+BANK = "kontist"
+ASK_A_PERSON = "Nothing of it was stored; tell the maintainers if it stays so"
+
+
+def json_bytes(response: httpx.Response) -> bytes:
+    """The body of a good answer, unparsed. Raises the error that the status stands for, `Unexpected` for a web page."""
+    if not response.is_success:
+        raise refusal(response.status_code)
+    body = response.content
+    if body.lstrip()[:1] == b"<" or "html" in response.headers.get("Content-Type", ""):
+        raise Unexpected(BANK, "the bank sent a web page where JSON should be", "Check the setting sources.kontist.base_url")
+    return body
+
+
+def decoded(body: bytes | msgspec.Raw, kind: Any = Any) -> Any:
+    """`body` as a `kind`. Raises `Unexpected` for broken JSON and for JSON of another shape, and quotes neither."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError:
+        raise Unexpected(BANK, "the bank's JSON has another shape than documented", ASK_A_PERSON) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Unexpected(BANK, "the bank's answer is not whole, valid JSON", "Try again; " + ASK_A_PERSON.lower()) from None
+
+
+def refusal(status: int) -> SourceError:
+    """The error that an HTTP status stands for, below 500 as well as above."""
+    code = str(status)
+    match status:
+        case 401:
+            return ConsentGone(BANK, "the bank does not accept the login any more", LOG_IN_AGAIN, code=code)
+        case 403:
+            return Rejected(
+                BANK,
+                "the bank refuses access with this login: its token is not confirmed, or lacks the permission",
+                "Log in with a refresh token that was confirmed on your phone (MFA): python -m pipelines connect kontist",
+                code=code,
+            )
+        case 404:
+            return Misconfigured(
+                BANK, "the bank does not know the address that was asked for", "Check sources.kontist.base_url", code=code
+            )
+        case 429:
+            return Unavailable(
+                BANK, "the bank says that we ask too often", "Wait, or lower sources.kontist.requests_per_minute", code=code
+            )
+        case 408 | 425:
+            return Unavailable(BANK, f"the bank answered {status}", "Try again later", code=code)
+        case _ if status >= 500:
+            return Unavailable(BANK, f"the bank answered {status}", "Try again later", code=code)
+        case _:
+            return Rejected(BANK, f"the bank refused the request with status {status}", ASK_A_PERSON, code=code)
+
+
+LOG_IN_AGAIN = "Log in again, which may ask for a confirmation on your phone (MFA): python -m pipelines connect kontist"

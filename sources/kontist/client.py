@@ -1,0 +1,139 @@
+"""Kontist's reading endpoints. Nothing here writes: no transfer, no order and no TAN is ever asked for.
+
+Addresses and shapes are the vendor document's; where live answers were seen to differ, both are understood.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+import httpx
+import msgspec
+
+from sources._errors import ConsentGone, Unexpected
+from sources._http import Http
+from sources.kontist.answers import ASK_A_PERSON, BANK, LOG_IN_AGAIN, decoded, json_bytes
+from sources.kontist.orders import Account, Orders, read_account, read_orders
+from sources.kontist.rows import read_rows
+from sources.kontist.tokens import Login, Tokens
+
+BASE_URL = "https://api.kontist.com"
+TRANSACTION_LIST = "application/vnd.kontist.transactionlist.v2.1+json"
+"""Sent to the letter: with another version the bank has answered in other shapes and with unsigned amounts (observed)."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of transactions, newest first: a JSON array, where the next page is, and how many rows there are in all.
+
+    `next` is None on the last page. `total` is None where the bank does not tell (an old, bare array).
+    """
+
+    rows: bytes | msgspec.Raw = field(repr=False)
+    next: str | None
+    total: int | None
+
+
+class _Envelope(msgspec.Struct):
+    results: msgspec.Raw
+    next: Any = None
+    total: Any = None
+
+
+class KontistClient:
+    """One login's view of the bank. Threads may share it.
+
+    Every method raises `ConsentGone` when only a person can log in again, `Misconfigured`, `Rejected`, `Unavailable`, or
+    `Unexpected` for an answer in a shape that nobody has described.
+    """
+
+    def __init__(
+        self,
+        http: Http,
+        login: Login,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_new_refresh_token: Callable[[str], None] | None = None,
+    ) -> None:
+        self.http = http
+        self.tokens = Tokens(http, login, clock=clock, on_new_refresh_token=on_new_refresh_token)
+
+    def accounts(self) -> list[Account]:
+        """All accounts of the login, usually one. In euros: the bank names no currency (vendor document)."""
+        accounts = [read_account(sent) for sent in decoded(self._get("/api/accounts"), list[Any])]
+        if len({one.account_id for one in accounts}) < len(accounts):
+            raise Unexpected(BANK, "the bank lists two accounts under one number", ASK_A_PERSON)
+        return accounts
+
+    def transactions_page(self, address: str) -> Page:
+        """The page at a path on the bank's host (`first_page`, then each page's `next`), as an envelope or a bare array.
+
+        `next` comes back resolved: a path that starts with `/api` counts from the host, not from this page.
+        """
+        body = self._get(address, TRANSACTION_LIST)
+        if body.lstrip()[:1] == b"[":
+            return Page(body, None, None)
+        envelope: _Envelope = decoded(body, _Envelope)
+        following = envelope.next or None
+        if following is not None and not isinstance(following, str):
+            raise Unexpected(BANK, "a page names its next one in a way that is no address", ASK_A_PERSON)
+        total = envelope.total if type(envelope.total) is int else None
+        return Page(envelope.results, self._resolved(address, following) if following else None, total)
+
+    def transaction(self, account: Account, transaction_id: str) -> dict[str, Any]:
+        """One transaction by column. Do not trust its sign: in the vendor document's own sample it differs from the list's."""
+        body = self._get(f"{first_page(account)}/{quote(transaction_id, safe='')}")
+        rows = read_rows(b"[" + body + b"]", account.source_account_id)
+        if rows.batch.num_rows != 1:
+            raise Unexpected(BANK, "a transaction cannot be understood", ASK_A_PERSON)
+        columns: dict[str, Any] = rows.batch.to_pylist()[0]
+        return columns
+
+    def standing_orders(self, account: Account) -> Orders:
+        """All standing orders, cancelled ones too. Amounts are positive cents (vendor document)."""
+        return self._orders("standing-orders", account)
+
+    def timed_orders(self, account: Account) -> Orders:
+        """The timed orders still to be executed. Amounts are negative cents (vendor document)."""
+        return self._orders("timed-orders", account)
+
+    def invalidate(self) -> None:
+        """End this login's tokens at the bank."""
+        self.tokens.invalidate()
+
+    def _orders(self, kind: str, account: Account) -> Orders:
+        path = f"/api/accounts/{quote(account.source_account_id, safe='')}/{kind}"
+        return read_orders(kind, decoded(self._get(path), list[Any]), account)
+
+    def _get(self, address: str, accept: str = "application/json") -> bytes:
+        """The JSON at an address. A 401 costs one more request, with a fresh token."""
+        authorization = self.tokens.authorization()
+        answer = self._send(address, accept, authorization)
+        if answer.status_code == 401:
+            answer = self._send(address, accept, self.tokens.authorization(refused=authorization))
+            if answer.status_code == 401:
+                raise ConsentGone(BANK, "the bank does not accept even a fresh token", LOG_IN_AGAIN, code="401")
+        return json_bytes(answer)
+
+    def _send(self, address: str, accept: str, authorization: str) -> httpx.Response:
+        return self.http.request("GET", address, headers={"Accept": accept, "Authorization": authorization})
+
+    def _resolved(self, address: str, following: str) -> str:
+        """`following` as an address on the bank's host that still is about the same account, or `Unexpected`."""
+        here = self.http.url(address)
+        try:
+            there = self.http.url(urljoin(here, following))
+            path = urlsplit(there).path
+        except ValueError:
+            raise Unexpected(BANK, "a page names its next one in a way that is no address", ASK_A_PERSON) from None
+        account = urlsplit(here).path.partition("/accounts/")[2].split("/")[0]
+        if f"/accounts/{account}/" not in path:
+            raise Unexpected(BANK, "a page names a next one that is not about its account", ASK_A_PERSON)
+        return there
+
+
+def first_page(account: Account) -> str:
+    """The path of an account's newest transactions."""
+    return f"/api/accounts/{quote(account.source_account_id, safe='')}/transactions"

@@ -1,0 +1,148 @@
+"""Reading an account's transactions: how far to go, and what may be claimed then.
+
+The bank shows them newest first and knows no `since` (vendor document), so a read goes on from the newest row until it has
+seen enough. What it saw in whole days becomes the account's window; inside it the bank's answer replaces ours.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+
+import pyarrow as pa
+
+from sources._reading import Depth, Known, Reading, Spool
+from sources.kontist.client import KontistClient
+from sources.kontist.orders import Account
+from sources.kontist.rows import SCHEMA, Refused, Rows, day
+from sources.kontist.walk import Shifted, Walk, pages_overlap
+
+AGAIN = 3
+"""How often a read starts again when the account changes under it."""
+BATCH_ROWS = 50_000
+"""Rows that are handed to the spool at once."""
+
+
+def read_transactions(
+    client: KontistClient,
+    account: Account,
+    *,
+    depth: Depth,
+    since: date | None,
+    known: Known,
+    spool: Spool,
+) -> Reading:
+    """Fill `spool` with what the bank shows of `account`, and say from which day on that is all.
+
+    `shallow` goes on until one whole page holds only known, unchanged rows and lies behind every row that is pending as far
+    as we know and behind every new one; it claims the whole days that it saw. `deep` ends with the first page that is older
+    than `since` as a whole, and claims `since`. `full` goes to the oldest row and claims everything (`since` None), as
+    `shallow` does when it comes that far. The spool may hold rows older than what is claimed.
+
+    `requests` counts the pages that were asked for, those of abandoned tries too. Raises `Unavailable` when the account kept
+    changing, `Unexpected` when the pages contradict each other, and what the client raises; then the spool is worthless.
+    """
+    if depth == "deep" and since is None:
+        raise ValueError("a deep read needs the day that it reaches back to")
+    tries: list[Shifted] = []
+    requests = 0
+    while True:
+        walk = Walk(client, account, overlapping=pages_overlap(tries))
+        try:
+            claim = _read_once(walk, depth, since, known, _Basket(spool))
+        except Shifted as shifted:
+            tries.append(shifted)
+            requests += walk.requests
+            spool.clear()
+            if len(tries) > AGAIN:
+                raise shifted.error() from None
+        else:
+            return Reading(depth, claim, requests=requests + walk.requests, unknown_fields=frozenset(walk.unknown_fields))
+
+
+def _read_once(walk: Walk, depth: Depth, since: date | None, known: Known, basket: "_Basket") -> date | None:
+    """Read as far as `depth` says; the claimed day, None for everything."""
+    is_enough = _stop_rule(depth, since, known)
+    for rows in walk.pages():
+        basket.take(rows)
+        if not walk.at_end and is_enough(rows, basket.refused_on):
+            break
+    walk.confirm()
+    basket.empty()
+    if depth == "deep":
+        return since
+    return None if walk.at_end or walk.oldest is None else day(walk.oldest + 1)
+
+
+def _stop_rule(depth: Depth, since: date | None, known: Known) -> Callable[[Rows, int | None], bool]:
+    """Whether a page, with the oldest day of the refused rows so far, is the last one that is needed."""
+    if depth == "shallow":
+        return _NothingNew(known)
+    window = (since - day(0)).days if depth == "deep" and since else None
+    return lambda rows, _: window is not None and rows.newest is not None and rows.newest < window
+
+
+class _NothingNew:
+    """The rule of a shallow read: the days that hold anything new, pending or refused must be claimed, so they must be over."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        pending = known.oldest_pending()
+        self._to_claim = None if pending is None else (pending - day(0)).days
+
+    def __call__(self, rows: Rows, refused_on: int | None) -> bool:
+        if rows.oldest is None:
+            return False
+        is_known = rows.batch.num_rows > 0 and self._known.unchanged(rows.batch)
+        for one in (refused_on, None if is_known else rows.oldest):
+            if one is not None:
+                self._to_claim = min(one, self._to_claim if self._to_claim is not None else one)
+        return is_known and (self._to_claim is None or rows.oldest < self._to_claim)
+
+
+@dataclass
+class _Basket:
+    """Carries rows to the spool in large batches, and dates the refused ones."""
+
+    spool: Spool
+    refused_on: int | None = None
+    """Oldest day of a refused row so far, in days since 1970."""
+    _rows: list[pa.RecordBatch] = field(default_factory=list)
+    _count: int = 0
+    _undated: list[Refused] = field(default_factory=list)
+    _last_day: int | None = None
+
+    def take(self, rows: Rows) -> None:
+        """Take a page. A refused row without a day of its own gets its nearest newer neighbour's, else the next older one's."""
+        days = list(rows.days)
+        for place, one in enumerate(days):
+            self._last_day = days[place] = self._last_day if one is None else one
+        for refused in rows.refused:
+            self._refuse(refused, days[refused.place])
+        if self._undated and rows.newest is not None:
+            undated, self._undated = self._undated, []
+            for refused in undated:
+                self._refuse(refused, rows.newest)
+        if rows.batch.num_rows:
+            self._rows.append(rows.batch)
+            self._count += rows.batch.num_rows
+        if self._count >= BATCH_ROWS:
+            self._hand_over()
+
+    def empty(self) -> None:
+        """Hand over what is left."""
+        for refused in self._undated:
+            self.spool.reject(refused.reason, refused.payload, None)
+        self._hand_over()
+
+    def _refuse(self, refused: Refused, on: int | None) -> None:
+        if on is None:
+            self._undated.append(refused)
+            return
+        self.refused_on = on if self.refused_on is None else min(on, self.refused_on)
+        self.spool.reject(refused.reason, refused.payload, day(on))
+
+    def _hand_over(self) -> None:
+        for batch in pa.Table.from_batches(self._rows, SCHEMA).combine_chunks().to_batches():
+            if batch.num_rows:
+                self.spool.add(batch)
+        self._rows, self._count = [], 0

@@ -1,0 +1,180 @@
+"""Logging in to Kontist: Basic, or a short auth token renewed by a long refresh token.
+
+Vendor document: an auth token lives one hour, a refresh token 30 days. Observed: lifetimes differ, so `exp` is read from
+the token; a renewal may bring a new refresh token, which then replaces the old one.
+"""
+
+import base64
+import binascii
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sources._errors import ConsentGone, Misconfigured, Rejected, Unexpected
+from sources._http import Http
+from sources.kontist.answers import BANK, LOG_IN_AGAIN, decoded, json_bytes, refusal
+
+AUTH_TOKEN = "/api/user/auth-token"  # noqa: S105 (a path)
+REFRESH_TOKEN = "/api/user/refresh-token"  # noqa: S105 (a path)
+RENEW_BEFORE = 60
+"""Seconds before its end at which an auth token is renewed."""
+ASSUMED_LIFETIME = 3600
+"""Seconds that an auth token lives when it does not say so itself (vendor document)."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """How to log in. `jwt` needs a refresh token, or e-mail and password; `basic` needs the latter.
+
+    Basic is for trying things out: it is "highly rate limited" (vendor document).
+    """
+
+    email: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    auth: Literal["jwt", "basic"] = "jwt"
+
+
+class Tokens:
+    """The `Authorization` header of one login. Threads may share it: whoever comes first renews, the others wait.
+
+    `on_new_refresh_token` gets every refresh token that the bank hands out, before it is used: where the bank rotates
+    them, the old one is worthless from then on.
+    """
+
+    def __init__(
+        self,
+        http: Http,
+        login: Login,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_new_refresh_token: Callable[[str], None] | None = None,
+    ) -> None:
+        self._http = http
+        self._login = login
+        self._clock = clock
+        self._keep = on_new_refresh_token
+        self._lock = threading.Lock()
+        self._refresh = login.refresh_token
+        self._header: str | None = None
+        self._renew_at = 0.0
+
+    def authorization(self, *, refused: str | None = None) -> str:
+        """The header's value. `refused` is one that the bank has just answered with 401: a newer one is returned.
+
+        Raises `Misconfigured` for a wrong or missing e-mail or password, `ConsentGone` when only a person can log in
+        again, `Rejected` for a login that is not confirmed.
+        """
+        with self._lock:
+            if self._login.auth == "basic":
+                return self._basic(refused)
+            if self._header is None or self._header == refused or self._clock() >= self._renew_at:
+                self._renew()
+            assert self._header is not None  # noqa: S101 (_renew sets it or raises)
+            return self._header
+
+    def invalidate(self) -> None:
+        """End both tokens at the bank and forget them. A token that is gone already is no error; no password is used."""
+        with self._lock:
+            if self._login.auth == "basic":
+                return
+            try:
+                if self._header is None or self._clock() >= self._renew_at:
+                    if self._refresh is None:
+                        return
+                    self._renew_by(self._refresh)
+                # Both are ended with the auth token in the header (vendor document), so that one goes last.
+                for path in (REFRESH_TOKEN, AUTH_TOKEN):
+                    answer = self._http.request("DELETE", path, headers={"Authorization": self._header or ""}, repeatable=True)
+                    if not answer.is_success and answer.status_code not in (401, 404):
+                        raise refusal(answer.status_code)
+            except ConsentGone:
+                pass
+            self._header, self._refresh = None, None
+
+    def _renew(self) -> None:
+        if self._refresh is not None:
+            try:
+                self._renew_by(self._refresh)
+            except ConsentGone:
+                self._header, self._refresh = None, None
+                if not (self._login.email and self._login.password):
+                    raise
+            else:
+                return
+        self._renew_by(self._log_in())
+
+    def _log_in(self) -> str:
+        """A refresh token by e-mail and password."""
+        email, password = self._email_and_password()
+        answer = self._http.request("POST", REFRESH_TOKEN, json={"email": email, "password": password}, repeatable=True)
+        if answer.status_code in (400, 401, 422):
+            raise _wrong_password(answer.status_code)
+        token = _token(decoded(json_bytes(answer)), "token")
+        if token is None:
+            raise Unexpected(BANK, "the answer to the login holds no token", LOG_IN_AGAIN)
+        return self._kept(token)
+
+    def _renew_by(self, refresh: str) -> None:
+        answer = self._http.request("POST", AUTH_TOKEN, headers={"Authorization": f"Bearer {refresh}"}, repeatable=True)
+        if answer.status_code in (400, 401):
+            raise refusal(401)
+        reply = decoded(json_bytes(answer))
+        token = _token(reply, "token")
+        if token is None:
+            raise Unexpected(BANK, "the answer to the login holds no token", LOG_IN_AGAIN)
+        rotated = _token(reply, "refreshToken") or _token(reply, "refresh_token")
+        if rotated is not None and rotated != refresh:
+            self._kept(rotated)
+        self._header = f"Bearer {token}"
+        self._renew_at = (_expiry(token) or self._clock() + ASSUMED_LIFETIME) - RENEW_BEFORE
+
+    def _kept(self, refresh: str) -> str:
+        if self._keep is not None:
+            self._keep(refresh)
+        self._refresh = refresh
+        return refresh
+
+    def _basic(self, refused: str | None) -> str:
+        email, password = self._email_and_password()
+        header = "Basic " + base64.b64encode(f"{email}:{password}".encode()).decode()
+        if header == refused:
+            raise _wrong_password(401)
+        return header
+
+    def _email_and_password(self) -> tuple[str, str]:
+        if not (self._login.email and self._login.password):
+            raise Misconfigured(
+                BANK,
+                "there is nothing to log in with",
+                "Set sources.kontist.email and sources.kontist.password, or sources.kontist.refresh_token",
+            )
+        return self._login.email, self._login.password
+
+
+def _wrong_password(status: int) -> Rejected:
+    return Misconfigured(
+        BANK,
+        "the bank does not accept the e-mail or the password",
+        "Correct the settings sources.kontist.email and sources.kontist.password",
+        code=str(status),
+    )
+
+
+def _token(reply: Any, name: str) -> str | None:
+    """A token out of a reply, or None. One with spaces or line ends could not be sent in a header."""
+    value = reply.get(name) if isinstance(reply, dict) else None
+    return value if isinstance(value, str) and value.isascii() and value.isprintable() and value.split() == [value] else None
+
+
+def _expiry(token: str) -> float | None:
+    """When a JWT ends, in seconds since 1970, or None if it does not say. Its signature is the bank's business."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return float(claims["exp"])
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, binascii.Error):
+        return None

@@ -1,0 +1,76 @@
+"""Kontist's JSON values as columns hold them: whole numbers, UTC microseconds, Berlin days, text."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+BERLIN = ZoneInfo("Europe/Berlin")
+LARGEST_CENTS = 10**18
+"""Amounts below it fit the ledger's DECIMAL(18, 2)."""
+LARGEST_ORIGINAL = 10**17
+"""Amounts in minor units below it fit the ledger's DECIMAL(18, 3)."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST = 0
+_LATEST = int((datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()) * 1_000_000
+
+
+def cents(value: Any) -> int | None:
+    """A whole number of minor units, or None. A fraction, an exponent, a text or a truth is not one."""
+    return value if type(value) is int and -LARGEST_CENTS < value < LARGEST_CENTS else None
+
+
+def original_minor(value: Any) -> int | None:
+    """The minor units of `originalAmount`: a text of digits, perhaps signed (vendor document), or a number; else None."""
+    if type(value) is str and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20:
+        value = int(value)
+    return value if type(value) is int and -LARGEST_ORIGINAL < value < LARGEST_ORIGINAL else None
+
+
+def instant(value: Any) -> int | None:
+    """Microseconds since 1970, UTC, or None if `value` is not a moment between 1970 and 2199.
+
+    ISO 8601 with `Z` or an offset (vendor document), or milliseconds since 1970 as a text (observed once) or a number.
+    A date without a zone is not a moment.
+    """
+    if type(value) is int:
+        value = str(value) if 0 <= value < 10**14 else ""
+    return _instant(value) if type(value) is str else None
+
+
+@lru_cache(maxsize=1 << 16)  # booked rows all say midnight: few texts, often repeated
+def _instant(text: str) -> int | None:
+    if text.isascii() and text.isdigit():
+        micros = int(text) * 1000 if 12 <= len(text) <= 14 else -1  # fewer digits are seconds, or a plain date
+    else:
+        try:
+            since = datetime.fromisoformat(text) - _EPOCH
+        except (ValueError, TypeError, OverflowError):  # TypeError: no zone
+            return None
+        micros = since.days * 86_400_000_000 + since.seconds * 1_000_000 + since.microseconds
+    return micros if _EARLIEST <= micros < _LATEST else None
+
+
+def berlin_day(micros: int) -> int:
+    """The day in Berlin, in days since 1970. A booked row is Berlin's midnight, written as 22:00Z or 23:00Z (observed)."""
+    seconds = micros // 1_000_000
+    return (seconds + _offset(seconds // 3600)) // 86_400
+
+
+@lru_cache(maxsize=1 << 17)
+def _offset(hour: int) -> int:
+    """Seconds that Berlin is ahead of UTC in an hour since 1970; it changes on the hour only."""
+    offset = (_EPOCH + timedelta(hours=hour)).astimezone(BERLIN).utcoffset()
+    return int(offset.total_seconds()) if offset is not None else 0
+
+
+def text(value: Any) -> str | None:
+    """A text, number or truth as text; None for null and for lists and objects, which go to `extra` whole."""
+    return value if type(value) is str else json_text(value) if type(value) in (int, float, bool) else None
+
+
+def json_text(value: Any) -> str:
+    """`value` as short JSON, the same text for the same content."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

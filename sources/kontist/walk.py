@@ -1,0 +1,154 @@
+"""Following an account's pages, newest first, while the bank may change them under us.
+
+The bank pages by number. A row that comes or goes while we read shifts all rows behind it, so that one is shown twice or not
+at all. Signs of it: a repeated id, another `total`, a day that rises again on the next page, and a first page that reads
+otherwise when the rest has been read.
+
+What stays unseen: one row going and another coming between the same two requests, both behind the first page, so that
+`total` is as before; and an edit of a row on a later page that was read already. Only reading everything twice could show it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from sources._errors import SourceError, Unavailable, Unexpected
+from sources.kontist.answers import ASK_A_PERSON, BANK, decoded
+from sources.kontist.client import KontistClient, Page, first_page
+from sources.kontist.orders import Account
+from sources.kontist.rows import SCHEMA, Rows, read_rows
+
+REPEATED = "a transaction came twice"
+_STEADY = [name for name in SCHEMA.names if name != "extra"]
+"""Columns that must not change while we read. A field that we do not know may be different in each answer."""
+
+
+class Shifted(Exception):
+    """The pages of one try do not fit together: the account changed, or the bank contradicts itself."""
+
+    def __init__(self, sign: str, trace: list[int], *, contradiction: bool = False) -> None:
+        super().__init__(sign)
+        self.sign = sign
+        self.trace = trace
+        self.contradiction = contradiction
+
+    def error(self) -> SourceError:
+        """What to say when no try is left."""
+        if self.contradiction:
+            return Unexpected(BANK, f"the pages of an account do not fit together: {self.sign}", ASK_A_PERSON)
+        return Unavailable(BANK, f"an account kept changing while it was read: {self.sign}", "The next run reads it again")
+
+
+def pages_overlap(tries: list[Shifted]) -> bool:
+    """True when the last two tries saw the very same pages and the same repeated id: then nothing changes, and to show a
+    page's last rows again on the next one is the bank's way of paging (observed in 2018)."""
+    return len(tries) > 1 and tries[-1].sign == REPEATED and tries[-1].trace == tries[-2].trace
+
+
+@dataclass
+class Walk:
+    """One try at one account. `overlapping`: drop the rows that a page repeats from the end of the page before."""
+
+    client: KontistClient
+    account: Account
+    overlapping: bool = False
+
+    at_end: bool = False
+    """The oldest row that the bank has was on the last page that came."""
+    oldest: int | None = None
+    """Berlin day of the last row that came, in days since 1970."""
+    unknown_fields: set[str] = field(default_factory=set)
+    requests: int = 0
+
+    _first: Rows | None = None
+    _total: int | None = None
+    _rows: int = 0
+    _refused: int = 0
+    _seen: set[str] = field(default_factory=set)
+    _trace: list[int] = field(default_factory=list)
+
+    def pages(self) -> Iterator[Rows]:
+        """Each page in turn, checked against those before. Stop asking when it is enough, then `confirm`.
+
+        Raises `Shifted`; `Unexpected` for a loop, an empty page in the middle and rows out of order within a page.
+        """
+        start = self.client.http.url(first_page(self.account))
+        asked = {start + form for form in ("", "/", "?page=1", "/?page=1")}
+        address = start
+        before: tuple[str | None, ...] = ()
+        while True:
+            page, rows = self._ask(address, before)
+            self._check(page, rows)
+            before = rows.ids
+            self.at_end = page.next is None
+            yield rows
+            if page.next is None:
+                return
+            if page.next in asked:
+                raise Unexpected(BANK, "the pages of an account go round in a circle", ASK_A_PERSON)
+            if not rows.ids:
+                raise Unexpected(BANK, "an empty page names a next one", ASK_A_PERSON)
+            address = page.next
+            asked.add(address)
+
+    def confirm(self) -> None:
+        """Raise `Shifted` if rows are missing at the end, or if the first page, read again, is not what it was.
+
+        A read of one page is one answer, and needs no second look.
+        """
+        if self.at_end and self._total is not None and self._rows < self._total:
+            raise self._shifted("the bank tells of more transactions than it shows", contradiction=True)
+        if len(self._trace) == 1 or self._first is None:
+            return
+        page, rows = self._ask(first_page(self.account), ())
+        same_rows = rows.ids == self._first.ids and rows.days == self._first.days
+        if not (same_rows and rows.batch.select(_STEADY).equals(self._first.batch.select(_STEADY))):
+            raise self._shifted("its first page changed")
+        if page.total != self._total:
+            raise self._shifted("its number of transactions changed")
+
+    def _ask(self, address: str, before: tuple[str | None, ...]) -> tuple[Page, Rows]:
+        self.requests += 1
+        page = self.client.transactions_page(address)
+        rows = read_rows(page.rows, self.account.source_account_id)
+        again = _repeated(before, rows.ids) if self.overlapping else 0
+        if again:
+            rest = decoded(page.rows, list[msgspec.Raw])[again:]
+            rows = read_rows(b"[" + b",".join(bytes(row) for row in rest) + b"]", self.account.source_account_id)
+        return page, rows
+
+    def _check(self, page: Page, rows: Rows) -> None:
+        if self._first is None:
+            self._first, self._total = rows, page.total
+        self.unknown_fields |= rows.unknown_fields
+        self._rows += len(rows.ids)
+        self._refused += len(rows.refused)
+        self._trace.append(hash((rows.ids, page.total)))
+        ids = [one for one in rows.ids if one is not None]
+        fresh = set(ids) - self._seen
+        if len(fresh) < len(ids):
+            raise self._shifted(REPEATED)
+        self._seen |= fresh
+        if page.total != self._total:
+            raise self._shifted("its number of transactions changed")
+        # Whether `total` counts a row that nobody can read is not known.
+        if self._total is not None and self._rows - self._refused > self._total:
+            raise self._shifted("the bank shows more transactions than it tells of", contradiction=True)
+        days = [one for one in rows.days if one is not None]
+        if days != sorted(days, reverse=True):
+            raise Unexpected(BANK, "the transactions of a page are not sorted newest first", ASK_A_PERSON)
+        if days and self.oldest is not None and days[0] > self.oldest:
+            raise self._shifted("a page begins with a newer day than the page before ended with", contradiction=True)
+        if days:
+            self.oldest = days[-1]
+
+    def _shifted(self, sign: str, **more: Any) -> Shifted:
+        return Shifted(sign, self._trace, **more)
+
+
+def _repeated(before: tuple[str | None, ...], ids: tuple[str | None, ...]) -> int:
+    """How many rows at the head of a page are the last rows of the page before it."""
+    longest = min(len(before), len(ids))
+    return next((count for count in range(longest, 0, -1) if before[-count:] == ids[:count]), 0)

@@ -1,0 +1,270 @@
+"""Account, card and owner elements -> columns, and how an account is recognised again.
+
+National ids, document numbers, birth dates and citizenships of owners are dropped on purpose, also under names that we have
+not seen yet: nobody needs them to read a ledger.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from sources._identity import account_id, normal_iban
+from sources.kontomatik.columns import ACCOUNTS
+from sources.kontomatik.documents import as_json, child_text, name_of, nested, put, text_of
+from sources.kontomatik.errors import BANK
+from sources.kontomatik.rows import PLAIN_CURRENCY, PLAIN_DECIMAL, day_of
+
+ROW_NAMES = frozenset({"moneyTransaction", "transaction", "Transaction", "transactions"})
+"""Elements that may be a row. The published specification's array `transactions` is the row itself, or a list of rows."""
+ROW_LISTS = frozenset({"moneyTransactions", "transactions", "Transactions"})
+OWNER_NAMES = frozenset({"owner", "Owner", "owners"})
+
+TEXTS = {
+    "name": "name",
+    "friendlyName": "friendly_name",
+    "iban": "iban",
+    "number": "number",
+    "cardId": "card_id",
+    "currencyName": "currency",
+    "currency": "currency",
+    "interest": "interest",
+    "interests": "interest",
+    "owner": "owner_name",
+}
+MONIES = {
+    "currencyBalance": "balance",
+    "balance": "balance",
+    "currencyFundsAvailable": "available_balance",
+    "availableBalance": "available_balance",
+    "limit": "credit_limit",
+}
+DAYS = {"activeSinceAtLeast": "active_since_at_least", "dueDate": "due_on"}
+KEPT_WHOLE = frozenset({"directDebit"})
+"""Known, without a column of its own: kept in `extra`, not reported."""
+PARTIAL = "partialDueToTimeout"
+
+OWNER_TEXTS = {"name": "name", "externalId": "external_id", "email": "email", "phone": "phone", "address": "address"}
+OWNER_DROPPED = frozenset(
+    {
+        "nationalId",
+        "polishPesel",
+        "citizenship",
+        "nationality",
+        "personalDocumentType",
+        "personalDocumentNumber",
+        "birthDate",
+        "birthPlace",
+    }
+)
+_MASKED = re.compile(r"[*•]{2}|(?<=[\d\s])[xX]{2,}(?=[\d\s])")
+_PERSONAL = re.compile(r"pesel|national|document|passport|birth|citizen|idcard|identity|ssn|social", re.IGNORECASE)
+
+
+@dataclass
+class Fields:
+    """What an account's element says, in columns; completed and named once the whole answer is read."""
+
+    account_type: str
+    columns: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    partial: bool = False
+
+    def keep(self, name: str, value: Any, *, known: bool = False) -> None:
+        """Put something without a column into `extra`."""
+        if not known:
+            self.unknown.add(f"{self.account_type}.{name}")
+        value = _impersonal(name, value)
+        if value is not None:
+            put(self.extra, name, value)
+
+
+def account_fields(element: Any, account_type: str) -> Fields:
+    """The columns of an account's or card's element; rows and lists of rows in it are passed over."""
+    found = Fields(account_type)
+    owners: list[Any] = []
+    for key, value in element.items():
+        if key == PARTIAL:
+            found.partial = _is_partial(value)
+        elif not key.startswith("{"):
+            found.keep(f"@{key}", value)
+    for one in element:
+        name = name_of(one)
+        if name == "owners" or (name in OWNER_NAMES and len(one)):
+            owners.append(one)
+        elif name == PARTIAL:
+            found.partial = found.partial or _is_partial(text_of(one))
+        elif name in ROW_LISTS or name in ROW_NAMES:
+            _pass_over(found, one, name)
+        elif name in KEPT_WHOLE:
+            found.keep(name, nested(one), known=True)
+        else:
+            _take(found, name, one)
+    if _MASKED.search(found.columns.get("number") or ""):
+        found.account_type = "card"  # the published specification lists cards, if at all, among the accounts
+    people, unknown = read_owners(owners)
+    found.unknown |= unknown
+    if names := sorted({owner["name"] for owner in people if owner["name"]}):
+        found.columns["owner_name"] = ", ".join(names)
+    return found
+
+
+def _take(found: Fields, name: str, one: Any) -> None:
+    text = text_of(one)
+    column = TEXTS.get(name) or MONIES.get(name) or DAYS.get(name)
+    if column is None or len(one) or found.columns.get(column) is not None:
+        found.keep(name, nested(one), known=column is not None and not len(one))
+        return
+    for key, value in one.items():
+        if not key.startswith("{"):
+            found.keep(f"{name}@{key}", value)
+    if text is None:
+        return
+    typed: Any = text
+    if name in MONIES:
+        typed = Decimal(text) if re.fullmatch(PLAIN_DECIMAL.strip("^$"), text) else None
+    elif name in DAYS:
+        typed = day_of(text)
+    elif column == "currency":
+        typed = text.upper() if re.fullmatch(PLAIN_CURRENCY.strip("^$"), text) else None
+    if typed is None:  # not what the column holds: the text is kept
+        found.keep(name, text, known=True)
+    found.columns[column] = typed
+
+
+def _pass_over(found: Fields, one: Any, name: str) -> None:
+    """Rows are read and cleared by now; anything else in their list is named."""
+    for left in one:
+        if name_of(left) not in ROW_NAMES:
+            found.unknown.add(f"{found.account_type}.{name}.{name_of(left)}")
+
+
+def _is_partial(text: str | None) -> bool:
+    return (text or "").strip().lower() not in ("", "false", "0")
+
+
+@dataclass(frozen=True)
+class Named:
+    """An account with its identity."""
+
+    account_id: str
+    source_account_id: str
+    account: dict[str, Any]
+    recognisable: bool
+    """False when nothing that lasts names the account."""
+
+
+def named(found: Fields, *, target: str | None, institution: str | None) -> Named:
+    """Complete `found` and name it. The id depends on nothing but what the bank says of this very account.
+
+    An account is its IBAN and currency; without a valid IBAN the institution with the number, else with the name, and the
+    currency. A card is its own number with the IBAN that it repeats, or the institution: never the account behind it.
+    """
+    columns = dict(found.columns)
+    card_id = columns.pop("card_id", None)
+    sent_iban, sent_number = columns.get("iban"), columns.get("number")
+    iban = normal_iban(sent_iban) or (normal_iban(sent_number) if found.account_type == "account" else None)
+    number = sent_number or card_id
+    if sent_iban and not normal_iban(sent_iban):
+        if number:
+            found.keep("iban", sent_iban, known=True)
+        else:
+            number = sent_iban
+    if card_id and card_id != number:
+        found.keep("cardId", card_id, known=True)
+    currency = columns.get("currency") or ""
+    name = columns.get("name")
+    where = institution or ""
+    parts: tuple[str, ...]
+    if found.account_type == "card":
+        own = _compact(card_id or number) or (name or "")
+        parts = ("card", iban or where, own, currency)
+        recognisable = bool((iban or where) and own)
+    elif iban:
+        parts, recognisable = (iban, currency), True
+    else:
+        parts = (where, _compact(number) or (name or ""), currency)
+        recognisable = bool(where and parts[1])
+    source_account_id = (card_id or number if found.account_type == "card" else iban or number) or name or ""
+    account: dict[str, Any] = {column: None for column in ACCOUNTS.names if column not in _NOT_OURS}
+    account |= columns | {
+        "source_account_id": source_account_id,
+        "institution": institution,
+        "target": target,
+        "account_type": found.account_type,
+        "iban": iban,
+        "number": number,
+        "extra": as_json(found.extra),
+    }
+    return Named(account_id(BANK, *parts), source_account_id, account, recognisable)
+
+
+_NOT_OURS = frozenset({"account_id", "consent_id", "import_id", "row_version"})
+
+
+def repeated(identities: Iterable[str]) -> frozenset[str]:
+    """Ids that occur more than once: accounts that cannot be told apart."""
+    return frozenset(one for one, times in Counter(identities).items() if times > 1)
+
+
+def institution_of(target: str | None) -> str | None:
+    """The bank behind a target, for answers that name only the target.
+
+    A bank's way in flips between its PSD2 target (`SampleApi`, `SampleApi_cz`) and its fallback (`Sample`, `Sample_cz`)
+    at any time (observed); the bank stays.
+    """
+    return re.sub(r"(?<=.)Api(?=_|$)", "", target) if target else None
+
+
+def read_owners(containers: Iterable[Any]) -> tuple[list[dict[str, Any]], set[str]]:
+    """Owners in the columns of `OWNERS`, and names of fields that nobody told us of.
+
+    A container may be repeated, be a list of owners, or be an owner itself. Owners have no id and come in any order
+    (observed), so `position` counts them in the order of what they say.
+    """
+    unknown: set[str] = set()
+    people = [_owner(one, unknown) for one in _each_owner(containers)]
+    distinct = {as_json(person): person for person in people}
+    ordered = [distinct[key] for key in sorted(distinct, key=str)]
+    return [{"position": position, **person} for position, person in enumerate(ordered, 1)], unknown
+
+
+def _each_owner(containers: Iterable[Any]) -> Iterator[Any]:
+    for container in containers:
+        inner = [one for one in container if name_of(one) in OWNER_NAMES]
+        if inner:
+            yield from _each_owner(inner)
+        elif len(container):
+            yield container
+
+
+def _owner(element: Any, unknown: set[str]) -> dict[str, Any]:
+    person: dict[str, Any] = dict.fromkeys((*OWNER_TEXTS.values(), "kind"))
+    extra: dict[str, Any] = {}
+    for one in element:
+        name = name_of(one)
+        if name in OWNER_TEXTS and person[OWNER_TEXTS[name]] is None and not len(one):
+            person[OWNER_TEXTS[name]] = text_of(one)
+        elif name == "kind":
+            person["kind"] = re.sub(r"[\s-]+", "_", (child_text(element, "kind") or "").upper()) or None
+        elif name not in OWNER_DROPPED:
+            unknown.add(f"owner.{name}")
+            if (value := _impersonal(name, nested(one))) is not None:
+                put(extra, name, value)
+    return person | {"extra": as_json(extra)}
+
+
+def _impersonal(name: str, value: Any) -> Any:
+    """`value` without what a state gives a person to be known by, at any depth; None if that is all of it."""
+    if _PERSONAL.search(name):
+        return None
+    if isinstance(value, dict):
+        return {key: kept for key, one in value.items() if (kept := _impersonal(key, one)) is not None} or None
+    return [_impersonal(name, one) for one in value] if isinstance(value, list) else value
+
+
+def _compact(number: str | None) -> str:
+    return re.sub(r"\s+", "", number or "").upper()

@@ -1,0 +1,273 @@
+"""What the two dialects ask differently: `openapi`, the published specification, and `live`, the service as observed.
+
+Only requests and their immediate answers live here. What a command brings is read in either dialect (`reply.py`).
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from sources.kontomatik.accounts import institution_of
+from sources.kontomatik.answers import AccessMode, Command, Institution, Session, SignIn, SignInState, SignInStatus, Spoken
+from sources.kontomatik.documents import child, child_text, json_object, name_of, small_document
+from sources.kontomatik.errors import by_name, odd, plain_name, wrong_dialect
+from sources.kontomatik.reply import exception_of, session_of, spoken_by
+
+Fields = dict[str, str]
+YEARS_BACK = 10
+"""The live service is always given a first day (observed); this far back stands for everything."""
+
+_SIGN_IN_WORDS: Mapping[str, SignInState] = {
+    "completed": "completed",
+    "success": "completed",
+    "successful": "completed",
+    "failed": "failed",
+    "failure": "failed",
+    "error": "failed",
+    "expired": "expired",
+}
+"""In small letters. The live service's full list is not known: any other word means not finished."""
+
+
+class Dialect(ABC):
+    """Paths, field names and immediate answers."""
+
+    name: Spoken
+    catalog_path: str
+    consent_field: str
+    sign_in_field: str
+
+    @abstractmethod
+    def mock(self, fields: Fields) -> Fields:
+        """The form of a mock session."""
+
+    @abstractmethod
+    def sign_in(
+        self, target: str, access_mode: AccessMode, redirect_url: str | None, owner: str | None, country: str, locale: str
+    ) -> dict[str, Any]:
+        """The JSON that starts a sign-in."""
+
+    @abstractmethod
+    def signing_in(self, answer: dict[str, Any]) -> SignIn:
+        """The sign-in that the bank has started."""
+
+    @abstractmethod
+    def catalog_of(self, body: bytes) -> list[Institution]:
+        """Every entry of the catalog."""
+
+    @abstractmethod
+    def first_day(self, since: date | None, today: date) -> date | None:
+        """What to send as `since`; None sends nothing."""
+
+    @abstractmethod
+    def reuse(self, token: str, since: date | None) -> Fields:
+        """The form that reuses a consent."""
+
+    @abstractmethod
+    def start(self, session: Session, since: date | None, owner: str | None) -> Fields:
+        """The form that starts an import."""
+
+    def sign_in_status(self, answer: dict[str, Any]) -> SignInStatus:
+        """How far a sign-in is, from either dialect's words."""
+        params = answer.get("params")
+        params = params if isinstance(params, dict) else {}
+        state = _SIGN_IN_WORDS.get(str(answer.get("status") or "").lower(), "pending")
+        name = exception_in(answer)
+        target, institution = _text(params.get("target")), _text(params.get("institution"))
+        if state != "completed":
+            exception = by_name(name) if name is not None else None
+            return SignInStatus("failed" if name and state == "pending" else state, None, exception, target, institution)
+        return SignInStatus(state, self._session(params), None, target, institution)
+
+    def _session(self, params: dict[str, Any]) -> Session | None:
+        session_id, signature = _text(params.get("sessionId")), _text(params.get("sessionIdSignature"))
+        if not session_id or not signature:
+            return None
+        token = _text(params.get("multipleAccessId")) or _text(params.get("multipleAccessToken"))
+        return Session(session_id, signature, token, _text(params.get("target")))
+
+    def accepted(self, body: bytes) -> Session | Command:
+        """The session or command that a request has led to.
+
+        Raises the named failure, `Misconfigured` for an answer in the other dialect, or `Unexpected`.
+        """
+        root = small_document(body)
+        spoken = spoken_by(root)
+        command = child(root, "command") if spoken == "live" else root
+        failure = exception_of(root) or (exception_of(command) if command is not None else None)
+        if failure is not None:
+            raise failure
+        if spoken != self.name:
+            raise wrong_dialect(self.name)
+        if session := session_of(root) or session_of(child(command, "result")):
+            return session
+        command_id = None if command is None else command.get("id") or child_text(command, "id")
+        if command_id:
+            return Command(command_id)
+        raise odd("the answer names neither a session nor a command")
+
+
+class OpenApi(Dialect):
+    """The published specification."""
+
+    name = "openapi"
+    catalog_path = "ais-catalog"
+    consent_field = "multipleAccessToken"
+    sign_in_field = "sessionId"
+
+    def mock(self, fields: Fields) -> Fields:  # noqa: ARG002
+        """No parameters."""
+        return {}
+
+    def sign_in(
+        self,
+        target: str,
+        access_mode: AccessMode,
+        redirect_url: str | None,
+        owner: str | None,
+        country: str,  # noqa: ARG002
+        locale: str,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """`target` and `accessMode` are required."""
+        return _given({"target": target, "accessMode": access_mode, "ownerExternalId": owner, "redirectUrl": redirect_url})
+
+    def signing_in(self, answer: dict[str, Any]) -> SignIn:
+        """The session is named at once."""
+        session_id, link = _text(answer.get("sessionId")), _text(answer.get("redirectUrl"))
+        if not session_id or not link:
+            raise wrong_dialect(self.name) if "redirectionId" in answer else odd("the answer starts no sign-in")
+        return SignIn(session_id, link, self._session(answer))
+
+    def catalog_of(self, body: bytes) -> list[Institution]:
+        """JSON: `targets` with `id`, `country`, `name`, `accessModes`."""
+        if body.lstrip()[:1] == b"<" and spoken_by(small_document(body)) == "live":
+            raise wrong_dialect(self.name)
+        targets = json_object(body).get("targets")
+        found = []
+        for one in targets if isinstance(targets, list) else []:
+            target = _text(one.get("id")) if isinstance(one, dict) else None
+            if target:
+                modes = one.get("accessModes")
+                found.append(
+                    Institution(
+                        target,
+                        institution_of(target) or target,
+                        _text(one.get("name")) or target,
+                        (_text(one.get("country")) or "").lower(),
+                        frozenset(str(mode).upper() for mode in modes) if isinstance(modes, list) else frozenset(),
+                    )
+                )
+        return found
+
+    def first_day(self, since: date | None, today: date) -> date | None:
+        """`since` is optional; without it the bank gives everything."""
+        return None if since is None else min(since, today)
+
+    def reuse(self, token: str, since: date | None) -> Fields:
+        """Reusing a consent is the import itself."""
+        return _given({self.consent_field: token, "since": since and since.isoformat()})
+
+    def start(self, session: Session, since: date | None, owner: str | None) -> Fields:
+        """An import may name its owner."""
+        return _session_fields(session) | _given({"since": since and since.isoformat(), "ownerExternalId": owner})
+
+
+class Live(Dialect):
+    """The service as observed."""
+
+    name = "live"
+    catalog_path = "catalog.xml"
+    consent_field = "multipleAccessId"
+    sign_in_field = "redirectionId"
+
+    def mock(self, fields: Fields) -> Fields:
+        """Every field is taken."""
+        return fields
+
+    def sign_in(
+        self,
+        target: str,
+        access_mode: AccessMode,
+        redirect_url: str | None,
+        owner: str | None,
+        country: str,
+        locale: str,
+    ) -> dict[str, Any]:
+        """The customer chooses the bank behind the link; `target` only tells its country."""
+        country = country or country_of(target)
+        return _given({"redirectUri": redirect_url, "ownerExternalId": owner, "country": country, "locale": locale}) | {
+            "psd2": {"accessMode": access_mode}
+        }
+
+    def signing_in(self, answer: dict[str, Any]) -> SignIn:
+        """The session comes with the status, later."""
+        redirection_id, link = _text(answer.get("redirectionId")), _text(answer.get("redirectionLink"))
+        if not redirection_id or not link:
+            raise wrong_dialect(self.name) if "redirectUrl" in answer else odd("the answer starts no sign-in")
+        return SignIn(redirection_id, link)
+
+    def catalog_of(self, body: bytes) -> list[Institution]:
+        """XML: `<target name institution officialName country beta>`."""
+        if body.lstrip()[:1] == b"{":
+            raise wrong_dialect(self.name)
+        root = small_document(body)
+        if spoken_by(root) != "live":
+            raise wrong_dialect(self.name)
+        return [
+            Institution(
+                one.get("name"),
+                one.get("institution") or institution_of(one.get("name")) or one.get("name"),
+                one.get("officialName") or one.get("name"),
+                (one.get("country") or "").lower(),
+                beta=one.get("beta") == "true",
+            )
+            for one in root.iter("{*}target")
+            if name_of(one) == "target" and one.get("name")
+        ]
+
+    def first_day(self, since: date | None, today: date) -> date | None:
+        """Always sent."""
+        return today - timedelta(days=round(YEARS_BACK * 365.25)) if since is None else min(since, today)
+
+    def reuse(self, token: str, since: date | None) -> Fields:  # noqa: ARG002
+        """Only the token: it gives a new session, and the import is a request of its own."""
+        return {self.consent_field: token}
+
+    def start(self, session: Session, since: date | None, owner: str | None) -> Fields:  # noqa: ARG002
+        """The owner is bound at the sign-in."""
+        return _session_fields(session) | _given({"since": since and since.isoformat()})
+
+
+DIALECTS: Mapping[str, type[Dialect]] = {"openapi": OpenApi, "live": Live}
+
+
+def exception_in(answer: dict[str, Any]) -> str | None:
+    """The name of the failure that a JSON answer reports, wherever it stands; None if it reports none."""
+    params = answer.get("params")
+    for place in (params, answer):
+        found = place.get("exception") if isinstance(place, dict) else None
+        if isinstance(found, dict):
+            found = found.get("name")
+        if found:
+            return plain_name(str(found))
+    return None
+
+
+def country_of(target: str) -> str:
+    """The country that a target's name ends with (`KontoBankApi_cz`); Poland's have no ending (observed)."""
+    ending = re.search(r"_([a-z]{2})$", target)
+    return ending[1] if ending else "pl"
+
+
+def _session_fields(session: Session) -> Fields:
+    return {"sessionId": session.session_id, "sessionIdSignature": session.signature}
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value}
+
+
+def _text(value: Any) -> str | None:
+    return str(value).strip() or None if isinstance(value, str | int) and not isinstance(value, bool) else None

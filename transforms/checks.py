@@ -1,0 +1,114 @@
+"""What must be true of a ledger before anyone may open it.
+
+The header of a model promises its grain, what is never null, which values a column takes and which table it points to;
+`checks/*.sql` holds one query for each promise about several tables, whose rows are what breaks it. A check tells its name
+and how many rows break it, never a row.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from transforms.engine import attach_ledger, attach_raw, connect, translated
+from transforms.errors import LedgerUnreadable, ModelError
+from transforms.models import HeaderCheck, Model, load
+
+FOLDER = Path(__file__).parent / "checks"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check: what a failure of it means, and how many rows failed it (of the query, for one in `checks/`)."""
+
+    name: str
+    meaning: str
+    failed_rows: int
+
+    @property
+    def passed(self) -> bool:
+        return self.failed_rows == 0
+
+
+@dataclass(frozen=True)
+class _Count:
+    """A check that is one expression over its table, so that all of a table's are counted in one go."""
+
+    name: str
+    meaning: str
+    expression: str
+
+
+def check(raw: Path, ledger: Path) -> list[CheckResult]:
+    """Checks a finished ledger against the raw history again; both are opened for reading only.
+
+    Raises `RawUnreadable` or `LedgerUnreadable`; a check that fails is a result.
+    """
+    with connect() as connection:
+        attach_raw(connection, raw)
+        attach_ledger(connection, ledger)
+        try:
+            with translated(raw, ledger, "the checks"):
+                return run_checks(connection, load())
+        except ModelError:
+            raise LedgerUnreadable(ledger, "its tables are not those of this version") from None
+
+
+def run_checks(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> list[CheckResult]:
+    """Every check of the ledger's models and of `checks/`, on a connection with `raw` and `ledger` attached."""
+    results = []
+    for model in sorted(models, key=lambda model: model.name):
+        if model.layer == "ledger":
+            results += check_header(connection, model)
+    for name, meaning, sql in singular():
+        failed = connection.execute(f"select count(*) from (\n{sql}\n) as failed").fetchone()
+        results.append(CheckResult(name, meaning, int(failed[0]) if failed else 0))
+    return results
+
+
+def check_header(connection: duckdb.DuckDBPyConnection, model: Model) -> list[CheckResult]:
+    """What the model's header promises, asked in one query."""
+    counts = list(_counts(model))
+    expressions = ",\n".join(count.expression for count in counts)
+    found = connection.execute(f"select\n{expressions}\nfrom {model.table}").fetchone() or ()
+    return [CheckResult(count.name, count.meaning, int(failed)) for count, failed in zip(counts, found, strict=True)]
+
+
+def singular(folder: Path = FOLDER) -> Iterator[tuple[str, str, str]]:
+    """Name, meaning and query of every file in `checks/`. The first line says what a failure means."""
+    for path in sorted(folder.glob("*.sql")):
+        header, _, sql = path.read_text(encoding="utf-8").partition("\n")
+        if not header.startswith("-- "):
+            raise ModelError(f"checks/{path.name} must begin with `-- ` and a sentence that says what a failure means.")
+        yield path.stem, header.removeprefix("-- "), sql.strip()
+
+
+def _counts(model: Model) -> Iterator[_Count]:
+    grain = ", ".join(model.grain)
+    yield _Count(
+        f"{model.name}.grain",
+        f"Several rows of {model.name} have the same {grain}.",
+        f"count(*) - count(distinct row({grain}))",
+    )
+    promised = {one.column for one in model.checks if one.kind == "not_null"}
+    of_the_grain = (HeaderCheck("not_null", column) for column in model.grain if column not in promised)
+    for one in (*of_the_grain, *model.checks):
+        yield _count(model.name, one)
+
+
+def _count(table: str, one: HeaderCheck) -> _Count:
+    name = f"{table}.{one.kind}({one.column})"
+    values = ", ".join(one.values)
+    match one.kind:
+        case "not_null":
+            return _Count(name, f"{one.column} is missing in {table}.", f"count(*) filter (where {one.column} is null)")
+        case "accepted":
+            meaning = f"{one.column} of {table} is none of {values}."
+            return _Count(name, meaning, f"count(*) filter (where {one.column} not in ({values}))")
+        case "relationship":
+            known = f"(select {one.column} from ledger.{values})"
+            meaning = f"{one.column} of {table} is not in {values}."
+            return _Count(name, meaning, f"count(*) filter (where {one.column} not in {known})")
+        case _:
+            raise ModelError(f"No check is called {one.kind}.")

@@ -1,0 +1,17 @@
+-- A day does not begin with the balance that the day before ended with, does not add up, or a day is left out.
+with
+
+days as (
+    select
+        *,
+        lag(day) over dates as day_before,
+        lag(closing_balance) over dates as closing_balance_before
+    from ledger.balances_daily
+    window dates as (partition by account_id order by day)
+)
+
+select account_id, day
+from days
+where (day_before is not null and day_before <> day - 1)
+    or (day_before is not null and opening_balance is distinct from closing_balance_before)
+    or opening_balance + money_in + money_out is distinct from closing_balance

@@ -1,0 +1,54 @@
+-- A table of the ledger does not hold every current raw row exactly once: orders, imports, consents, quarantine or accounts.
+with
+
+banks as (
+    select 'standing_orders' as name, count(*) as n, sum(hash(account_id, order_id)) as ids, sum(-abs(amount_cents)) as cents
+    from raw.kontist.standing_orders
+    where _dlt_valid_to is null
+    union all
+    select 'timed_orders', count(*), sum(hash(account_id, order_id)), sum(-abs(amount_cents))
+    from raw.kontist.timed_orders
+    where _dlt_valid_to is null
+    union all
+    select 'imports', count(*), sum(hash(import_id)), null
+    from (select import_id from raw.kontist.imports union all select import_id from raw.kontomatik.imports)
+    union all
+    select 'consents', count(*), sum(hash(consent_id)), null
+    from raw.kontomatik.consents
+    union all
+    select 'quarantine', count(*), sum(hash(quarantine_id)), null
+    from (
+        select quarantine_id from raw.kontist.quarantine where _dlt_valid_to is null
+        union all
+        select quarantine_id from raw.kontomatik.quarantine where _dlt_valid_to is null
+    )
+    union all
+    -- an account that two consents show is one account, and one that is no longer listed stays
+    select 'accounts', count(*), sum(hash(account_id)), null
+    from (select account_id from raw.kontist.accounts union select account_id from raw.kontomatik.accounts)
+),
+
+ours as (
+    select
+        'standing_orders' as name,
+        count(*) as n,
+        sum(hash(account_id, order_id)) as ids,
+        sum(cast(amount * 100 as bigint)) as cents
+    from ledger.standing_orders
+    union all
+    select 'timed_orders', count(*), sum(hash(account_id, order_id)), sum(cast(amount * 100 as bigint))
+    from ledger.timed_orders
+    union all
+    select 'imports', count(*), sum(hash(import_id)), null from ledger.imports
+    union all
+    select 'consents', count(*), sum(hash(consent_id)), null from ledger.consents
+    union all
+    select 'quarantine', count(*), sum(hash(quarantine_id)), null from ledger.quarantine
+    union all
+    select 'accounts', count(*), sum(hash(account_id)), null from ledger.accounts
+)
+
+select name
+from banks
+full outer join ours using (name)
+where banks.n is distinct from ours.n or banks.ids is distinct from ours.ids or banks.cents is distinct from ours.cents

@@ -1,0 +1,49 @@
+"""The sentence that every table and column of the ledger carries: a model's first line, and `columns.toml`."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+import duckdb
+
+from transforms.errors import ModelError
+from transforms.models import Model
+
+FILE = Path(__file__).with_name("columns.toml")
+SHARED = "columns"
+"""The section for columns that mean the same in every table."""
+
+
+@cache
+def dictionary() -> Mapping[str, Mapping[str, str]]:
+    """`columns.toml`, read once."""
+    return tomllib.loads(FILE.read_text(encoding="utf-8"))
+
+
+def meaning(table: str, column: str) -> str:
+    """What the column means. Raises `ModelError` if nobody said so."""
+    words = dictionary()
+    sentence = words.get(table, {}).get(column) or words[SHARED].get(column)
+    if sentence is None:
+        raise ModelError(f"columns.toml does not say what `{table}.{column}` means: add it to [{table}].")
+    return sentence
+
+
+def statements(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> str:
+    """The `comment on` statements for every table of the attached `ledger` and every column that it has."""
+    columns = connection.execute(
+        "select table_name, column_name from duckdb_columns() where database_name = 'ledger' and schema_name = 'main'"
+        " order by table_name, column_index"
+    ).fetchall()
+    tables = [
+        f"comment on table ledger.main.{model.name} is {_quoted(model.sentence)}" for model in models if model.layer == "ledger"
+    ]
+    return ";\n".join(
+        tables
+        + [f'comment on column ledger.main.{table}."{column}" is {_quoted(meaning(table, column))}' for table, column in columns]
+    )
+
+
+def _quoted(sentence: str) -> str:
+    return "'" + sentence.replace("'", "''") + "'"

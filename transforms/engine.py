@@ -1,0 +1,101 @@
+"""DuckDB as the transforms use it: what it reads and writes, and what its errors mean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from transforms.errors import (
+    CannotWrite,
+    LedgerUnreadable,
+    ModelError,
+    OutOfMemory,
+    OutOfSpace,
+    RawUnreadable,
+    TransformError,
+)
+
+BEFORE = "The ledger published before is as it was."
+
+
+def connect(memory_limit: str = "1GB", temp_directory: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """An empty DuckDB in memory that fetches nothing from the network and thinks in UTC."""
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": memory_limit,
+        "autoinstall_known_extensions": False,
+        "preserve_insertion_order": False,  # every table is sorted by its model; the steps before need less memory so
+    }
+    if temp_directory is not None:
+        config["temp_directory"] = str(temp_directory)
+    connection = duckdb.connect(":memory:", config=config)
+    connection.execute("set TimeZone = 'UTC'")
+    return connection
+
+
+def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str, options: str) -> None:
+    """Attaches a file as `name`; the path is quoted, since `attach` takes no parameters."""
+    quoted = str(path).replace("'", "''")
+    connection.execute(f"attach '{quoted}' as {name} ({options})")
+
+
+def attach_raw(connection: duckdb.DuckDBPyConnection, raw: Path) -> None:
+    """Attaches the raw history for reading. Raises `RawUnreadable`."""
+    if not raw.is_file():
+        raise RawUnreadable(raw, "there is no such file")
+    try:
+        attach(connection, raw, "raw", "read_only")
+    except duckdb.Error as error:
+        raise RawUnreadable(raw, _first_line(error)) from None
+
+
+def attach_ledger(connection: duckdb.DuckDBPyConnection, ledger: Path) -> None:
+    """Attaches a finished ledger for reading. Raises `LedgerUnreadable`."""
+    if not ledger.is_file():
+        raise LedgerUnreadable(ledger, "there is no such file")
+    try:
+        attach(connection, ledger, "ledger", "read_only")
+    except duckdb.Error as error:
+        raise LedgerUnreadable(ledger, _first_line(error)) from None
+
+
+@contextmanager
+def translated(raw: Path, ledger: Path, what: str) -> Iterator[None]:
+    """Turns DuckDB's errors into ours. Its texts may quote values of rows: only those about names and files are kept.
+
+    `what` was being made: a model by its `layer.name`, or a step in plain words.
+    """
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise
+    except (duckdb.CatalogException, duckdb.BinderException, duckdb.ParserException) as error:
+        if what.startswith("staging."):
+            raise RawUnreadable(raw, f"it lacks a table or column that {what} reads") from None
+        raise ModelError(f"{what} failed: {_first_line(error)}.") from None
+    except duckdb.OutOfMemoryException:
+        raise OutOfMemory(
+            f"{what} needs more memory than it may have, or more disk to spill to: raise the memory limit or free some disk."
+            f" {BEFORE}"
+        ) from None
+    except duckdb.IOException as error:
+        raise _file_error(raw, ledger, _first_line(error)) from None
+    except (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException) as error:
+        raise RawUnreadable(raw, f"{type(error).__name__} at {what}") from None
+    except duckdb.Error as error:
+        raise ModelError(
+            f"{what} failed with {type(error).__name__}: a value in the raw history does not fit the ledger. Nothing was "
+            f"rounded or dropped. {BEFORE} Please report this with the model's name."
+        ) from None
+
+
+def _file_error(raw: Path, ledger: Path, text: str) -> TransformError:
+    if "No space left" in text:
+        return OutOfSpace(f"The disk of {ledger.parent} is full: free some space, then run again. {BEFORE}")
+    if str(ledger) in text:
+        return CannotWrite(f"{ledger} cannot be written: {text}. {BEFORE}")
+    return RawUnreadable(raw, text)
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).partition("\n")[0].strip().rstrip(".")

@@ -1,0 +1,166 @@
+"""The models: plain SQL files, the header that describes each, and the order that their SQL implies.
+
+A model is one `select` with a header of three comment lines (the third may be missing):
+
+    -- One sentence: what a row is.
+    -- grain:  the columns that tell one row from another
+    -- checks: not_null(a, b), accepted(a, 'x', 'y'),
+    --         relationship(a, other_table)
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from transforms.errors import ModelError
+
+FOLDER = Path(__file__).parent / "models"
+LAYERS = ("staging", "intermediate", "ledger")
+"""Built in this order. A model reads its own layer or an earlier one, and only staging reads `raw`."""
+
+_HEADER = re.compile(
+    r"-- (?P<sentence>[^\n]+)\n"
+    r"-- grain:  (?P<grain>[a-z0-9_]+(?:, [a-z0-9_]+)*)\n"
+    r"(?:-- checks: (?P<checks>[^\n]+(?:\n--         [^\n]+)*)\n)?"
+    r"(?P<sql>\n.*)",
+    re.DOTALL,
+)
+_CHECK = re.compile(r"(?P<kind>not_null|accepted|relationship)\((?P<arguments>[^()]*)\)(?:, |$)")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_VALUE = re.compile(r"'[^']*'|\d+")
+
+
+@dataclass(frozen=True)
+class HeaderCheck:
+    """One call in a model's `checks:` line; `column` is its first argument, `values` what follows it."""
+
+    kind: str
+    column: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """One SQL file. `refs` and `raw_refs` are read from its SQL when first asked for, since only a build needs them."""
+
+    name: str
+    layer: str
+    sentence: str
+    grain: tuple[str, ...]
+    checks: tuple[HeaderCheck, ...]
+    sql: str = field(repr=False)
+
+    @property
+    def table(self) -> str:
+        """The name that other models and checks use."""
+        return f"{self.layer}.{self.name}"
+
+    @cached_property
+    def tables(self) -> frozenset[str]:
+        """Every table that the SQL reads: `raw.bank.table` or `layer.model`."""
+        return _tables(self)
+
+    @property
+    def refs(self) -> frozenset[str]:
+        """The models that must be built before this one."""
+        return frozenset(table for table in self.tables if not table.startswith("raw."))
+
+    @property
+    def raw_refs(self) -> frozenset[str]:
+        return self.tables - self.refs
+
+
+def load(folder: Path = FOLDER) -> tuple[Model, ...]:
+    """Every model below `folder`, by layer and name. Cheap: the SQL is not parsed."""
+    found = tuple(
+        parse(path.stem, layer, path.read_text(encoding="utf-8"))
+        for layer in LAYERS
+        for path in sorted((folder / layer).glob("*.sql"))
+    )
+    if not found:
+        raise ModelError(f"No model is below {folder}: the installation is incomplete.")
+    return found
+
+
+def parse(name: str, layer: str, text: str) -> Model:
+    """One model from the text of its file. Raises `ModelError` for a header that does not say what it must."""
+    header = _HEADER.fullmatch(text)
+    if header is None:
+        raise ModelError(f"{layer}/{name}.sql must begin with `-- sentence`, `-- grain:` and, if any, `-- checks:`.")
+    return Model(
+        name=name,
+        layer=layer,
+        sentence=header["sentence"],
+        grain=tuple(header["grain"].split(", ")),
+        checks=tuple(_header_checks(f"{layer}/{name}.sql", (header["checks"] or "").replace("\n--         ", " "))),
+        sql=header["sql"].strip(),
+    )
+
+
+def in_order(models: Iterable[Model]) -> tuple[Model, ...]:
+    """The models, each after those that it reads, layer by layer. Raises `ModelError` when that cannot be."""
+    by_table = {model.table: model for model in models}
+    for model in by_table.values():
+        _keeps_to_its_layer(model, by_table)
+    sorter = TopologicalSorter({table: sorted(model.refs) for table, model in sorted(by_table.items())})
+    try:
+        order = tuple(sorter.static_order())
+    except CycleError as error:
+        raise ModelError(f"These models read each other in a circle: {' -> '.join(error.args[1])}.") from None
+    return tuple(sorted((by_table[table] for table in order), key=lambda model: LAYERS.index(model.layer)))
+
+
+def _keeps_to_its_layer(model: Model, by_table: Mapping[str, Model]) -> None:
+    if model.raw_refs and model.layer != "staging":
+        raise ModelError(f"{model.table} reads {min(model.raw_refs)}, which only staging may.")
+    for ref in sorted(model.refs):
+        if ref not in by_table:
+            raise ModelError(f"{model.table} reads {ref}, which no model makes.")
+        if LAYERS.index(by_table[ref].layer) > LAYERS.index(model.layer):
+            raise ModelError(f"{model.table} reads {ref}, which is built later.")
+
+
+def _tables(model: Model) -> frozenset[str]:
+    import sqlglot  # here, since it takes longer to import than a published ledger to check
+    from sqlglot import exp
+
+    try:
+        tree = sqlglot.parse_one(model.sql, dialect="duckdb")
+    except sqlglot.errors.ParseError:
+        raise ModelError(f"{model.table} is not one select that sqlglot can read.") from None
+    if not isinstance(tree, exp.Query):
+        raise ModelError(f"{model.table} is not a select.")
+    steps = {step.alias for step in tree.find_all(exp.CTE)}
+    found = set()
+    for table in tree.find_all(exp.Table):
+        name = ".".join(part.name for part in table.parts)
+        if name in steps or not name:
+            continue
+        if table.catalog != "raw" and (table.catalog or table.db not in LAYERS):
+            raise ModelError(f"{model.table} reads {name}, which names neither a model with its layer nor a raw table.")
+        found.add(name)
+    return frozenset(found)
+
+
+def _header_checks(file: str, text: str) -> Iterable[HeaderCheck]:
+    position = 0
+    while position < len(text):
+        match = _CHECK.match(text, position)
+        if match is None:
+            raise ModelError(f"{file}: the `checks:` line is not understood from `{text[position:]}` on.")
+        position = match.end()
+        arguments = tuple(match["arguments"].split(", "))
+        if match["kind"] == "not_null":
+            good = all(map(_NAME.fullmatch, arguments))
+            found = [HeaderCheck("not_null", column) for column in arguments]
+        else:
+            first, *others = arguments
+            form = _VALUE if match["kind"] == "accepted" else _NAME
+            good = bool(_NAME.fullmatch(first) and others) and all(map(form.fullmatch, others))
+            found = [HeaderCheck(match["kind"], first, tuple(others))]
+        if not good:
+            raise ModelError(f"{file}: `{match['kind']}({match['arguments']})` has arguments that are not understood.")
+        yield from found

@@ -1,0 +1,102 @@
+-- One row per account or card that a bank ever showed, as it showed it last.
+-- grain:  account_id
+-- checks: not_null(source, source_account_id, institution, account_type)
+
+with
+
+kontist      as (select * from staging.stg_kontist__accounts),
+kontomatik   as (select * from staging.stg_kontomatik__accounts),
+imports      as (select * from intermediate.int_imports),
+transactions as (select * from intermediate.int_transaction_versions where valid_to is null),
+
+both_banks as (
+    select
+        account_id,
+        'kontist'                                                   as source,
+        source_account_id,
+        cast(null as varchar)                                       as consent_id,
+        'Kontist'                                                   as institution,
+        account_type,
+        iban,
+        cast(null as varchar)                                       as name,
+        currency,
+        cast(null as varchar)                                       as owner_name,
+        balance,
+        cast(null as decimal(18, 2))                                as available_balance,
+        valid_from,
+        valid_to
+    from kontist
+    union all
+    select
+        account_id,
+        'kontomatik'                                                as source,
+        source_account_id,
+        consent_id,
+        institution,
+        account_type,
+        iban,
+        name,
+        currency,
+        owner_name,
+        balance,
+        available_balance,
+        valid_from,
+        valid_to
+    from kontomatik
+),
+
+-- An account that two consents show is one account; one that a bank no longer lists keeps its history, so it stays
+shown_last as (
+    select *
+    from both_banks
+    qualify row_number() over (
+        partition by account_id
+        order by valid_to is null desc, valid_from desc, consent_id desc nulls last, source_account_id desc
+    ) = 1
+),
+
+read as (
+    select
+        account_id,
+        max(finished_at) filter (where status = 'complete')         as completed_at,
+        max(finished_on) filter (where status = 'complete')         as completed_on,
+        max(finished_at) filter (where status in ('complete', 'partial')) as imported_at
+    from imports
+    group by account_id
+),
+
+moved as (
+    select
+        account_id,
+        min(booked_on)                                              as first_booked_on,
+        max(booked_on)                                              as last_booked_on,
+        case when count(distinct currency) = 1 then any_value(currency) end as only_currency
+    from transactions
+    group by account_id
+),
+
+final as (
+    select
+        shown_last.account_id,
+        shown_last.source,
+        shown_last.source_account_id,
+        shown_last.institution,
+        shown_last.account_type,
+        shown_last.iban,
+        shown_last.name,
+        coalesce(shown_last.currency, moved.only_currency)          as currency,
+        shown_last.owner_name,
+        shown_last.balance,
+        shown_last.available_balance,
+        case when shown_last.balance is not null then read.completed_at end as balance_at,
+        moved.first_booked_on,
+        moved.last_booked_on,
+        read.imported_at                                            as last_imported_at,
+        read.completed_on                                           as last_completed_on,
+        shown_last.valid_to                                         as gone_at
+    from shown_last
+    left join read using (account_id)
+    left join moved using (account_id)
+)
+
+select * from final

@@ -1,0 +1,16 @@
+-- One row per attempt to read one account, across both banks.
+-- grain:  import_id
+-- checks: not_null(source, status, started_at)
+
+with
+
+kontist    as (select * from staging.stg_kontist__imports),
+kontomatik as (select * from staging.stg_kontomatik__imports),
+
+final as (
+    select 'kontist' as source, * from kontist
+    union all
+    select 'kontomatik' as source, * from kontomatik
+)
+
+select * from final

@@ -1,0 +1,29 @@
+-- One row per consent, as the registry knew it at the last run.
+-- grain:  consent_id
+-- checks: not_null(source, institution, access_mode, status, created_at, read_at)
+
+with
+
+consents as (select * from staging.stg_kontomatik__consents),
+
+final as (
+    select
+        consent_id,
+        'kontomatik'                                                as source,
+        institution,
+        target,
+        access_mode,
+        status,
+        created_at,
+        expires_at,
+        -- counted from the moment of reading, so that the same raw data always give the same ledger
+        case
+            when expires_at is not null
+                then greatest(0, (epoch_us(expires_at) - epoch_us(read_at)) // 86_400_000_000)
+        end                                                         as days_left,
+        read_at
+    from consents
+)
+
+select * from final
+order by consent_id

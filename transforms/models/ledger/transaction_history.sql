@@ -1,0 +1,66 @@
+-- One row per version of a transaction: what the bank showed, from when to when.
+-- grain:  transaction_id, valid_from
+-- checks: not_null(account_id, source, status, transaction_on, amount, currency, labels, import_id, first_seen_at, last_changed_at),
+--         accepted(change, 'new', 'changed', 'removed'), relationship(account_id, accounts)
+
+with
+
+versions as (select * from intermediate.int_transaction_versions),
+
+shown as (
+    select
+        *,
+        -- a version that starts in the instant its forerunner ends replaces it; any gap means that it had been gone
+        case when previous_valid_to = valid_from then 'changed' else 'new' end as change
+    from versions
+),
+
+removed as (
+    select
+        * replace (valid_to as valid_from, next_valid_from as valid_to),
+        'removed'                                                   as change
+    from versions
+    where valid_to is not null and next_valid_from is distinct from valid_to
+),
+
+moments as (
+    select * from shown
+    union all
+    select * from removed
+),
+
+final as (
+    select
+        transaction_id,
+        account_id,
+        source,
+        source_transaction_id,
+        status,
+        transaction_on,
+        booked_on,
+        value_on,
+        booked_at,
+        amount,
+        currency,
+        original_amount,
+        original_currency,
+        counterparty_name,
+        counterparty_iban,
+        description,
+        end_to_end_id,
+        transaction_type,
+        category,
+        labels,
+        balance_after,
+        transfer_id,
+        import_id,
+        first_seen_at,
+        last_changed_at,
+        valid_from,
+        valid_to,
+        change
+    from moments
+)
+
+select * from final
+order by account_id, transaction_on, transaction_id, valid_from

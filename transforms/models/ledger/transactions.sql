@@ -1,0 +1,43 @@
+-- One row per bank transaction, as the bank shows it now.
+-- grain:  transaction_id
+-- checks: not_null(account_id, source, status, transaction_on, amount, currency, labels, import_id, first_seen_at, last_changed_at),
+--         accepted(source, 'kontist', 'kontomatik'), accepted(status, 'booked', 'pending'),
+--         relationship(account_id, accounts)
+
+with
+
+versions as (select * from intermediate.int_transaction_versions),
+
+final as (
+    select
+        transaction_id,
+        account_id,
+        source,
+        source_transaction_id,
+        status,
+        transaction_on,
+        booked_on,
+        value_on,
+        booked_at,
+        amount,
+        currency,
+        original_amount,
+        original_currency,
+        counterparty_name,
+        counterparty_iban,
+        description,
+        end_to_end_id,
+        transaction_type,
+        category,
+        labels,
+        balance_after,
+        transfer_id,
+        import_id,
+        first_seen_at,
+        last_changed_at
+    from versions
+    where valid_to is null
+)
+
+select * from final
+order by account_id, transaction_on, transaction_id

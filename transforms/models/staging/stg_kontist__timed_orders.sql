@@ -1,0 +1,23 @@
+-- Every version of every Kontist timed order, in the ledger's names and units.
+-- grain:  account_id, order_id, valid_from
+-- checks: not_null(amount)
+
+select
+    -- keys
+    order_id,
+    account_id,
+    -- what is to be paid: the bank shows a negative amount, and it is money out
+    status,
+    type                                                            as order_type,
+    cast(-abs(amount_cents) * 0.01 as decimal(18, 2))               as amount,
+    'EUR'                                                           as currency,
+    recipient_name                                                  as counterparty_name,
+    recipient_iban                                                  as counterparty_iban,
+    purpose                                                         as description,
+    case when upper(trim(e2e_id)) <> 'NOTPROVIDED' then e2e_id end  as end_to_end_id,
+    -- when: the bank means Berlin days and sends UTC instants
+    cast(date at time zone 'Europe/Berlin' as date)                 as payment_on,
+    -- validity
+    _dlt_valid_from                                                 as valid_from,
+    _dlt_valid_to                                                   as valid_to
+from raw.kontist.timed_orders

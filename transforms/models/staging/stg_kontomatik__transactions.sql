@@ -1,0 +1,30 @@
+-- Every version of every transaction that Kontomatik reads, in the ledger's names and units.
+-- grain:  transaction_id, valid_from
+-- checks: not_null(account_id, amount, currency, transaction_on), accepted(status, 'booked', 'pending')
+
+select
+    -- keys
+    transaction_id,
+    account_id,
+    import_id,
+    -- a bank that gives no status shows booked movements only
+    case when status is null or upper(status) = 'DONE' then 'booked' else 'pending' end as status,
+    -- days: one of the two may be missing, never both
+    coalesce(transaction_on, booked_on)                             as transaction_on,
+    coalesce(booked_on, transaction_on)                             as booked_on,
+    window_on,
+    position_in_day,
+    -- money
+    amount,
+    currency,
+    balance_after,
+    -- texts
+    party                                                           as counterparty_name,
+    party_iban                                                      as counterparty_iban,
+    title                                                           as description,
+    kind                                                            as transaction_type,
+    cast(cast(labels as json) as varchar[])                         as labels,
+    -- validity
+    _dlt_valid_from                                                 as valid_from,
+    _dlt_valid_to                                                   as valid_to
+from raw.kontomatik.transactions
