@@ -172,8 +172,8 @@ class Settler:
         rows = "read_parquet($path, hive_partitioning = false)"
         parameters: dict[str, object] = {"account": account_id, "import": import_id, "since": since or ALL}
         if spooled is None:
-            empty = pa.schema([*read_by_source(shape.schema), pa.field("position", pa.int64())]).empty_table()
-            self._connection.register("spooled_nothing", empty)
+            # read by its name in the query
+            spooled_nothing = pa.schema([*read_by_source(shape.schema), pa.field("position", pa.int64())]).empty_table()  # noqa: F841
             rows = "spooled_nothing"
         else:
             parameters["path"] = str(spooled)
@@ -308,22 +308,20 @@ def _amount(shape: Shape) -> str:
 
 def unchanged(connection: "DuckDBPyConnection", shape: Shape, account_id: str, rows: pa.RecordBatch) -> bool:
     """True when every one of `rows` is known in exactly this version. Only for banks whose rows carry their own id."""
-    connection.register("page_shown", pa.Table.from_batches([rows]))
-    try:
-        unknown = connection.execute(
-            f"""
-            with page as (select $account || ':' || {shape.key} as transaction_id, 1 as occurrence, * from page_shown)
-            select count(*) from page
-            where {shape.version()} not in (
-                select row_version from {shape.table}
-                where account_id = $account and _dlt_valid_to is null and window_on >= (select min(window_on) from page_shown)
-            )
-            """,
-            {"account": account_id},
-        ).fetchone()
-    finally:
-        connection.unregister("page_shown")
-    return unknown == (0,)
+    page_shown = pa.Table.from_batches([rows])  # read by its name in the query
+    ((unknown,),) = connection.execute(
+        f"""
+        with page as (select $account || ':' || {shape.key} as transaction_id, * from page_shown)
+        select count(*) from page
+        where {shape.version()} not in (
+            select row_version from {shape.table}
+            where account_id = $account and _dlt_valid_to is null and window_on >= (select min(window_on) from page_shown)
+        )
+        """,
+        {"account": account_id},
+    ).fetchall()
+    del page_shown
+    return bool(unknown == 0)
 
 
 def oldest_pending(connection: "DuckDBPyConnection", shape: Shape, account_id: str) -> date | None:

@@ -4,6 +4,7 @@ Error bodies are said to look like RFC 7807 (observed), but the vendor's error t
 only the status counts, and no error repeats what the bank wrote: it may quote an account number or an e-mail address.
 """
 
+import json
 from typing import Any
 
 import httpx
@@ -28,11 +29,25 @@ def json_bytes(response: httpx.Response) -> bytes:
 def decoded(body: bytes | msgspec.Raw, kind: Any = Any) -> Any:
     """`body` as a `kind`. Raises `Unexpected` for broken JSON and for JSON of another shape, and quotes neither."""
     try:
-        return msgspec.json.decode(body, type=kind)
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            return msgspec.json.decode(_with_whole_characters(bytes(body)), type=kind)
     except msgspec.ValidationError:
         raise Unexpected(BANK, "the bank's JSON has another shape than documented", ASK_A_PERSON) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise Unexpected(BANK, "the bank's answer is not whole, valid JSON", "Try again; " + ASK_A_PERSON.lower()) from None
+
+
+def _with_whole_characters(body: bytes) -> bytes:
+    """JSON without halves of characters: a backend that counts in UTF-16 may cut an emoji in two and write one half.
+
+    Raises `ValueError` if it is not JSON for another reason.
+    """
+    text = json.dumps(json.loads(body), ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def refusal(status: int) -> SourceError:

@@ -112,6 +112,17 @@ def account_fields(element: Any, account_type: str) -> Fields:
     return found
 
 
+def currency_of(element: Any) -> str | None:
+    """The currency that an account's element names so far."""
+    found = (currency(text_of(one)) for one in element if TEXTS.get(name_of(one)) == "currency")
+    return next(filter(None, found), None)
+
+
+def currency(text: str | None) -> str | None:
+    """A code of three capitals, or None."""
+    return text.upper() if text and re.fullmatch(PLAIN_CURRENCY.strip("^$"), text) else None
+
+
 def _take(found: Fields, name: str, one: Any) -> None:
     text = text_of(one)
     column = TEXTS.get(name) or MONIES.get(name) or DAYS.get(name)
@@ -129,7 +140,7 @@ def _take(found: Fields, name: str, one: Any) -> None:
     elif name in DAYS:
         typed = day_of(text)
     elif column == "currency":
-        typed = text.upper() if re.fullmatch(PLAIN_CURRENCY.strip("^$"), text) else None
+        typed = currency(text)
     if typed is None:  # not what the column holds: the text is kept
         found.keep(name, text, known=True)
     found.columns[column] = typed
@@ -175,18 +186,18 @@ def named(found: Fields, *, target: str | None, institution: str | None) -> Name
             number = sent_iban
     if card_id and card_id != number:
         found.keep("cardId", card_id, known=True)
-    currency = columns.get("currency") or ""
+    money = columns.get("currency") or ""
     name = columns.get("name")
     where = institution or ""
     parts: tuple[str, ...]
     if found.account_type == "card":
         own = _compact(card_id or number) or (name or "")
-        parts = ("card", iban or where, own, currency)
+        parts = ("card", iban or where, own, money)
         recognisable = bool((iban or where) and own)
     elif iban:
-        parts, recognisable = (iban, currency), True
+        parts, recognisable = (iban, money), True
     else:
-        parts = (where, _compact(number) or (name or ""), currency)
+        parts = (where, _compact(number) or (name or ""), money)
         recognisable = bool(where and parts[1])
     source_account_id = (card_id or number if found.account_type == "card" else iban or number) or name or ""
     account: dict[str, Any] = {column: None for column in ACCOUNTS.names if column not in _NOT_OURS}

@@ -14,6 +14,7 @@ The order of elements does not matter: a status, a target or a currency may stan
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from lxml import etree
@@ -26,6 +27,7 @@ from sources.kontomatik.accounts import (
     Fields,
     Named,
     account_fields,
+    currency_of,
     institution_of,
     named,
     read_owners,
@@ -173,7 +175,8 @@ class _Reader:
         is_row = len(row) or row.keys() or name not in ROW_LISTS
         if is_row:
             if account.rows is None:
-                account.rows = RowReader(LIVE if self._spoken == "live" else OPENAPI, self._spool, self._batch)
+                fields = LIVE if self._spoken == "live" else OPENAPI
+                account.rows = RowReader(fields, self._spool(), partial(currency_of, account.element), self._batch)
             account.rows.read(row)
         row.clear(keep_tail=True)
         # The parser may still be writing behind this row, so the one before it goes: it has an end.
@@ -194,7 +197,7 @@ class _Reader:
             return
         fields = account_fields(element, account.kind or ACCOUNT_LISTS[name])
         rows = account.rows
-        newest_first, error = rows.finish(fields.columns.get("currency")) if rows else (True, None)
+        newest_first, error = rows.finish() if rows else (True, None)
         self._finished.append(_Finished(fields, rows, newest_first, error))
         element.clear(keep_tail=True)
 

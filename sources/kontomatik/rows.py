@@ -84,10 +84,12 @@ class RowReader:
     Rows wait in memory while nothing tells their currency, which the bank may name behind them; otherwise memory is one batch.
     """
 
-    def __init__(self, fields: Mapping[str, str], new_spool: Callable[[], Spool], batch: int = BATCH) -> None:
-        self.spool = new_spool()
-        self.currency: str | None = None
-        """The account's, as soon as it is known."""
+    def __init__(
+        self, fields: Mapping[str, str], spool: Spool, account_currency: Callable[[], str | None], batch: int = BATCH
+    ) -> None:
+        self.spool = spool
+        self._account_currency = account_currency
+        self._currency: str | None = None
         self.unknown: set[str] = set()
         self._positions = {name: CELLS.index(column) for name, column in fields.items()}
         self._names = {column: name for name, column in reversed(list(fields.items()))}
@@ -116,13 +118,13 @@ class RowReader:
         if len(self._cells) >= self._full:
             self.flush()
 
-    def finish(self, currency: str | None) -> tuple[bool, SourceError | None]:
-        """The last batch is out; `currency` is the account's. Returns whether the newest row came first, and what went wrong."""
-        self.currency = currency
+    def finish(self) -> tuple[bool, SourceError | None]:
+        """The account's element is at its end. Returns whether the newest row came first, and what went wrong."""
         self.flush()
+        self._currency = self._account_currency()
         held, self._held = self._held, []
         for batch in held:
-            if currency is None and batch.column("currency").null_count:
+            if self._currency is None and batch.column("currency").null_count:
                 self.spool.clear()
                 return True, odd("neither an account nor its transactions name their currency")
             self._deliver(batch)
@@ -143,7 +145,9 @@ class RowReader:
         self._last_day = _last_known(days, self._last_day)
         batch = pa.RecordBatch.from_arrays([columns[field.name] for field in ROWS], names=ROWS.names)
         self._watch_order(batch)
-        if self._held or (self.currency is None and batch.column("currency").null_count):
+        if self._currency is None:
+            self._currency = self._account_currency()
+        if self._held or (self._currency is None and batch.column("currency").null_count):
             self._held.append(batch)
         else:
             self._deliver(batch)
@@ -152,8 +156,8 @@ class RowReader:
         if not batch.num_rows:
             return
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-        if self.currency is not None:
-            columns["currency"] = columns["currency"].fill_null(self.currency)
+        if self._currency is not None:
+            columns["currency"] = columns["currency"].fill_null(self._currency)
         self.spool.add(pa.RecordBatch.from_arrays([columns[field.name] for field in ROWS], schema=ROWS))
 
     def _unusual(self, one: Any, cells: list[Any]) -> None:

@@ -220,10 +220,16 @@ def test_half_a_character_spoils_nothing() -> None:
     assert read_rows(text.encode(), "4711").batch["purpose"].to_pylist() == ["Miete �", "Rechnung 2"]
 
 
-@pytest.mark.parametrize("body", [b"{}", b"null", b'"x"', b"[1,", b"[1] 2", b"", b'["\xff"]'])
+@pytest.mark.parametrize("body", [b"{}", b"null", b'"x"', b"[1,", b"[1] 2", b"", b"[NaN]", b"[" * 5000])
 def test_anything_but_an_array_of_rows_is_unexpected(body: bytes) -> None:
     with pytest.raises(Unexpected):
         read_rows(body, "4711")
+
+
+def test_a_byte_that_is_no_text_is_replaced() -> None:
+    body = json.dumps([row(1, purpose="PLACE"), row(2)]).encode().replace(b"PLACE", b"Miete \xff")
+
+    assert read_rows(body, "4711").batch["purpose"].to_pylist() == ["Miete �", "Rechnung 2"]
 
 
 def test_an_empty_page_has_the_columns() -> None:

@@ -1,0 +1,42 @@
+# `make run` and `make test` need Python >= 3.11 and make, and nothing else installed by hand.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: setup run test check bench format clean
+
+setup: .venv/.ready
+run: .venv/.ready
+	$(BIN)/python -m pipelines run --sandbox
+
+test: .venv/.ready-test
+	$(BIN)/python -m pytest
+
+check: .venv/.ready-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.ready-test
+	$(BIN)/python -m benchmarks
+
+format: .venv/.ready-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv data/sandbox
+
+# The stamps say which pins a virtual environment was made from: another pin makes it anew where it differs.
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the pinned packages (once, about a minute) ..."
+	@$(PIP) pip
+	@$(PIP) .
+	@touch $@
+
+.venv/.ready-test: .venv/.ready
+	@$(PIP) --group test --group lint
+	@touch $@

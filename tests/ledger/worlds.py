@@ -1,0 +1,202 @@
+"""Raw histories for tests, and the ledgers that come of them.
+
+The raw tables are made from what the readers declare (`sources/*/columns.py`), so a column that is renamed there fails here.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from sources._columns import DAY, INSTANT, MONEY, TEXT, TRUTH, WHOLE
+from sources.kontist import columns as kontist
+from sources.kontomatik import columns as kontomatik
+from transforms import comments
+from transforms.build import make, prepare
+from transforms.engine import attach, connect
+from transforms.models import in_order, load
+
+Row = Mapping[str, Any]
+Given = Mapping[str, Iterable[Row]]
+
+TABLES = {f"{bank}.{name}": schema for bank, module in (("kontist", kontist), ("kontomatik", kontomatik))
+          for name, schema in module.TABLES.items()}  # fmt: skip
+VALIDITY = {"valid_from": "_dlt_valid_from", "valid_to": "_dlt_valid_to"}
+MODELS = in_order(load())
+LEDGER = [model.name for model in MODELS if model.layer == "ledger"]
+
+_TYPES = {TEXT: "varchar", DAY: "date", INSTANT: "timestamptz", WHOLE: "bigint", TRUTH: "boolean", MONEY: "decimal(18, 2)"}
+_NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+_FIRST_LOAD = datetime(2026, 3, 2, 6, tzinfo=UTC)
+_SECOND_LOAD = datetime(2026, 3, 4, 6, tzinfo=UTC)
+_REQUIRED: dict[str, Any] = {
+    "access_mode": "MULTIPLE",
+    "account_type": "account",
+    "amount": Decimal(0),
+    "amount_cents": 0,
+    "booking_date": _NOON,
+    "consent_id": "consent",
+    "created_at": _NOON,
+    "currency": "PLN",
+    "import_id": "i-1",
+    "institution": "A bank",
+    "name": "x",
+    "occurrence": 1,
+    "payload": "{}",
+    "read_at": _FIRST_LOAD,
+    "reason": "an amount that is none",
+    "run_id": "r-1",
+    "started_at": _FIRST_LOAD,
+    "status": "complete",
+}
+"""What a row says where a test says nothing and the bank must."""
+
+
+def empty() -> duckdb.DuckDBPyConnection:
+    """A DuckDB with `raw`, all its tables empty, and an empty `ledger`, both in memory."""
+    connection = connect()
+    connection.execute("attach ':memory:' as raw; attach ':memory:' as ledger")
+    declare(connection)
+    return connection
+
+
+def built(given: Given) -> duckdb.DuckDBPyConnection:
+    """The ledger of a raw history, with all that led to it, in memory."""
+    connection = empty()
+    fill(connection, given)
+    make_ledger(connection)
+    return connection
+
+
+def make_ledger(connection: duckdb.DuckDBPyConnection) -> None:
+    prepare(connection, MODELS)
+    for model in MODELS:
+        make(connection, model)
+    connection.execute(comments.statements(connection, MODELS))
+
+
+def raw_file(path: Path, given: Given) -> Path:
+    """The same history as a file."""
+    with connect() as connection:
+        attach(connection, path, "raw", "storage_version 'v1.0.0'")
+        declare(connection)
+        fill(connection, given)
+        connection.execute("detach raw")
+    return path
+
+
+def declare(connection: duckdb.DuckDBPyConnection) -> None:
+    for bank in ("kontist", "kontomatik"):
+        connection.execute(f"create schema raw.{bank}")
+    for table, schema in TABLES.items():
+        columns = [f'"{field.name}" {_TYPES[field.type]}{"" if field.nullable else " not null"}' for field in schema]
+        if "row_version" in schema.names:
+            columns += [f"{column} timestamptz" for column in VALIDITY.values()]
+        connection.execute(f"create table raw.{table} ({', '.join(columns)})")
+
+
+def fill(connection: duckdb.DuckDBPyConnection, given: Given) -> None:
+    """Inserts rows; what a test leaves out and the table requires is made up, an account that it does not name included."""
+    for table, rows in _with_accounts(given).items():
+        for number, row in enumerate(rows, start=1):
+            whole = _completed(table, number, row)
+            names = ", ".join(f'"{name}"' for name in whole)
+            values = ", ".join("?" * len(whole))
+            connection.execute(f"insert into raw.{table} ({names}) values ({values})", list(whole.values()))
+
+
+def rows_of(connection: duckdb.DuckDBPyConnection, table: str, columns: Iterable[str] = ("*",)) -> list[tuple[Any, ...]]:
+    """Rows of a model, with values as a TOML file would write them."""
+    names = ", ".join(columns)
+    found = connection.execute(f"select {names} from {table}").fetchall()
+    return [tuple(_plain(value) for value in row) for row in found]
+
+
+def _with_accounts(given: Given) -> dict[str, list[Row]]:
+    whole = {table: list(rows) for table, rows in given.items()}
+    for bank in ("kontist", "kontomatik"):
+        accounts = whole.setdefault(f"{bank}.accounts", [])
+        known = {row.get("account_id", f"{bank}:a") for row in accounts}
+        for table in ("transactions", "standing_orders", "timed_orders"):
+            for row in whole.get(f"{bank}.{table}", []):
+                account = row.get("account_id", f"{bank}:a")
+                if account not in known:
+                    known.add(account)
+                    accounts.append({"account_id": account})
+    return whole
+
+
+def _completed(table: str, number: int, row: Row) -> dict[str, Any]:
+    schema: pa.Schema = TABLES[table]
+    bank = table.partition(".")[0]
+    whole = {VALIDITY.get(name, name): value for name, value in row.items()}
+    if table == "kontomatik.transactions" and not {"transaction_on", "booked_on"} & whole.keys():
+        whole["transaction_on"] = _NOON.date()
+    made_up = {
+        **_REQUIRED,
+        "account_id": f"{bank}:a",
+        "source_account_id": str(number),
+        "source_transaction_id": str(number),
+        "order_id": str(number),
+        "quarantine_id": f"{bank}:q{number}",
+        "position": number,
+        "position_in_day": number,
+        "row_version": f"v{number}",
+        "window_on": _window(whole),
+    }
+    made_up["transaction_id"] = f"{whole.get('account_id', made_up['account_id'])}:{whole.get('source_transaction_id', number)}"
+    for field in schema:
+        if not field.nullable:
+            whole.setdefault(field.name, made_up.get(field.name, field.name))
+    if "row_version" in schema.names:
+        whole.setdefault("_dlt_valid_from", _FIRST_LOAD)
+    return whole
+
+
+def _window(row: Row) -> date:
+    days = [row[name] for name in ("transaction_on", "booked_on") if row.get(name)]
+    return min(days) if days else row.get("booking_date", _NOON).date()
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return str(value)
+        case datetime():
+            return value.astimezone(UTC)
+        case list():
+            return tuple(value)
+        case _:
+            return value
+
+
+RICH: Given = {
+    "kontist.accounts": [{"balance_cents": 5_000}],
+    "kontist.transactions": [
+        {"source_transaction_id": "1", "amount_cents": 7_000, "booking_type": "x", "booking_date": _NOON},
+        {"source_transaction_id": "2", "amount_cents": -2_000, "booking_type": "x", "booking_date": _NOON + timedelta(days=2),
+         "purpose": "before", "valid_to": _SECOND_LOAD},
+        {"source_transaction_id": "2", "amount_cents": -2_000, "booking_type": "x", "booking_date": _NOON + timedelta(days=2),
+         "purpose": "after", "valid_from": _SECOND_LOAD},
+        {"source_transaction_id": "3", "amount_cents": -99, "valid_to": _SECOND_LOAD},
+        {"source_transaction_id": "4", "amount_cents": -500, "booking_date": _NOON + timedelta(days=2)},
+    ],
+    "kontist.standing_orders": [{"order_id": "s", "amount_cents": 80_000}],
+    "kontist.timed_orders": [{"order_id": "t", "amount_cents": -1_234}],
+    "kontist.imports": [{"account_id": "kontist:a", "finished_at": _SECOND_LOAD}],
+    "kontist.quarantine": [{"account_id": "kontist:a"}],
+    "kontomatik.accounts": [{"balance": "30.00", "currency": "PLN"}],
+    "kontomatik.transactions": [
+        {"booked_on": date(2026, 3, 1), "amount": "10.00", "balance_after": "20.00", "labels": '["b", "a"]'},
+        {"booked_on": date(2026, 3, 3), "amount": "10.00", "balance_after": "30.00"},
+        {"booked_on": date(2026, 3, 3), "amount": "-1.00", "status": "HOLD"},
+    ],
+    "kontomatik.consents": [{"expires_at": _NOON + timedelta(days=90)}],
+    "kontomatik.imports": [{"import_id": "i-2", "account_id": "kontomatik:a", "finished_at": _SECOND_LOAD}],
+    "kontomatik.quarantine": [{"account_id": "kontomatik:a"}],
+}  # fmt: skip
+"""A little of everything: every table of the ledger has a row, every kind of change and proof but `differs` is there."""

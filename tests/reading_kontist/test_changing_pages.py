@@ -1,0 +1,90 @@
+"""Whatever happens at the bank between two requests: the read is right, or the account is reported unread."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sources._errors import Unavailable
+from sources.kontist.pages import read_transactions
+from tests.reading_kontist.fake_bank import ACCOUNT, FakeBank, Json, Memory, MemorySpool, row
+
+# What a bank does between two requests: rows come, rows go, a pending row is booked as a new one, a user edits a row.
+happenings = st.one_of(
+    st.tuples(st.just("come"), st.lists(st.integers(0, 20), min_size=1, max_size=4)),
+    st.tuples(st.just("go"), st.lists(st.integers(0, 20), min_size=1, max_size=4)),
+    st.tuples(st.just("booked"), st.lists(st.integers(0, 20), min_size=1, max_size=1)),
+    st.tuples(st.just("edit"), st.lists(st.integers(0, 20), min_size=1, max_size=3)),
+)
+
+
+class ChangingBank(FakeBank):
+    """Remembers every version of every row."""
+
+    def begin(self, size: int, plan: dict[int, tuple[str, list[int]]]) -> None:
+        self.rows = [row(number, str(date(2026, 3, 20) - timedelta((size - number) // 2))) for number in range(size, 0, -1)]
+        self.next_id = 1000
+        self.versions: list[tuple[int, str | None]] = []
+        self.plan = plan
+        self.meanwhile = self.happen
+        self.remember()
+
+    def remember(self) -> None:
+        self.versions += [(one["id"], one["category"]) for one in self.rows]
+
+    def happen(self, asked: int) -> None:
+        what, places = self.plan.pop(asked, ("", []))
+        for place in places:
+            at = min(place, len(self.rows))
+            if what == "come":
+                self.insert(at, like=self.rows[at - 1] if at else None)
+            elif what == "edit" and at < len(self.rows):
+                self.next_id += 1
+                self.rows[at] = self.rows[at] | {"category": str(self.next_id)}
+            elif what in ("go", "booked") and at < len(self.rows):
+                gone = self.rows.pop(at)
+                if what == "booked":
+                    self.insert(0, like=self.rows[0] if self.rows else gone)
+        self.remember()
+
+    def insert(self, place: int, like: Json | None) -> None:
+        self.next_id += 1
+        like = like or (self.rows[0] if self.rows else row(0))
+        self.rows.insert(place, like | {"id": self.next_id, "category": None})
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    size=st.integers(0, 12),
+    page_size=st.integers(1, 4),
+    plan=st.dictionaries(st.integers(2, 20), happenings, max_size=4),
+    depth=st.sampled_from(["full", "deep", "shallow"]),
+    known=st.integers(0, 12),
+)
+def test_a_read_shows_the_account_as_it_is_or_says_that_it_could_not(
+    size: int, page_size: int, plan: dict[int, tuple[str, list[int]]], depth: Any, known: int
+) -> None:
+    bank = ChangingBank(page_size=page_size)
+    bank.begin(size, plan)
+    remembered = MemorySpool()
+    still = FakeBank(bank.rows[min(known, size) :], page_size=100)
+    read_transactions(still.client(), ACCOUNT, depth="full", since=None, known=Memory(), spool=remembered)
+
+    spool = MemorySpool()
+    try:
+        reading = read_transactions(
+            bank.client(), ACCOUNT, depth=depth, since=date(2026, 3, 17), known=Memory(remembered.rows), spool=spool
+        )
+    except Unavailable as error:
+        assert "kept changing" in str(error)
+        return
+
+    whole = MemorySpool()
+    after = FakeBank(bank.rows, page_size=100)
+    read_transactions(after.client(), ACCOUNT, depth="full", since=None, known=Memory(), spool=whole)
+    claimed = reading.since or date.min
+    ids = [one["source_transaction_id"] for one in spool.rows if one["window_on"] >= claimed]
+    assert ids == [one["source_transaction_id"] for one in whole.rows if one["window_on"] >= claimed]
+    for one in spool.rows:
+        assert (int(one["source_transaction_id"]), one["category"]) in bank.versions
