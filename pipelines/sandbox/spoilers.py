@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class _Spoils(Fault):
     """An answer with data, in one of two formats, comes out wrong."""
 
-    times: int | None = field(default=1, kw_only=False)
+    times: int | None = field(default=1, kw_only=True)
 
     def after(self, call: Call, answer: Answer, _: "SandboxBank", /) -> None:
         data = answer.about in ("accounts", "page", "orders", "result")
@@ -107,14 +107,16 @@ class _PageFault(Fault):
 
 
 @dataclass(eq=False)
-class TokenExpires(_PageFault):
+class TokenExpires(Fault):
     """After so many pages every auth token given until then has expired."""
 
     after_pages: int = 1
     times: int | None = field(default=1, kw_only=True)
     _served: int = field(default=0, init=False)
 
-    def change(self, _: dict[str, Any], __: Answer, bank: "SandboxBank") -> None:
+    def after(self, call: Call, answer: Answer, bank: "SandboxBank", /) -> None:
+        if answer.about != "page" or not self.meets(call):
+            return
         with self._lock:
             self._served += 1
             reached = self._served % self.after_pages == 0

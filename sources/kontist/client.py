@@ -31,7 +31,7 @@ class Page:
     `next` is None on the last page. `total` is None where the bank does not tell (an old, bare array).
     """
 
-    rows: bytes | msgspec.Raw = field(repr=False)
+    rows: msgspec.Raw = field(repr=False)
     next: str | None
     total: int | None
 
@@ -74,7 +74,7 @@ class KontistClient:
         """
         body = self._get(address, TRANSACTION_LIST)
         if body.lstrip()[:1] == b"[":
-            return Page(body, None, None)
+            return Page(decoded(body, msgspec.Raw), None, None)
         envelope: _Envelope = decoded(body, _Envelope)
         following = envelope.next or None
         if following is not None and not isinstance(following, str):

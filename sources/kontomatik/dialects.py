@@ -75,7 +75,8 @@ class Dialect(ABC):
         params = params if isinstance(params, dict) else {}
         state = _SIGN_IN_WORDS.get(str(answer.get("status") or "").lower(), "pending")
         name = exception_in(answer)
-        target, institution = _text(params.get("target")), _text(params.get("institution"))
+        target = _text(params.get("target"))
+        institution = _text(params.get("institution")) or institution_of(target)
         if state != "completed":
             exception = by_name(name) if name is not None else None
             return SignInStatus("failed" if name and state == "pending" else state, None, exception, target, institution)

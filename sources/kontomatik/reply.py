@@ -193,6 +193,8 @@ class _Reader:
         element = account.element
         if name in ACCOUNT_LISTS and (account.holds_accounts or not len(element) or self._spoken == "live"):
             self._note_unknown(element, name, {*ACCOUNT_NAMES, *ACCOUNT_LISTS})
+            if account.rows is not None:  # rows of no account: named above, and not loaded
+                account.rows.spool.clear()
             element.clear(keep_tail=True)
             return
         fields = account_fields(element, account.kind or ACCOUNT_LISTS[name])

@@ -136,11 +136,11 @@ def test_a_new_row_costs_one_page_more_and_a_second_look_and_is_claimed() -> Non
 
 
 def test_a_shallow_read_goes_on_until_the_day_of_a_new_row_is_over() -> None:
-    busy = [row(number, "2026-03-20") for number in range(9, 2, -1)]
-    world = [row(10, "2026-03-20"), *busy, *a_row_a_day(2, newest="2026-03-01")]
-    reading, _ = read(FakeBank(world), "shallow", known=known_of(world[1:]))
+    busy = [row(number, "2026-03-20") for number in range(20, 13, -1)]
+    world = [*busy, *a_row_a_day(9, newest="2026-03-19")]
+    reading, spool = read(FakeBank(world), "shallow", known=known_of(world[1:]))
 
-    assert reading.since is None  # the last of the day shares its page with the oldest row but one
+    assert (spool.ids[-1], reading.since) == (9, date(2026, 3, 20))  # the first page that ends on another day
 
 
 def test_a_shallow_read_passes_every_pending_row() -> None:
@@ -164,20 +164,24 @@ days = st.integers(0, 6).map(lambda back: str(date(2026, 3, 20) - timedelta(back
 @st.composite
 def worlds_and_what_is_known(draw: st.DrawFn) -> tuple[list[Json], list[Json]]:
     """What the bank shows now, and what it showed before: rows gone, come, changed, booked."""
-    numbers = draw(st.lists(days, max_size=14))
-    before = [row(number, day, pending=draw(st.integers(0, 5)) == 0) for number, day in enumerate(numbers, 1)]
-    now: list[Json] = []
-    for one in before:
+    now: list[tuple[str, Json]] = []
+    before: list[tuple[str, Json]] = []
+    for number, day in enumerate(draw(st.lists(days, max_size=14)), 1):
+        one = row(number, day, pending=draw(st.integers(0, 5)) == 0)
+        before.append((day, one))
         match draw(st.sampled_from(["same"] * 12 + ["gone", "changed", "booked"])):
             case "same":
-                now.append(one)
+                now.append((day, one))
             case "changed":
-                now.append(one | {"category": "VAT_19"})
+                now.append((day, one | {"category": "VAT_19"}))
             case "booked":
-                now.append(one | {"valutaDate": one["bookingDate"], "bookingType": "OTHER"})
-    now += [row(100 + number, day) for number, day in enumerate(draw(st.lists(days, max_size=2)))]
-    newest_first = {"key": lambda one: one["bookingDate"][:10], "reverse": True}
-    return sorted(now, **newest_first), sorted(before, **newest_first)  # type: ignore[arg-type]
+                now.append((day, row(number, day)))
+    now += [(day, row(100 + number, day)) for number, day in enumerate(draw(st.lists(days, max_size=2)))]
+    return newest_first(now), newest_first(before)
+
+
+def newest_first(rows: list[tuple[str, Json]]) -> list[Json]:
+    return [one for _, one in sorted(rows, key=lambda pair: pair[0], reverse=True)]
 
 
 @settings(max_examples=150, deadline=None)
@@ -186,11 +190,9 @@ def test_a_shallow_read_claims_whole_days_and_everything_new_that_it_saw(
     worlds: tuple[list[Json], list[Json]], page_size: int
 ) -> None:
     now, before = worlds
-    now = sorted(now, key=lambda one: known_of([one]).rows[0]["window_on"], reverse=True)
-    known = known_of(sorted(before, key=lambda one: known_of([one]).rows[0]["window_on"], reverse=True))
+    known, world = known_of(before), known_of(now).rows
     reading, spool = read(bank := FakeBank(now, page_size), "shallow", known=known)
     claimed = reading.since or date.min
-    world = known_of(now).rows
 
     assert [one for one in spool.rows if one["window_on"] >= claimed] == [one for one in world if one["window_on"] >= claimed]
     assert all(one["window_on"] >= claimed for one in spool.rows if one not in known.rows)

@@ -65,7 +65,9 @@ def test_the_documented_page_is_read_as_it_stands() -> None:
 
 
 def test_no_column_holds_a_signed_link() -> None:
-    page = read(row(1, invoicePreviewUrl="https://signed", invoiceDownloadUrl="https://signed"), {"invoicePreviewUrl": "https://signed"})
+    page = read(
+        row(1, invoicePreviewUrl="https://signed", invoiceDownloadUrl="https://signed"), {"invoicePreviewUrl": "https://signed"}
+    )
 
     assert "signed" not in str(page)
 

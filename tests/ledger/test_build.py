@@ -1,0 +1,251 @@
+"""The file that comes out: who can open it, what it holds, and what happens when it cannot be made."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.ledger.worlds import LEDGER, MODELS, RICH, TABLES, Given, raw_file
+from transforms.build import build
+from transforms.errors import CannotWrite, LedgerUnreadable, ModelError, OutOfMemory, RawUnreadable, TransformError
+
+FORMAT_OF_DUCKDB_1_0 = 64
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A built ledger with its raw history beside it."""
+    folder = tmp_path_factory.mktemp("built")
+    build(raw_file(folder / "raw.duckdb", RICH), folder / "ledger.duckdb")
+    return folder
+
+
+def content(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every table, its rows in the order in which the file holds them."""
+    with duckdb.connect(path, read_only=True) as connection:
+        return {table: connection.execute(f"select * from {table}").fetchall() for table in LEDGER}
+
+
+def test_tables_answer_to_their_name_with_and_without_the_files(folder: Path) -> None:
+    with duckdb.connect(folder / "ledger.duckdb", read_only=True) as connection:
+        for table in LEDGER:
+            short = connection.execute(f"select count(*) from {table}").fetchone()
+
+            assert connection.execute(f"select count(*) from ledger.{table}").fetchone() == short != (0,)
+
+
+def test_the_file_holds_the_contracts_tables_and_nothing_else(folder: Path) -> None:
+    with duckdb.connect(folder / "ledger.duckdb", read_only=True) as connection:
+        found = connection.execute("select schema_name, table_name from duckdb_tables()").fetchall()
+        views = connection.execute("select view_name from duckdb_views() where not internal").fetchall()
+
+    assert sorted(found) == [("main", table) for table in sorted(LEDGER)]
+    assert sorted(LEDGER) == sorted(
+        "accounts transactions transaction_history balances_daily standing_orders timed_orders imports consents quarantine".split()
+    )
+    assert views == []
+
+
+def test_the_contracts_columns_are_there(folder: Path) -> None:
+    promised = {
+        "accounts": "account_id source source_account_id institution account_type iban name currency owner_name balance"
+        " available_balance balance_at first_booked_on last_booked_on last_imported_at",
+        "transactions": "transaction_id account_id source source_transaction_id status booked_on value_on booked_at amount"
+        " currency original_amount original_currency counterparty_name counterparty_iban description end_to_end_id"
+        " transaction_type category labels balance_after transfer_id first_seen_at last_changed_at",
+        "transaction_history": "transaction_id amount labels valid_from valid_to change",
+        "balances_daily": "account_id day opening_balance money_in money_out closing_balance transactions proof",
+        "imports": "import_id account_id source window_start window_end started_at finished_at status rows reason",
+        "consents": "consent_id institution access_mode status created_at expires_at days_left",
+        "quarantine": "source reason payload",
+    }
+    with duckdb.connect(folder / "ledger.duckdb", read_only=True) as connection:
+        for table, columns in promised.items():
+            found = {row[0] for row in connection.execute(f"describe {table}").fetchall()}
+
+            assert set(columns.split()) <= found, table
+
+
+def test_history_holds_every_column_of_transactions(folder: Path) -> None:
+    with duckdb.connect(folder / "ledger.duckdb", read_only=True) as connection:
+        transactions = connection.execute("describe transactions").fetchall()
+
+        assert connection.execute("describe transaction_history").fetchall()[: len(transactions)] == transactions
+
+
+def test_a_client_of_duckdb_1_0_can_open_the_file(folder: Path) -> None:
+    header = (folder / "ledger.duckdb").read_bytes()[:20]
+
+    assert header[8:12] == b"DUCK"
+    assert int.from_bytes(header[12:20], "little") == FORMAT_OF_DUCKDB_1_0
+
+
+def test_every_table_and_column_carries_a_comment(folder: Path) -> None:
+    with duckdb.connect(folder / "ledger.duckdb", read_only=True) as connection:
+        tables = dict(connection.execute("select table_name, comment from duckdb_tables()").fetchall())
+        columns = connection.execute("select table_name, column_name, comment from duckdb_columns() where not internal").fetchall()
+
+    assert tables == {model.name: model.sentence for model in MODELS if model.layer == "ledger"}
+    assert [row for row in columns if not row[2]] == []
+    assert [row for row in columns if not row[2].endswith(".")] == []
+
+
+def test_no_column_is_a_float(folder: Path) -> None:
+    with duckdb.connect(folder / "ledger.duckdb", read_only=True) as connection:
+        types = {row[0] for row in connection.execute("select data_type from duckdb_columns() where not internal").fetchall()}
+
+    assert types == {"VARCHAR", "VARCHAR[]", "DATE", "TIMESTAMP WITH TIME ZONE", "BIGINT", "DECIMAL(18,2)", "DECIMAL(18,3)"}
+
+
+def test_the_same_raw_history_gives_the_same_rows_in_the_same_order(folder: Path, tmp_path: Path) -> None:
+    again = build(folder / "raw.duckdb", tmp_path / "ledger.duckdb").path
+
+    assert content(again) == content(folder / "ledger.duckdb")
+
+
+def test_the_order_in_which_raw_rows_were_loaded_does_not_matter(folder: Path, tmp_path: Path) -> None:
+    raw = raw_file(tmp_path / "raw.duckdb", {})
+    with duckdb.connect(tmp_path / "raw.duckdb") as connection:
+        connection.execute(f"attach '{folder / 'raw.duckdb'}' as other (read_only)")
+        for table in TABLES:
+            connection.execute(f"insert into {table} select * from other.{table} order by rowid desc")
+
+    assert content(build(raw, tmp_path / "ledger.duckdb").path) == content(folder / "ledger.duckdb")
+
+
+def test_a_build_tells_its_rows_its_checks_and_its_progress(folder: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    built = build(folder / "raw.duckdb", tmp_path / "ledger.duckdb", on_model=lambda *step: told.append(step))
+
+    assert built.path == tmp_path / "ledger.duckdb"
+    assert built.rows == {table: len(rows) for table, rows in content(built.path).items()}
+    assert built.rows["transactions"] == 6
+    assert len(built.checks) > 90
+    assert built.failed == []
+    assert built.seconds > 0
+    assert told == [(model.table, number, len(MODELS)) for number, model in enumerate(MODELS, start=1)]
+
+
+def test_nothing_but_the_file_is_left_behind(folder: Path, tmp_path: Path) -> None:
+    build(folder / "raw.duckdb", tmp_path / "ledger.duckdb")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.duckdb"]
+
+
+def test_a_failed_check_is_told_and_leaves_the_file_for_a_look(tmp_path: Path) -> None:
+    twice: Given = {"kontist.transactions": [{"source_transaction_id": "1"}, {"source_transaction_id": "1"}]}
+    built = build(raw_file(tmp_path / "raw.duckdb", twice), tmp_path / "ledger.duckdb")
+
+    assert "transactions.grain" in [check.name for check in built.failed]
+    assert built.path.exists()
+
+
+def test_a_path_may_hold_quotes_and_blanks(folder: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "Müller's books"
+    odd.mkdir()
+    (odd / "raw.duckdb").write_bytes((folder / "raw.duckdb").read_bytes())
+
+    assert build(odd / "raw.duckdb", odd / "ledger.duckdb").failed == []
+
+
+def test_a_long_history_spills_to_disk_instead_of_failing(tmp_path: Path) -> None:
+    raw = raw_file(tmp_path / "raw.duckdb", {"kontist.transactions": [{"source_transaction_id": "0"}]})
+    with duckdb.connect(raw) as connection:
+        connection.execute(
+            "insert into kontist.transactions by name select row.* replace (concat('kontist:a:', i) as transaction_id,"
+            " repeat(md5(cast(i as varchar)), 20) as purpose) from kontist.transactions as row, range(1, 200000) as more (i)"
+        )
+    built = build(raw, tmp_path / "ledger.duckdb", memory_limit="120MB", temp_directory=tmp_path / "spill")
+
+    assert built.failed == []
+    assert built.rows["transactions"] == 200_000
+
+
+def test_too_little_memory_is_said_so(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutOfMemory, match="raise the memory limit"):
+        build(folder / "raw.duckdb", tmp_path / "ledger.duckdb", memory_limit="1MB")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_is_never_built_over_another_file(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "ledger.duckdb").write_bytes(b"yesterday's")
+
+    with pytest.raises(CannotWrite, match="exists already"):
+        build(folder / "raw.duckdb", tmp_path / "ledger.duckdb")
+    assert (tmp_path / "ledger.duckdb").read_bytes() == b"yesterday's"
+
+
+def test_a_folder_that_is_not_there_is_said_so(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CannotWrite, match="cannot be written"):
+        build(folder / "raw.duckdb", tmp_path / "nowhere" / "ledger.duckdb")
+
+
+def test_a_file_that_may_not_grow_is_said_so(folder: Path, tmp_path: Path) -> None:
+    program = (
+        "import pathlib, sys; from transforms.build import build; from transforms.errors import CannotWrite\n"
+        "try: build(*map(pathlib.Path, sys.argv[1:]))\n"
+        "except CannotWrite as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, folder / "raw.duckdb", tmp_path / "ledger.duckdb"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "ledger.duckdb cannot be written" in done.stdout, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_raw_history_that_is_missing_or_broken_is_said_so_with_the_way_back(tmp_path: Path) -> None:
+    raw, target = tmp_path / "raw.duckdb", tmp_path / "ledger.duckdb"
+    with pytest.raises(RawUnreadable, match="there is no such file.*from a backup"):
+        build(raw, target)
+
+    raw.write_bytes(b"no database" * 1000)
+    (tmp_path / "raw.previous.duckdb").write_bytes(b"")
+    with pytest.raises(RawUnreadable, match="copy raw.previous.duckdb to raw.duckdb"):
+        build(raw, target)
+    assert not target.exists()
+
+
+def test_raw_history_damaged_inside_is_said_so(folder: Path, tmp_path: Path) -> None:
+    whole = bytearray((folder / "raw.duckdb").read_bytes())
+    for at in range(3 * 4096 + 8, len(whole), 262_144):
+        whole[at + 5_000 : at + 5_100] = b"\xff" * len(whole[at + 5_000 : at + 5_100])
+    (tmp_path / "raw.duckdb").write_bytes(whole)
+
+    with pytest.raises(RawUnreadable):
+        build(tmp_path / "raw.duckdb", tmp_path / "ledger.duckdb")
+    assert not (tmp_path / "ledger.duckdb").exists()
+
+
+def test_raw_history_of_another_version_is_said_so(tmp_path: Path) -> None:
+    raw = raw_file(tmp_path / "raw.duckdb", {})
+    with duckdb.connect(raw) as connection:
+        connection.execute("alter table kontist.transactions drop column e2e_id")
+
+    with pytest.raises(RawUnreadable, match="lacks a table or column that staging.stg_kontist__transactions"):
+        build(raw, tmp_path / "ledger.duckdb")
+
+
+def test_an_amount_that_does_not_fit_stops_the_build_and_is_not_repeated(tmp_path: Path) -> None:
+    raw = raw_file(tmp_path / "raw.duckdb", {"kontist.transactions": [{"amount_cents": 4_711_000_000_000_000_815}]})
+
+    with pytest.raises(ModelError, match="does not fit") as caught:
+        build(raw, tmp_path / "ledger.duckdb")
+    assert "4711" not in str(caught.value)
+    assert caught.value.__suppress_context__
+    assert not (tmp_path / "ledger.duckdb").exists()
+
+
+def test_every_error_is_a_transform_error() -> None:
+    assert {RawUnreadable, LedgerUnreadable, ModelError, OutOfMemory, CannotWrite} <= set(TransformError.__subclasses__())

@@ -1,0 +1,111 @@
+"""The reader against the sandbox bank, over real HTTP. The sandbox shares no code with it."""
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from pipelines.sandbox import (
+    BadRow,
+    Fault,
+    HtmlInsteadOfJson,
+    LegacyRows,
+    NextLoop,
+    NextToForeignHost,
+    OutOfOrderPage,
+    PageShift,
+    RepeatedRow,
+    TokenExpires,
+    TooManyRequests,
+    TotalChanges,
+    TruncatedBody,
+    UnknownField,
+    World,
+    running,
+)
+from sources._errors import SourceError, Unavailable, Unexpected
+from sources._http import Http, Patience
+from sources.kontist.client import KontistClient
+from sources.kontist.pages import read_transactions
+from sources.kontist.tokens import Login
+from tests.reading_kontist.fake_bank import Memory, MemorySpool
+
+TODAY = date(2026, 6, 1)
+
+
+def client_of(world: World, url: str) -> KontistClient:
+    http = Http("kontist", url, patience=Patience((0, 0, 0), lambda _: None))
+    return KontistClient(http, Login(world.kontist_email, world.kontist_password), clock=lambda: world.clock.now().timestamp())
+
+
+def test_every_account_is_read_to_the_cent() -> None:
+    world = World(seed=7, today=TODAY)
+    with running(world) as bank:
+        client = client_of(world, bank.url)
+        for account in client.accounts():
+            spool = MemorySpool()
+            read_transactions(client, account, depth="full", since=None, known=Memory(), spool=spool)
+            truth = world.totals()["kontist", world.account(account.source_account_id).key]
+            booked = [one["amount_cents"] for one in spool.rows if one["valuta_date"] is not None]
+            assert (len(booked), Decimal(sum(booked)).scaleb(-2)) == (truth.booked_count, truth.booked_sum)
+            assert len(spool.rows) - len(booked) == truth.pending_count
+
+            before = bank.count("GET", "/transactions")
+            known = Memory([one for one in spool.rows if one["valuta_date"] is not None])
+            if truth.pending_count == 0:
+                read_transactions(client, account, depth="shallow", since=None, known=known, spool=MemorySpool())
+                assert bank.count("GET", "/transactions") - before == 1
+            assert client.standing_orders(account).rejected == client.timed_orders(account).rejected == ()
+        client.invalidate()
+        client.http.close()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        TooManyRequests(times=2),
+        TokenExpires(after_pages=1),
+        TruncatedBody(),
+        PageShift(),
+        PageShift(vanishes=True),
+        RepeatedRow(),
+        LegacyRows(),
+        BadRow(),
+        BadRow("date"),
+        UnknownField(),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_the_account_is_whole_in_spite_of(fault: Fault) -> None:
+    world = World(seed=7, today=TODAY)
+    with running(world, fault) as bank:
+        client = client_of(world, bank.url)
+        account = client.accounts()[0]
+        spool = MemorySpool()
+        read_transactions(client, account, depth="full", since=None, known=Memory(), spool=spool)
+        client.http.close()
+    truth = world.totals()["kontist", world.account(account.source_account_id).key]
+    booked = [one["amount_cents"] for one in spool.rows if one["valuta_date"] is not None]
+    assert (len(booked), Decimal(sum(booked)).scaleb(-2)) == (truth.booked_count, truth.booked_sum)
+    assert len(spool.rejected) == isinstance(fault, BadRow)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (HtmlInsteadOfJson(path_contains="transactions"), Unexpected),
+        (NextLoop(), Unexpected),
+        (NextToForeignHost(), Unexpected),
+        (OutOfOrderPage(), Unexpected),
+        (TotalChanges(), Unavailable),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Fault) else "",
+)
+def test_the_account_is_reported_unread_because_of(fault: Fault, error: type[SourceError]) -> None:
+    world = World(seed=7, today=TODAY)
+    with running(world, fault) as bank:
+        client = client_of(world, bank.url)
+        account = client.accounts()[0]
+        with pytest.raises(error):
+            read_transactions(client, account, depth="full", since=None, known=Memory(), spool=MemorySpool())
+        client.http.close()

@@ -1,0 +1,180 @@
+"""The sandbox as a server: what it counts, how it is steered from outside, how it ends."""
+
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from threading import Event, Thread
+from typing import Any
+
+import httpx
+import pytest
+
+from pipelines.sandbox import World, running, server
+
+Visit = Callable[..., Any]
+TODAY = date(2026, 11, 20)
+
+
+def test_every_request_is_counted_and_the_control_surface_is_not(visit: Visit) -> None:
+    visitor = visit(World(today=TODAY))
+    visitor.kontist("/4711/transactions?page=2")
+    visitor.http.get("/v1/health")
+    visitor.http.get("/_sandbox/totals")
+
+    assert visitor.bank.requests == [("GET", "/api/accounts/4711/transactions"), ("GET", "/v1/health")]
+    assert visitor.bank.count(path_contains="transactions") == 1
+    assert visitor.bank.count("POST") == 0
+
+
+def test_one_connection_serves_many_requests_and_many_serve_at_once(visit: Visit) -> None:
+    visitor = visit(World(today=TODAY))
+    login = (visitor.world.kontist_email, visitor.world.kontist_password)
+
+    def read(number: int) -> int:
+        return int(visitor.http.get(f"/api/accounts/4711/transactions?page={number}", auth=login).status_code)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(read, range(1, 41))) == {200}
+    assert len(visitor.bank.connections) <= 8
+
+
+def test_a_request_that_is_no_http_closes_its_connection_only(visit: Visit) -> None:
+    visitor = visit(World(today=TODAY))
+    host, port = visitor.bank.url.removeprefix("http://").split(":")
+
+    with socket.create_connection((host, int(port))) as plain:
+        plain.sendall(b"hello\r\n\r\n")
+        assert plain.recv(100) == b""
+    with socket.create_connection((host, int(port))) as chunked:
+        chunked.sendall(b"POST /api/user/auth-token HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert chunked.recv(100).startswith(b"HTTP/1.1 400")
+    assert visitor.kontist("").status_code == 200
+
+
+def test_a_failure_of_the_sandbox_itself_is_loud(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = visit(World(today=TODAY))
+    monkeypatch.setattr(visitor.bank, "kontist", None)
+
+    assert visitor.kontist("").status_code == 500
+
+
+def test_a_chosen_port_is_kept_and_free_again_afterwards() -> None:
+    with running(World(today=TODAY)) as first:
+        port = int(first.url.rpartition(":")[2])
+    with running(World(today=TODAY), port=port) as second, httpx.Client(verify=False) as http:  # noqa: S501  plain HTTP
+        assert second.url == first.url
+        assert http.get(f"{second.url}/v1/health").status_code == 200
+
+
+def test_latency_delays_every_answer(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = visit(World(today=TODAY), latency=0.5)
+    waited: list[float] = []
+    monkeypatch.setattr(visitor.bank, "wait", waited.append)
+
+    visitor.kontist("")
+    visitor.http.get("/v1/health")
+
+    assert waited == [0.5, 0.5]
+
+
+def test_a_bank_that_closes_lets_nobody_wait() -> None:
+    with running(World(today=TODAY), latency=60) as bank:
+        asking = Thread(target=lambda: httpx.get(f"{bank.url}/v1/health", timeout=60), daemon=True)
+        with pytest.MonkeyPatch.context() as patch:
+            began = Event()
+            wait = bank.wait
+            patch.setattr(bank, "wait", lambda seconds: (began.set(), wait(seconds)))
+            asking.start()
+            began.wait(10)
+    asking.join(10)
+    assert not asking.is_alive()
+
+
+# ---- steering from outside
+
+
+def test_the_world_can_be_read_and_changed_over_http(visit: Visit) -> None:
+    visitor = visit(World(today=TODAY))
+    http = visitor.http
+
+    def change(what: str, **body: Any) -> Any:
+        reply = http.post(f"/_sandbox/{what}", json=body)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    about = http.get("/_sandbox/").json()
+    assert about["kontist"] == {"email": visitor.world.kontist_email, "password": visitor.world.kontist_password}
+    row = change("append", account="4711", amount="-12.50", description="by hand")
+    assert (row["amount"], row["booked_on"]) == ("-12.50", str(TODAY))
+    pending = change("append", account="4711", amount="-3.00", pending=True)
+    assert pending["booked_on"] is None
+    assert change("book", id=pending["id"], amount="-3.10")["amount"] == "-3.10"
+    assert change("correct", id=row["id"], amount="-13.00", day="2026-11-01")["booked_on"] == "2026-11-01"
+    totals = {own["key"]: own for own in http.get("/_sandbox/totals").json()}
+    account = visitor.world.account("4711")
+    assert totals[account.key]["balance"] == str(account.balance)
+    assert totals[account.key]["booked_count"] == account.totals().booked_count
+    change("delete", id=row["id"])
+    assert account.totals().booked_count == totals[account.key]["booked_count"] - 1
+    listed = http.get("/_sandbox/transactions", params={"account": "4711", "limit": "3"}).json()
+    assert [own["id"] for own in listed] == [own.id for own in account.transactions[:3]]
+
+
+def test_time_and_life_can_be_moved_over_http(visit: Visit) -> None:
+    visitor = visit(World(today=TODAY))
+
+    now = visitor.http.post("/_sandbox/clock", json={"advance_hours": 30}).json()["now"]
+    assert date.fromisoformat(now[:10]) > TODAY
+    assert visitor.world.today == TODAY
+    assert visitor.http.post("/_sandbox/live", json={"days": 2}).json() == {"today": "2026-11-22"}
+    assert visitor.world.today == date(2026, 11, 22)
+
+
+@pytest.mark.parametrize(
+    ("what", "body"),
+    [
+        ("append", {"account": "nobody", "amount": "1"}),
+        ("append", {"account": "4711", "amount": "much"}),
+        ("append", {"account": "4711", "amount": 1.5}),
+        ("append", {"account": "4711"}),
+        ("correct", {"id": 1}),
+        ("clock", {"advance_hours": "soon"}),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_explained(visit: Visit, what: str, body: dict[str, Any]) -> None:
+    reply = visit(World(today=TODAY)).http.post(f"/_sandbox/{what}", json=body)
+
+    assert reply.status_code == 400
+    assert reply.json()["error"]
+
+
+def test_unknown_controls_are_not_found(visit: Visit) -> None:
+    http = visit(World(today=TODAY)).http
+
+    assert http.get("/_sandbox/nothing").status_code == 404
+    assert http.post("/_sandbox/nothing", json={}).status_code == 404
+    assert http.delete("/_sandbox/append").status_code == 404
+
+
+def test_serving_for_ever_says_where_and_ends_with_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(today=TODAY)
+    found: list[Any] = []
+
+    class Interrupted:
+        def wait(self) -> None:
+            raise KeyboardInterrupt
+
+    def ready(url: str) -> None:
+        found.append(url)
+        httpx.post(f"{url}/_sandbox/clock", json={"advance_hours": 48})
+        login = (world.kontist_email, world.kontist_password)
+        found.append(httpx.get(f"{url}/api/accounts/4711/transactions", auth=login).json()[0]["id"])
+        monkeypatch.setattr(server, "Event", Interrupted)
+
+    server.serve_forever(world, dialect="live", on_ready=ready)
+
+    assert world.today >= date(2026, 11, 22)
+    assert found[1] == world.account("4711").transactions[0].id
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(found[0])
