@@ -39,6 +39,8 @@ class Answer:
     """False for an account first seen by a read that did not go back to its beginning: the next read must."""
     trouble: str | None = None
     """What else of this account could not be read; its transactions are not touched by it."""
+    hole: tuple[date, date] | None = None
+    """Days between the last complete read and this one that the bank no longer shows."""
     lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Small tables of this account that were read whole (orders)."""
 
@@ -66,6 +68,8 @@ class Packer:
         """Settle every answer and pack it; `outcomes` (these and those without an answer) become rows of `imports`."""
         for answer in answers:
             self._take(answer)
+        if "holes" in self.tables:
+            self._rows["holes"] = self.holes()
         self._rows["imports"] = [outcome.as_import(self.run_id) for outcome in outcomes]
         for name, rows in self._rows.items():
             self._package.batches[name] = batches_of(rows, self.tables[name])
@@ -125,16 +129,43 @@ class Packer:
         outcome.window_start = None if settled.claim == date.min else settled.claim
         outcome.window_end = answer.as_of
         if answer.earns_cursor:
-            self._move_cursor(account_id, answer)
+            self._move_cursor(account_id, answer, settled)
         reasons = [reason for reason in (_quarantined(outcome.quarantined), answer.trouble) if reason]
         outcome.end("complete", "; ".join(reasons) or None)
 
-    def _move_cursor(self, account_id: str, answer: Answer) -> None:
-        day = answer.as_of.isoformat()
+    def _move_cursor(self, account_id: str, answer: Answer, settled: Settled) -> None:
+        day, before = answer.as_of.isoformat(), self._cursors.get(account_id, {})
         cursor = {"through": day}
         cursor |= {"deep_on": day} if answer.depth in ("deep", "full") else {}
         cursor |= {"full_on": day} if answer.depth == "full" else {}
-        self._cursors[account_id] = self._cursors.get(account_id, {}) | cursor
+        # A read that reaches behind a hole has closed it.
+        holes = [hole for hole in before.get("holes", []) if settled.claim and hole["from_on"] < settled.claim.isoformat()]
+        if answer.hole:
+            first, last = answer.hole
+            holes.append(
+                {
+                    "from_on": first.isoformat(),
+                    "to_on": last.isoformat(),
+                    "noticed_at": self.now().isoformat(),
+                    "import_id": answer.outcome.import_id,
+                }
+            )
+            answer.trouble = f"{first} to {last} cannot be read any more: the last good import was more than 90 days ago"
+        self._cursors[account_id] = before | cursor | {"holes": holes}
+
+    def holes(self) -> list[dict[str, Any]]:
+        """Every hole in any account, a row each of the table `holes`."""
+        return [
+            {
+                "account_id": account_id,
+                "from_on": date.fromisoformat(hole["from_on"]),
+                "to_on": date.fromisoformat(hole["to_on"]),
+                "noticed_at": datetime.fromisoformat(hole["noticed_at"]),
+                "import_id": hole["import_id"],
+            }
+            for account_id, cursor in sorted(self._cursors.items())
+            for hole in cursor.get("holes", [])
+        ]
 
     def _seen_often_enough(self, account_id: str, doubt: Doubt) -> bool:
         """Whether the bank has repeated itself long enough; remembers this time if not."""

@@ -4,14 +4,17 @@ An import spends one of four in 24 hours, so each attempt is in the vault before
 accepted is resumed by its command id, not repeated. One consent failing never stops another.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.consents.registry import Attempt, Consent, Vault
+from pipelines.consents.attempts import Attempt
+from pipelines.consents.registry import Consent, Vault
+from pipelines.consents.slots import slot
+from pipelines.consents.steward import Opening
 from pipelines.errors import Failure
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.packing import Answer
@@ -21,7 +24,7 @@ from pipelines.spool import SpoolFile
 from sources._columns import read_by_source
 from sources._errors import ConsentGone, QuotaSpent, Rejected, SourceError
 from sources._identity import tail
-from sources.kontomatik.answers import AccountRead, Command, ImportResult, Session
+from sources.kontomatik.answers import AccountRead, Command, ImportResult
 from sources.kontomatik.columns import TRANSACTIONS
 
 if TYPE_CHECKING:
@@ -39,14 +42,6 @@ REUSE_DAYS = 90
 """A reused consent shows the last 90 days at most (vendor); its first session shows all that the bank has."""
 
 
-@dataclass(frozen=True)
-class Opening:
-    """A consent to import through: stored, or `session` fresh from a sign-in, which alone reaches the whole history."""
-
-    consent: Consent
-    session: Session | None = None
-
-
 @dataclass
 class Reading:
     """What one run reads of Kontomatik."""
@@ -55,8 +50,8 @@ class Reading:
     answers: list[Answer] = field(default_factory=list)
     owners: dict[str, tuple[str, list[dict[str, Any]]]] = field(default_factory=dict)
     """Consent to the import that showed its owners, and the owners."""
-    attempts: list[str] = field(default_factory=list)
-    """To be ended as done once their answers are in raw history."""
+    attempts: list[tuple[str, str]] = field(default_factory=list)
+    """Consents and their attempts, to be ended as done once their answers are in raw history."""
 
 
 class Reader:
@@ -69,11 +64,13 @@ class Reader:
         settings: KontomatikSettings,
         state: Mapping[str, Any],
         *,
+        data_dir: Path,
         work: Path,
         day: Callable[[datetime], date],
         now: Callable[[], datetime],
         since: date | None = None,
         full: bool = False,
+        reserve: int = 0,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
@@ -81,21 +78,26 @@ class Reader:
         self._settings = settings
         self._cursors: Mapping[str, Any] = state.get("accounts", {})
         self._doubts: Mapping[str, Any] = state.get("doubts", {})
+        self._data_dir = data_dir
         self._work = work
         self._day = day
         self._today = day(now())
         self._now = now
         self._since = since
         self._full = full
+        self._reserve = reserve
         self._progress = progress
 
     def read(self, openings: Sequence[Opening]) -> Reading:
-        """Import through every opening. Never raises for one of them: its outcome says what happened."""
+        """Import through every opening, the stalest first: those are nearest the day from which 90 days no longer reach back.
+
+        Never raises for one of them: its outcome says what happened.
+        """
         reading = Reading(BankRun("kontomatik"))
         parallel = max(1, min(self._settings.max_parallel_commands, len(openings)))
         pool = ThreadPoolExecutor(parallel, thread_name_prefix="kontomatik")
         try:
-            parts = list(pool.map(self._read_one, enumerate(openings)))
+            parts = list(pool.map(self._read_one, enumerate(sorted(openings, key=_urgency))))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         for part in parts:
@@ -115,7 +117,8 @@ class Reader:
         )
         self._progress(f"Kontomatik: {consent.institution}")
         try:
-            attempt, result = self._import(number, opening, reading.run)
+            with slot(self._data_dir, self._settings.max_parallel_commands):
+                attempt, result = self._import(number, opening, reading.run)
         except _NoneLeft as spent:
             reading.run.outcomes.append(outcome.end("skipped", str(spent)))
             return reading
@@ -126,7 +129,7 @@ class Reader:
         except Failure as failure:
             reading.run.outcomes.append(outcome.end("failed", str(failure)))
             return reading
-        reading.attempts.append(attempt.attempt_id)
+        reading.attempts.append((consent.consent_id, attempt.attempt_id))
         self._store_token(consent, result)
         self._take(consent, attempt, result, outcome, reading)
         return reading
@@ -145,11 +148,14 @@ class Reader:
 
     def _new_import(self, opening: Opening, spools: "_Spools", run: BankRun) -> tuple[Attempt, ImportResult]:
         consent, client, started_at = opening.consent, self._client, self._now()
-        quota = self._vault.quota(consent.consent_id, self._settings.imports_per_day, started_at)
+        per_day = self._settings.imports_per_day
+        quota = self._vault.quota(consent.consent_id, per_day, started_at)
         if not quota.left:
-            raise _NoneLeft(_quota_text(quota.next_at, self._settings.imports_per_day))
+            raise _NoneLeft(f"all {per_day} imports of the last 24 hours are used; {_next_text(quota.next_at)}")
+        if quota.left <= self._reserve:
+            raise _NoneLeft(f"the last {quota.left} of {per_day} imports in 24 hours are kept back for people (--reserve)")
         if opening.session is None and consent.status == "pending":
-            raise ConsentGone("kontomatik", "the sign-in of this consent was never finished", "Connect the bank again")
+            raise ConsentGone("kontomatik", "its first import failed", "Connect the bank again")
         since = self._claim(opening)
         kind = "first import" if opening.session else "reuse"
         attempt_id = self._vault.begin_attempt(consent.consent_id, kind, since, started_at)
@@ -193,7 +199,7 @@ class Reader:
                 quota = self._vault.quota(consent.consent_id, 1, self._now())
                 outcome.end("skipped", f"the bank says that its quota is used up; {_next_text(quota.next_at)}")
             case ConsentGone():
-                self._vault.mark(consent.consent_id, "expired", error.code or "ConsentGone")
+                self._vault.move(consent.consent_id, "expired", error.code or "the bank says that it is gone", self._now())
                 outcome.end("failed", str(error))
             case _:
                 outcome.end("failed", str(error))
@@ -201,9 +207,8 @@ class Reader:
     def _store_token(self, consent: Consent, result: ImportResult) -> None:
         """The published specification hands the token over with the import: it is safe before anything else is done."""
         if result.token and consent.access_mode != "SINGLE":
-            self._vault.keep_token(
-                consent.consent_id, result.token, institution=result.institution or result.target, target=result.target
-            )
+            institution = result.institution or result.target
+            self._vault.keep_token(consent.consent_id, result.token, self._now(), institution=institution, target=result.target)
 
     def _take(self, consent: Consent, attempt: Attempt, result: ImportResult, outcome: Outcome, reading: Reading) -> None:
         institution = result.institution or result.target or consent.institution
@@ -242,11 +247,20 @@ class Reader:
                     complete=not account.partial,
                     depth_known=not everything,
                     newest_first=account.newest_first,
+                    hole=self._hole(account.account_id, attempt.since),
                     earns_cursor=everything or account.account_id in self._cursors or self._reaches_back(attempt.since),
                 )
             )
         if not result.accounts:
             reading.run.outcomes.append(outcome.end("failed", "the bank shows no account under this consent"))
+
+    def _hole(self, account_id: str, since: date | None) -> tuple[date, date] | None:
+        """Days that nobody will ever see: after the last complete read, and before what a reused consent can still show."""
+        cursor = self._cursors.get(account_id)
+        if cursor is None or since is None or self._since is not None:
+            return None
+        first = date.fromisoformat(cursor["through"]) + timedelta(days=1)
+        return (first, since - timedelta(days=1)) if first < since else None
 
     def _reaches_back(self, since: date | None) -> bool:
         """Whether a read from `since` on is the deepest that a reused consent can make: more will never come."""
@@ -313,15 +327,12 @@ def _label(account: AccountRead) -> str:
     return f"account {row.get('currency') or ''} {tail(None)}".replace("  ", " ")
 
 
-def _quota_text(next_at: datetime | None, per_day: int) -> str:
-    return f"all {per_day} imports of the last 24 hours are used; {_next_text(next_at)}"
+def _urgency(opening: Opening) -> tuple[bool, str, str]:
+    """What is fresh from a sign-in first, since its session ends in minutes; then the stalest; then what ends soonest."""
+    consent = opening.consent
+    read, ends = consent.last_import_at, consent.expires_at
+    return opening.session is None, read.isoformat() if read else "", ends.isoformat() if ends else ""
 
 
 def _next_text(next_at: datetime | None) -> str:
     return f"next possible at {next_at:%Y-%m-%d %H:%M} UTC" if next_at else "next possible when the quota allows it"
-
-
-def ended(vault: Vault, attempts: Iterable[str], now: datetime) -> None:
-    """Their answers are in raw history: they need not be asked for again."""
-    for attempt_id in attempts:
-        vault.end_attempt(attempt_id, "done", now)

@@ -1,6 +1,7 @@
 """What a run tells: one JSON object for machines, a table and plain sentences for people."""
 
 import json
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ def as_json(report: Report) -> str:
             "status": report.status,
             "sources": {bank.source: _bank(bank) for bank in report.banks},
             "notes": report.notes,
+            "holes": report.holes,
             "ledger": {"transactions": ledger.get("transactions"), "accounts": ledger.get("accounts")},
             "checks": {
                 "passed": sum(check.passed for check in report.checks),
@@ -33,6 +35,7 @@ def as_json(report: Report) -> str:
             "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
         },
         ensure_ascii=False,
+        default=str,
     )
 
 
@@ -66,6 +69,11 @@ def show(report: Report, console: "Console") -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+def hole_sentence(hole: Mapping[str, Any]) -> str:
+    """What every report says of days that were missed for good."""
+    return f"! {hole['account_id']}: {hole['from_on']} to {hole['to_on']} was never read and cannot be any more"
+
+
 def _cells(outcome: Outcome) -> tuple[str, ...]:
     counts = outcome.counts
     if outcome.status not in ("complete", "partial"):
@@ -88,6 +96,10 @@ def sentences(report: Report) -> list[str]:
     if unknown:
         lines.append(f"- New fields at the bank, kept in the column `extra`: {', '.join(unknown)}")
     lines += [f"- {note}" for note in report.notes]
+    lines += [
+        f"! {hole['account_id']}: {hole['from_on']} to {hole['to_on']} was never read and cannot be any more"
+        for hole in report.holes
+    ]
     requests = ", ".join(
         f"{bank.source} {bank.requests} requests" + (f" and {bank.imports} imports" if bank.source == "kontomatik" else "")
         for bank in report.banks

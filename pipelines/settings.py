@@ -61,6 +61,7 @@ class Settings:
 
     data_dir: Path = Path("data")
     vault_key: str | None = field(default=None, repr=False)
+    vault_url: str | None = field(default=None, repr=False)
     removals_believed: int = 5
     removals_believed_percent: int = 20
     kontomatik: KontomatikSettings = KontomatikSettings()
@@ -83,7 +84,8 @@ def load_settings(
     is not of its kind.
     """
     find = _finder(os.environ if environment is None else environment, (folder or Path.cwd()) / ".dlt")
-    pipelines = _section(find, "pipelines", Settings, {"data_dir", "vault_key", "removals_believed", "removals_believed_percent"})
+    own = {"data_dir", "vault_key", "vault_url", "removals_believed", "removals_believed_percent"}
+    pipelines = _section(find, "pipelines", Settings, own)
     settings = Settings(
         **pipelines,
         kontomatik=KontomatikSettings(**_section(find, "sources.kontomatik", KontomatikSettings)),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import Failure
+from pipelines.report import hole_sentence
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,16 +25,19 @@ def gather(settings: Settings) -> dict[str, Any]:
 
 def consents(settings: Settings) -> list[dict[str, Any]]:
     """Every consent with its days left and the imports left in its 24 hours. No token."""
-    path = settings.data_dir / "vault.sqlite"
-    if not path.exists():
-        return []
-    from pipelines.consents.registry import Vault
+    from pipelines.connections import has_vault, vault_of
+    from pipelines.consents.states import USABLE, warning
 
-    vault, now = Vault(path, settings.vault_key), datetime.now(UTC)
-    try:
-        listed = []
+    if not has_vault(settings):
+        return []
+    now = datetime.now(UTC)
+    listed = []
+    with vault_of(settings) as vault:
+        vault.age(now)
         for consent in vault.consents():
+            usable = consent.status in USABLE
             quota = vault.quota(consent.consent_id, settings.kontomatik.imports_per_day, now)
+            days = consent.days_left(now) if usable else None
             listed.append(
                 {
                     "consent_id": consent.consent_id,
@@ -41,16 +45,21 @@ def consents(settings: Settings) -> list[dict[str, Any]]:
                     "institution": consent.institution,
                     "access_mode": consent.access_mode,
                     "status": consent.status,
-                    "created_at": consent.created_at.isoformat(timespec="seconds"),
-                    "expires_at": consent.expires_at.isoformat(timespec="seconds") if consent.expires_at else None,
-                    "days_left": consent.days_left(now),
-                    "imports_left": quota.left,
-                    "next_import_at": quota.next_at.isoformat(timespec="seconds") if quota.next_at else None,
+                    "reason": consent.status_reason,
+                    "created_at": _second(consent.created_at),
+                    "expires_at": _second(consent.expires_at),
+                    "last_import_at": _second(consent.last_import_at),
+                    "days_left": days,
+                    "warning": warning(days),
+                    "imports_left": quota.left if usable else None,
+                    "next_import_at": _second(quota.next_at) if usable else None,
                 }
             )
-        return listed
-    finally:
-        vault.close()
+    return listed
+
+
+def _second(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None
 
 
 def _accounts(ledger: Path) -> list[dict[str, Any]]:
@@ -79,7 +88,7 @@ def _last_run(path: Path) -> dict[str, Any] | None:
         told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return {name: told.get(name) for name in ("run_id", "status", "checks", "published", "seconds")} | {
+    return {name: told.get(name) for name in ("run_id", "status", "checks", "published", "seconds", "notes", "holes")} | {
         "errors": [error for bank in told.get("sources", {}).values() for error in bank.get("errors", [])]
     }
 
@@ -106,8 +115,14 @@ def show(gathered: dict[str, Any], console: "Console") -> None:
         f"Last run {last_run['run_id']}: {last_run['status']}, {checks['passed']} checks passed, {len(checks['failed'])} failed.",
         highlight=False,
     )
+    for hole in last_run["holes"] or []:
+        _line(console, hole_sentence(hole))
     for error in last_run["errors"]:
-        console.print(f"! {error['label']}: {error['reason']}", highlight=False, markup=False, soft_wrap=True)
+        _line(console, f"! {error['label']}: {error['reason']}")
+
+
+def _line(console: "Console", text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def show_consents(listed: list[dict[str, Any]], console: "Console") -> None:
@@ -121,6 +136,18 @@ def show_consents(listed: list[dict[str, Any]], console: "Console") -> None:
     for heading in ("consent", "institution", "mode", "status", "days left", "imports left"):
         table.add_column(heading)
     for one in listed:
-        left = str(one["imports_left"]) + (f", next at {one['next_import_at']}" if one["next_import_at"] else "")
-        table.add_row(one["consent_id"], one["institution"], one["access_mode"], one["status"], str(one["days_left"]), left)
+        left = "–" if one["imports_left"] is None else str(one["imports_left"])
+        left += f", next at {one['next_import_at']}" if one["next_import_at"] else ""
+        days = "–" if one["days_left"] is None else str(one["days_left"])
+        table.add_row(one["consent_id"], one["institution"], one["access_mode"], one["status"], days, left)
     console.print(table)
+    for one in listed:
+        if one["warning"] is not None:
+            told = (
+                f"! {one['consent_id']} ends in {one['days_left']} days: `python -m pipelines consents renew {one['consent_id']}`"
+            )
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
+        elif one["status"] not in ("active", "expiring") and one["reason"]:
+            console.print(
+                f"- {one['consent_id']} is {one['status']}: {one['reason']}", highlight=False, markup=False, soft_wrap=True
+            )

@@ -34,12 +34,12 @@ def catalogue(ledger: Path) -> str:
             " where database_name = 'ledger' order by table_name, column_index"
         ).fetchall()
     models = in_order(load())
-    parts = [_HEAD]
-    for model in sorted(models, key=lambda model: model.name):
-        if model.layer == "ledger":
-            parts.append(_table(model, [column[1:] for column in columns if column[0] == model.name]))
-    parts += [_promises(), _lineage(models)]
-    return "\n".join(parts)
+    tables = [
+        _table(model, [column[1:] for column in columns if column[0] == model.name])
+        for model in sorted(models, key=lambda model: model.name)
+        if model.layer == "ledger"
+    ]
+    return "\n".join([_HEAD, *tables, _promises(), _lineage(models)])
 
 
 def main(arguments: list[str]) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from transforms.engine import attach_ledger, attach_raw, connect, translated
-from transforms.errors import LedgerUnreadable, ModelError
+from transforms.errors import CannotWrite, LedgerUnreadable, ModelError, RawUnreadable
 from transforms.models import HeaderCheck, Model, load
 
 FOLDER = Path(__file__).parent / "checks"
@@ -51,8 +51,8 @@ def check(raw: Path, ledger: Path) -> list[CheckResult]:
         try:
             with translated(raw, ledger, "the checks"):
                 return run_checks(connection, load())
-        except ModelError:
-            raise LedgerUnreadable(ledger, "its tables are not those of this version") from None
+        except (CannotWrite, ModelError, RawUnreadable):
+            raise LedgerUnreadable(ledger, "it is damaged, or not of this version") from None
 
 
 def run_checks(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> list[CheckResult]:

@@ -73,14 +73,9 @@ def translated(raw: Path, ledger: Path, what: str) -> Iterator[None]:
         if what.startswith("staging."):
             raise RawUnreadable(raw, f"it lacks a table or column that {what} reads") from None
         raise ModelError(f"{what} failed: {_first_line(error)}.") from None
-    except duckdb.OutOfMemoryException:
-        raise OutOfMemory(
-            f"{what} needs more memory than it may have, or more disk to spill to: raise the memory limit or free some disk."
-            f" {BEFORE}"
-        ) from None
-    except duckdb.IOException as error:
-        raise _file_error(raw, ledger, _first_line(error)) from None
-    except (duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException) as error:
+    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
+        raise _resource_error(raw, ledger, what, _first_line(error)) from None
+    except (duckdb.SerializationException, duckdb.InternalException) as error:
         raise RawUnreadable(raw, f"{type(error).__name__} at {what}") from None
     except duckdb.Error as error:
         raise ModelError(
@@ -89,12 +84,15 @@ def translated(raw: Path, ledger: Path, what: str) -> Iterator[None]:
         ) from None
 
 
-def _file_error(raw: Path, ledger: Path, text: str) -> TransformError:
+def _resource_error(raw: Path, ledger: Path, what: str, text: str) -> TransformError:
+    """By DuckDB's text, since a commit wraps whatever stopped it."""
     if "No space left" in text:
         return OutOfSpace(f"The disk of {ledger.parent} is full: free some space, then run again. {BEFORE}")
-    if str(ledger) in text:
-        return CannotWrite(f"{ledger} cannot be written: {text}. {BEFORE}")
-    return RawUnreadable(raw, text)
+    if "Out of Memory" in text or "failed to allocate" in text or "failed to pin" in text:
+        return OutOfMemory(f"{what} needs more memory than it may have: raise the memory limit. {BEFORE}")
+    if str(raw) in text or "checksum" in text:  # what is being written has no old checksum to differ from
+        return RawUnreadable(raw, text)
+    return CannotWrite(f"{ledger}, or what did not fit into memory, cannot be written: {text}. {BEFORE}")
 
 
 def _first_line(error: duckdb.Error) -> str:

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.consents.registry import Consent, Vault
+from pipelines.consents.steward import Opening
 from pipelines.errors import WrongUsage
-from pipelines.read_kontomatik import Opening
 
 if TYPE_CHECKING:
     from sources.kontomatik.client import KontomatikClient

@@ -1,73 +1,26 @@
-"""`vault.sqlite`: consents with their encrypted tokens, and every attempt that spends a bank's quota.
+"""The registry of consents: what a customer allowed, its sealed token, the state it is in, and who did what to it."""
 
-A token is encrypted before it touches the disk and decrypted only for the request that needs it. Without a vault key nothing
-is stored: there is no fallback key. Attempts are written before the call that they stand for, so that a crash can lose an
-answer but never the knowledge that it was asked for.
-"""
-
+import getpass
+import json
 import os
 import secrets
-import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
-from cryptography.fernet import Fernet, InvalidToken
-from sqlalchemy.exc import DBAPIError
 
-from pipelines.errors import Failure, WrongUsage
-
-CONSENT_DAYS = 180
-"""A Multiple Access consent lasts up to 180 days (vendor); no call tells the real end, so we count from its creation."""
-QUOTA_WINDOW = timedelta(hours=24)
-
-_metadata = sql.MetaData()
-
-_consents = sql.Table(
-    "consents",
-    _metadata,
-    sql.Column("consent_id", sql.String, primary_key=True),
-    sql.Column("source", sql.String, nullable=False),
-    sql.Column("institution", sql.String, nullable=False),
-    sql.Column("target", sql.String),
-    sql.Column("access_mode", sql.String, nullable=False),
-    sql.Column("owner_external_id", sql.String),
-    sql.Column("status", sql.String, nullable=False),
-    sql.Column("status_reason", sql.String),
-    sql.Column("created_at", sql.String, nullable=False),
-    sql.Column("expires_at", sql.String),
-    sql.Column("sealed_token", sql.LargeBinary),
-)
-_consent_accounts = sql.Table(
-    "consent_accounts",
-    _metadata,
-    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), primary_key=True),
-    sql.Column("account_id", sql.String, primary_key=True),
-)
-_attempts = sql.Table(
-    "attempts",
-    _metadata,
-    sql.Column("attempt_id", sql.String, primary_key=True),
-    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), nullable=False, index=True),
-    sql.Column("kind", sql.String, nullable=False),
-    sql.Column("started_at", sql.String, nullable=False),
-    sql.Column("finished_at", sql.String),
-    sql.Column("outcome", sql.String),
-    sql.Column("command_id", sql.String),
-    sql.Column("since", sql.String),
-)
-
-
-class VaultBroken(Failure):
-    """The vault cannot be opened, read or decrypted."""
+from pipelines.consents.attempts import Attempts
+from pipelines.consents.states import LIFETIME, MOVES, USABLE, WARNINGS, MoveRefused, State
+from pipelines.consents.vault import Keyring, VaultBroken, as_instant, as_text, audit, consents
+from pipelines.errors import WrongUsage
 
 
 @dataclass(frozen=True)
 class Consent:
-    """One consent without its token. `status`: `pending` (no token yet), `active`, `expired`."""
+    """One consent without its secrets."""
 
     consent_id: str
     source: str
@@ -75,9 +28,14 @@ class Consent:
     target: str | None
     access_mode: str
     owner_external_id: str | None
-    status: str
+    status: State
+    status_reason: str | None
     created_at: datetime
     expires_at: datetime | None
+    last_import_at: datetime | None
+    replaces: str | None
+    erase_asked_at: datetime | None
+    has_token: bool
 
     def days_left(self, now: datetime) -> int | None:
         """Whole days until it ends; 0 on the last day and after."""
@@ -85,48 +43,27 @@ class Consent:
 
 
 @dataclass(frozen=True)
-class Quota:
-    """What is left of the imports of one consent's accounts, and when the next one is possible if nothing is."""
+class AuditEntry:
+    """One line of the audit trail."""
 
-    left: int
-    next_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """An import that the bank accepted."""
-
-    attempt_id: str
-    command_id: str
-    since: date | None
-    started_at: datetime
+    at: datetime
+    who: str
+    consent_id: str
+    what: str
+    outcome: str
 
 
-class Vault:
-    """The registry in `path`. Open one per process and share it; every call is a transaction of its own."""
+class Vault(Attempts):
+    """`vault.sqlite`, or the database at `url`. `who` is written into the audit trail, default the user of the system."""
 
-    def __init__(self, path: Path, key: str | None) -> None:
-        self._path = path
-        self._key = key
-        try:
-            _create_private(path)
-            self._engine = sql.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
-            with self._engine.begin() as connection:
-                connection.exec_driver_sql("PRAGMA synchronous = FULL")
-                _metadata.create_all(connection)
-        except (DBAPIError, OSError) as error:
-            raise VaultBroken(
-                f"The vault {path} cannot be opened ({error.__class__.__name__})",
-                "Check that it is a SQLite file of this project, writable by this user, on a disk with space",
-            ) from None
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
+    def __init__(self, path: Path, key: str | None, *, url: str | None = None, who: str | None = None) -> None:
+        super().__init__(path, url)
+        self.keyring = Keyring(self, key)
+        self._who = who or _user()
 
     def seal_possible(self) -> None:
         """Raises `WrongUsage` when a token could not be stored: call it before asking a bank for one."""
-        self._fernet()
+        self.keyring.usable()
 
     def add(
         self,
@@ -138,190 +75,155 @@ class Vault:
         token: str | None = None,
         target: str | None = None,
         owner_external_id: str | None = None,
+        replaces: str | None = None,
+        sign_in: dict[str, str | None] | None = None,
     ) -> Consent:
-        """Keep a new consent; `pending` until its token is known. Raises `WrongUsage` without a vault key."""
-        sealed = self._sealed(token) if token else None
-        consent = Consent(
-            consent_id=f"c-{secrets.token_hex(6)}",
-            source=source,
-            institution=institution,
-            target=target,
-            access_mode=access_mode,
-            owner_external_id=owner_external_id,
-            status="active" if token else "pending",
-            created_at=now,
-            expires_at=now + timedelta(days=CONSENT_DAYS),
-        )
-        row = consent.__dict__ | {
-            "created_at": _text(now),
-            "expires_at": _text(now + timedelta(days=CONSENT_DAYS)),
-            "sealed_token": sealed,
-        }
-        self._write(_consents.insert().values(**row))
-        return consent
+        """Keep a new consent; `pending` until its token is known. `sign_in` is what it takes to ask how the sign-in ended.
 
-    def keep_token(self, consent_id: str, token: str, *, institution: str | None = None, target: str | None = None) -> None:
-        """Store the token that a bank gave; the consent is active from here on."""
-        values: dict[str, Any] = {"sealed_token": self._sealed(token), "status": "active", "status_reason": None}
-        values |= {"institution": institution} if institution else {}
-        values |= {"target": target} if target else {}
-        self._write(_consents.update().where(_consents.c.consent_id == consent_id).values(**values))
+        Raises `WrongUsage` without a vault key.
+        """
+        sealed_key = self.keyring.new_key()
+        consent_id = f"c-{secrets.token_hex(6)}"
+        row = {
+            "consent_id": consent_id,
+            "source": source,
+            "institution": institution,
+            "target": target,
+            "access_mode": access_mode,
+            "owner_external_id": owner_external_id,
+            "status": "active" if token else "pending",
+            "created_at": as_text(now),
+            "expires_at": as_text(now + LIFETIME),
+            "replaces": replaces,
+            "sealed_key": sealed_key,
+            "sealed_token": self.keyring.seal(sealed_key, token) if token else None,
+            "sealed_sign_in": self.keyring.seal(sealed_key, json.dumps(sign_in)) if sign_in else None,
+        }
+        with self.transaction() as connection:
+            connection.execute(consents.insert().values(**row))
+            self._note(connection, consent_id, "added", str(row["status"]), now)
+        return self.consent(consent_id)
+
+    def keep_token(
+        self, consent_id: str, token: str, now: datetime, *, institution: str | None = None, target: str | None = None
+    ) -> None:
+        """Store the token that a bank gave; a pending consent is active, and counts its days, from here on."""
+        with self.transaction() as connection:
+            row = self._row(consent_id, connection)
+            if row.sealed_token is not None and self.keyring.unseal(row.sealed_key, row.sealed_token) == token:
+                return
+            values: dict[str, Any] = {"sealed_token": self.keyring.seal(row.sealed_key, token), "sealed_sign_in": None}
+            values |= {"institution": institution} if institution else {}
+            values |= {"target": target} if target else {}
+            if row.status == "pending":
+                values |= {"status": "active", "status_reason": None}
+                values |= {"created_at": as_text(now), "expires_at": as_text(now + LIFETIME)}
+            connection.execute(consents.update().where(consents.c.consent_id == consent_id).values(**values))
+            self._note(connection, consent_id, "token stored", "sealed", now)
 
     def token(self, consent_id: str) -> str:
-        """The token in plain, for one request. Raises `VaultBroken` when this key did not seal it."""
-        rows = self._read(sql.select(_consents.c.sealed_token).where(_consents.c.consent_id == consent_id))
-        if not rows or rows[0].sealed_token is None:
+        """The token in plain, for one request. Raises `VaultBroken` when there is none, or this key did not seal it."""
+        row = self._row(consent_id)
+        if row.sealed_token is None or row.sealed_key is None:
             raise VaultBroken(f"Consent {consent_id} has no token", "Connect the bank again")
-        try:
-            return self._fernet().decrypt(rows[0].sealed_token).decode()
-        except InvalidToken:
-            raise VaultBroken(
-                f"The token of consent {consent_id} cannot be decrypted with this vault key",
-                "Set pipelines.vault_key to the key that it was stored with",
-            ) from None
+        return self.keyring.unseal(row.sealed_key, row.sealed_token)
+
+    def sign_in(self, consent_id: str) -> dict[str, str | None] | None:
+        """What it takes to ask how a pending consent's sign-in ended."""
+        row = self._row(consent_id)
+        if row.sealed_sign_in is None or row.sealed_key is None:
+            return None
+        found: dict[str, str | None] = json.loads(self.keyring.unseal(row.sealed_key, row.sealed_sign_in))
+        return found
+
+    def consent(self, consent_id: str) -> Consent:
+        """One consent. Raises `WrongUsage` for an id that nobody has."""
+        return _consent(self._row(consent_id))
 
     def consents(self, *, source: str | None = None, status: Sequence[str] = ()) -> list[Consent]:
         """All consents, oldest first, narrowed to a source and to states."""
-        query = sql.select(_consents).order_by(_consents.c.created_at, _consents.c.consent_id)
+        query = sql.select(consents).order_by(consents.c.created_at, consents.c.consent_id)
         if source:
-            query = query.where(_consents.c.source == source)
+            query = query.where(consents.c.source == source)
         if status:
-            query = query.where(_consents.c.status.in_(status))
-        return [_consent(row) for row in self._read(query)]
+            query = query.where(consents.c.status.in_(status))
+        return [_consent(row) for row in self.read(query)]
 
-    def mark(self, consent_id: str, status: str, reason: str) -> None:
-        """Note what became of a consent; `reason` is a code or a short sentence, never a bank's answer."""
-        change = _consents.update().where(_consents.c.consent_id == consent_id)
-        self._write(change.values(status=status, status_reason=reason))
+    def move(self, consent_id: str, to: State, reason: str, now: datetime) -> None:
+        """Change a consent's state; `reason` is a code or a short sentence, never a bank's answer.
 
-    def begin_attempt(self, consent_id: str, kind: str, since: date | None, now: datetime) -> str:
-        """Write down that one of the quota's imports is about to be spent. Call it before the request.
-
-        `since` is the first day that the answer will cover; None when everything is asked for.
+        Going to `revoked` or `erased` destroys its secrets. Raises `MoveRefused` for a move that is not allowed. A move to the
+        state that it is in changes nothing.
         """
-        attempt_id = f"a-{secrets.token_hex(6)}"
-        values = {"attempt_id": attempt_id, "consent_id": consent_id, "kind": kind, "started_at": _text(now)}
-        self._write(_attempts.insert().values(**values, since=since.isoformat() if since else None))
-        return attempt_id
+        with self.transaction() as connection:
+            row = self._row(consent_id, connection)
+            if row.status == to:
+                return
+            if to not in MOVES[row.status]:
+                raise MoveRefused(consent_id, row.status, to)
+            values: dict[str, Any] = {"status": to, "status_reason": reason}
+            if to in ("revoked", "erased"):
+                values |= {"sealed_token": None, "sealed_key": None, "sealed_sign_in": None}
+            connection.execute(consents.update().where(consents.c.consent_id == consent_id).values(**values))
+            self._note(connection, consent_id, f"{row.status} to {to}", reason, now)
 
-    def note_command(self, attempt_id: str, command_id: str) -> None:
-        """The bank accepted the attempt under this id."""
-        self._write(_attempts.update().where(_attempts.c.attempt_id == attempt_id).values(command_id=command_id))
+    def imported(self, consent_id: str, now: datetime) -> None:
+        """Its accounts were read and are in raw history."""
+        self.write(consents.update().where(consents.c.consent_id == consent_id).values(last_import_at=as_text(now)))
 
-    def unfinished(self, consent_id: str, now: datetime) -> Attempt | None:
-        """The latest attempt, if the bank accepted it, its answer has not been loaded, and can still be asked for.
+    def ask_erasure(self, consent_id: str, now: datetime) -> None:
+        """Somebody wants this consent's data gone; it stays asked for until it is done."""
+        with self.transaction() as connection:
+            if self._row(consent_id, connection).erase_asked_at is not None:
+                return
+            change = consents.update().where(consents.c.consent_id == consent_id)
+            connection.execute(change.values(erase_asked_at=as_text(now)))
+            self._note(connection, consent_id, "erasure asked for", "to be done", now)
 
-        Kontomatik keeps results for 24 hours. Asking again by command id spends nothing.
-        """
-        query = sql.select(_attempts).where(_attempts.c.consent_id == consent_id).order_by(_attempts.c.started_at.desc())
-        row = next(iter(self._read(query.limit(1))), None)
-        if row is None or row.command_id is None or row.outcome is not None or _instant(row.started_at) < now - QUOTA_WINDOW:
-            return None
-        since = date.fromisoformat(row.since) if row.since else None
-        return Attempt(row.attempt_id, row.command_id, since, _instant(row.started_at))
+    def age(self, now: datetime) -> None:
+        """Let time do its work: consents with 30 days or less are expiring, those past their end expired."""
+        for consent in self.consents(status=USABLE):
+            days = consent.days_left(now)
+            if consent.expires_at is not None and consent.expires_at <= now:
+                self.move(consent.consent_id, "expired", "its 180 days are over", now)
+            elif days is not None and days <= WARNINGS[0]:
+                self.move(consent.consent_id, "expiring", f"{days} days left", now)
 
-    def end_attempt(self, attempt_id: str, outcome: str, now: datetime) -> None:
-        """How it ended: `done` once its answer is in raw history, or an error's name. Until then it can be resumed."""
-        change = _attempts.update().where(_attempts.c.attempt_id == attempt_id)
-        self._write(change.values(outcome=outcome, finished_at=_text(now)))
+    def note(self, consent_id: str, what: str, outcome: str, now: datetime) -> None:
+        """Write a line into the audit trail."""
+        with self.transaction() as connection:
+            self._note(connection, consent_id, what, outcome, now)
 
-    def covers(self, consent_id: str, account_ids: Iterable[str]) -> None:
-        """Remember which accounts a consent reads: they share their quota with every other consent that reads them."""
-        self._write(_consent_accounts.delete().where(_consent_accounts.c.consent_id == consent_id))
-        rows = [{"consent_id": consent_id, "account_id": account_id} for account_id in sorted(set(account_ids))]
-        if rows:
-            self._write(_consent_accounts.insert(), rows)
+    def trail(self, consent_id: str | None = None) -> list[AuditEntry]:
+        """The audit trail, oldest first."""
+        query = sql.select(audit).order_by(audit.c.entry)
+        if consent_id:
+            query = query.where(audit.c.consent_id == consent_id)
+        return [AuditEntry(as_instant(row.at), row.who, row.consent_id, row.what, row.outcome) for row in self.read(query)]
 
-    def accounts_of(self, consent_id: str) -> list[str]:
-        """The accounts that a consent was seen to cover, sorted."""
-        query = sql.select(_consent_accounts.c.account_id).where(_consent_accounts.c.consent_id == consent_id)
-        return sorted(row.account_id for row in self._read(query))
+    def _note(self, connection: sql.Connection, consent_id: str, what: str, outcome: str, now: datetime) -> None:
+        values = {"at": as_text(now), "who": self._who, "consent_id": consent_id, "what": what, "outcome": outcome}
+        connection.execute(audit.insert().values(**values))
 
-    def quota(self, consent_id: str, per_day: int, now: datetime) -> Quota:
-        """Imports left in the rolling 24 hours for the busiest account of this consent, over all consents that read it."""
-        mine, other = _consent_accounts.alias(), _consent_accounts.alias()
-        sharing = sql.select(mine.c.account_id, other.c.consent_id).where(
-            mine.c.consent_id == consent_id, other.c.account_id == mine.c.account_id
-        )
-        by_account: dict[str, set[str]] = {}
-        for row in self._read(sharing):
-            by_account.setdefault(row.account_id, set()).add(row.consent_id)
-        groups = [*by_account.values(), {consent_id}]
-        recent = sql.select(_attempts.c.consent_id, _attempts.c.started_at).where(
-            _attempts.c.started_at > _text(now - QUOTA_WINDOW)
-        )
-        attempts = [(row.consent_id, _instant(row.started_at)) for row in self._read(recent)]
-        spent = max(
-            (sorted(started for consent, started in attempts if consent in group) for group in groups),
-            key=len,
-        )
-        if len(spent) < per_day:
-            return Quota(per_day - len(spent), None)
-        return Quota(0, spent[len(spent) - per_day] + QUOTA_WINDOW if per_day else None)
-
-    def _fernet(self) -> Fernet:
-        if not self._key:
-            raise WrongUsage(
-                "No vault key is set, so a bank's token cannot be stored",
-                "Print one with `python -m pipelines doctor --new-vault-key` and keep it as pipelines.vault_key in "
-                ".dlt/secrets.toml, or as PIPELINES__VAULT_KEY",
-            )
-        try:
-            return Fernet(self._key)
-        except ValueError:
-            raise WrongUsage(
-                "The setting pipelines.vault_key is not a Fernet key (44 characters of URL-safe base64)",
-                "Print a fresh one with `python -m pipelines doctor --new-vault-key`",
-            ) from None
-
-    def _sealed(self, token: str) -> bytes:
-        return self._fernet().encrypt(token.encode())
-
-    def _read(self, query: sql.Select[Any]) -> list[sql.Row[Any]]:
-        try:
-            with self._engine.connect() as connection:
-                return list(connection.execute(query))
-        except DBAPIError as error:
-            raise self._broken(error) from None
-
-    def _write(self, statement: sql.Executable, rows: list[dict[str, Any]] | None = None) -> None:
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(statement, rows)
-        except DBAPIError as error:
-            raise self._broken(error) from None
-
-    def _broken(self, error: DBAPIError) -> VaultBroken:
-        # SQLAlchemy's text holds the statement and its values: only the kind of the failure is repeated.
-        return VaultBroken(
-            f"The vault {self._path} cannot be used ({error.orig.__class__.__name__})",
-            "Check the disk's space and that the file is writable; restore it from a backup if it is damaged",
-        )
+    def _row(self, consent_id: str, connection: sql.Connection | None = None) -> sql.Row[Any]:
+        query = sql.select(consents).where(consents.c.consent_id == consent_id)
+        rows = self.read(query) if connection is None else list(connection.execute(query))
+        if not rows:
+            raise WrongUsage(f"There is no consent {consent_id}", "See `python -m pipelines consents list`")
+        return rows[0]
 
 
-def new_key() -> str:
-    """A fresh vault key."""
-    return Fernet.generate_key().decode()
-
-
-def _create_private(path: Path) -> None:
-    """Make the file readable to its owner only, before anything is in it."""
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        path.chmod(0o600)
-
-
-def _text(moment: datetime) -> str:
-    """UTC in one fixed form, so that text compares as time does."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _instant(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid {os.getuid()}"
 
 
 def _consent(row: sql.Row[Any]) -> Consent:
+    def moment(text: str | None) -> datetime | None:
+        return as_instant(text) if text else None
+
     return Consent(
         consent_id=row.consent_id,
         source=row.source,
@@ -330,6 +232,11 @@ def _consent(row: sql.Row[Any]) -> Consent:
         access_mode=row.access_mode,
         owner_external_id=row.owner_external_id,
         status=row.status,
-        created_at=_instant(row.created_at),
-        expires_at=_instant(row.expires_at) if row.expires_at else None,
+        status_reason=row.status_reason,
+        created_at=as_instant(row.created_at),
+        expires_at=moment(row.expires_at),
+        last_import_at=moment(row.last_import_at),
+        replaces=row.replaces,
+        erase_asked_at=moment(row.erase_asked_at),
+        has_token=row.sealed_token is not None,
     )

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import date
 from functools import lru_cache
 from json.encoder import encode_basestring
-from uuid import UUID
 
 from .history import next_due, order_cents
 from .people import ADA, KONTIST_MAIN
@@ -191,7 +190,7 @@ class Kontist:
                 dice = Dice("timed", habit.key, day.toordinal())
                 found.append(
                     {
-                        "id": str(UUID(int=dice.below(2**128), version=4)),
+                        "id": _uuid(dice),
                         "recipientName": habit.party,
                         "recipientIban": habit.party_iban,
                         "date": f"{day}T12:00:00.000Z",
@@ -231,6 +230,11 @@ def row_text(row: Transaction) -> str:
         f'"invoicePreviewUrl":{files},"invoiceDownloadUrl":{files},"userSelectedBookingDate":null,'
         f'"documentType":{"null" if row.invoice is None else _quoted("INVOICE")},"mandateNumber":{_text(row.mandate)}}}'
     )
+
+
+def _uuid(dice: Dice) -> str:
+    digits = f"{dice.below(2**128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def _text(value: str | None) -> str:

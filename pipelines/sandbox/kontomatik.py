@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from .people import CUSTOMERS, Customer
 from .records import Account
 from .tokens import Tokens
-from .values import escape
+from .values import BERLIN, escape
 from .wire import Answer, Call, Shown, as_xml
 from .world import World
 
@@ -312,7 +312,8 @@ class Kontomatik:
             since = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else None
         except ValueError:
             since = None
-        if since is None or since > self.now().date():
+        # Warsaw and Prague keep Berlin's time: late in the evening their day is already UTC's tomorrow.
+        if since is None or since > self.now().astimezone(BERLIN).date():
             raise Refusal("InvalidSince", 400, "since is a day, YYYY-MM-DD, and not in the future")
         return since
 

@@ -5,13 +5,15 @@ balance, any number of labels in no stable order, and no id. A pending row has n
 status text is a guess, since only `DONE` was ever seen.
 """
 
+from collections.abc import Iterator
+
 from .history import next_due
 from .kontomatik import STATUS, TARGETS, Command, Kontomatik, Refusal, Session, stamp
 from .people import Customer
 from .plans import PLANS
 from .records import Account, Transaction
 from .values import EPOCH, escape, money_text
-from .wire import Answer, Call, Shown, as_json, as_xml
+from .wire import GAP, Answer, Call, Shown, as_json, as_xml, filled
 
 PSD2 = ' psd2="true"'
 _STATES = {"running": "in_progress", "done": "successful", "failed": "error"}
@@ -128,7 +130,7 @@ class Live:
     def _result(self, number: str) -> Answer:
         command = self.bank.poll(number)
         if command.state == "done" and command.body is None:
-            command.body = self._reply(_command(command, "successful", self._whole(command))).body
+            command.body = filled(self._reply(_command(command, "successful", GAP)), self._whole(command))
         if command.body is not None:
             return Answer(200, command.body, "application/xml;charset=utf-8", about="result")
         inside, state = "", "fatal" if command.fatal and command.state == "failed" else _STATES[command.state]
@@ -139,7 +141,7 @@ class Live:
             )
         return self._reply(_command(command, command.odd_state or state, inside))
 
-    def _whole(self, command: Command) -> str:
+    def _whole(self, command: Command) -> Iterator[str]:
         # Labels come in another order with every import (observed).
         self._imports += 1
         backwards = self._imports % 2 == 0
@@ -148,14 +150,19 @@ class Live:
         for own in shown:
             people += [other for other in own.account.owners if other not in people]
         owners = "".join(_owner(own, "OWNER" if own is people[0] else "CO_OWNER", whole=True) for own in people)
-        accounts = "".join(_account(own, backwards=backwards) for own in shown if own.account.kind == "account")
-        today = self.bank.now().date()
-        due = next_due(PLANS[-1].habits[0], today)
-        cards = "".join(_card(own, str(due), backwards=backwards) for own in shown if own.account.kind == "card")
-        return (
-            f"<result><owners>{owners}</owners><accounts>{accounts}</accounts>"
-            f"{f'<creditCards>{cards}</creditCards>' if cards else ''}</result>"
-        )
+        due = str(next_due(PLANS[-1].habits[0], self.bank.now().date()))
+        yield f"<result><owners>{owners}</owners><accounts>"
+        for own in shown:
+            if own.account.kind == "account":
+                yield from _account(own, backwards=backwards)
+        yield "</accounts>"
+        cards = [own for own in shown if own.account.kind == "card"]
+        if cards:
+            yield "<creditCards>"
+            for own in cards:
+                yield from _card(own, due, backwards=backwards)
+            yield "</creditCards>"
+        yield "</result>"
 
 
 def _command(command: Command, state: str, inside: str) -> str:
@@ -168,23 +175,25 @@ def _command(command: Command, state: str, inside: str) -> str:
     )
 
 
-def _account(shown: Shown, *, backwards: bool) -> str:
+def _account(shown: Shown, *, backwards: bool) -> Iterator[str]:
     account = shown.account
-    return (
+    yield (
         f"<account{_cut(shown)}>{_element('name', account.name)}{_element('iban', account.iban)}{_balances(account)}"
         f'<activeSinceAtLeast>{EPOCH}</activeSinceAtLeast><directDebit available="true"/>'
-        f"{_rows(shown, backwards=backwards)}{_owners(account)}</account>"
     )
+    yield from _rows(shown, backwards=backwards)
+    yield f"{_owners(account)}</account>"
 
 
-def _card(shown: Shown, due: str, *, backwards: bool) -> str:
+def _card(shown: Shown, due: str, *, backwards: bool) -> Iterator[str]:
     account = shown.account
-    return (
+    yield (
         f"<creditCard{_cut(shown)}>{_element('name', account.name)}{_element('cardId', account.number)}"
         f"{_element('iban', account.iban)}{_element('number', account.number)}{_balances(account)}{_owners(account)}"
         f"<limit>{money_text(account.plan.limit)}</limit><interest>18</interest><dueDate>{due}</dueDate>"
-        f"{_rows(shown, backwards=backwards)}</creditCard>"
     )
+    yield from _rows(shown, backwards=backwards)
+    yield "</creditCard>"
 
 
 def _cut(shown: Shown) -> str:
@@ -216,9 +225,11 @@ def _owner(own: Customer, kind: str, *, whole: bool) -> str:
     return f"<owner>{_element('name', own.name)}{more}<kind>{kind}</kind></owner>"
 
 
-def _rows(shown: Shown, *, backwards: bool) -> str:
-    found = (_transaction(row, backwards=backwards) for row in shown.rows)
-    return f"<moneyTransactions>{''.join(found)}</moneyTransactions>"
+def _rows(shown: Shown, *, backwards: bool) -> Iterator[str]:
+    yield "<moneyTransactions>"
+    for row in shown.rows:
+        yield _transaction(row, backwards=backwards)
+    yield "</moneyTransactions>"
 
 
 def _transaction(row: Transaction, *, backwards: bool) -> str:

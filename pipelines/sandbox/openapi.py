@@ -6,13 +6,13 @@ after their schema. One day, a currency and a label for each transaction; no run
 row cannot be told from a booked one, and is not shown. A card is an account whose number is masked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .kontomatik import TARGETS, Command, Kontomatik, Refusal, Session, SignIn
 from .people import CUSTOMERS, Customer
 from .records import Transaction
 from .values import escape, money_text
-from .wire import Answer, Call, Shown, as_json, as_xml
+from .wire import GAP, Answer, Call, Shown, as_json, as_xml, filled
 
 _STATES = {"running": "RUNNING", "done": "COMPLETED", "failed": "FAILED"}
 _SIGN_IN = {"pending": "PENDING", "done": "COMPLETED", "failed": "FAILED", "expired": "EXPIRED"}
@@ -66,41 +66,45 @@ class OpenApi:
     def _result(self, number: str) -> Answer:
         command = self.bank.poll(number)
         if command.state == "done" and command.body is None:
-            command.body = as_xml(self._whole(command)).body
+            command.body = filled(as_xml(GAP), self._whole(command))
         if command.body is not None:
             return Answer(200, command.body, "application/xml;charset=utf-8", about="result")
         state = command.odd_state or _STATES[command.state]
         target = _element("target", command.session.target.name)
         return as_xml(f"<CommandResult><id>{command.id}</id>{_element('status', state)}{target}</CommandResult>")
 
-    def _whole(self, command: Command) -> str:
+    def _whole(self, command: Command) -> Iterator[str]:
         session, accounts = command.session, self.bank.accounts(command)
         people = [session.customer]
         people += [own for own in CUSTOMERS if own not in people and any(own in a.account.owners for a in accounts)]
-        return (
-            f"<CommandResult><id>{command.id}</id><status>COMPLETED</status>"
-            f"{_element('target', session.target.name)}"
-            f"{self._array('owners', 'Owner', (_owner(own, session) for own in people))}"
-            f"{self._array('accounts', 'Account', map(self._account, accounts))}"
-            f"{_element('multipleAccessToken', session.token)}</CommandResult>"
-        )
+        target = _element("target", session.target.name)
+        yield f"<CommandResult><id>{command.id}</id><status>COMPLETED</status>{target}"
+        yield from self._array("owners", "Owner", ([_owner(own, session)] for own in people))
+        yield from self._array("accounts", "Account", map(self._account, accounts))
+        yield f"{_element('multipleAccessToken', session.token)}</CommandResult>"
 
-    def _account(self, shown: Shown) -> str:
+    def _account(self, shown: Shown) -> Iterator[str]:
         account = shown.account
         number = account.number if account.kind == "card" else account.iban or account.number
         currency = f"<currency>{account.currency}</currency>"
-        rows = (_transaction(row, currency) for row in shown.rows if row.booked_on is not None)
-        return (
-            f"{_element('number', number)}{currency}"
-            f"<balance>{money_text(account.balance_cents)}</balance>"
+        yield (
+            f"{_element('number', number)}{currency}<balance>{money_text(account.balance_cents)}</balance>"
             f"<availableBalance>{money_text(account.available_cents)}</availableBalance>"
-            f"{self._array('transactions', 'Transaction', rows)}"
         )
+        rows = ([_transaction(row, currency)] for row in shown.rows if row.booked_on is not None)
+        yield from self._array("transactions", "Transaction", rows)
 
-    def _array(self, name: str, schema: str, items: Iterable[str]) -> str:
-        item = schema if self.bank.rules.wrapped_arrays else name
-        inside = "".join(f"<{item}>{text}</{item}>" for text in items)
-        return f"<{name}>{inside}</{name}>" if self.bank.rules.wrapped_arrays else inside
+    def _array(self, name: str, schema: str, items: Iterable[Iterable[str]]) -> Iterator[str]:
+        wrapped = self.bank.rules.wrapped_arrays
+        item = schema if wrapped else name
+        if wrapped:
+            yield f"<{name}>"
+        for pieces in items:
+            yield f"<{item}>"
+            yield from pieces
+            yield f"</{item}>"
+        if wrapped:
+            yield f"</{name}>"
 
 
 def _transaction(row: Transaction, currency: str) -> str:

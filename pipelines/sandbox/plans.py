@@ -197,10 +197,10 @@ _CREDIT_CARD = (
 PLANS = (
     Plan("kontist", 0, "Kontist", "EUR", 1250000, _FREELANCE, KONTIST_MAIN, "4711"),
     Plan("kontist", 1, "Kontist Steuern", "EUR", 300000, _TAXES, KONTIST_TAX, "4712"),
-    Plan("kontomatik", 0, "Konto Start", "PLN", 480000, _PLN_DAILY, PLN_MAIN),
+    Plan("kontomatik", 0, "Konto Start", "PLN", 1200000, _PLN_DAILY, PLN_MAIN),
     Plan("kontomatik", 1, "Konto Wspólne", "PLN", 650000, _PLN_SHARED, PLN_SHARED, owners=(ADA, BEN)),
     Plan("kontomatik", 2, "Konto Walutowe", "EUR", 320000, _EUR, PLN_EUR),
     Plan("kontomatik", 3, "Běžný účet", "CZK", 4500000, _CZK, CZK_MAIN),
     Plan("kontomatik", 4, "Konto Oszczędnościowe", "PLN", 1000000, _SAVINGS, None, SAVINGS_NUMBER),
-    Plan("kontomatik", 5, "Visa Test", "PLN", -90000, _CREDIT_CARD, PLN_MAIN, CARD_NUMBER, "card", limit=2500000),
+    Plan("kontomatik", 5, "Visa Test", "PLN", -400000, _CREDIT_CARD, PLN_MAIN, CARD_NUMBER, "card", limit=2500000),
 )

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Event, Lock, Thread, current_thread
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
 from .control import Control
-from .faults import Fault
 from .kontist import Kontist, problem
 from .kontomatik import Command, Kontomatik, Refusal, Rules, refused
 from .live import Live
@@ -19,6 +18,9 @@ from .openapi import OpenApi
 from .records import Account
 from .wire import Answer, Call, Shown
 from .world import Dialect, World
+
+if TYPE_CHECKING:
+    from .faults import Fault
 
 log = logging.getLogger(__name__)
 _PHRASES = {200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 401: "Unauthorized"} | {
@@ -33,7 +35,7 @@ _PHRASES = {200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 4
 class SandboxBank:
     """A running sandbox: where it is, whose world it tells of, and what it was asked."""
 
-    def __init__(self, world: World, faults: tuple[Fault, ...], dialect: Dialect, page_size: int, rules: Rules) -> None:
+    def __init__(self, world: World, faults: "tuple[Fault, ...]", dialect: Dialect, page_size: int, rules: Rules) -> None:
         self.world = world
         self.dialect = dialect
         self.faults: list[Fault] = list(faults)
@@ -187,7 +189,7 @@ class _Handler(StreamRequestHandler):
 @contextmanager
 def running(
     world: World,
-    *faults: Fault,
+    *faults: "Fault",
     port: int = 0,
     dialect: Dialect = "openapi",
     page_size: int = 50,

@@ -12,9 +12,9 @@ from urllib.parse import quote, urljoin, urlsplit
 import httpx
 import msgspec
 
-from sources._errors import ConsentGone, Unexpected
+from sources._errors import Unexpected
 from sources._http import Http
-from sources.kontist.answers import ASK_A_PERSON, BANK, LOG_IN_AGAIN, decoded, json_bytes
+from sources.kontist.answers import ASK_A_PERSON, BANK, decoded, json_bytes
 from sources.kontist.orders import Account, Orders, read_account, read_orders
 from sources.kontist.rows import read_rows
 from sources.kontist.tokens import Login, Tokens
@@ -108,13 +108,11 @@ class KontistClient:
         return read_orders(kind, decoded(self._get(path), list[Any]), account)
 
     def _get(self, address: str, accept: str = "application/json") -> bytes:
-        """The JSON at an address. A 401 costs one more request, with a fresh token."""
+        """The JSON at an address. A 401 costs one more request, with a fresh token; then it counts."""
         authorization = self.tokens.authorization()
         answer = self._send(address, accept, authorization)
         if answer.status_code == 401:
             answer = self._send(address, accept, self.tokens.authorization(refused=authorization))
-            if answer.status_code == 401:
-                raise ConsentGone(BANK, "the bank does not accept even a fresh token", LOG_IN_AGAIN, code="401")
         return json_bytes(answer)
 
     def _send(self, address: str, accept: str, authorization: str) -> httpx.Response:

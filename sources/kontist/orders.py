@@ -115,7 +115,7 @@ def _row(kind: str, sent: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[
         if name == "id":
             row[column] = str(value) if type(value) in (int, str) and value != "" else None
             continue
-        row[column] = None if value is None else _READ[schema.field(column).type](value)
+        row[column] = _READ[schema.field(column).type](value)
         if row[column] is None and value not in (None, ""):
             extra[name] = value
     row["extra"] = json_text(extra) if extra else None

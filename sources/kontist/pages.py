@@ -64,7 +64,7 @@ def _read_once(walk: Walk, depth: Depth, since: date | None, known: Known, baske
     is_enough = _stop_rule(depth, since, known)
     for rows in walk.pages():
         basket.take(rows)
-        if not walk.at_end and is_enough(rows, basket.refused_on):
+        if is_enough(rows, basket.refused_on):
             break
     walk.confirm()
     basket.empty()
@@ -92,7 +92,7 @@ class _NothingNew:
     def __call__(self, rows: Rows, refused_on: int | None) -> bool:
         if rows.oldest is None:
             return False
-        is_known = rows.batch.num_rows > 0 and self._known.unchanged(rows.batch)
+        is_known = self._known.unchanged(rows.batch)
         for one in (refused_on, None if is_known else rows.oldest):
             if one is not None:
                 self._to_claim = min(one, self._to_claim if self._to_claim is not None else one)

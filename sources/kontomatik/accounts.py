@@ -59,6 +59,7 @@ OWNER_DROPPED = frozenset(
         "birthPlace",
     }
 )
+_CENT = Decimal("0.01")
 _MASKED = re.compile(r"[*•]{2}|(?<=[\d\s])[xX]{2,}(?=[\d\s])")
 _PERSONAL = re.compile(r"pesel|national|document|passport|birth|citizen|idcard|identity|ssn|social", re.IGNORECASE)
 
@@ -127,7 +128,8 @@ def _take(found: Fields, name: str, one: Any) -> None:
     text = text_of(one)
     column = TEXTS.get(name) or MONIES.get(name) or DAYS.get(name)
     if column is None or len(one) or found.columns.get(column) is not None:
-        found.keep(name, nested(one), known=column is not None and not len(one))
+        if len(one) or one.keys() or text != found.columns.get(column or ""):
+            found.keep(name, nested(one))
         return
     for key, value in one.items():
         if not key.startswith("{"):
@@ -136,7 +138,7 @@ def _take(found: Fields, name: str, one: Any) -> None:
         return
     typed: Any = text
     if name in MONIES:
-        typed = Decimal(text) if re.fullmatch(PLAIN_DECIMAL.strip("^$"), text) else None
+        typed = Decimal(text).quantize(_CENT) if re.fullmatch(PLAIN_DECIMAL.strip("^$"), text) else None
     elif name in DAYS:
         typed = day_of(text)
     elif column == "currency":
@@ -239,7 +241,7 @@ def read_owners(containers: Iterable[Any]) -> tuple[list[dict[str, Any]], set[st
     unknown: set[str] = set()
     people = [_owner(one, unknown) for one in _each_owner(containers)]
     distinct = {as_json(person): person for person in people}
-    ordered = [distinct[key] for key in sorted(distinct, key=str)]
+    ordered = [distinct[key] for key in sorted(distinct, key=lambda key: (distinct[key]["name"] or "", str(key)))]
     return [{"position": position, **person} for position, person in enumerate(ordered, 1)], unknown
 
 

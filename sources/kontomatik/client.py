@@ -33,6 +33,7 @@ from sources.kontomatik.errors import (
     BANK,
     CommandUnfinished,
     MayBeAccepted,
+    Spoilt,
     by_name,
     by_status,
     odd,
@@ -48,7 +49,7 @@ POOL_WAITS = (10.0, 15.0, 25.0, 40.0)
 """Seconds before a request is tried again that was refused because too many commands run (vendor: 10 to 15, growing)."""
 
 LOOKS = 3
-"""Looks at a command that may be lost in a row, each with the patience of any question, before the next run goes on."""
+"""Looks at a command that may be lost in a row, each with the patience of any question, before waiting for it ends."""
 
 Progress = Callable[[str, float], None]
 """Told of each look at a command: its state, and the seconds waited so far."""
@@ -94,6 +95,11 @@ class KontomatikClient:
         self._clock = clock
         self._sleep = sleep
         self._today = today
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent so far."""
+        return self._http.requests
 
     def mock_session(
         self,
@@ -224,7 +230,8 @@ class KontomatikClient:
         answer from it that is not a failure of its own will do.
         """
         with self._http.stream("GET", "health") as response:
-            self._body(response)
+            if _is_web_page(self._body(response)) and response.status_code < 500:
+                raise web_page()
             if response.is_success or (self._dialect.name == "live" and response.status_code in (401, 403, 404)):
                 return
             raise by_status(response.status_code, spends=False, command=False)
@@ -237,6 +244,12 @@ class KontomatikClient:
                 reply = self.command(command_id, new_spool)
             except QuotaSpent:
                 raise
+            except Spoilt:
+                lost += 1  # asking again costs nothing
+                if lost >= LOOKS:
+                    raise
+                self._sleep(self._poll_interval)
+                continue
             except Unavailable as error:
                 lost += 1
                 if lost >= LOOKS:

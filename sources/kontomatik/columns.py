@@ -10,6 +10,7 @@ from sources._columns import (
     MONEY,
     QUARANTINE,
     TEXT,
+    TRUTH,
     WHOLE,
     identified,
     required,
@@ -83,11 +84,34 @@ CONSENTS = table(
 )
 """The registry's consents as they stood at this run. No token, ever."""
 
+HOLES = table(
+    required("account_id"),
+    required("from_on", DAY),
+    required("to_on", DAY),
+    required("noticed_at", INSTANT),
+    required("import_id"),
+)
+"""Days that were never read and that a reused consent can no longer show: more than 90 days lay between two good imports."""
+
+INSTITUTIONS = table(
+    required("target"),
+    required("institution"),
+    required("name"),
+    required("country"),
+    ("access_modes", TEXT),
+    required("beta", TRUTH),
+    required("read_at", INSTANT),
+)
+"""Kontomatik's catalog. `institution` is the bank and stable, `target` the way in and volatile (observed); `access_modes` is a
+sorted JSON list, null where the catalog does not say."""
+
 TABLES = {
     "owners": OWNERS,
     "accounts": ACCOUNTS,
     "transactions": TRANSACTIONS,
     "consents": CONSENTS,
+    "holes": HOLES,
+    "institutions": INSTITUTIONS,
     "quarantine": QUARANTINE,
     "imports": IMPORTS,
 }

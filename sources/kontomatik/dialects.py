@@ -6,7 +6,7 @@ Only requests and their immediate answers live here. What a command brings is re
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from sources.kontomatik.accounts import institution_of
@@ -15,7 +15,7 @@ from sources.kontomatik.documents import child, child_text, json_object, name_of
 from sources.kontomatik.errors import by_name, odd, plain_name, wrong_dialect
 from sources.kontomatik.reply import exception_of, session_of, spoken_by
 
-Fields = dict[str, str]
+Form = dict[str, str]
 YEARS_BACK = 10
 """The live service is always given a first day (observed); this far back stands for everything."""
 
@@ -40,7 +40,7 @@ class Dialect(ABC):
     sign_in_field: str
 
     @abstractmethod
-    def mock(self, fields: Fields) -> Fields:
+    def mock(self, fields: Form) -> Form:
         """The form of a mock session."""
 
     @abstractmethod
@@ -62,11 +62,11 @@ class Dialect(ABC):
         """What to send as `since`; None sends nothing."""
 
     @abstractmethod
-    def reuse(self, token: str, since: date | None) -> Fields:
+    def reuse(self, token: str, since: date | None) -> Form:
         """The form that reuses a consent."""
 
     @abstractmethod
-    def start(self, session: Session, since: date | None, owner: str | None) -> Fields:
+    def start(self, session: Session, since: date | None, owner: str | None) -> Form:
         """The form that starts an import."""
 
     def sign_in_status(self, answer: dict[str, Any]) -> SignInStatus:
@@ -118,7 +118,7 @@ class OpenApi(Dialect):
     consent_field = "multipleAccessToken"
     sign_in_field = "sessionId"
 
-    def mock(self, fields: Fields) -> Fields:  # noqa: ARG002
+    def mock(self, fields: Form) -> Form:  # noqa: ARG002
         """No parameters."""
         return {}
 
@@ -166,11 +166,11 @@ class OpenApi(Dialect):
         """`since` is optional; without it the bank gives everything."""
         return None if since is None else min(since, today)
 
-    def reuse(self, token: str, since: date | None) -> Fields:
+    def reuse(self, token: str, since: date | None) -> Form:
         """Reusing a consent is the import itself."""
         return _given({self.consent_field: token, "since": since and since.isoformat()})
 
-    def start(self, session: Session, since: date | None, owner: str | None) -> Fields:
+    def start(self, session: Session, since: date | None, owner: str | None) -> Form:
         """An import may name its owner."""
         return _session_fields(session) | _given({"since": since and since.isoformat(), "ownerExternalId": owner})
 
@@ -183,7 +183,7 @@ class Live(Dialect):
     consent_field = "multipleAccessId"
     sign_in_field = "redirectionId"
 
-    def mock(self, fields: Fields) -> Fields:
+    def mock(self, fields: Form) -> Form:
         """Every field is taken."""
         return fields
 
@@ -230,13 +230,15 @@ class Live(Dialect):
 
     def first_day(self, since: date | None, today: date) -> date | None:
         """Always sent."""
-        return today - timedelta(days=round(YEARS_BACK * 365.25)) if since is None else min(since, today)
+        if since is not None:
+            return min(since, today)
+        return today.replace(year=today.year - YEARS_BACK, day=min(today.day, 28))  # any month has a 28th
 
-    def reuse(self, token: str, since: date | None) -> Fields:  # noqa: ARG002
+    def reuse(self, token: str, since: date | None) -> Form:  # noqa: ARG002
         """Only the token: it gives a new session, and the import is a request of its own."""
         return {self.consent_field: token}
 
-    def start(self, session: Session, since: date | None, owner: str | None) -> Fields:  # noqa: ARG002
+    def start(self, session: Session, since: date | None, owner: str | None) -> Form:  # noqa: ARG002
         """The owner is bound at the sign-in."""
         return _session_fields(session) | _given({"since": since and since.isoformat()})
 
@@ -262,7 +264,7 @@ def country_of(target: str) -> str:
     return ending[1] if ending else "pl"
 
 
-def _session_fields(session: Session) -> Fields:
+def _session_fields(session: Session) -> Form:
     return {"sessionId": session.session_id, "sessionIdSignature": session.signature}
 
 

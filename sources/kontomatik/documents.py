@@ -13,13 +13,15 @@ from typing import Any
 from lxml import etree
 
 from sources._errors import SourceError
-from sources.kontomatik.errors import odd, web_page
+from sources.kontomatik.errors import odd, spoilt, web_page
 
 LARGEST_BODY = 1 << 30
 """Bytes of one answer, unpacked. 100,000 transactions are some 60 MB."""
 LONGEST_PROLOG = 1 << 16
 
-_SKIPPED = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:(?:<\?.*?\?>|<!--.*?-->)\s*)*", re.DOTALL)
+_MARK = b"\xef\xbb\xbf"
+_HTML_TYPE = b"<!doctype html"
+_SKIPPED = re.compile(rb"\s*(?:(?:<\?.*?\?>|<!--.*?-->)\s*)*", re.DOTALL)
 _ENCODING = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)["']""")
 _ROOT = re.compile(rb"<([^\s/>!?&<]+)[\s/>]")
 
@@ -61,46 +63,45 @@ def guarded(chunks: Iterable[bytes], *, largest: int = LARGEST_BODY) -> Iterator
         elif len(head) > LONGEST_PROLOG:
             raise odd("the answer does not begin like XML")
     if head is not None:
-        raise odd("the answer breaks off before its first element" if head.strip() else "the answer is empty")
+        raise spoilt("the answer breaks off before its first element" if head.strip() else "the answer is empty")
 
 
 def _is_sound(head: bytes) -> bool:
     """True when `head` reaches the root element with nothing forbidden before it; False when more bytes are needed."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
         raise odd("the answer is not UTF-8")
+    if _MARK.startswith(head):
+        return False
+    head = head.removeprefix(_MARK)
     skipped = _SKIPPED.match(head)
     rest = head[skipped.end() :] if skipped else head
-    lowered = rest[:14].lower()
-    if lowered.startswith(b"<!doctype"):
-        # What follows the name tells a web page from an attack; it may still be on its way.
-        if len(lowered) < 14 and b">" not in rest:
-            return False
-        raise web_page() if lowered.startswith(b"<!doctype html") else odd("the answer carries a document type")
-    if not rest or any(opening.startswith(rest[:9].upper()) for opening in (b"<!DOCTYPE", b"<!--")) or _is_unfinished(rest):
+    if not rest or rest.startswith((b"<!--", b"<?")) or b"<!--".startswith(rest):
         return False
-    if rest[:1] in (b"{", b"["):
-        raise odd("the bank answered with JSON where XML should be")
+    if not rest.startswith(b"<"):
+        raise spoilt("the bank answered with JSON where XML should be" if rest[:1] in (b"{", b"[") else "the answer is not XML")
+    start = rest[: len(_HTML_TYPE)].lower()
+    if _HTML_TYPE.startswith(start):  # perhaps not all of it is here
+        if len(start) == len(_HTML_TYPE):
+            raise web_page()
+        return False
+    if start.startswith(b"<!doctype"):
+        raise odd("the answer carries a document type")
     root = _ROOT.match(rest)
-    if not root:
-        if rest.startswith(b"<") and b">" not in rest and not rest.startswith(b"<!"):
+    if root is None:
+        if re.fullmatch(rb"<[^\s/>!?&<]+", rest):
             return False
         raise odd("the answer is not XML")
     if root[1].lower().rsplit(b":", 1)[-1] == b"html":
         raise web_page()
-    encoding = _ENCODING.match(head.removeprefix(b"\xef\xbb\xbf").lstrip())
+    encoding = _ENCODING.match(head)
     if encoding and encoding[1].lower() not in (b"utf-8", b"utf8", b"us-ascii"):
         raise odd("the answer is not UTF-8")
     return True
 
 
-def _is_unfinished(rest: bytes) -> bool:
-    """A comment or an instruction that has begun and not ended."""
-    return rest.startswith((b"<!--", b"<?"))
-
-
 def broken(error: etree.XMLSyntaxError) -> SourceError:
     """The error for XML that cannot be read: it names the line and nothing of what stands there."""
-    return odd(f"the answer is broken or cut off XML (line {error.lineno or 1})")
+    return spoilt(f"the answer is broken or cut off XML (line {error.lineno or 1})")
 
 
 def small_document(body: bytes) -> Any:

@@ -28,6 +28,10 @@ class MayBeAccepted(Unavailable):
     """The request was sent and not answered: the bank may have acted on it. It is not repeated by itself."""
 
 
+class Spoilt(Unexpected):
+    """A web page, half an answer or none: perhaps the bank's, perhaps a proxy's. A further look may find it whole."""
+
+
 @dataclass(frozen=True)
 class Meaning:
     """What an exception's name says."""
@@ -119,9 +123,9 @@ def unauthorized() -> Misconfigured:
     )
 
 
-def web_page() -> Unexpected:
+def web_page() -> Spoilt:
     """HTML where XML or JSON should be."""
-    return Unexpected(BANK, "the bank answered with a web page", "Check the setting sources.kontomatik.base_url")
+    return Spoilt(BANK, "the bank answered with a web page", "Check the setting sources.kontomatik.base_url")
 
 
 def wrong_dialect(ours: str) -> Misconfigured:
@@ -137,6 +141,11 @@ def wrong_dialect(ours: str) -> Misconfigured:
 def odd(cause: str) -> Unexpected:
     """An answer that neither the published specification nor the observations explain."""
     return Unexpected(BANK, cause, "The answer was not used; look at it with the vendor's documentation at hand")
+
+
+def spoilt(cause: str) -> Spoilt:
+    """An answer that is not whole."""
+    return Spoilt(BANK, cause, "Nothing was used of it; try again later")
 
 
 def by_status(status: int, *, spends: bool, command: bool) -> SourceError:

@@ -172,12 +172,13 @@ class _Reader:
         if row is account.list_of_rows:  # its rows were read one by one
             account.list_of_rows, account.last_row = None, None
             return
-        is_row = len(row) or row.keys() or name not in ROW_LISTS
-        if is_row:
+        if len(row) or name not in ROW_LISTS:
             if account.rows is None:
                 fields = LIVE if self._spoken == "live" else OPENAPI
                 account.rows = RowReader(fields, self._spool(), partial(currency_of, account.element), self._batch)
             account.rows.read(row)
+        elif row.keys() or text_of(row):
+            self._unknown.add(f"account.{name} without rows")
         row.clear(keep_tail=True)
         # The parser may still be writing behind this row, so the one before it goes: it has an end.
         if account.last_row is not None and account.last_row.getparent() is parent:
@@ -306,7 +307,7 @@ def spoken_by(root: Any) -> Spoken:
 def exception_of(element: Any) -> SourceError | None:
     """The failure that `element` reports among its children, in any of the forms that a name may have."""
     found = child(element, *EXCEPTION_NAMES)
-    if found is None:
+    if found is None or not (len(found) or found.keys() or text_of(found)):
         return None
     return by_name(found.get("name") or child_text(found, "name") or plain_name(text_of(found)))
 

@@ -12,7 +12,16 @@ import pytest
 
 from tests.ledger.worlds import LEDGER, MODELS, RICH, TABLES, Given, raw_file
 from transforms.build import build
-from transforms.errors import CannotWrite, LedgerUnreadable, ModelError, OutOfMemory, RawUnreadable, TransformError
+from transforms.engine import translated
+from transforms.errors import (
+    CannotWrite,
+    LedgerUnreadable,
+    ModelError,
+    OutOfMemory,
+    OutOfSpace,
+    RawUnreadable,
+    TransformError,
+)
 
 FORMAT_OF_DUCKDB_1_0 = 64
 
@@ -45,9 +54,17 @@ def test_the_file_holds_the_contracts_tables_and_nothing_else(folder: Path) -> N
         views = connection.execute("select view_name from duckdb_views() where not internal").fetchall()
 
     assert sorted(found) == [("main", table) for table in sorted(LEDGER)]
-    assert sorted(LEDGER) == sorted(
-        "accounts transactions transaction_history balances_daily standing_orders timed_orders imports consents quarantine".split()
-    )
+    assert set(LEDGER) == {
+        "accounts",
+        "transactions",
+        "transaction_history",
+        "balances_daily",
+        "standing_orders",
+        "timed_orders",
+        "imports",
+        "consents",
+        "quarantine",
+    }
     assert views == []
 
 
@@ -88,7 +105,9 @@ def test_a_client_of_duckdb_1_0_can_open_the_file(folder: Path) -> None:
 def test_every_table_and_column_carries_a_comment(folder: Path) -> None:
     with duckdb.connect(folder / "ledger.duckdb", read_only=True) as connection:
         tables = dict(connection.execute("select table_name, comment from duckdb_tables()").fetchall())
-        columns = connection.execute("select table_name, column_name, comment from duckdb_columns() where not internal").fetchall()
+        columns = connection.execute(
+            "select table_name, column_name, comment from duckdb_columns() where not internal"
+        ).fetchall()
 
     assert tables == {model.name: model.sentence for model in MODELS if model.layer == "ledger"}
     assert [row for row in columns if not row[2]] == []
@@ -158,12 +177,12 @@ def test_a_long_history_spills_to_disk_instead_of_failing(tmp_path: Path) -> Non
     with duckdb.connect(raw) as connection:
         connection.execute(
             "insert into kontist.transactions by name select row.* replace (concat('kontist:a:', i) as transaction_id,"
-            " repeat(md5(cast(i as varchar)), 20) as purpose) from kontist.transactions as row, range(1, 200000) as more (i)"
+            " repeat(md5(cast(i as varchar)), 8) as purpose) from kontist.transactions as row, range(1, 120000) as more (i)"
         )
-    built = build(raw, tmp_path / "ledger.duckdb", memory_limit="120MB", temp_directory=tmp_path / "spill")
+    built = build(raw, tmp_path / "ledger.duckdb", memory_limit="160MB", temp_directory=tmp_path / "spill")
 
     assert built.failed == []
-    assert built.rows["transactions"] == 200_000
+    assert built.rows["transactions"] == 120_000
 
 
 def test_too_little_memory_is_said_so(folder: Path, tmp_path: Path) -> None:
@@ -201,18 +220,18 @@ def test_a_file_that_may_not_grow_is_said_so(folder: Path, tmp_path: Path) -> No
         check=False,
     )
 
-    assert "ledger.duckdb cannot be written" in done.stdout, done.stderr
+    assert "File too large. The ledger published before is as it was." in done.stdout, done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 def test_raw_history_that_is_missing_or_broken_is_said_so_with_the_way_back(tmp_path: Path) -> None:
     raw, target = tmp_path / "raw.duckdb", tmp_path / "ledger.duckdb"
-    with pytest.raises(RawUnreadable, match="there is no such file.*from a backup"):
+    with pytest.raises(RawUnreadable, match=r"there is no such file.*from a backup"):
         build(raw, target)
 
     raw.write_bytes(b"no database" * 1000)
     (tmp_path / "raw.previous.duckdb").write_bytes(b"")
-    with pytest.raises(RawUnreadable, match="copy raw.previous.duckdb to raw.duckdb"):
+    with pytest.raises(RawUnreadable, match=r"copy raw\.previous\.duckdb to raw\.duckdb"):
         build(raw, target)
     assert not target.exists()
 
@@ -233,7 +252,7 @@ def test_raw_history_of_another_version_is_said_so(tmp_path: Path) -> None:
     with duckdb.connect(raw) as connection:
         connection.execute("alter table kontist.transactions drop column e2e_id")
 
-    with pytest.raises(RawUnreadable, match="lacks a table or column that staging.stg_kontist__transactions"):
+    with pytest.raises(RawUnreadable, match=r"lacks a table or column that staging\.stg_kontist__transactions"):
         build(raw, tmp_path / "ledger.duckdb")
 
 
@@ -245,6 +264,38 @@ def test_an_amount_that_does_not_fit_stops_the_build_and_is_not_repeated(tmp_pat
     assert "4711" not in str(caught.value)
     assert caught.value.__suppress_context__
     assert not (tmp_path / "ledger.duckdb").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "ours", "told"),
+    [
+        (duckdb.IOException("IO Error: Could not write file: No space left on device"), OutOfSpace, "disk of /d is full"),
+        (duckdb.TransactionException("Failed to commit: No space left on device"), OutOfSpace, "free some space"),
+        (duckdb.FatalException("Original error: No space left on device"), OutOfSpace, "free some space"),
+        (duckdb.IOException("Failed to create directory"), CannotWrite, "what did not fit into memory"),
+        (duckdb.TransactionException("Failed to commit: /d/ledger.new: denied"), CannotWrite, "/d/ledger.new, or"),
+        (duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate"), OutOfMemory, "ledger.accounts needs more"),
+        (duckdb.TransactionException("Failed to commit: failed to pin block"), OutOfMemory, "raise the memory limit"),
+        (duckdb.IOException("Could not read from file /d/raw.duckdb"), RawUnreadable, "to raw.duckdb|from a backup"),
+        (duckdb.IOException("computed checksum 1 does not match stored checksum 2"), RawUnreadable, "checksum"),
+        (duckdb.SerializationException("4711"), RawUnreadable, "SerializationException at ledger.accounts"),
+        (duckdb.InternalException("4711"), RawUnreadable, "InternalException at ledger.accounts"),
+        (duckdb.BinderException('column "x" not found'), ModelError, 'column "x" not found'),
+        (duckdb.ConversionException("Could not cast value 4711"), ModelError, "does not fit"),
+        (duckdb.OutOfRangeException("4711 is too much"), ModelError, "OutOfRangeException"),
+    ],
+)
+def test_what_duckdb_says_becomes_a_cause_and_a_next_step(error: duckdb.Error, ours: type[Exception], told: str) -> None:
+    with pytest.raises(ours, match=told) as caught, translated(Path("/d/raw.duckdb"), Path("/d/ledger.new"), "ledger.accounts"):
+        raise error
+
+    assert type(caught.value) is ours
+    assert "4711" not in str(caught.value)
+
+
+def test_an_interrupt_is_not_an_error_of_ours() -> None:
+    with pytest.raises(duckdb.InterruptException), translated(Path("raw"), Path("ledger"), "ledger.accounts"):
+        raise duckdb.InterruptException
 
 
 def test_every_error_is_a_transform_error() -> None:

@@ -52,7 +52,7 @@ def test_a_header_says_what_a_row_is_and_what_must_hold() -> None:
     ],
 )
 def test_a_header_that_is_not_understood_is_refused(text: str) -> None:
-    with pytest.raises(ModelError, match="ledger/things.sql"):
+    with pytest.raises(ModelError, match=r"ledger/things\.sql"):
         parse("things", "ledger", text)
 
 

@@ -20,7 +20,7 @@ ACCOUNT = Account("kontist:0011223344556677", "4711", {})
 V21 = "application/vnd.kontist.transactionlist.v2.1+json"
 
 
-def row(number: int, day: str = "2026-03-20", *, cents: int = 100, **changes: Any) -> Json:
+def row(number: int, day: str = "2026-03-20", *, cents: Any = 100, **changes: Any) -> Json:
     """A transaction in the documented form, booked on a Berlin `day` (or `pending=True` at noon of it)."""
     pending = changes.pop("pending", False)
     moment = f"{day}T11:00:00+00:00" if pending else f"{date.fromordinal(date.fromisoformat(day).toordinal() - 1)}T23:00:00+00:00"

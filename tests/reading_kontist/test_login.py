@@ -16,7 +16,7 @@ PASSWORD = Login("ada@example.test", "right")
 
 
 def test_a_login_shows_no_secret() -> None:
-    assert "Login(auth='jwt')" == repr(Login("ada@example.test", "right", "refresh-0"))
+    assert repr(Login("ada@example.test", "right", "refresh-0")) == "Login(auth='jwt')"
 
 
 def test_a_refresh_token_spares_the_password() -> None:
@@ -71,7 +71,7 @@ def test_a_token_that_does_not_say_when_it_ends_lives_an_hour(token: str) -> Non
 
 def test_a_token_that_ends_while_we_read_is_renewed_and_the_page_asked_again() -> None:
     bank = FakeBank([row(number) for number in range(7)])
-    bank.instead = lambda _: bank.auth_tokens.clear() if bank.pages_asked in (2, 5) else None  # type: ignore[func-returns-value]
+    bank.instead = lambda _: bank.auth_tokens.clear() if bank.pages_asked in (2, 5) else None
     spool = MemorySpool()
     read_transactions(bank.client(), ACCOUNT, depth="full", since=None, known=Memory(), spool=spool)
 
@@ -111,11 +111,17 @@ def test_a_refresh_token_that_cannot_be_kept_is_not_used() -> None:
         client.accounts()
     assert bank.tokens_asked == ["POST refresh-token"]
 
+    client.tokens._keep = bank.kept.append
+    client.accounts()
+    assert bank.tokens_asked[1:] == ["POST refresh-token", "POST auth-token"]
+
 
 def test_threads_share_one_renewal() -> None:
     bank = FakeBank()
     client = bank.client()
     together = Barrier(8)
+    alone: list[bool] = []
+    bank.instead = lambda one: alone.append(client.tokens._lock.locked()) if "token" in one.url.path else None
 
     def ask(_: int) -> None:
         together.wait()
@@ -127,6 +133,7 @@ def test_threads_share_one_renewal() -> None:
         bank.auth_tokens.clear()
         list(pool.map(ask, range(8)))
     assert len(bank.tokens_asked) == 2
+    assert alone == [True, True]
 
 
 @pytest.mark.parametrize("login", [Login("ada@example.test", "wrong"), Login("ada@example.test", "wrong", auth="basic")])
@@ -175,6 +182,7 @@ def test_an_unconfirmed_token_is_told_apart() -> None:
         (httpx.Response(200, json={"token": 17}), Unexpected),
         (httpx.Response(200, json={"token": "two words"}), Unexpected),
         (httpx.Response(200, json={"token": "line\r\nend"}), Unexpected),
+        (httpx.Response(200, json={"token": "nul\x00"}), Unexpected),
         (httpx.Response(200, html="<html>we will be back</html>"), Unexpected),
         (httpx.Response(200, content=b"{"), Unexpected),
         (httpx.Response(403), Rejected),

@@ -370,6 +370,30 @@ def test_a_bank_that_always_repeats_a_pages_last_row_is_understood() -> None:
     assert (spool.cleared, reading.requests) == (2, 2 + 2 + 5)
 
 
+def test_a_bank_that_repeated_rows_because_of_changes_is_read_strictly_on() -> None:
+    bank = FakeBank(a_row_a_day(9))
+
+    def change(asked: int) -> None:
+        if asked in (2, 4):  # the first two tries: a new row, so that the next page begins with a repeated one
+            bank.rows.insert(0, row(100 + asked))
+        if asked == 7:  # the third try: a row comes behind page one and another goes, so that `total` stays
+            bank.rows = [*bank.rows[:3], row(99, "2026-03-19"), *bank.rows[3:-1]]
+
+    bank.meanwhile = change
+    assert 99 in read(bank, "deep", since="2026-03-16")[1].ids
+
+
+def test_a_refused_row_that_changes_places_with_another_is_noticed() -> None:
+    bank = FakeBank([row(9, cents="x"), *a_row_a_day(4)])
+
+    def change(asked: int) -> None:
+        if asked == 3:
+            bank.rows[0] = row(8, cents="x")
+
+    bank.meanwhile = change
+    assert [one["id"] for _, one, _ in read(bank)[1].rejected] == [8]
+
+
 def test_a_row_that_comes_twice_on_one_page_is_not_doubled() -> None:
     bank = FakeBank(instead=page_bodies({"next": None, "total": 3, "results": [row(2), row(2), row(1)]}))
 

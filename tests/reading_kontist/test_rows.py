@@ -42,7 +42,8 @@ def only(**changes: Any) -> dict[str, Any]:
     """The columns of one row that is usual but for `changes`."""
     rows = read(row(1) | changes)
     assert rows.refused == ()
-    return rows.batch.to_pylist()[0]
+    columns: dict[str, Any] = rows.batch.to_pylist()[0]
+    return columns
 
 
 def reason(**changes: Any) -> str:
@@ -208,7 +209,7 @@ def test_a_text_id_is_an_id() -> None:
 
 
 def test_a_refused_row_does_not_touch_its_neighbours() -> None:
-    page = read(row(3), 5, row(2, amount="x"), None, row(1, **{"from": 4711, "to": 4711}), row(0))
+    page = read(row(3), 5, row(2, amount="x"), None, row(1) | {"from": 4711, "to": 4711}, row(0))
 
     assert page.batch["source_transaction_id"].to_pylist() == ["3", "0"]
     assert [one.place for one in page.refused] == [1, 2, 3, 4]

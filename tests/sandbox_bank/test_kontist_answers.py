@@ -15,7 +15,7 @@ import pytest
 from pipelines.sandbox import World
 
 Visit = Callable[..., Any]
-TODAY = date(2026, 11, 20)
+TODAY = date(2025, 3, 20)
 FIELDS = {
     "id", "amount", "type", "category", "name", "iban", "purpose", "e2eId", "bookingDate", "valutaDate", "bookingType",
     "originalAmount", "foreignCurrency", "paymentMethod", "invoiceNumber", "invoicePreviewUrl", "invoiceDownloadUrl",
@@ -164,7 +164,7 @@ def test_standing_orders_are_positive_and_keep_the_cancelled_one(visit: Visit) -
     assert all(order["amount"] > 0 for order in orders)
     assert all(set(order) == {"id", "status", "iban", "name", "description", "amount", "lastExecutionDate", "e2eId",
                               "reoccurrence", "nextOccurrence"} for order in orders)  # fmt: skip
-    assert orders[1]["nextOccurrence"] == "2026-12-01T00:00:00.000+00:00"
+    assert orders[1]["nextOccurrence"] == "2025-04-01T00:00:00.000+00:00"
     assert visitor.kontist("/4712/standing-orders").json() == []
 
 
@@ -174,7 +174,7 @@ def test_timed_orders_are_negative_and_become_payments_of_the_same_amount(visit:
 
     assert all(set(order) == {"id", "recipientName", "recipientIban", "date", "purpose", "amount", "e2eId", "status",
                               "type"} for order in orders)  # fmt: skip
-    assert [order["date"] for order in orders] == ["2026-12-18T12:00:00.000Z", "2027-01-18T12:00:00.000Z"]
+    assert [order["date"] for order in orders] == ["2025-04-18T12:00:00.000Z", "2025-05-18T12:00:00.000Z"]
     visitor.world.live(29)
     paid = [row for row in visitor.pages() if row["purpose"] == orders[0]["purpose"]]
     assert [row["amount"] for row in paid] == [orders[0]["amount"]]

@@ -12,7 +12,7 @@ from lxml import etree
 from pipelines.sandbox import World
 
 Visit = Callable[..., Any]
-TODAY = date(2026, 11, 20)
+TODAY = date(2025, 3, 20)
 BOTH = pytest.mark.parametrize("dialect", ["openapi", "live"])
 
 
@@ -54,9 +54,9 @@ def test_rows_come_newest_first(visit: Visit, dialect: str) -> None:
 def test_since_is_inclusive(visit: Visit, dialect: str) -> None:
     visitor = visit(World(today=TODAY), dialect=dialect)
 
-    days = visitor.days(visitor.first_import(since="2026-11-01"))
+    days = visitor.days(visitor.first_import(since="2025-03-01"))
 
-    assert min(days) == date(2026, 11, 1)
+    assert min(days) == date(2025, 3, 1)
 
 
 @BOTH
@@ -248,7 +248,7 @@ def test_live_twins_of_a_day_differ_by_their_balance_only(visit: Visit) -> None:
     rows = [row for row in root.iter("moneyTransaction") if row.findtext("title") == "WPŁATA"]
     fields = [tuple(sorted(texts(row).items())) for row in rows]
 
-    assert len(rows) >= 52
+    assert len(rows) >= 12
     assert len(set(fields)) == len(rows)
     without = [tuple(pair for pair in row if pair[0] != "currencyBalance") for row in fields]
     assert len(set(without)) == len(rows) / 2

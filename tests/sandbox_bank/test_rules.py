@@ -10,11 +10,12 @@ from lxml import etree
 from pipelines.sandbox import CommandFails, World, running
 
 Visit = Callable[..., Any]
+TODAY = date(2025, 3, 20)
 pytestmark = pytest.mark.parametrize("dialect", ["openapi", "live"])
 
 
 def test_one_import_a_session(visit: Visit, exception: Any, dialect: str) -> None:
-    visitor = visit(World(), dialect=dialect)
+    visitor = visit(World(today=TODAY), dialect=dialect)
     session = visitor.session()
 
     assert visitor.start(session).is_success
@@ -23,7 +24,7 @@ def test_one_import_a_session(visit: Visit, exception: Any, dialect: str) -> Non
 
 
 def test_no_second_import_even_if_the_first_failed(visit: Visit, exception: Any, dialect: str) -> None:
-    visitor = visit(World(), CommandFails(times=1), dialect=dialect)
+    visitor = visit(World(today=TODAY), CommandFails(times=1), dialect=dialect)
     session = visitor.session()
     visitor.poll(visitor.start(session))
 
@@ -31,7 +32,7 @@ def test_no_second_import_even_if_the_first_failed(visit: Visit, exception: Any,
 
 
 def test_a_session_needs_its_id_and_signature_and_lives_for_minutes(visit: Visit, exception: Any, dialect: str) -> None:
-    visitor = visit(World(), dialect=dialect)
+    visitor = visit(World(today=TODAY), dialect=dialect)
     session = visitor.session()
 
     unknown = visitor.start(session | {"sessionId": "1"})
@@ -42,7 +43,7 @@ def test_a_session_needs_its_id_and_signature_and_lives_for_minutes(visit: Visit
 
 
 def test_four_imports_in_any_24_hours_over_all_tokens(visit: Visit, exception: Any, dialect: str) -> None:
-    visitor = visit(World(), dialect=dialect)
+    visitor = visit(World(today=TODAY), dialect=dialect)
     visitor.first_import()
     first = visitor.token
     visitor.first_import()
@@ -62,14 +63,14 @@ def test_four_imports_in_any_24_hours_over_all_tokens(visit: Visit, exception: A
 
 
 def test_a_shared_account_is_counted_for_both_its_owners(visit: Visit, exception: Any, dialect: str) -> None:
-    visitor = visit(World(), dialect=dialect, imports_per_day=1)
+    visitor = visit(World(today=TODAY), dialect=dialect, imports_per_day=1)
     visitor.first_import()
 
     assert exception(visitor.start(visitor.session(login="test2"))) == "MultipleAccessLimitExceeded"
 
 
 def test_the_quota_outlives_a_restart_of_the_bank(visit: Visit, exception: Any, dialect: str) -> None:
-    world = World()
+    world = World(today=TODAY)
     visit(world, dialect=dialect, imports_per_day=1).first_import()
 
     later = visit(world, dialect=dialect, imports_per_day=1)
@@ -77,7 +78,7 @@ def test_the_quota_outlives_a_restart_of_the_bank(visit: Visit, exception: Any, 
 
 
 def test_the_ninth_command_at_once_is_refused(visit: Visit, exception: Any, dialect: str) -> None:
-    visitor = visit(World(), dialect=dialect, imports_per_day=100, command_polls=2)
+    visitor = visit(World(today=TODAY), dialect=dialect, imports_per_day=100, command_polls=2)
     started = [visitor.start(visitor.session()) for _ in range(8)]
 
     ninth = visitor.session()
@@ -90,7 +91,7 @@ def test_the_ninth_command_at_once_is_refused(visit: Visit, exception: Any, dial
 
 
 def test_a_command_takes_as_many_questions_as_it_was_told_to(visit: Visit, dialect: str) -> None:
-    visitor = visit(World(), dialect=dialect, command_polls=3)
+    visitor = visit(World(today=TODAY), dialect=dialect, command_polls=3)
     accepted = visitor.start(visitor.session())
 
     states = []
@@ -102,12 +103,12 @@ def test_a_command_takes_as_many_questions_as_it_was_told_to(visit: Visit, diale
 
 
 def test_a_reused_consent_shows_ninety_days_and_the_first_session_everything(visit: Visit, dialect: str) -> None:
-    visitor = visit(World(), dialect=dialect)
+    visitor = visit(World(today=TODAY), dialect=dialect)
     today = visitor.world.today
 
     first = visitor.days(visitor.first_import())
     reused = visitor.days(visitor.reused_import(visitor.token))
-    asked_for_more = visitor.days(visitor.reused_import(visitor.token, since="2025-01-01"))
+    asked_for_more = visitor.days(visitor.reused_import(visitor.token, since="2024-10-01"))
 
     assert min(first) <= date(2024, 9, 2)
     assert min(reused) == today - timedelta(days=90)
@@ -115,7 +116,7 @@ def test_a_reused_consent_shows_ninety_days_and_the_first_session_everything(vis
 
 
 def test_a_reused_consent_honours_since(visit: Visit, dialect: str) -> None:
-    visitor = visit(World(), dialect=dialect)
+    visitor = visit(World(today=TODAY), dialect=dialect)
     visitor.first_import()
     since = visitor.world.today - timedelta(days=10)
 
@@ -123,7 +124,7 @@ def test_a_reused_consent_honours_since(visit: Visit, dialect: str) -> None:
 
 
 def test_a_revoked_consent_is_gone(visit: Visit, exception: Any, dialect: str) -> None:
-    visitor = visit(World(), dialect=dialect)
+    visitor = visit(World(today=TODAY), dialect=dialect)
     visitor.first_import()
 
     deleted = visitor.delete(visitor.token)
@@ -135,28 +136,28 @@ def test_a_revoked_consent_is_gone(visit: Visit, exception: Any, dialect: str) -
 
 
 def test_a_consent_ends_after_180_days_and_outlives_the_process(visit: Visit, exception: Any, dialect: str) -> None:
-    one = visit(World(), dialect=dialect)
+    one = visit(World(today=TODAY), dialect=dialect)
     one.first_import()
-    other = visit(World(), dialect=dialect)
+    other = visit(World(today=TODAY), dialect=dialect)
 
     other.world.clock.advance(timedelta(days=179))
     assert other.reuse(one.token).is_success
     other.world.clock.advance(timedelta(days=2))
     assert exception(other.reuse(one.token)) == "InvalidMultipleAccessId"
-    assert exception(visit(World(seed=8), dialect=dialect).reuse(one.token)) == "InvalidMultipleAccessId"
+    assert exception(visit(World(seed=8, today=TODAY), dialect=dialect).reuse(one.token)) == "InvalidMultipleAccessId"
     assert exception(other.reuse("nonsense")) == "InvalidMultipleAccessId"
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2026-1-2", "20260102", "2026-02-30", "2999-01-01"])
 def test_a_since_that_is_no_past_day_is_refused(visit: Visit, exception: Any, dialect: str, since: str) -> None:
-    visitor = visit(World(), dialect=dialect)
+    visitor = visit(World(today=TODAY), dialect=dialect)
 
     refused = visitor.start(visitor.session(), since=since)
     assert (refused.status_code, exception(refused)) == (400, "InvalidSince")
 
 
 def test_commands_are_forgotten_after_a_day(visit: Visit, exception: Any, dialect: str) -> None:
-    visitor = visit(World(), dialect=dialect)
+    visitor = visit(World(today=TODAY), dialect=dialect)
     accepted = visitor.start(visitor.session())
     visitor.poll(accepted)
 
@@ -166,7 +167,7 @@ def test_commands_are_forgotten_after_a_day(visit: Visit, exception: Any, dialec
 
 
 def test_unknown_paths_are_not_found(visit: Visit, dialect: str) -> None:
-    visitor = visit(World(), dialect=dialect)
+    visitor = visit(World(today=TODAY), dialect=dialect)
 
     assert visitor.http.get("/v1/nothing").status_code == 404
     assert visitor.http.get("/elsewhere").status_code == 404
@@ -174,7 +175,7 @@ def test_unknown_paths_are_not_found(visit: Visit, dialect: str) -> None:
 
 
 def test_the_bank_stops_with_its_block(dialect: str) -> None:
-    with running(World(), dialect=dialect) as bank:
+    with running(World(today=TODAY), dialect=dialect) as bank:
         url = bank.url
 
     assert url.startswith("http://127.0.0.1:")

@@ -1,0 +1,182 @@
+"""The commands about data: run, status, transform, check, catalog, doctor, and the sandbox as a server."""
+
+import argparse
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, WrongUsage
+from pipelines.terminal import console, print_json, progress_for, settings_of
+
+if TYPE_CHECKING:
+    from pipelines.run import Openings, Options
+    from pipelines.settings import Settings
+
+
+def run(options: argparse.Namespace) -> int:
+    """`run`."""
+    from pipelines.run import Options
+
+    settings = settings_of(options)
+    asked = Options(tuple(options.source), options.since, options.full_refresh, tuple(options.accept_removals), options.reserve)
+    if not options.sandbox:
+        return run_and_tell(options, settings, asked)
+    from pipelines.consents.connect import mock_opening
+    from pipelines.run import utc_now
+    from pipelines.trying import sandbox
+
+    with sandbox(settings) as trying:
+        return run_and_tell(options, trying, asked, openings=lambda: None if _connected(trying) else mock_opening(utc_now))
+
+
+def run_and_tell(
+    options: argparse.Namespace,
+    settings: "Settings",
+    asked: "Options",
+    *,
+    command: str = "run",
+    openings: "Callable[[], Openings | None]" = lambda: None,
+) -> int:
+    """Hold the lock, run, and tell what came of it. `openings` is asked under the lock."""
+    from pipelines import report as telling
+    from pipelines.lock import held
+    from pipelines.run import run as run_job
+
+    with held(settings.data_dir, command), progress_for(options) as progress:
+        report = run_job(settings, asked, openings=openings(), progress=progress)
+        text = telling.as_json(report)
+        _remember(settings.data_dir, text)
+    if options.json:
+        print(text)
+    else:
+        telling.show(report, console())
+    return report.exit_status
+
+
+def _connected(settings: "Settings") -> bool:
+    """Whether the sandbox's vault has a consent that a run can use."""
+    from pipelines.connections import has_vault, vault_of
+    from pipelines.consents.states import USABLE
+
+    if not has_vault(settings):
+        return False
+    with vault_of(settings) as vault:
+        return bool(vault.consents(source="kontomatik", status=(*USABLE, "pending")))
+
+
+def _remember(data_dir: Path, text: str) -> None:
+    """Keep the last report for `status`. Bookkeeping: the ledger is fine without it."""
+    with suppress(OSError):
+        path = data_dir / "run.last.json"
+        beside = path.with_name("run.last.json.new")
+        beside.write_text(text, encoding="utf-8")
+        beside.chmod(0o600)
+        beside.replace(path)
+
+
+def transform(options: argparse.Namespace) -> int:
+    """`transform`."""
+    from pipelines.ledger import build_and_publish
+    from pipelines.lock import held
+
+    settings = settings_of(options)
+    with held(settings.data_dir, "transform"), progress_for(options) as progress:
+        done = build_and_publish(settings.data_dir, lambda name, step, steps: progress.step(f"Ledger: {name}", step, steps))
+    if options.json:
+        print_json({"published": done.path, "rows": done.rows, "checks": {"passed": len(done.checks), "failed": []}})
+    else:
+        print(f"Published {done.path}: {done.rows.get('transactions', 0):,} transactions, {len(done.checks)} checks passed.")
+    return GOOD
+
+
+def check(options: argparse.Namespace) -> int:
+    """`check`."""
+    from pipelines.ledger import check_again
+
+    results = check_again(settings_of(options).data_dir)
+    failed = [result for result in results if not result.passed]
+    if options.json:
+        told = [{"check": one.name, "rows": one.failed_rows, "meaning": one.meaning} for one in failed]
+        print_json({"passed": len(results) - len(failed), "failed": told})
+    else:
+        for one in failed:
+            print(f"! {one.name}, {one.failed_rows} rows: {one.meaning}")
+        print(f"{len(results) - len(failed)} checks passed, {len(failed)} failed.")
+    return CHECKS_FAILED if failed else GOOD
+
+
+def status(options: argparse.Namespace) -> int:
+    """`status`."""
+    from pipelines.status import gather, show
+
+    gathered = gather(settings_of(options))
+    if options.json:
+        print_json(gathered)
+    else:
+        show(gathered, console())
+    return GOOD
+
+
+def catalog(options: argparse.Namespace) -> int:
+    """`catalog`."""
+    from pipelines.institutions import fetch, kept, show
+    from pipelines.lock import held
+    from pipelines.run import utc_now
+
+    settings = settings_of(options)
+    institutions = fetch(settings, utc_now, country=options.country, access_mode=options.access_mode)
+    if options.country is None and options.access_mode is None:
+        with held(settings.data_dir, "catalog"):
+            kept(settings, institutions, utc_now())
+    if options.json:
+        print_json({"institutions": institutions})
+    else:
+        show(institutions, console())
+    return GOOD
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """`doctor`."""
+    if options.new_vault_key:
+        from pipelines.consents.vault import new_vault_key
+
+        print(new_vault_key())
+        return GOOD
+    from pipelines.doctor import examine, show
+    from pipelines.run import utc_now
+
+    findings = examine(settings_of(options), utc_now)
+    if options.json:
+        print_json({"findings": [finding.__dict__ for finding in findings]})
+    else:
+        show(findings, console())
+    return FAILED if any(finding.level == "wrong" for finding in findings) else GOOD
+
+
+def sandbox_serve(options: argparse.Namespace) -> int:
+    """`sandbox serve`."""
+    from pipelines.sandbox import World, serve_forever
+
+    world = World(options.seed)
+
+    def ready(url: str) -> None:
+        print(f"The sandbox bank listens at {url}; Ctrl-C ends it. To read it:")
+        print(f"  export SOURCES__KONTOMATIK__BASE_URL={url}/v1 SOURCES__KONTOMATIK__API_KEY={world.kontomatik_api_key}")
+        print(f"  export SOURCES__KONTOMATIK__DIALECT={options.dialect} SOURCES__KONTOMATIK__POLL_INTERVAL=0.1")
+        print(f"  export SOURCES__KONTIST__BASE_URL={url} SOURCES__KONTIST__REQUESTS_PER_MINUTE=0")
+        print(f"  export SOURCES__KONTIST__EMAIL={world.kontist_email} SOURCES__KONTIST__PASSWORD={world.kontist_password}")
+        print("  export PIPELINES__DATA_DIR=data/served PIPELINES__VAULT_KEY=$(python -m pipelines doctor --new-vault-key)")
+        print("  python -m pipelines connect kontomatik --mock && python -m pipelines run", flush=True)
+
+    try:
+        serve_forever(world, options.port, options.dialect, ready)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WrongUsage(f"Port {options.port} cannot be used ({reason})", "Choose another with --port") from None
+    return GOOD
+
+
+def sandbox_help(_: argparse.Namespace) -> int:
+    """`sandbox` alone."""
+    raise WrongUsage("`sandbox` needs an action", "Use `python -m pipelines sandbox serve`")

@@ -1,0 +1,198 @@
+"""The commands about consents: connect, and `consents` list, add, renew, revoke, erase, rotate-key, trail."""
+
+import argparse
+import sys
+import time
+import webbrowser
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pipelines.commands import run_and_tell
+from pipelines.connections import told_client, vault_of
+from pipelines.errors import GOOD, WrongUsage
+from pipelines.lock import held, prepare
+from pipelines.run import Options, utc_now
+from pipelines.terminal import console, print_json, progress_for, settings_of
+
+if TYPE_CHECKING:
+    from pipelines.consents.registry import Consent
+    from pipelines.consents.steward import Opening
+    from pipelines.settings import Settings
+
+
+def connect(options: argparse.Namespace) -> int:
+    """`connect kontomatik`."""
+    settings = _configured(options)
+    only = Options(("kontomatik",))
+    if options.mock:
+        from pipelines.consents.connect import mock_opening
+
+        return run_and_tell(options, settings, only, command="connect", openings=lambda: mock_opening(utc_now))
+    if not options.target:
+        raise WrongUsage(
+            "`connect kontomatik` needs --target, the bank", "See `python -m pipelines catalog`, or use --mock for the test bank"
+        )
+    opening = _sign_in(options, settings, options.target, options.access_mode, None)
+    return run_and_tell(options, settings, only, command="connect", openings=lambda: lambda _vault, _client: [opening])
+
+
+def renew(options: argparse.Namespace) -> int:
+    """`consents renew ID`: a new sign-in while the old consent keeps working; the old one ends after the first good import."""
+    settings = _configured(options)
+    with vault_of(settings) as vault:
+        old = vault.consent(options.consent_id)
+    if old.status in ("revoking", "revoked", "erased", "replaced"):
+        raise WrongUsage(f"Consent {old.consent_id} is {old.status}", "Connect the bank again with `connect kontomatik`")
+    target = options.target or old.target or old.institution
+    opening = _sign_in(options, settings, target, old.access_mode, old)
+    only = Options(("kontomatik",))
+    return run_and_tell(options, settings, only, command="renew", openings=lambda: lambda _vault, _client: [opening])
+
+
+def _sign_in(
+    options: argparse.Namespace, settings: "Settings", target: str, access_mode: str, replaces: "Consent | None"
+) -> "Opening":
+    """Show the bank's link and wait for the customer. The lock is not held meanwhile: scheduled runs go on."""
+    from pipelines.consents import steward
+
+    prepare(settings.data_dir)
+    with vault_of(settings) as vault, told_client(settings, utc_now) as client, progress_for(options) as progress:
+        consent, sign_in = steward.start_sign_in(
+            vault,
+            client,
+            target=target,
+            access_mode=access_mode,
+            now=utc_now(),
+            owner_external_id=options.owner_external_id or (replaces.owner_external_id if replaces else None),
+            redirect_url=options.redirect_url,
+            replaces=replaces,
+        )
+        print(f"Sign in at the bank: {sign_in.link}", file=sys.stderr, flush=True)
+        if options.open:
+            webbrowser.open(sign_in.link)
+        return steward.wait_for_sign_in(
+            vault,
+            client,
+            consent,
+            seconds=options.wait,
+            every=settings.kontomatik.poll_interval,
+            now=utc_now,
+            sleep=time.sleep,
+            progress=lambda waited: progress.stage(f"Waiting for the sign-in at the bank, {waited:.0f} s"),
+        )
+
+
+def show_list(options: argparse.Namespace) -> int:
+    """`consents` and `consents list`."""
+    from pipelines.status import consents, show_consents
+
+    gathered = consents(settings_of(options))
+    if options.json:
+        print_json({"consents": gathered})
+    else:
+        show_consents(gathered, console())
+    return GOOD
+
+
+def add(options: argparse.Namespace) -> int:
+    """`consents add kontomatik`: the token comes on standard input, or unseen at a prompt."""
+    from pipelines.consents.connect import add_token
+
+    settings = settings_of(options)
+    if sys.stdin.isatty():
+        from getpass import getpass
+
+        token = getpass("Token (not shown): ")
+    else:
+        token = sys.stdin.read()
+    prepare(settings.data_dir)
+    now = datetime.now(UTC)
+    signed_in = min(now, datetime.combine(options.signed_in, now.timetz())) if options.signed_in else now
+    with vault_of(settings) as vault:
+        consent = add_token(
+            vault,
+            token,
+            institution=options.institution,
+            target=options.target,
+            access_mode=options.access_mode,
+            signed_in=signed_in,
+        )
+    print(f"Stored consent {consent.consent_id} ({consent.institution}), {consent.days_left(now)} days left.")
+    return GOOD
+
+
+def revoke(options: argparse.Namespace) -> int:
+    """`consents revoke ID`: done when the bank said so."""
+    from pipelines.consents import steward
+
+    settings = _configured(options)
+    with vault_of(settings) as vault, told_client(settings, utc_now) as client:
+        steward.revoke(vault, client, options.consent_id, utc_now())
+        consent = vault.consent(options.consent_id)
+    if options.json:
+        print_json({"consent_id": consent.consent_id, "status": consent.status, "reason": consent.status_reason})
+    else:
+        print(f"Consent {consent.consent_id} is {consent.status}: {consent.status_reason}.")
+    return GOOD
+
+
+def erase(options: argparse.Namespace) -> int:
+    """`consents erase ID`: end the consent if it is not over, then remove what it brought."""
+    from pipelines.consents import steward
+    from pipelines.consents.erase import erase as erase_now
+
+    settings = _configured(options)
+    with held(settings.data_dir, "erase"), vault_of(settings) as vault:
+        consent = vault.consent(options.consent_id)
+        if consent.status == "erased":
+            print(f"Consent {consent.consent_id} is erased already; its receipt is in {settings.data_dir / 'receipts'}.")
+            return GOOD
+        vault.ask_erasure(consent.consent_id, utc_now())
+        with told_client(settings, utc_now) as client:
+            steward.revoke(vault, client, consent.consent_id, utc_now())
+        receipt = erase_now(settings, vault, vault.consent(consent.consent_id), utc_now)
+    if options.json:
+        print(receipt.read_text(encoding="utf-8"))
+    else:
+        print(receipt.with_suffix(".txt").read_text(encoding="utf-8"))
+        print(f"Kept as {receipt}")
+    return GOOD
+
+
+def rotate_key(options: argparse.Namespace) -> int:
+    """`consents rotate-key`: seal everything with the first of the keys in `pipelines.vault_key`."""
+    settings = settings_of(options)
+    if not settings.vault_key or "," not in settings.vault_key:
+        raise WrongUsage(
+            "Rotation needs both keys: pipelines.vault_key = NEW,OLD",
+            "Print a new one with `python -m pipelines doctor --new-vault-key`, put it in front, and run this again",
+        )
+    with held(settings.data_dir, "rotate-key"), vault_of(settings) as vault:
+        count = vault.keyring.rotate()
+    print(f"{count} keys are sealed with the first vault key now. Remove the old one from pipelines.vault_key.")
+    return GOOD
+
+
+def trail(options: argparse.Namespace) -> int:
+    """`consents trail [ID]`: who did what, when, and what came of it."""
+    with vault_of(settings_of(options)) as vault:
+        entries = vault.trail(options.consent_id)
+    if options.json:
+        print_json({"trail": [entry.__dict__ for entry in entries]})
+        return GOOD
+    from rich.table import Table
+
+    table = Table(title="Audit trail", title_justify="left")
+    for heading in ("at", "who", "consent", "what", "outcome"):
+        table.add_column(heading)
+    for entry in entries:
+        table.add_row(f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.who, entry.consent_id, entry.what, entry.outcome)
+    console().print(table)
+    return GOOD
+
+
+def _configured(options: argparse.Namespace) -> "Settings":
+    settings = settings_of(options)
+    if not settings.kontomatik.configured:
+        raise WrongUsage("Kontomatik is not configured", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
+    return settings

@@ -1,0 +1,53 @@
+"""The life of a consent: which states there are, and which moves between them are allowed.
+
+    pending ──▶ active ──▶ expiring ──▶ expired
+       │           │           │           │
+       ▼           ├───────────┼──▶ replaced
+    expired        ▼           ▼       ▼   ▼
+                revoking ◀─────┴───────┴───┘
+                   │
+                   ▼
+                revoked ──▶ erased
+
+`pending`: a sign-in was started, there is no token yet. `active`, `expiring` (30 days or less): imports run. `expired`: its
+time is over, or the bank says that it is gone. `replaced`: a newer consent of the same customer took over. `revoking`: somebody
+asked for its end, and the bank has not confirmed it yet. `revoked`: the bank said so, or said that it was gone already.
+`erased`: its data is gone too.
+"""
+
+from datetime import timedelta
+from typing import Literal, get_args
+
+State = Literal["pending", "active", "expiring", "expired", "replaced", "revoking", "revoked", "erased"]
+STATES: tuple[State, ...] = get_args(State)
+
+MOVES: dict[State, frozenset[State]] = {
+    "pending": frozenset({"active", "expired"}),
+    "active": frozenset({"expiring", "expired", "replaced", "revoking"}),
+    "expiring": frozenset({"expired", "replaced", "revoking"}),
+    "expired": frozenset({"revoking", "erased"}),
+    "replaced": frozenset({"revoking"}),
+    "revoking": frozenset({"revoked"}),
+    "revoked": frozenset({"erased"}),
+    "erased": frozenset(),
+}
+USABLE: tuple[State, ...] = ("active", "expiring")
+"""States in which imports run."""
+
+LIFETIME = timedelta(days=180)
+"""A Multiple Access consent lasts up to 180 days (vendor); no call tells the real end, so we count from the sign-in."""
+WARNINGS = (30, 14, 7, 1)
+"""Days before the end at which people are warned, each once more urgent."""
+
+
+class MoveRefused(ValueError):
+    """A consent cannot go from one state to another."""
+
+    def __init__(self, consent_id: str, now: str, to: str) -> None:
+        self.now = now
+        super().__init__(f"consent {consent_id} is {now} and cannot become {to}")
+
+
+def warning(days_left: int | None) -> int | None:
+    """The tightest warning that is due with so many whole days left, or None."""
+    return None if days_left is None else min((days for days in WARNINGS if days_left <= days), default=None)

@@ -1,0 +1,272 @@
+"""The vault's tables, its keys, and how both are reached.
+
+Each consent's secrets are sealed with a key of its own, and that key is sealed with the vault key. So the vault key can be
+changed without touching a token, and one consent can be made unreadable for ever by forgetting its key. Nothing is stored
+without a vault key: there is no fallback.
+"""
+
+import hashlib
+import hmac
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from pipelines.errors import Failure, WrongUsage
+
+metadata = sql.MetaData()
+
+consents = sql.Table(
+    "consents",
+    metadata,
+    sql.Column("consent_id", sql.String, primary_key=True),
+    sql.Column("source", sql.String, nullable=False),
+    sql.Column("institution", sql.String, nullable=False),
+    sql.Column("target", sql.String),
+    sql.Column("access_mode", sql.String, nullable=False),
+    sql.Column("owner_external_id", sql.String),
+    sql.Column("status", sql.String, nullable=False),
+    sql.Column("status_reason", sql.String),
+    sql.Column("created_at", sql.String, nullable=False),
+    sql.Column("expires_at", sql.String),
+    sql.Column("last_import_at", sql.String),
+    sql.Column("replaces", sql.String),
+    sql.Column("erase_asked_at", sql.String),
+    sql.Column("sealed_key", sql.LargeBinary),
+    sql.Column("sealed_token", sql.LargeBinary),
+    sql.Column("sealed_sign_in", sql.LargeBinary),
+)
+consent_accounts = sql.Table(
+    "consent_accounts",
+    metadata,
+    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), primary_key=True),
+    sql.Column("account_id", sql.String, primary_key=True),
+)
+attempts = sql.Table(
+    "attempts",
+    metadata,
+    sql.Column("attempt_id", sql.String, primary_key=True),
+    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), nullable=False, index=True),
+    sql.Column("kind", sql.String, nullable=False),
+    sql.Column("started_at", sql.String, nullable=False),
+    sql.Column("finished_at", sql.String),
+    sql.Column("outcome", sql.String),
+    sql.Column("command_id", sql.String),
+    sql.Column("since", sql.String),
+)
+audit = sql.Table(
+    "audit",
+    metadata,
+    sql.Column("entry", sql.Integer, primary_key=True, autoincrement=True),
+    sql.Column("at", sql.String, nullable=False),
+    sql.Column("who", sql.String, nullable=False),
+    sql.Column("consent_id", sql.String, nullable=False, index=True),
+    sql.Column("what", sql.String, nullable=False),
+    sql.Column("outcome", sql.String, nullable=False),
+)
+"""Who did what to which consent, when, and what came of it. Rows are only ever added: the database itself refuses the rest."""
+keys = sql.Table(
+    "keys",
+    metadata,
+    sql.Column("name", sql.String, primary_key=True),
+    sql.Column("sealed_key", sql.LargeBinary, nullable=False),
+)
+
+_SQLITE_APPEND_ONLY = """
+create trigger if not exists audit_no_{verb} before {verb} on audit
+begin select raise(abort, 'the audit trail is append-only'); end
+"""
+_POSTGRES_APPEND_ONLY = """
+create or replace function audit_is_append_only() returns trigger language plpgsql as
+$$ begin raise exception 'the audit trail is append-only'; end $$;
+create or replace trigger audit_append_only before update or delete on audit
+for each row execute function audit_is_append_only();
+"""
+
+
+class VaultBroken(Failure):
+    """The vault cannot be opened, read or decrypted."""
+
+
+class Store:
+    """The vault's database. Open one per process and share it; every call is a transaction of its own."""
+
+    def __init__(self, path: Path, url: str | None = None) -> None:
+        """`path` is a SQLite file, made readable to its owner only; `url`, if given, another database in SQLAlchemy's form."""
+        self._where = "The vault's database" if url else f"The vault {path}"
+        try:
+            if url is None:
+                _create_private(path)
+            self._engine = sql.create_engine(url or f"sqlite:///{path}", connect_args={} if url else {"timeout": 30})
+            if self._engine.dialect.name == "sqlite":
+                sql.event.listen(self._engine, "connect", _careful)
+            with self._engine.begin() as connection:
+                metadata.create_all(connection)
+                _append_only(connection)
+        except (ArgumentError, NoSuchModuleError, ImportError):
+            raise WrongUsage(
+                "The setting pipelines.vault_url is no database address that can be used here",
+                "Write it as SQLAlchemy does, e.g. postgresql+psycopg://user:password@host/name, with its driver installed",
+            ) from None
+        except (DBAPIError, OSError) as error:
+            raise self._broken(error) from None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+    def read(self, query: sql.Select[Any]) -> list[sql.Row[Any]]:
+        """The rows of a query."""
+        try:
+            with self._engine.connect() as connection:
+                return list(connection.execute(query))
+        except DBAPIError as error:
+            raise self._broken(error) from None
+
+    @contextmanager
+    def transaction(self) -> Iterator[sql.Connection]:
+        """All of it or nothing."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise self._broken(error) from None
+
+    def write(self, statement: sql.Executable, rows: list[dict[str, Any]] | None = None) -> None:
+        """One change."""
+        with self.transaction() as connection:
+            connection.execute(statement, rows)
+
+    def _broken(self, error: DBAPIError | OSError) -> VaultBroken:
+        # SQLAlchemy's text holds the statement and its values: only the kind of the failure is repeated.
+        kind = (error.orig if isinstance(error, DBAPIError) else error).__class__.__name__
+        return VaultBroken(
+            f"{self._where} cannot be used ({kind})",
+            "Check that it is a database of this project, writable by this user, with space left; if damaged, restore a backup",
+        )
+
+
+class Keyring:
+    """Seals and opens secrets with the vault key: a Fernet key, or several separated by commas while one is being replaced.
+
+    The first key seals; each of them opens.
+    """
+
+    def __init__(self, store: Store, vault_key: str | None) -> None:
+        self._store = store
+        self._vault_key = vault_key
+
+    def usable(self) -> MultiFernet:
+        """The vault key. Raises `WrongUsage` when there is none, or one that is no key."""
+        if not self._vault_key:
+            raise WrongUsage(
+                "No vault key is set, so a bank's token cannot be stored",
+                "Print one with `python -m pipelines doctor --new-vault-key` and keep it as pipelines.vault_key in"
+                " .dlt/secrets.toml, or as PIPELINES__VAULT_KEY",
+            )
+        try:
+            return MultiFernet([Fernet(key.strip()) for key in self._vault_key.split(",")])
+        except ValueError:
+            raise WrongUsage(
+                "The setting pipelines.vault_key is not a Fernet key (44 characters of URL-safe base64)",
+                "Print a fresh one with `python -m pipelines doctor --new-vault-key`",
+            ) from None
+
+    def new_key(self) -> bytes:
+        """A fresh key, sealed."""
+        return self.usable().encrypt(Fernet.generate_key())
+
+    def seal(self, sealed_key: bytes, secret: str) -> bytes:
+        """`secret` under a sealed key."""
+        return Fernet(self._opened(sealed_key)).encrypt(secret.encode())
+
+    def unseal(self, sealed_key: bytes, sealed: bytes) -> str:
+        """The secret in plain. Raises `VaultBroken` when another vault key sealed it."""
+        try:
+            return Fernet(self._opened(sealed_key)).decrypt(sealed).decode()
+        except InvalidToken:
+            raise VaultBroken(
+                "A sealed secret is damaged", "Connect the bank again, or restore the vault from a backup"
+            ) from None
+
+    def rotate(self) -> int:
+        """Seal every key with the first vault key; after that the others are not needed. Returns how many keys there were."""
+        ring, count = self.usable(), 0
+        with self._store.transaction() as connection:
+            for table, name in ((consents, consents.c.consent_id), (keys, keys.c.name)):
+                found = connection.execute(sql.select(name, table.c.sealed_key).where(table.c.sealed_key.is_not(None)))
+                for key, sealed in list(found):
+                    again = self._rotated(ring, sealed)
+                    connection.execute(table.update().where(name == key).values(sealed_key=again))
+                    count += 1
+        return count
+
+    def recognise(self, kind: str, text: str) -> str:
+        """A hash of an identity number by which its owner is recognised again, and that says nothing without the vault."""
+        rows = self._store.read(sql.select(keys.c.sealed_key).where(keys.c.name == "recognition"))
+        if not rows:
+            self._store.write(keys.insert().values(name="recognition", sealed_key=self.new_key()))
+            return self.recognise(kind, text)
+        plain = "".join(text.split()).upper()
+        return hmac.new(self._opened(rows[0].sealed_key), f"{kind}\x1f{plain}".encode(), hashlib.sha256).hexdigest()[:32]
+
+    def _opened(self, sealed_key: bytes) -> bytes:
+        return self._with(self.usable().decrypt, sealed_key)
+
+    def _rotated(self, ring: MultiFernet, sealed_key: bytes) -> bytes:
+        return self._with(ring.rotate, sealed_key)
+
+    @staticmethod
+    def _with(work: Any, sealed_key: bytes) -> bytes:
+        try:
+            done: bytes = work(sealed_key)
+        except InvalidToken:
+            raise VaultBroken(
+                "The vault's secrets cannot be opened with this vault key",
+                "Set pipelines.vault_key to the key that they were stored with (or to `NEW,OLD` while rotating)",
+            ) from None
+        return done
+
+
+def new_vault_key() -> str:
+    """A fresh vault key."""
+    return Fernet.generate_key().decode()
+
+
+def as_text(moment: datetime) -> str:
+    """UTC in one fixed form, so that text compares as time does, in any database."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def as_instant(text: str) -> datetime:
+    """The way back."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+def _careful(connection: Any, _record: Any) -> None:
+    """SQLite overwrites what is deleted, and has it on disk before it says so."""
+    for pragma in ("secure_delete = on", "synchronous = full", "foreign_keys = on"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _append_only(connection: sql.Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        for verb in ("update", "delete"):
+            connection.exec_driver_sql(_SQLITE_APPEND_ONLY.format(verb=verb))
+    elif connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_POSTGRES_APPEND_ONLY)
+
+
+def _create_private(path: Path) -> None:
+    """Make the file readable to its owner only, before anything is in it."""
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        path.chmod(0o600)

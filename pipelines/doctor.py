@@ -1,0 +1,160 @@
+"""What is wrong with this installation, and how to mend it. Asks the banks only for what costs nothing."""
+
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal
+
+from pipelines.connections import has_vault, kontist_client, kontomatik_client, vault_of
+from pipelines.errors import Failure
+from pipelines.lock import prepare
+from pipelines.settings import Settings
+from sources._errors import SourceError
+from sources._http import Http
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CLOCK_MAY_DIFFER = 120.0
+"""Seconds. More than this and tokens are taken for expired, or windows end on the wrong day."""
+SPACE_NEEDED = 3
+"""Times the size of raw history: the copy that a run works on, the new ledger, room to spill."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `remedy` says what to do about it where it is not `fine`."""
+
+    about: str
+    level: Literal["fine", "note", "wrong"]
+    found: str
+    remedy: str = ""
+
+
+def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
+    """Look at everything. Never raises: what cannot be looked at is a finding."""
+    return [*_versions(), *_data_dir(settings), *_vault(settings), *_kontomatik(settings, now), *_kontist(settings, now)]
+
+
+def _versions() -> Iterator[Finding]:
+    told = ", ".join(f"{name} {version(name)}" for name in ("dlt", "duckdb", "pyarrow", "prefect"))
+    yield Finding("versions", "fine", told)
+
+
+def _data_dir(settings: Settings) -> Iterator[Finding]:
+    try:
+        prepare(settings.data_dir)
+    except Failure as failure:
+        yield Finding("data directory", "wrong", failure.cause, failure.next_step)
+        return
+    free = shutil.disk_usage(settings.data_dir).free
+    raw = settings.data_dir / "raw.duckdb"
+    needed = SPACE_NEEDED * (raw.stat().st_size if raw.exists() else 0)
+    if free < needed:
+        told = f"{free // 2**20} MiB free, a run may need {needed // 2**20}"
+        yield Finding("disk", "wrong", told, "Make room before the next run")
+    else:
+        yield Finding("data directory", "fine", f"{settings.data_dir}, {free // 2**20} MiB free")
+    if raw.exists():
+        yield _raw(settings)
+
+
+def _raw(settings: Settings) -> Finding:
+    import duckdb
+
+    raw = settings.data_dir / "raw.duckdb"
+    try:
+        with closing(duckdb.connect(raw, read_only=True)) as connection:
+            connection.execute("select count(*) from duckdb_tables()").fetchall()
+    except duckdb.Error as error:
+        previous = raw.with_name("raw.previous.duckdb")
+        return Finding(
+            "raw history", "wrong", f"{raw} cannot be read ({type(error).__name__})", f"`mv {previous} {raw}`, then run"
+        )
+    return Finding("raw history", "fine", "readable")
+
+
+def _vault(settings: Settings) -> Iterator[Finding]:
+    if not settings.vault_key:
+        yield Finding(
+            "vault key", "note", "not set: no consent can be stored", "`doctor --new-vault-key`, then pipelines.vault_key"
+        )
+    if not has_vault(settings):
+        yield Finding("vault", "note", "there is none yet", "`connect kontomatik` or `consents add` makes it")
+        return
+    path = settings.data_dir / "vault.sqlite"
+    if settings.vault_url is None and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        yield Finding("vault permissions", "wrong", f"{path} can be read by others", f"chmod 600 {path}")
+    try:
+        with vault_of(settings) as vault:
+            listed = vault.consents()
+            for consent in listed:
+                if consent.has_token:
+                    vault.token(consent.consent_id)
+            soon = [one.consent_id for one in listed if one.status == "expiring"]
+    except Failure as failure:
+        yield Finding("vault", "wrong", failure.cause, failure.next_step)
+        return
+    yield Finding("vault", "fine", f"{len(listed)} consents, every token opens with the vault key")
+    if soon:
+        yield Finding("consents", "note", f"{', '.join(soon)} end within 30 days", "`consents renew ID`")
+
+
+def _kontomatik(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
+    if not settings.kontomatik.configured:
+        yield Finding("kontomatik", "note", "no api_key: left out of runs", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
+        return
+    try:
+        with kontomatik_client(settings, now) as client:
+            client.health()
+            yield Finding("kontomatik health", "fine", f"{settings.kontomatik.base_url} answers")
+            institutions = client.catalog()
+        told = f"the key is accepted, dialect {settings.kontomatik.dialect} is understood, {len(institutions)} banks"
+        yield Finding("kontomatik key and dialect", "fine", told)
+    except SourceError as error:
+        yield Finding("kontomatik", "wrong", error.cause, error.next_step)
+        return
+    yield from _clock("kontomatik", settings.kontomatik.base_url, "health", now)
+
+
+def _kontist(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
+    if not settings.kontist.configured:
+        yield Finding("kontist", "note", "no login: left out of runs", "Set sources.kontist.email and .password")
+        return
+    try:
+        with kontist_client(settings, now) as client:
+            accounts = client.accounts()
+        yield Finding("kontist login", "fine", f"accepted, {len(accounts)} accounts")
+    except SourceError as error:
+        yield Finding("kontist", "wrong", error.cause, error.next_step)
+
+
+def _clock(bank: str, base_url: str, path: str, now: Callable[[], datetime]) -> Iterator[Finding]:
+    """Our clock against the `Date` of the bank's answer."""
+    http = Http(bank, base_url)
+    try:
+        header = http.request("GET", path).headers.get("Date")
+        apart = abs((parsedate_to_datetime(header) - now()).total_seconds()) if header else None
+    except (SourceError, ValueError, TypeError):
+        apart = None
+    finally:
+        http.close()
+    if apart is None:
+        yield Finding("clock", "note", "the bank's answer does not tell the time", "Check this machine's clock")
+    elif apart > CLOCK_MAY_DIFFER:
+        yield Finding("clock", "wrong", f"{apart:.0f} s apart from the bank's", "Set this machine's clock (ntp)")
+    else:
+        yield Finding("clock", "fine", "agrees with the bank's")
+
+
+def show(findings: list[Finding], console: "Console") -> None:
+    """For people."""
+    signs = {"fine": "✓", "note": "–", "wrong": "!"}
+    for finding in findings:
+        line = f"{signs[finding.level]} {finding.about}: {finding.found}"
+        console.print(line + (f". {finding.remedy}." if finding.remedy else ""), highlight=False, markup=False, soft_wrap=True)

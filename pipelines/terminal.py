@@ -1,0 +1,67 @@
+"""What all commands share: settings, output for people and for machines, progress."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import CHECKS_FAILED
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipelines.run import Progress
+    from pipelines.settings import Settings
+
+
+def settings_of(options: argparse.Namespace) -> "Settings":
+    """The settings in force for this command."""
+    from pipelines.settings import load_settings
+
+    return load_settings(data_dir=getattr(options, "data_dir", None))
+
+
+def print_json(content: Any) -> None:
+    """The one JSON object on standard output."""
+    print(json.dumps(content, default=str, ensure_ascii=False))
+
+
+def console() -> "Console":
+    """For tables; wide enough for them where nobody sees how wide it is."""
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=120)
+
+
+def tell(options: argparse.Namespace, sentence: str, status: int) -> None:
+    """Why a command ends badly: a sentence on standard error, and with `--json` an object on standard output."""
+    print(sentence, file=sys.stderr)
+    if getattr(options, "json", False):
+        kind = "checks_failed" if status == CHECKS_FAILED else "failed"
+        print_json({"status": kind, "error": sentence, "exit_status": status})
+
+
+def day(text: str) -> date:
+    """An option's date."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("not a date of the form YYYY-MM-DD") from None
+
+
+@contextmanager
+def progress_for(options: argparse.Namespace) -> Iterator["Progress"]:
+    """Progress bars on standard error, for a person who is watching."""
+    from pipelines.run import Progress
+
+    if getattr(options, "json", False) or not sys.stderr.isatty():
+        yield Progress()
+        return
+    from pipelines.watching import Bars
+
+    with Bars() as bars:
+        yield bars

@@ -1,0 +1,49 @@
+"""What holds for every test: it cannot leave the machine, and finds nobody's settings."""
+
+import os
+import socket
+from typing import Any
+
+import hypothesis
+import pytest
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost", "")
+
+hypothesis.settings.register_profile("house", deadline=None, derandomize=True, database=None, print_blob=True)
+hypothesis.settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that reaches out fails and says where to. It does not even ask for an address."""
+    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def refuse_foreign(host: Any, opened: socket.socket | None = None) -> None:
+        if (host.decode() if isinstance(host, bytes) else host or "") not in LOOPBACK:
+            if opened is not None:
+                opened.close()
+            pytest.fail(f"a test tried to reach {host}")
+
+    def guarded(way: Any) -> Any:
+        def connecting(self: socket.socket, address: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6):
+                refuse_foreign(address[0], self)
+            return way(self, address)
+
+        return connecting
+
+    def looking_up(host: Any, *more: Any, **options: Any) -> Any:
+        refuse_foreign(host)
+        return getaddrinfo(host, *more, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded(connect))
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
+    monkeypatch.setattr(socket, "getaddrinfo", looking_up)
+
+
+@pytest.fixture(autouse=True)
+def nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of whoever runs the tests is seen by them."""
+    for name in os.environ:
+        if name.startswith(("SOURCES__", "PIPELINES__", "DESTINATION__")):
+            monkeypatch.delenv(name)
