@@ -48,6 +48,7 @@ def opened(data_dir: Path) -> Iterator[tuple[History, "Publisher"]]:
             if raw.exists():
                 copy(raw, copied)
             connection = duckdb.connect(copied, config=_config(work))
+            copied.chmod(0o600)
             connection.execute("set TimeZone = 'UTC'")
             connection.execute("select count(*) from duckdb_tables()")
         except (duckdb.Error, OSError) as error:

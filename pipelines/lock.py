@@ -37,7 +37,7 @@ def held(data_dir: Path, command: str) -> Iterator[None]:
 def prepare(data_dir: Path) -> None:
     """Make the data directory. Raises `WrongUsage` when nothing can be written there."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        data_dir.mkdir(parents=True, exist_ok=True)
         probe = data_dir / ".writable"
         probe.touch()
         probe.unlink()

@@ -37,6 +37,7 @@ SHAPE = Shape(
     key="md5(concat_ws(chr(31), cast(window_on as varchar), cast(amount as varchar), cast(occurrence as varchar)))",
     booked="(status is null or upper(status) = 'DONE')",
     shifting=frozenset({"balance_after", "position_in_day"}),
+    told_apart_by="booked_on",
 )
 REUSE_DAYS = 90
 """A reused consent shows the last 90 days at most (vendor); its first session shows all that the bank has."""

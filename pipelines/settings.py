@@ -29,6 +29,7 @@ class KontomatikSettings:
     max_parallel_commands: int = 8
     imports_per_day: int = 4
     lookback_days: int = 14
+    redirect_url: str | None = None
 
     @property
     def configured(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pipelines.late import news_before_the_window
 from sources._columns import read_by_source
 
 if TYPE_CHECKING:
@@ -36,17 +37,36 @@ class Shape:
     """Columns that change when another row does: part of a version, but no news about this row."""
     unversioned: frozenset[str] = frozenset()
     """Columns that are kept as first seen."""
+    told_apart_by: str | None = None
+    """Where `key` counts: the day that, with `window_on` and amount, recognises a row when its day is not shown whole."""
 
     @property
     def table(self) -> str:
         """The raw table's full name."""
         return f"{self.dataset}.transactions"
 
+    @property
+    def amount(self) -> str:
+        """The column of the signed amount."""
+        return "amount" if "amount" in self.schema.names else "amount_cents"
+
     def version(self, *, without: frozenset[str] = frozenset()) -> str:
         """SQL for the hash of what the bank said of a row. Texts are joined in one fixed form, for any DuckDB."""
         left_out = without | self.unversioned | {"account_id", "import_id", "row_version"}
         parts = [_as_text(column) for column in self.schema if column.name not in left_out]
         return f"md5(concat_ws(chr(31), {', '.join(parts)}))"
+
+    def identified(self, numbered: str) -> str:
+        """SQL for the rows of `numbered` with their identity, version and content; of equal ids the first shown stays."""
+        return f"""
+            select
+                *,
+                $import as import_id,
+                {self.version()} as row_version,
+                {self.version(without=self.shifting)} as content
+            from (select $account || ':' || {self.key} as transaction_id, * from {numbered})
+            qualify row_number() over (partition by transaction_id order by position) = 1
+        """
 
 
 def _as_text(column: pa.Field) -> str:
@@ -122,11 +142,10 @@ class Settler:
         """
         self._tables += 1
         name = f"settled_{self._tables}"
-        self._identify(shape, name, account_id, import_id, spooled, since, newest_first, currency)
-        claim = since or ALL
-        if since is None and not depth_known:
-            claim = self._oldest_day_shown_whole(shape, name, account_id)
-            self._connection.execute(f"delete from {name} where window_on < ?", [claim])
+        self._take(shape, account_id, spooled, currency)
+        claim = since or (ALL if depth_known else self._oldest_day_shown_whole(shape, account_id))
+        self._identify(shape, name, account_id, import_id, claim, newest_first)
+        self._add_late(shape, name, account_id, import_id, claim, newest_first)
         shown = self._one(f"select count(*) from {name}")
         if not complete:
             return self._only_additions(shape, name, account_id, shown)
@@ -135,17 +154,21 @@ class Settler:
         counts = Counts(
             *self._row("select count(*) filter (news), count(*) filter (changed), count(*) filter (gone) from compared")
         )
-        first: date | None = self._one("select min(least(shown_on, known_on)) from compared where differs")
+        differs, first = self._row(
+            "select count(*), min(least(if(shown_on >= $claim, shown_on, null), if(known_on >= $claim, known_on, null)))"
+            " from compared where differs",
+            {"claim": claim},
+        )
         # Days before the first difference are as they were: neither loaded nor claimed again.
-        start = max(claim, first) if first else claim
+        start: date = first or claim
         moved = [
             row[0]
             for row in self._connection.execute(
                 "select transaction_id from compared where differs and known_on < ? and shown_on is not null", [start]
             ).fetchall()
         ]
-        self._connection.execute(f"delete from {name} where window_on < ?", [start])
-        return Settled(account_id, counts, shown, claim, start, bool(first), doubt, moved, name)
+        self._connection.execute(f"delete from {name} where window_on < ? and not late", [start])
+        return Settled(account_id, counts, shown, claim, start, bool(differs), doubt, moved, name)
 
     def rows(self, settled: Settled, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The rows to load, in batches, exactly as the table declares them."""
@@ -157,75 +180,56 @@ class Settler:
                     [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)], schema=schema
                 )
 
-    def _identify(
-        self,
-        shape: Shape,
-        name: str,
-        account_id: str,
-        import_id: str,
-        spooled: Path | None,
-        since: date | None,
-        newest_first: bool,
-        currency: str | None,
-    ) -> None:
-        """A table of the spooled rows inside the window, with identity and version. Of equal ids the first shown stays."""
-        rows = "read_parquet($path, hive_partitioning = false)"
-        parameters: dict[str, object] = {"account": account_id, "import": import_id, "since": since or ALL}
+    def _take(self, shape: Shape, account_id: str, spooled: Path | None, currency: str | None) -> None:
+        """`answered`: all that the bank showed of the account."""
         if spooled is None:
-            # read by its name in the query
-            spooled_nothing = pa.schema([*read_by_source(shape.schema), pa.field("position", pa.int64())]).empty_table()  # noqa: F841
-            rows = "spooled_nothing"
+            columns = [*read_by_source(shape.schema), pa.field("position", pa.int64())]
+            self._connection.register("spooled", pa.schema(columns).empty_table())
+            rows = "spooled"
         else:
-            parameters["path"] = str(spooled)
-        bank = [field.name for field in read_by_source(shape.schema)]
-        if "currency" in bank:
-            parameters["currency"] = currency
-            replaced = "replace (coalesce(currency, $currency) as currency)"
-        else:
-            replaced = ""
+            rows = f"read_parquet({_quoted(str(spooled))}, hive_partitioning = false)"
+        filled = f"replace (coalesce(currency, {_quoted(currency)}) as currency)" if "currency" in shape.schema.names else ""
+        self._connection.execute(
+            f"create or replace temp view answered as"
+            f" select {_quoted(account_id)} as account_id, * {filled}, {shape.booked} as booked from {rows}"
+        )
+
+    def _identify(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
+        """A table of the shown rows inside the window, with identity and version."""
         oldest_first = "desc" if newest_first else "asc"
         self._connection.execute(
             f"""
             create or replace temp table {name} as
             with
 
-            shown as (
-                select * {replaced}, {shape.booked} as booked
-                from {rows}
-                where window_on >= $since
-            ),
-
             -- counted from the oldest row of a whole day, so that a later twin never takes an earlier one's number
             numbered as (
                 select
                     *,
-                    row_number() over (partition by window_on, {_amount(shape)} order by position {oldest_first}) as occurrence,
+                    false as late,
+                    row_number() over (partition by window_on, {shape.amount} order by position {oldest_first}) as occurrence,
                     if(
                         booked,
                         row_number() over (partition by window_on, booked order by position {oldest_first}),
                         0
                     ) as position_in_day
-                from shown
-            ),
-
-            identified as (
-                select
-                    $account as account_id,
-                    $account || ':' || {shape.key} as transaction_id,
-                    *
-                from numbered
+                from answered
+                where window_on >= $claim
             )
 
-            select
-                *,
-                $import as import_id,
-                {shape.version()} as row_version,
-                {shape.version(without=shape.shifting)} as content
-            from identified
-            qualify row_number() over (partition by transaction_id order by position) = 1
+            {shape.identified("numbered")}
             """,
-            parameters,
+            {"account": account_id, "import": import_id, "claim": claim},
         )
+
+    def _add_late(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
+        """What is shown before the window and is news."""
+        if self._one("select count(*) from answered where window_on < ?", [claim]):
+            oldest_first = "desc" if newest_first else "asc"
+            self._connection.execute(
+                f"insert into {name} by name {news_before_the_window(shape, name, oldest_first)}",
+                {"account": account_id, "import": import_id, "claim": claim},
+            )
 
     def _compare(self, shape: Shape, name: str, account_id: str, claim: date) -> None:
         """`compared`: one row a transaction that is shown now, or known inside the window, or both."""
@@ -269,13 +273,13 @@ class Settler:
         many = gone > self._believed and gone * 100 > known * self._believed_percent
         return Doubt(claim, digest, gone, known) if gone and (many or gone == known) else None
 
-    def _oldest_day_shown_whole(self, shape: Shape, name: str, account_id: str) -> date:
+    def _oldest_day_shown_whole(self, shape: Shape, account_id: str) -> date:
         """Where an answer of unknown depth starts to be complete.
 
         Banks cut old history silently, at any hour of a day for all we know. If older rows are known, its first day is not
         taken as whole; if nothing at all is shown, everything is claimed, and the guard decides.
         """
-        oldest = self._one(f"select min(window_on) from {name}")
+        oldest = self._one("select min(window_on) from answered")
         if oldest is None:
             return ALL
         older = self._one(
@@ -302,8 +306,9 @@ class Settler:
         return tuple(row)
 
 
-def _amount(shape: Shape) -> str:
-    return "amount" if "amount" in shape.schema.names else "amount_cents"
+def _quoted(text: str | None) -> str:
+    """`text` inside SQL: a view takes no parameters."""
+    return "null" if text is None else "'" + text.replace("'", "''") + "'"
 
 
 def unchanged(connection: "DuckDBPyConnection", shape: Shape, account_id: str, rows: pa.RecordBatch) -> bool:

@@ -68,7 +68,7 @@ def _accounts(ledger: Path) -> list[dict[str, Any]]:
     import duckdb
 
     query = (
-        "select account_id, source, institution, right(iban, 4) as iban_ends, currency, last_booked_on,"
+        "select account_id, source, institution, account_type, right(iban, 4) as iban_ends, currency, last_booked_on,"
         " strftime(last_imported_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as last_imported_at"
         " from main.accounts order by source, institution, account_id"
     )
@@ -101,7 +101,7 @@ def show(gathered: dict[str, Any], console: "Console") -> None:
     for heading in ("bank", "account", "currency", "last booked", "last imported"):
         table.add_column(heading)
     for account in gathered["accounts"]:
-        ends = f"…{account['iban_ends']}" if account["iban_ends"] else account["account_id"]
+        ends = f"{account['account_type']} …{account['iban_ends']}" if account["iban_ends"] else account["account_id"]
         last = (str(account["last_booked_on"] or "–"), account["last_imported_at"] or "never")
         table.add_row(account["institution"], ends, account["currency"], *last)
     console.print(table if gathered["accounts"] else "No ledger yet: `python -m pipelines run` makes it.")

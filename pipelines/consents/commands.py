@@ -55,6 +55,12 @@ def _sign_in(
     """Show the bank's link and wait for the customer. The lock is not held meanwhile: scheduled runs go on."""
     from pipelines.consents import steward
 
+    redirect_url = options.redirect_url or settings.kontomatik.redirect_url
+    if redirect_url is None and settings.kontomatik.dialect == "live":
+        raise WrongUsage(
+            "The live service wants to know where to send the customer after the sign-in",
+            "Give --redirect-url, or set sources.kontomatik.redirect_url to a page of yours",
+        )
     prepare(settings.data_dir)
     with vault_of(settings) as vault, told_client(settings, utc_now) as client, progress_for(options) as progress:
         consent, sign_in = steward.start_sign_in(
@@ -64,7 +70,7 @@ def _sign_in(
             access_mode=access_mode,
             now=utc_now(),
             owner_external_id=options.owner_external_id or (replaces.owner_external_id if replaces else None),
-            redirect_url=options.redirect_url,
+            redirect_url=redirect_url,
             replaces=replaces,
         )
         print(f"Sign in at the bank: {sign_in.link}", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.consents.registry import Consent, Vault
 from pipelines.errors import Failure
@@ -72,17 +72,18 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         _minute(consent.erase_asked_at or now()),
         f"{consent.status}: {consent.status_reason}",
     )
-    accounts = vault.accounts_of(consent.consent_id)
-    shared = [one for one in accounts if _others(vault, one, consent.consent_id)]
+    chain = _chain(vault, consent)
+    accounts = sorted({account for one in chain for account in vault.accounts_of(one)})
+    shared = [one for one in accounts if _others(vault, one, chain)]
     own = [one for one in accounts if one not in shared]
     if (settings.data_dir / "raw.duckdb").exists():
-        receipt.rows_removed = _remove_from_raw(settings.data_dir, consent.consent_id, own)
+        receipt.rows_removed = _remove_from_raw(settings.data_dir, chain, own)
         receipt.steps.append("raw history was written anew without these rows; the file before it was removed")
         _rebuild_ledger(settings, receipt)
     (settings.data_dir / "run.last.json").unlink(missing_ok=True)
-    vault.covers(consent.consent_id, [])
-    vault.move(consent.consent_id, "erased", "its data and its key are destroyed", now())
     receipt.steps.append("the consent's key and token were destroyed in the vault")
+    if len(chain) > 1:
+        receipt.steps.append(f"the consents that it had replaced were erased with it: {', '.join(chain[1:])}")
     receipt.accounts_removed = len(own)
     receipt.erased_at = _minute(now())
     receipt.kept = [
@@ -91,15 +92,31 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
     ]
     if shared:
         receipt.kept.append(f"{len(shared)} accounts with their rows: another consent that is not erased reads them too")
-    return _write(settings.data_dir / "receipts", receipt, now())
+    path = _write(settings.data_dir / "receipts", receipt)
+    # The consent that was named comes last: until it is erased, the next run does all of this again.
+    for one in reversed(chain):
+        vault.covers(one, [])
+        vault.move(one, "erased", "its data and its key are destroyed", now())
+    return path
 
 
-def _others(vault: Vault, account_id: str, consent_id: str) -> list[str]:
-    readers = [one for one in vault.readers_of(account_id) if one != consent_id]
+def _chain(vault: Vault, consent: Consent) -> list[str]:
+    """The consent and those before it that it replaced, as far as they are over: one customer's permission, renewed."""
+    chain = [consent]
+    while chain[-1].replaces:
+        before = vault.consent(chain[-1].replaces)
+        if before.status not in ("revoked", "expired"):
+            break
+        chain.append(before)
+    return [one.consent_id for one in chain]
+
+
+def _others(vault: Vault, account_id: str, chain: list[str]) -> list[str]:
+    readers = [one for one in vault.readers_of(account_id) if one not in chain]
     return [one for one in readers if vault.consent(one).status != "erased"]
 
 
-def _remove_from_raw(data_dir: Path, consent_id: str, accounts: list[str]) -> dict[str, int]:
+def _remove_from_raw(data_dir: Path, consent_ids: list[str], accounts: list[str]) -> dict[str, int]:
     """Delete in the working copy, write that into a fresh file, and put it into place. Returns rows removed per table."""
     import duckdb
 
@@ -111,7 +128,7 @@ def _remove_from_raw(data_dir: Path, consent_id: str, accounts: list[str]) -> di
     with opened(data_dir) as (history, _):
         connection = history.connection
         try:
-            removed = _delete(connection, consent_id, accounts)
+            removed = _delete(connection, consent_ids, accounts)
             state = load.cursors(history, DATASET)
             for kind in ("accounts", "doubts"):
                 state[kind] = {one: cursor for one, cursor in state.get(kind, {}).items() if one not in accounts}
@@ -133,8 +150,8 @@ def _remove_from_raw(data_dir: Path, consent_id: str, accounts: list[str]) -> di
     return removed
 
 
-def _delete(connection: "DuckDBPyConnection", consent_id: str, accounts: list[str]) -> dict[str, int]:
-    """Delete the rows of these accounts and of the consent wherever either is named, dlt's staging tables included."""
+def _delete(connection: "DuckDBPyConnection", consent_ids: list[str], accounts: list[str]) -> dict[str, int]:
+    """Delete the rows of these accounts and consents wherever either is named, dlt's staging tables included."""
     found = connection.execute(
         "select schema_name, table_name, list(column_name) from duckdb_columns()"
         " where schema_name in (?, ?) and column_name in ('account_id', 'consent_id') group by all",
@@ -143,16 +160,16 @@ def _delete(connection: "DuckDBPyConnection", consent_id: str, accounts: list[st
     removed: dict[str, int] = {}
     for schema, table, columns in found:
         conditions: list[str] = []
-        values: list[list[str] | str] = []
+        values: list[list[str]] = []
         if "account_id" in columns:
             conditions.append("account_id in (select unnest(?))")
             values.append(accounts)
         if "consent_id" in columns and table != "accounts":
-            conditions.append("consent_id = ?")
-            values.append(consent_id)
+            conditions.append("consent_id in (select unnest(?))")
+            values.append(consent_ids)
         if "account_id" in columns and "consent_id" in columns and table == "imports":
             # What a shared account was read by stays with the account, whoever read it.
-            conditions = ["account_id in (select unnest(?)) or (consent_id = ? and account_id is null)"]
+            conditions = ["account_id in (select unnest(?)) or (consent_id in (select unnest(?)) and account_id is null)"]
         ((count,),) = connection.execute(f"delete from {schema}.{table} where {' or '.join(conditions)}", values).fetchall()
         if count and not schema.endswith("_staging"):
             removed[f"{schema}.{table}"] = count
@@ -166,13 +183,22 @@ def _rebuild_ledger(settings: Settings, receipt: Receipt) -> None:
     receipt.steps.append(f"the ledger was built anew and passed {len(built.checks)} checks")
 
 
-def _write(folder: Path, receipt: Receipt, now: datetime) -> Path:
+def _write(folder: Path, receipt: Receipt) -> Path:
+    """Write the receipt in both forms; rows that an interrupted try had removed and told of are added."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    name = f"erased-{receipt.consent_id}-{now:%Y%m%dT%H%M%SZ}"
-    content: dict[str, Any] = asdict(receipt)
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / f"{name}.txt").write_text(receipt.text(), encoding="utf-8")
+    path = folder / f"erased-{receipt.consent_id}.json"
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        for table, count in before["rows_removed"].items():
+            receipt.rows_removed[table] = receipt.rows_removed.get(table, 0) + count
+        receipt.accounts_removed = max(receipt.accounts_removed, before["accounts_removed"])
+    for target, text in (
+        (path.with_suffix(".txt"), receipt.text()),
+        (path, json.dumps(asdict(receipt), indent=2, ensure_ascii=False) + "\n"),
+    ):
+        beside = target.with_name(target.name + ".new")
+        beside.write_text(text, encoding="utf-8")
+        publish(beside, target)
     return path
 
 

@@ -13,6 +13,7 @@ import msgspec
 from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unavailable, Unexpected
 
 BANK = "kontist"
+LOG_IN_AGAIN = "Log in again, which may ask for a confirmation on your phone (MFA): python -m pipelines connect kontist"
 ASK_A_PERSON = "Nothing of it was stored; tell the maintainers if it stays so"
 
 
@@ -77,6 +78,3 @@ def refusal(status: int) -> SourceError:
             return Unavailable(BANK, f"the bank answered {status}", "Try again later", code=code)
         case _:
             return Rejected(BANK, f"the bank refused the request with status {status}", ASK_A_PERSON, code=code)
-
-
-LOG_IN_AGAIN = "Log in again, which may ask for a confirmation on your phone (MFA): python -m pipelines connect kontist"

@@ -1,6 +1,7 @@
 """What one answer of a bank makes of raw history, through dlt's scd2: every trap that a trial has shown."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from tests.running.histories import Raw, kontist, kontomatik
@@ -58,7 +59,7 @@ def test_one_correction_is_one_change_though_every_later_balance_moves(no_ids: R
         titles = ("later", "later", title)
         return {
             "A": [
-                kontomatik(day, "-1.00", balance_after=balance, title=text)
+                kontomatik(day, "-1.00", balance_after=Decimal(balance), title=text)
                 for day, balance, text in zip(days, balances, titles, strict=True)
             ]
         }
