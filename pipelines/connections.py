@@ -32,8 +32,10 @@ def kontist_client(settings: Settings, now: Callable[[], datetime]) -> Iterator[
 
 
 @contextmanager
-def kontomatik_client(settings: Settings, now: Callable[[], datetime]) -> Iterator["KontomatikClient"]:
-    """A client of Kontomatik while the block runs."""
+def kontomatik_client(
+    settings: Settings, now: Callable[[], datetime], recognise: Callable[[str, str], str] | None = None
+) -> Iterator["KontomatikClient"]:
+    """A client of Kontomatik while the block runs; `recognise` is what is kept of owners' identity numbers."""
     from sources.kontomatik.client import KontomatikClient
 
     own = settings.kontomatik
@@ -46,6 +48,7 @@ def kontomatik_client(settings: Settings, now: Callable[[], datetime]) -> Iterat
             poll_interval=own.poll_interval,
             command_deadline=own.command_deadline,
             today=lambda: now().date(),
+            recognise=recognise,
         )
     finally:
         http.close()

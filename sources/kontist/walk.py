@@ -148,6 +148,6 @@ class Walk:
 
 
 def _repeated(before: tuple[str | None, ...], ids: tuple[str | None, ...]) -> int:
-    """How many rows at the head of a page are the last rows of the page before it."""
-    longest = min(len(before), len(ids))
+    """How many rows at the head of a page are the last rows of the page before it. One without an id is not known again."""
+    longest = next((place for place, one in enumerate(ids[: len(before)]) if one is None), min(len(before), len(ids)))
     return next((count for count in range(longest, 0, -1) if before[-count:] == ids[:count]), 0)

@@ -6,7 +6,7 @@ not seen yet: nobody needs them to read a ledger.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -47,18 +47,11 @@ KEPT_WHOLE = frozenset({"directDebit"})
 PARTIAL = "partialDueToTimeout"
 
 OWNER_TEXTS = {"name": "name", "externalId": "external_id", "email": "email", "phone": "phone", "address": "address"}
-OWNER_DROPPED = frozenset(
-    {
-        "nationalId",
-        "polishPesel",
-        "citizenship",
-        "nationality",
-        "personalDocumentType",
-        "personalDocumentNumber",
-        "birthDate",
-        "birthPlace",
-    }
-)
+OWNER_KEYS = {"nationalId": "person_key", "polishPesel": "person_key", "personalDocumentNumber": "document_key"}
+"""Numbers that a state gave: only their keyed hash is kept, to recognise a person again."""
+OWNER_DROPPED = frozenset({"citizenship", "nationality", "personalDocumentType", "birthDate", "birthPlace"})
+Recognise = Callable[[str, str], str]
+"""The keyed hash of a number of some kind (`person_key`, `document_key`)."""
 _CENT = Decimal("0.01")
 _MASKED = re.compile(r"[*•]{2}|(?<=[\d\s])[xX]{2,}(?=[\d\s])")
 _PERSONAL = re.compile(r"pesel|national|document|passport|birth|citizen|idcard|identity|ssn|social", re.IGNORECASE)
@@ -232,14 +225,16 @@ def institution_of(target: str | None) -> str | None:
     return re.sub(r"(?<=.)Api(?=_|$)", "", target) if target else None
 
 
-def read_owners(containers: Iterable[Any]) -> tuple[list[dict[str, Any]], set[str]]:
+def read_owners(containers: Iterable[Any], recognise: Recognise | None = None) -> tuple[list[dict[str, Any]], set[str]]:
     """Owners in the columns of `OWNERS`, and names of fields that nobody told us of.
+
+    Identity numbers leave this function as `recognise` makes them, or not at all.
 
     A container may be repeated, be a list of owners, or be an owner itself. Owners have no id and come in any order
     (observed), so `position` counts them in the order of what they say.
     """
     unknown: set[str] = set()
-    people = [_owner(one, unknown) for one in _each_owner(containers)]
+    people = [_owner(one, unknown, recognise) for one in _each_owner(containers)]
     distinct = {as_json(person): person for person in people}
     ordered = [distinct[key] for key in sorted(distinct, key=lambda key: (distinct[key]["name"] or "", str(key)))]
     return [{"position": position, **person} for position, person in enumerate(ordered, 1)], unknown
@@ -254,8 +249,8 @@ def _each_owner(containers: Iterable[Any]) -> Iterator[Any]:
             yield container
 
 
-def _owner(element: Any, unknown: set[str]) -> dict[str, Any]:
-    person: dict[str, Any] = dict.fromkeys((*OWNER_TEXTS.values(), "kind"))
+def _owner(element: Any, unknown: set[str], recognise: Recognise | None) -> dict[str, Any]:
+    person: dict[str, Any] = dict.fromkeys((*OWNER_TEXTS.values(), "kind", *OWNER_KEYS.values()))
     extra: dict[str, Any] = {}
     for one in element:
         name = name_of(one)
@@ -263,6 +258,9 @@ def _owner(element: Any, unknown: set[str]) -> dict[str, Any]:
             person[OWNER_TEXTS[name]] = text_of(one)
         elif name == "kind":
             person["kind"] = re.sub(r"[\s-]+", "_", (child_text(element, "kind") or "").upper()) or None
+        elif name in OWNER_KEYS:
+            if recognise is not None and (number := text_of(one)):
+                person[OWNER_KEYS[name]] = recognise(OWNER_KEYS[name], number)
         elif name not in OWNER_DROPPED:
             unknown.add(f"owner.{name}")
             if (value := _impersonal(name, nested(one))) is not None:

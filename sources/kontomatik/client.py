@@ -78,7 +78,9 @@ class KontomatikClient:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         today: Callable[[], date] = _today,
+        recognise: Callable[[str, str], str] | None = None,
     ) -> None:
+        """`recognise` makes the keyed hash of an owner's identity number; without it nothing is kept of such numbers."""
         if not re.fullmatch(r"[!-~]+", api_key):
             raise Misconfigured(
                 BANK, "the API key is empty or holds a space or a line end", "Correct the secret sources.kontomatik.api_key"
@@ -95,6 +97,7 @@ class KontomatikClient:
         self._clock = clock
         self._sleep = sleep
         self._today = today
+        self._recognise = recognise
 
     @property
     def requests(self) -> int:
@@ -186,7 +189,7 @@ class KontomatikClient:
             if not response.is_success:
                 raise self._refusal(response, command=True)
             try:
-                reply = read_reply(response.iter_bytes(CHUNK), new_spool)
+                reply = read_reply(response.iter_bytes(CHUNK), new_spool, recognise=self._recognise)
             except httpx.HTTPError:
                 raise _broken_off() from None
         if reply.command_id not in (None, command_id):

@@ -1,6 +1,7 @@
 """What is kept of Kontomatik: the fields of an import's result in either dialect, one raw table each.
 
-Not kept: national ids and document numbers of owners, birth dates and places. They are not needed to read a ledger.
+Not kept: birth dates and places, citizenships and kinds of document. National ids and document numbers of owners are kept as a
+keyed hash only (`person_key`, `document_key`): enough to recognise a person again, worth nothing without the vault.
 """
 
 from sources._columns import (
@@ -27,6 +28,8 @@ OWNERS = versioned(
     ("email", TEXT),
     ("phone", TEXT),
     ("address", TEXT),
+    ("person_key", TEXT),
+    ("document_key", TEXT),
     ("extra", TEXT),
 )
 

@@ -26,6 +26,7 @@ from sources.kontomatik.accounts import (
     ROW_NAMES,
     Fields,
     Named,
+    Recognise,
     account_fields,
     currency_of,
     institution_of,
@@ -59,7 +60,12 @@ COMMAND_KNOWN = {"id", "status", "state", "progress", "result", *EXCEPTION_NAMES
 
 
 def read_reply(
-    chunks: Iterable[bytes], new_spool: Callable[[], Spool], *, largest: int = LARGEST_BODY, batch: int = BATCH
+    chunks: Iterable[bytes],
+    new_spool: Callable[[], Spool],
+    *,
+    recognise: Recognise | None = None,
+    largest: int = LARGEST_BODY,
+    batch: int = BATCH,
 ) -> Reply:
     """Read one answer about a command from its bytes, rows into a spool an account.
 
@@ -67,7 +73,7 @@ def read_reply(
     that breaks off, are cleared. Raises `Unexpected` for anything that is not such an answer or not sound XML; what the bank
     itself reports stands in `Reply.exception`.
     """
-    reader = _Reader(new_spool, batch)
+    reader = _Reader(new_spool, batch, recognise)
     try:
         reply = reader.read(chunks, largest)
     except BaseException:
@@ -100,8 +106,9 @@ class _Finished:
 
 
 class _Reader:
-    def __init__(self, new_spool: Callable[[], Spool], batch: int) -> None:
+    def __init__(self, new_spool: Callable[[], Spool], batch: int, recognise: Recognise | None) -> None:
         self._new_spool = new_spool
+        self._recognise = recognise
         self._batch = batch
         self._spools: list[Spool] = []
         self._open: list[_Account] = []
@@ -251,7 +258,8 @@ class _Reader:
         session = next(filter(None, map(session_of, places)), None)
         result = None
         if state == "done" and (session is None or self._finished):
-            owners, unknown = read_owners(one for place in places for one in place if name_of(one) == "owners")
+            containers = (one for place in places for one in place if name_of(one) == "owners")
+            owners, unknown = read_owners(containers, self._recognise)
             if spoken == "live" and places and name_of(places[0]) == "result":
                 self._note_unknown(places[0], "result", RESULT_KNOWN)
             tokens = (child_text(place, "multipleAccessToken", "multipleAccessId") for place in places)

@@ -229,3 +229,24 @@ def test_secrets_and_people_do_not_show_in_a_repr() -> None:
     assert result.token == "ma-secret"
     assert "ma-secret" not in repr(result)
     assert IBAN not in repr(result)
+
+
+@pytest.mark.parametrize("field", ["polishPesel", "nationalId"])
+def test_an_owners_national_id_leaves_the_reader_as_its_keyed_hash_only(field: str) -> None:
+    from lxml import etree
+
+    from sources.kontomatik.accounts import read_owners
+
+    container = etree.fromstring(
+        f"<owners><owner><name>Ada Example</name><{field}>80010112345</{field}>"
+        "<personalDocumentNumber>XYZ 123456</personalDocumentNumber></owner></owners>"
+    )
+
+    (owner,), unknown = read_owners([container], lambda kind, number: f"hash of a {kind} with {len(number)} signs")
+    (unhashed,), _ = read_owners([container])
+
+    assert owner["person_key"] == "hash of a person_key with 11 signs"
+    assert owner["document_key"] == "hash of a document_key with 10 signs"
+    assert (unhashed["person_key"], unhashed["document_key"]) == (None, None)
+    assert not unknown
+    assert "80010112345" not in str(owner) + str(unhashed)
