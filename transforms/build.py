@@ -14,7 +14,7 @@ import duckdb
 
 from transforms import comments
 from transforms.checks import CheckResult, run_checks
-from transforms.engine import attach, attach_raw, connect, translated
+from transforms.engine import attach, attach_raw, connect, spill_beside, translated
 from transforms.errors import CannotWrite
 from transforms.models import Model, in_order, load
 
@@ -62,7 +62,7 @@ def build(
     models = in_order(load())
     if target.exists():
         raise CannotWrite(f"{target} exists already, and a ledger is only built into a new file: move it away first.")
-    with _gone_unless_finished(target), connect(memory_limit, temp_directory or _beside(target, ".spill")) as connection:
+    with _gone_unless_finished(target), connect(memory_limit, temp_directory or spill_beside(target)) as connection:
         attach_raw(connection, raw)
         with translated(raw, target, "opening the new file"):
             attach(connection, target, "ledger", f"storage_version '{STORAGE}'")
@@ -116,10 +116,6 @@ def _gone_unless_finished(target: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for leftover in (target, _beside(target, ".wal")):
+        for leftover in (target, target.with_name(f"{target.name}.wal")):
             leftover.unlink(missing_ok=True)
         raise
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from transforms.engine import attach_ledger, attach_raw, connect, translated
+from transforms.engine import attach_ledger, attach_raw, connect, spill_beside, translated
 from transforms.errors import CannotWrite, LedgerUnreadable, ModelError, RawUnreadable
 from transforms.models import HeaderCheck, Model, load
 
@@ -40,12 +40,12 @@ class _Count:
     expression: str
 
 
-def check(raw: Path, ledger: Path) -> list[CheckResult]:
+def check(raw: Path, ledger: Path, *, memory_limit: str = "1GB", temp_directory: Path | None = None) -> list[CheckResult]:
     """Checks a finished ledger against the raw history again; both are opened for reading only.
 
     Raises `RawUnreadable` or `LedgerUnreadable`; a check that fails is a result.
     """
-    with connect() as connection:
+    with connect(memory_limit, temp_directory or spill_beside(ledger)) as connection:
         attach_raw(connection, raw)
         attach_ledger(connection, ledger)
         try:

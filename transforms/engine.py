@@ -20,14 +20,16 @@ BEFORE = "The ledger published before is as it was."
 
 
 def connect(memory_limit: str = "1GB", temp_directory: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """An empty DuckDB in memory that fetches nothing from the network and thinks in UTC."""
+    """An empty DuckDB in memory that fetches nothing from the network and thinks in UTC.
+
+    Without a `temp_directory` nothing spills: DuckDB's own default would be the folder that the program was started in.
+    """
     config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": memory_limit,
         "autoinstall_known_extensions": False,
         "preserve_insertion_order": False,  # every table is sorted by its model; the steps before need less memory so
+        "temp_directory": str(temp_directory or ""),
     }
-    if temp_directory is not None:
-        config["temp_directory"] = str(temp_directory)
     connection = duckdb.connect(":memory:", config=config)
     connection.execute("set TimeZone = 'UTC'")
     return connection
@@ -57,6 +59,11 @@ def attach_ledger(connection: duckdb.DuckDBPyConnection, ledger: Path) -> None:
         attach(connection, ledger, "ledger", "read_only")
     except duckdb.Error as error:
         raise LedgerUnreadable(ledger, _first_line(error)) from None
+
+
+def spill_beside(path: Path) -> Path:
+    """Where to spill unless told otherwise: DuckDB makes this folder when it needs one, and removes it."""
+    return path.with_name(f"{path.name}.spill")
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def showing(world: World, load: int) -> set[tuple[Any, ...]]:
     }
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(worlds)
 def test_the_ledger_tells_every_world_as_it_is_and_was(world: World) -> None:
     with built(raw_rows(world)) as connection:

@@ -159,7 +159,8 @@ def _completed(table: str, number: int, row: Row) -> dict[str, Any]:
 
 def _window(row: Row) -> date:
     days = [row[name] for name in ("transaction_on", "booked_on") if row.get(name)]
-    return min(days) if days else row.get("booking_date", _NOON).date()
+    booked_at: datetime = row.get("booking_date", _NOON)
+    return min(days) if days else booked_at.date()
 
 
 def _plain(value: Any) -> Any:
