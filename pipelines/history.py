@@ -56,6 +56,10 @@ def opened(data_dir: Path) -> Iterator[tuple[History, "Publisher"]]:
         publisher = Publisher(connection, copied, raw)
         try:
             yield History(connection, work), publisher
+        except duckdb.Error as error:
+            if not _damaged(error):
+                raise
+            raise broken(raw, error) from None
         finally:
             connection.close()
     finally:
@@ -64,7 +68,7 @@ def opened(data_dir: Path) -> Iterator[tuple[History, "Publisher"]]:
 
 
 class Publisher:
-    """Ends the work on the copy: checkpoint, close, sync, rename."""
+    """Ends the work on the copy: checkpoint, read through, close, sync, rename."""
 
     def __init__(self, connection: "DuckDBPyConnection", copied: Path, raw: Path) -> None:
         self._connection = connection
@@ -77,10 +81,27 @@ class Publisher:
 
         try:
             self._connection.execute("checkpoint")
+            self._read_through()
             self._connection.close()
             publish(self._copied, self._raw, self._raw.with_name("raw.previous.duckdb"))
         except (duckdb.Error, OSError) as error:
             raise broken(self._raw, error) from None
+
+    def _read_through(self) -> None:
+        """Raises `duckdb.Error` for a damaged block that nothing has read yet: it must not replace the file before."""
+        tables = self._connection.execute(
+            "select schema_name, table_name from duckdb_tables() where not temporary and not ends_with(schema_name, '_staging')"
+        ).fetchall()
+        for schema, table in tables:
+            self._connection.execute(f'select bit_xor(hash(whole)) from "{schema}"."{table}" as whole').fetchall()
+
+
+def _damaged(error: Exception) -> bool:
+    """Whether it is the file that is wrong, and not our query."""
+    import duckdb
+
+    damages = (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
+    return isinstance(error, damages) or "orrupt" in str(error)
 
 
 def broken(raw: Path, error: Exception) -> RawBroken:

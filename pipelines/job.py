@@ -70,6 +70,7 @@ class Job:
             if not known:
                 loading.load(self.history, loading.Package(dataset))
             self._states[dataset] = loading.cursors(self.history, dataset) if known else {}
+        self._refuse_unknown_accounts(wanted)
         readers = {"kontist": self._read_kontist, "kontomatik": self._read_kontomatik}
         pool = ThreadPoolExecutor(len(wanted), thread_name_prefix="bank")
         try:
@@ -78,7 +79,6 @@ class Job:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         self.report.banks += [reading.run for reading in readings.values()]
-        self._refuse_unknown_accounts()
         return readings
 
     def load(self, readings: dict[str, Any]) -> None:
@@ -155,7 +155,7 @@ class Job:
         vault = self.vault
         if vault is None:
             raise AssertionError("Kontomatik is only wanted with a vault")
-        with kontomatik_client(self.settings, self.now) as client:
+        with kontomatik_client(self.settings, self.now, vault.keyring.recognise) as client:
             if self.openings is not None:
                 openings = list(self.openings(vault, client))
             else:
@@ -211,12 +211,14 @@ class Job:
         self.report.holes += packer.holes()
         return package
 
-    def _refuse_unknown_accounts(self) -> None:
-        """Removals accepted for an account that nobody has are a slip of the hand: say so before anything is loaded."""
+    def _refuse_unknown_accounts(self, wanted: Sequence[str]) -> None:
+        """Removals accepted for an account that nobody has are a slip of the hand: say so before a bank is asked."""
+        listed = " union ".join(f"select account_id from {source}.accounts where _dlt_valid_to is null" for source in wanted)
+        known = {account_id for (account_id,) in self.history.connection.execute(listed).fetchall()}
         for asked in self.options.accept_removals:
-            if not any(_accepted((asked,), outcome) for outcome in self.report.outcomes):
-                known = ", ".join(sorted({o.account_id for o in self.report.outcomes if o.account_id})) or "none"
-                raise WrongUsage(f"--accept-removals names no account of this run: {asked}", f"The accounts read are {known}")
+            if asked not in known:
+                shown = ", ".join(sorted(known)) or "none"
+                raise WrongUsage(f"--accept-removals names no account of this run: {asked}", f"The accounts known are {shown}")
 
 
 def _accepted(accounts: Sequence[str], outcome: Outcome) -> bool:

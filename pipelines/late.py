@@ -1,4 +1,4 @@
-"""Rows that a bank shows although their day lies before the window: booked long after they were paid, or moved back by a correction.
+"""Rows that a bank shows though their day lies before the window: booked long after the payment, or moved back by a correction.
 
 Such a day is not shown whole, so nothing is claimed for it and nobody counts its rows; but what is shown there is shown, and a
 row that is dropped for its day would never be seen again.

@@ -2,10 +2,16 @@
 
 dlt works on the run's own copy through the held connection. Its working folder is new at every run; all that it remembers is in
 the file itself, so data and cursors are renamed into place together.
+
+dlt loads what banks said. What we did (attempts, consents, holes) is written into the same copy by plain SQL;
+so a run that brings nothing new needs no dlt at all, whose import and load cost more than the rest of it.
 """
 
+import base64
+import json
 import os
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -14,10 +20,17 @@ import pyarrow as pa
 
 from pipelines.errors import RawBroken
 from pipelines.history import History
-from sources._resources import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, Batches
+from sources._windows import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned, scope
+from sources.kontist.columns import TABLES as KONTIST
+from sources.kontomatik.columns import TABLES as KONTOMATIK
 
 if TYPE_CHECKING:
     from dlt.extract import DltSource
+
+Batches = Callable[[], Iterable[pa.RecordBatch]]
+TABLES: Mapping[str, Mapping[str, pa.Schema]] = {"kontist": KONTIST, "kontomatik": KONTOMATIK}
+APPENDED = frozenset({"imports"})
+"""Tables of ours that grow; the others are rewritten."""
 
 # Before dlt is imported: nothing is sent anywhere, and only what fails is said.
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
@@ -37,56 +50,75 @@ class Package:
 
 
 def prepared(history: History, dataset: str) -> bool:
-    """Whether raw history has this bank's tables. Makes the small ones that windows are written to."""
+    """Whether raw history has this bank's versioned tables. Makes those that are not dlt's."""
     history.connection.execute(f"create schema if not exists {dataset}")
     history.connection.execute(HELPER_TABLES.format(dataset=dataset))
+    for name, schema in TABLES[dataset].items():
+        if not is_versioned(schema):
+            columns = ", ".join(f"{column.name} {_sql_type(column.type)}" for column in schema)
+            history.connection.execute(f"create table if not exists {dataset}.{name} ({columns})")
     known = history.connection.execute(
-        "select count(*) from duckdb_tables() where schema_name = ? and table_name = 'imports'", [dataset]
+        "select count(*) from duckdb_tables() where schema_name = ? and table_name = 'transactions'", [dataset]
     ).fetchone()
     return known != (0,)
 
 
 def cursors(history: History, dataset: str) -> dict[str, Any]:
-    """The cursors that the last load left in dlt's state; empty before the first."""
-    from dlt.common.versioned_state import decompress_state
+    """The cursors that the last load left in dlt's state; empty before the first.
 
-    row = history.connection.execute(
+    dlt's own decoder would cost its import. A test holds that both read the same.
+    """
+    rows = history.connection.execute(
         f"select state from {dataset}._dlt_pipeline_state where pipeline_name = ? order by version desc, created_at desc limit 1",
         [dataset],
-    ).fetchone()
-    if row is None:
+    ).fetchall()
+    if not rows:
         return {}
-    state = decompress_state(row[0])
-    found = state.get("sources", {}).get(dataset, {})
-    return dict(found)
+    state = json.loads(zlib.decompress(base64.b64decode(rows[0][0])))
+    return dict(state.get("sources", {}).get(dataset, {}))
 
 
 def load(history: History, package: Package) -> None:
     """Load one bank's package. Raises `RawBroken` when dlt or the disk refuses; the published file is untouched then."""
+    dataset, connection = package.dataset, history.connection
+    known = prepared(history, dataset)
+    connection.execute(f"delete from {dataset}.{READ_WINDOWS}")
+    connection.execute(f"delete from {dataset}.{MOVED_ROWS}")
+    _insert(connection, f"{dataset}.{READ_WINDOWS}", package.windows)
+    _insert(connection, f"{dataset}.{MOVED_ROWS}", [(row,) for row in package.moved])
+    said: dict[str, Batches] = {}
+    for name, batches in package.batches.items():
+        schema = TABLES[dataset][name]
+        if not is_versioned(schema):
+            _keep(history, dataset, name, schema, batches)
+        elif not known or name == "transactions" or _differs(history, dataset, name, schema, batches):
+            said[name] = batches
+    if said or not known or package.cursors != cursors(history, dataset):
+        _load_by_dlt(history, package, said, all_tables=not known)
+
+
+def _load_by_dlt(history: History, package: Package, said: Mapping[str, Batches], *, all_tables: bool) -> None:
     import dlt
     from dlt.common.configuration.exceptions import ConfigurationException
     from dlt.pipeline.exceptions import PipelineStepFailed
 
-    connection = history.connection
-    known = prepared(history, package.dataset)
-    connection.execute(f"delete from {package.dataset}.{READ_WINDOWS}")
-    connection.execute(f"delete from {package.dataset}.{MOVED_ROWS}")
-    _insert(connection, f"{package.dataset}.{READ_WINDOWS}", package.windows)
-    _insert(connection, f"{package.dataset}.{MOVED_ROWS}", [(row,) for row in package.moved])
     try:
         pipeline = dlt.pipeline(
             pipeline_name=package.dataset,
             pipelines_dir=str(history.work / "dlt"),
-            destination=dlt.destinations.duckdb(connection),
+            destination=dlt.destinations.duckdb(history.connection),
             dataset_name=package.dataset,
         )
         pipeline.sync_destination()
-        pipeline.extract(_source(package, all_tables=not known), loader_file_format="parquet")
+        source = _source(package.dataset, said, package.cursors, all_tables=all_tables)
+        pipeline.extract(source, loader_file_format="parquet")
         pipeline.normalize()
         pipeline.load(raise_on_failed_jobs=True)
     except PipelineStepFailed as error:
         # dlt's text may quote rows and SQL: only where and what kind is repeated.
         cause = error.exception
+        if isinstance(cause, KeyboardInterrupt):  # dlt takes an interruption for a failure of its step
+            raise KeyboardInterrupt from None
         raise RawBroken(
             f"Loading {package.dataset} into raw history failed while dlt did '{error.step}' ({type(cause).__name__})",
             "Nothing was changed. If the disk is not full and this happens again, report it with these two names",
@@ -95,21 +127,54 @@ def load(history: History, package: Package) -> None:
         raise RawBroken(f"dlt refuses its configuration ({type(error).__name__})", "Check .dlt/config.toml") from None
 
 
-def _source(package: Package, *, all_tables: bool) -> "DltSource":
-    if package.dataset == "kontist":
-        from sources.kontist import kontist
+def _source(dataset: str, said: Mapping[str, Batches], moved_cursors: Mapping[str, Any], *, all_tables: bool) -> "DltSource":
+    if dataset == "kontist":
+        from sources.kontist.source import kontist
 
-        return kontist(package.batches, package.cursors, all_tables=all_tables)
-    from sources.kontomatik import kontomatik
+        return kontist(said, moved_cursors, all_tables=all_tables)
+    from sources.kontomatik.source import kontomatik
 
-    return kontomatik(package.batches, package.cursors, all_tables=all_tables)
+    return kontomatik(said, moved_cursors, all_tables=all_tables)
+
+
+def _differs(history: History, dataset: str, name: str, schema: pa.Schema, batches: Batches) -> bool:
+    """Whether loading these rows would add or retire any version."""
+    shown_now = pa.Table.from_batches(batches(), schema=schema)  # noqa: F841  # read by its name in the query
+    known = f"select row_version from {dataset}.{name} as known where _dlt_valid_to is null"
+    rows = history.connection.execute(
+        f"""
+        select count(*) from (
+            (select row_version from shown_now except {known})
+            union all
+            ({known} and {scope(dataset, name, schema).format(table="known")} except select row_version from shown_now)
+        )
+        """
+    ).fetchall()
+    return bool(rows != [(0,)])
+
+
+def _keep(history: History, dataset: str, name: str, schema: pa.Schema, batches: Batches) -> None:
+    """Write a table of ours."""
+    kept_now = pa.Table.from_batches(batches(), schema=schema)  # noqa: F841  # read by its name in the query
+    if name not in APPENDED:
+        history.connection.execute(f"delete from {dataset}.{name}")
+    history.connection.execute(f"insert into {dataset}.{name} by name select * from kept_now")
 
 
 def _insert(connection: Any, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    if given := list(rows):
-        connection.executemany(f"insert into {table} values ({', '.join('?' * len(given[0]))})", given)
+    """In statements of many rows each: one a row costs more than all else that a run with nothing new writes."""
+    given = list(rows)
+    for start in range(0, len(given), 1000):
+        part = given[start : start + 1000]
+        places = ", ".join(f"({', '.join('?' * len(row))})" for row in part)
+        connection.execute(f"insert into {table} values {places}", [value for row in part for value in row])
 
 
 def batches_of(rows: list[dict[str, Any]], schema: pa.Schema) -> Batches:
     """A small table's rows as one batch."""
     return lambda: [pa.RecordBatch.from_pylist(rows, schema=schema)] if rows else []
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    names = {"string": "varchar", "date32[day]": "date", "int64": "bigint", "bool": "boolean"}
+    return names.get(str(kind), "timestamptz")

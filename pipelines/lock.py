@@ -36,6 +36,8 @@ def held(data_dir: Path, command: str) -> Iterator[None]:
 
 def prepare(data_dir: Path) -> None:
     """Make the data directory. Raises `WrongUsage` when nothing can be written there."""
+    if "?" in str(data_dir):
+        raise WrongUsage(f"The data directory {data_dir} has a ? in its path, which DuckDB cannot open", "Choose another path")
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         probe = data_dir / ".writable"

@@ -162,13 +162,15 @@ class Reader:
         cursor = self._cursors.get(account_id)
         if cursor is None or self._full or self._overdue(cursor.get("full_on"), self._settings.full_read_days):
             return "full", None
-        if self._since is not None:
-            return "deep", self._since
         if doubt := self._doubts.get(account_id):
-            since = date.fromisoformat(doubt["since"])
+            since = min(date.fromisoformat(doubt["since"]), self._since or date.max)
             return ("full", None) if since == date.min else ("deep", since)
+        lookback = date.fromisoformat(cursor["through"]) - timedelta(days=self._settings.lookback_days)
+        if self._since is not None:
+            # Never less than is due: the days between the last read and this one must not be passed over.
+            return "deep", min(self._since, lookback)
         if self._overdue(cursor.get("deep_on"), 1):
-            return "deep", date.fromisoformat(cursor["through"]) - timedelta(days=self._settings.lookback_days)
+            return "deep", lookback
         return "shallow", None
 
     def _overdue(self, last: str | None, days: int) -> bool:

@@ -6,14 +6,16 @@ accepted is resumed by its command id, not repeated. One consent failing never s
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.consents.attempts import Attempt
+from pipelines.consents.attempts import Attempt, NoneLeft
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.slots import slot
+from pipelines.consents.states import MoveRefused
 from pipelines.consents.steward import Opening
 from pipelines.errors import Failure
 from pipelines.outcomes import BankRun, Outcome
@@ -22,7 +24,7 @@ from pipelines.settings import KontomatikSettings
 from pipelines.settle import Shape
 from pipelines.spool import SpoolFile
 from sources._columns import read_by_source
-from sources._errors import ConsentGone, QuotaSpent, Rejected, SourceError
+from sources._errors import ConsentGone, QuotaSpent, Rejected, SessionGone, SourceError
 from sources._identity import tail
 from sources.kontomatik.answers import AccountRead, Command, ImportResult
 from sources.kontomatik.columns import TRANSACTIONS
@@ -120,8 +122,9 @@ class Reader:
         try:
             with slot(self._data_dir, self._settings.max_parallel_commands):
                 attempt, result = self._import(number, opening, reading.run)
-        except _NoneLeft as spent:
-            reading.run.outcomes.append(outcome.end("skipped", str(spent)))
+            self._store_token(consent, result)
+        except NoneLeft as spent:
+            reading.run.outcomes.append(outcome.end("skipped", self._spent(spent)))
             return reading
         except SourceError as error:
             self._explain(error, consent, outcome)
@@ -130,8 +133,14 @@ class Reader:
         except Failure as failure:
             reading.run.outcomes.append(outcome.end("failed", str(failure)))
             return reading
+        except OSError:
+            raise
+        except Exception as error:  # a bug met at one consent must not cost the others' data
+            from pipelines.job import where
+
+            reading.run.outcomes.append(outcome.end("failed", f"a fault in this program ({where(error)}). Please report it"))
+            return reading
         reading.attempts.append((consent.consent_id, attempt.attempt_id))
-        self._store_token(consent, result)
         self._take(consent, attempt, result, outcome, reading)
         return reading
 
@@ -140,34 +149,38 @@ class Reader:
         consent, spools = opening.consent, _Spools(self._work, number)
         if unfinished := self._vault.unfinished(consent.consent_id, self._now()):
             try:
-                return unfinished, self._client.wait(unfinished.command_id, spools.new)
-            except SourceError as error:
-                self._end_unless_resumable(unfinished.attempt_id, error)
-                if not isinstance(error, Rejected) or isinstance(error, ConsentGone):
+                return unfinished, self._wait(unfinished.attempt_id, unfinished.command_id, spools)
+            except Rejected as error:
+                if isinstance(error, ConsentGone):
                     raise
         return self._new_import(opening, spools, run)
 
     def _new_import(self, opening: Opening, spools: "_Spools", run: BankRun) -> tuple[Attempt, ImportResult]:
         consent, client, started_at = opening.consent, self._client, self._now()
-        per_day = self._settings.imports_per_day
-        quota = self._vault.quota(consent.consent_id, per_day, started_at)
-        if not quota.left:
-            raise _NoneLeft(f"all {per_day} imports of the last 24 hours are used; {_next_text(quota.next_at)}")
-        if quota.left <= self._reserve:
-            raise _NoneLeft(f"the last {quota.left} of {per_day} imports in 24 hours are kept back for people (--reserve)")
         if opening.session is None and consent.status == "pending":
             raise ConsentGone("kontomatik", "its first import failed", "Connect the bank again")
+        token = "" if opening.session else self._vault.token(consent.consent_id)
         since = self._claim(opening)
         kind = "first import" if opening.session else "reuse"
-        attempt_id = self._vault.begin_attempt(consent.consent_id, kind, since, started_at)
+        budget = max(0, self._settings.imports_per_day - self._reserve)
+        attempt_id = self._vault.begin_attempt(consent.consent_id, kind, since, started_at, per_day=budget)
         run.imports += 1
         # `since` may be read as "after" and against either date: one day more than the window claims.
         asked = since - timedelta(days=1) if since else None
         try:
-            opened = opening.session or client.reuse(self._vault.token(consent.consent_id), asked)
+            opened = opening.session or client.reuse(token, asked)
             command = opened if isinstance(opened, Command) else client.start_import(opened, asked, consent.owner_external_id)
-            self._vault.note_command(attempt_id, command.id)
-            return Attempt(attempt_id, command.id, since, started_at), client.wait(command.id, spools.new)
+        except SourceError as error:
+            self._end_unless_resumable(attempt_id, error)
+            if isinstance(error, SessionGone) and opening.session and consent.has_token:
+                return self._new_import(replace(opening, session=None), spools, run)  # the sign-in is too long ago
+            raise
+        self._vault.note_command(attempt_id, command.id, self._now())
+        return Attempt(attempt_id, command.id, since, started_at), self._wait(attempt_id, command.id, spools)
+
+    def _wait(self, attempt_id: str, command_id: str, spools: "_Spools") -> ImportResult:
+        try:
+            return self._client.wait(command_id, spools.new)
         except SourceError as error:
             self._end_unless_resumable(attempt_id, error)
             raise
@@ -199,11 +212,22 @@ class Reader:
             case QuotaSpent():
                 quota = self._vault.quota(consent.consent_id, 1, self._now())
                 outcome.end("skipped", f"the bank says that its quota is used up; {_next_text(quota.next_at)}")
-            case ConsentGone():
-                self._vault.move(consent.consent_id, "expired", error.code or "the bank says that it is gone", self._now())
+            case ConsentGone() | SessionGone():
+                # A session that is over is the end of a consent that has nothing else.
+                if isinstance(error, ConsentGone) or consent.status == "pending":
+                    with suppress(MoveRefused):  # somebody has ended it meanwhile
+                        reason = error.code or "the bank says that it is gone"
+                        self._vault.move(consent.consent_id, "expired", reason, self._now())
                 outcome.end("failed", str(error))
             case _:
                 outcome.end("failed", str(error))
+
+    def _spent(self, spent: NoneLeft) -> str:
+        per_day, kept = self._settings.imports_per_day, min(self._reserve, self._settings.imports_per_day)
+        told = f"all {per_day} imports of the last 24 hours are used"
+        if kept:
+            told = f"the last {kept} of {per_day} imports in 24 hours are kept back for people (--reserve)"
+        return f"{told}; {_next_text(spent.next_at)}"
 
     def _store_token(self, consent: Consent, result: ImportResult) -> None:
         """The published specification hands the token over with the import: it is safe before anything else is done."""
@@ -213,7 +237,7 @@ class Reader:
 
     def _take(self, consent: Consent, attempt: Attempt, result: ImportResult, outcome: Outcome, reading: Reading) -> None:
         institution = result.institution or result.target or consent.institution
-        self._vault.covers(consent.consent_id, [account.account_id for account in result.accounts if account.error is None])
+        self._vault.covers(consent.consent_id, [account.account_id for account in result.accounts])
         reading.owners[consent.consent_id] = (outcome.import_id, result.owners)
         for account in result.accounts:
             part = Outcome(
@@ -266,10 +290,6 @@ class Reader:
     def _reaches_back(self, since: date | None) -> bool:
         """Whether a read from `since` on is the deepest that a reused consent can make: more will never come."""
         return since is not None and since <= self._today - timedelta(days=REUSE_DAYS - 2)
-
-
-class _NoneLeft(Exception):
-    """The quota is used up as far as our own record knows."""
 
 
 class _Spools:

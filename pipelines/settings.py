@@ -70,6 +70,9 @@ class Settings:
     sandbox: bool = False
 
 
+LARGEST = 100_000
+"""No number of days, seconds or requests that means anything is larger: dates go no further back."""
+
 Section = Literal["pipelines", "sources.kontomatik", "sources.kontist"]
 
 
@@ -142,25 +145,23 @@ def _section(
 def _converted(value: Any, kind: Any, where: str) -> Any:
     """`value` as the setting's type. The value itself is never shown: it may be a secret in the wrong place."""
     try:
-        if kind is Path:
-            return Path(value)
         if kind is int:
-            return _not_negative(int(str(value)))
+            return _in_range(int(str(value)))
         if kind is float:
-            return _not_negative(float(str(value)))
-        choices = get_args(kind)
-        if choices and all(isinstance(choice, str) for choice in choices):
-            if value not in choices:
-                raise WrongUsage(f"The setting {where} must be one of {', '.join(choices)}", "Correct it")
-            return value
+            return _in_range(float(str(value)))
     except ValueError:
-        raise WrongUsage(f"The setting {where} must be a number that is not negative", "Correct it") from None
+        raise WrongUsage(f"The setting {where} must be a number from 0 to {LARGEST:,}", "Correct it") from None
+    choices = get_args(kind)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        if value not in choices:
+            raise WrongUsage(f"The setting {where} must be one of {', '.join(choices)}", "Correct it")
+        return value
     if not isinstance(value, str):
         raise WrongUsage(f"The setting {where} must be text in quotes", "Correct it")
-    return value
+    return Path(value) if kind is Path else value
 
 
-def _not_negative(number: Any) -> Any:
-    if number < 0:
+def _in_range(number: Any) -> Any:
+    if not 0 <= number <= LARGEST:
         raise ValueError(number)
     return number

@@ -184,8 +184,10 @@ class Settler:
         """`answered`: all that the bank showed of the account."""
         if spooled is None:
             columns = [*read_by_source(shape.schema), pa.field("position", pa.int64())]
-            self._connection.register("spooled", pa.schema(columns).empty_table())
-            rows = "spooled"
+            nothing = pa.schema(columns).empty_table()  # read by its name in the query
+            self._connection.execute("create or replace temp table spooled_nothing as from nothing")
+            del nothing
+            rows = "spooled_nothing"
         else:
             rows = f"read_parquet({_quoted(str(spooled))}, hive_partitioning = false)"
         filled = f"replace (coalesce(currency, {_quoted(currency)}) as currency)" if "currency" in shape.schema.names else ""

@@ -79,6 +79,8 @@ class Http:
         self.pace = pace or Pace()
         self.requests = 0
         self._counting = threading.Lock()
+        self._resting = threading.Lock()
+        self._rests = 0
         self._refuse_plain_http()
         self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=False, transport=transport)
 
@@ -128,7 +130,10 @@ class Http:
         waits = list(self.patience.waits) if may_repeat else []
         while True:
             asked_to_wait: float | None = None
+            too_often = False
             failure: SourceError
+            with self._resting:  # whoever was asked to wait, waits for all
+                rests = self._rests
             try:
                 response = self._send(method, url, options)
             except httpx.HTTPError as error:
@@ -140,7 +145,7 @@ class Http:
                 # An answer that may not be repeated is the caller's to read: a refused import explains itself in its body.
                 if response.status_code not in AGAIN_LATER or not may_repeat:
                     return response
-                asked_to_wait = _retry_after(response)
+                asked_to_wait, too_often = _retry_after(response), response.status_code == 429
                 failure = Unavailable(
                     self.bank,
                     f"the bank answered {response.status_code} {response.reason_phrase}".rstrip(),
@@ -152,7 +157,18 @@ class Http:
                 response.close()
             if not waits:
                 raise failure
-            self.patience.sleep(max(waits.pop(0), asked_to_wait or 0))
+            seconds = max(waits.pop(0), asked_to_wait or 0)
+            if too_often or asked_to_wait:
+                self._rest(seconds, rests)
+            else:
+                self.patience.sleep(seconds)
+
+    def _rest(self, seconds: float, rests: int) -> None:
+        """No thread sends anything for so long. One who was told so beside another that has waited since, need not again."""
+        with self._resting:
+            if self._rests == rests:
+                self.patience.sleep(seconds)
+                self._rests += 1
 
     def _send(self, method: str, url: str, options: Mapping[str, Any]) -> httpx.Response:
         self.pace.wait()

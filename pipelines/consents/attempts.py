@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 import sqlalchemy as sql
 
-from pipelines.consents.vault import Store, as_instant, as_text, attempts, consent_accounts
+from pipelines.consents.vault import Store, as_instant, as_text, attempts, consent_accounts, consents
 
 WINDOW = timedelta(hours=24)
 
@@ -21,6 +21,14 @@ class Quota:
 
     left: int
     next_at: datetime | None
+
+
+class NoneLeft(Exception):
+    """No import is left that may be spent; the next one is possible at `next_at`."""
+
+    def __init__(self, quota: Quota) -> None:
+        self.next_at = quota.next_at
+        super().__init__("no import is left")
 
 
 @dataclass(frozen=True)
@@ -36,19 +44,36 @@ class Attempt:
 class Attempts(Store):
     """The part of the vault that counts."""
 
-    def begin_attempt(self, consent_id: str, kind: str, since: date | None, now: datetime) -> str:
+    def begin_attempt(
+        self,
+        consent_id: str,
+        kind: str,
+        since: date | None,
+        now: datetime,
+        *,
+        per_day: int | None = None,
+    ) -> str:
         """Write down that one of the quota's imports is about to be spent. Call it before the request.
 
-        `since` is the first day that the answer will cover; None when everything is asked for.
+        `since` is the first day that the answer will cover; None when everything is asked for. With `per_day`, counting and
+        writing are one step: raises `NoneLeft` when so many are spent already, whoever else spends them now.
         """
         attempt_id = f"a-{secrets.token_hex(6)}"
         values = {"attempt_id": attempt_id, "consent_id": consent_id, "kind": kind, "started_at": as_text(now)}
-        self.write(attempts.insert().values(**values, since=since.isoformat() if since else None))
+        with self.transaction() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql("lock table attempts in share row exclusive mode")
+            if per_day is not None:
+                quota = self._quota(connection, consent_id, per_day, now)
+                if not quota.left:
+                    raise NoneLeft(quota)
+            connection.execute(attempts.insert().values(**values, since=since.isoformat() if since else None))
         return attempt_id
 
-    def note_command(self, attempt_id: str, command_id: str) -> None:
-        """The bank accepted the attempt under this id."""
-        self.write(attempts.update().where(attempts.c.attempt_id == attempt_id).values(command_id=command_id))
+    def note_command(self, attempt_id: str, command_id: str, now: datetime) -> None:
+        """The bank accepted the attempt under this id. Its 24 hours are counted from here: the bank's began no later."""
+        change = attempts.update().where(attempts.c.attempt_id == attempt_id)
+        self.write(change.values(command_id=command_id, started_at=as_text(now)))
 
     def end_attempt(self, attempt_id: str, outcome: str, now: datetime) -> None:
         """How it ended: `done` once its answer is in raw history, or an error's name. Until then it can be resumed."""
@@ -67,6 +92,11 @@ class Attempts(Store):
         return Attempt(
             row.attempt_id, row.command_id, date.fromisoformat(row.since) if row.since else None, as_instant(row.started_at)
         )
+
+    def tried(self, consent_id: str) -> bool:
+        """Whether an import of this consent came so far that the bank has answered."""
+        answered = attempts.c.command_id.is_not(None) | attempts.c.outcome.is_not(None)
+        return bool(self.read(sql.select(attempts.c.attempt_id).where(attempts.c.consent_id == consent_id, answered).limit(1)))
 
     def covers(self, consent_id: str, account_ids: Iterable[str]) -> None:
         """Remember which accounts a consent reads."""
@@ -87,16 +117,24 @@ class Attempts(Store):
         return sorted(row.consent_id for row in self.read(query))
 
     def quota(self, consent_id: str, per_day: int, now: datetime) -> Quota:
-        """Imports left in the rolling 24 hours for the busiest account of this consent, over all consents that read it."""
+        """Imports left in the rolling 24 hours for the busiest account of this consent, over all consents that read it.
+
+        Before its first import a renewed consent is taken to read what the one before it reads.
+        """
+        with self.reading() as connection:
+            return self._quota(connection, consent_id, per_day, now)
+
+    def _quota(self, connection: sql.Connection, consent_id: str, per_day: int, now: datetime) -> Quota:
         mine, other = consent_accounts.alias(), consent_accounts.alias()
-        sharing = sql.select(mine.c.account_id, other.c.consent_id).where(
-            mine.c.consent_id == consent_id, other.c.account_id == mine.c.account_id
-        )
+        known = sql.select(consent_accounts.c.account_id).where(consent_accounts.c.consent_id == consent_id)
+        before = sql.select(consents.c.replaces).where(consents.c.consent_id == consent_id).scalar_subquery()
+        reads = mine.c.consent_id == (consent_id if connection.execute(known).first() else before)
+        sharing = sql.select(mine.c.account_id, other.c.consent_id).where(reads, other.c.account_id == mine.c.account_id)
         by_account: dict[str, set[str]] = {}
-        for row in self.read(sharing):
-            by_account.setdefault(row.account_id, set()).add(row.consent_id)
+        for row in connection.execute(sharing):
+            by_account.setdefault(row.account_id, {consent_id}).add(row.consent_id)
         recent = sql.select(attempts.c.consent_id, attempts.c.started_at).where(attempts.c.started_at > as_text(now - WINDOW))
-        spent = [(row.consent_id, as_instant(row.started_at)) for row in self.read(recent)]
+        spent = [(row.consent_id, as_instant(row.started_at)) for row in connection.execute(recent)]
         groups = [*by_account.values(), {consent_id}]
         busiest = max((sorted(at for consent, at in spent if consent in group) for group in groups), key=len)
         if len(busiest) < per_day:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.commands import run_and_tell
 from pipelines.connections import told_client, vault_of
-from pipelines.errors import GOOD, WrongUsage
+from pipelines.errors import GOOD, Busy, WrongUsage
 from pipelines.lock import held, prepare
 from pipelines.run import Options, utc_now
 from pipelines.terminal import console, print_json, progress_for, settings_of
@@ -33,7 +33,7 @@ def connect(options: argparse.Namespace) -> int:
             "`connect kontomatik` needs --target, the bank", "See `python -m pipelines catalog`, or use --mock for the test bank"
         )
     opening = _sign_in(options, settings, options.target, options.access_mode, None)
-    return run_and_tell(options, settings, only, command="connect", openings=lambda: lambda _vault, _client: [opening])
+    return _import_through(options, settings, opening, "connect")
 
 
 def renew(options: argparse.Namespace) -> int:
@@ -45,8 +45,20 @@ def renew(options: argparse.Namespace) -> int:
         raise WrongUsage(f"Consent {old.consent_id} is {old.status}", "Connect the bank again with `connect kontomatik`")
     target = options.target or old.target or old.institution
     opening = _sign_in(options, settings, target, old.access_mode, old)
-    only = Options(("kontomatik",))
-    return run_and_tell(options, settings, only, command="renew", openings=lambda: lambda _vault, _client: [opening])
+    return _import_through(options, settings, opening, "renew")
+
+
+def _import_through(options: argparse.Namespace, settings: "Settings", opening: "Opening", command: str) -> int:
+    """Import at once. A scheduled run that holds the lock is waited for: what has to wait for the next one is lost by then."""
+    patience = time.monotonic() + options.wait
+    while True:
+        try:
+            only = Options(("kontomatik",))
+            return run_and_tell(options, settings, only, command=command, openings=lambda: lambda _vault, _client: [opening])
+        except Busy:
+            if time.monotonic() >= patience:
+                raise
+            time.sleep(1)
 
 
 def _sign_in(

@@ -7,8 +7,9 @@ the file before it is removed.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ class Receipt:
 def finish_erasures(settings: Settings, vault: Vault, now: Callable[[], datetime]) -> list[str]:
     """Erase every consent for which that was asked and whose end the bank has confirmed. Returns a sentence for each."""
     sentences = []
-    for consent in vault.consents(status=("revoked", "expired")):
+    for consent in vault.consents(status=("revoked",)):
         if consent.erase_asked_at is not None:
             path = erase(settings, vault, consent, now)
             sentences.append(f"consent {consent.consent_id} is erased: {path}")
@@ -73,18 +74,18 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         f"{consent.status}: {consent.status_reason}",
     )
     chain = _chain(vault, consent)
-    accounts = sorted({account for one in chain for account in vault.accounts_of(one)})
-    shared = [one for one in accounts if _others(vault, one, chain)]
-    own = [one for one in accounts if one not in shared]
+    own, shared = _accounts(settings.data_dir, vault, chain)
+    receipt.accounts_removed = len(own)
+    receipts = settings.data_dir / "receipts"
     if (settings.data_dir / "raw.duckdb").exists():
-        receipt.rows_removed = _remove_from_raw(settings.data_dir, chain, own)
+        # Written down before it is done: after a crash nobody could count again what is gone.
+        receipt.rows_removed = _remove_from_raw(settings.data_dir, chain, own, partial(_begin, receipts, receipt))
         receipt.steps.append("raw history was written anew without these rows; the file before it was removed")
         _rebuild_ledger(settings, receipt)
     (settings.data_dir / "run.last.json").unlink(missing_ok=True)
     receipt.steps.append("the consent's key and token were destroyed in the vault")
     if len(chain) > 1:
         receipt.steps.append(f"the consents that it had replaced were erased with it: {', '.join(chain[1:])}")
-    receipt.accounts_removed = len(own)
     receipt.erased_at = _minute(now())
     receipt.kept = [
         "the consent's entry in the vault (institution, times, state) and its audit trail: proof of what was allowed and ended",
@@ -92,7 +93,7 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
     ]
     if shared:
         receipt.kept.append(f"{len(shared)} accounts with their rows: another consent that is not erased reads them too")
-    path = _write(settings.data_dir / "receipts", receipt)
+    path = _write(receipts, receipt)
     # The consent that was named comes last: until it is erased, the next run does all of this again.
     for one in reversed(chain):
         vault.covers(one, [])
@@ -111,20 +112,55 @@ def _chain(vault: Vault, consent: Consent) -> list[str]:
     return [one.consent_id for one in chain]
 
 
-def _others(vault: Vault, account_id: str, chain: list[str]) -> list[str]:
-    readers = [one for one in vault.readers_of(account_id) if one not in chain]
-    return [one for one in readers if vault.consent(one).status != "erased"]
+def _accounts(data_dir: Path, vault: Vault, chain: list[str]) -> tuple[list[str], list[str]]:
+    """The accounts that the chain ever read: those that it alone read, and those that a consent beside it read too.
+
+    The vault knows what a consent showed last; what it showed before stands in raw history.
+    """
+    brought = _brought(data_dir)
+    readers = {account: set(vault.readers_of(account)) for one in chain for account in vault.accounts_of(one)}
+    for account, consent_ids in brought.items():
+        if account in readers or consent_ids & set(chain):
+            readers[account] = readers.get(account, set(vault.readers_of(account))) | consent_ids
+    standing = {one.consent_id for one in vault.consents() if one.status != "erased"} - set(chain)
+    shared = {account for account, consent_ids in readers.items() if consent_ids & standing}
+    return sorted(readers.keys() - shared), sorted(shared)
 
 
-def _remove_from_raw(data_dir: Path, consent_ids: list[str], accounts: list[str]) -> dict[str, int]:
-    """Delete in the working copy, write that into a fresh file, and put it into place. Returns rows removed per table."""
+def _brought(data_dir: Path) -> dict[str, set[str]]:
+    """Account to the consents that it was read through, from raw history."""
+    import duckdb
+
+    from pipelines.history import broken
+
+    raw = data_dir / "raw.duckdb"
+    if not raw.exists():
+        return {}
+    query = f"select account_id, list(distinct consent_id) from {DATASET}.imports where account_id is not null group by 1"
+    try:
+        with duckdb.connect(raw, read_only=True) as connection:
+            return {account: set(consent_ids) for account, consent_ids in connection.execute(query).fetchall()}
+    except duckdb.CatalogException:
+        return {}
+    except duckdb.Error as error:
+        raise broken(raw, error) from None
+
+
+def _remove_from_raw(
+    data_dir: Path, consent_ids: list[str], accounts: list[str], begin: Callable[[dict[str, int]], None]
+) -> dict[str, int]:
+    """Delete in the working copy, write that into a fresh file, and put it into place. Returns rows removed per table.
+
+    `begin` is told of them before that last step.
+    """
     import duckdb
 
     from pipelines import load
     from pipelines.history import STORAGE, broken, opened
 
     raw, fresh = data_dir / "raw.duckdb", data_dir / "raw.erased.duckdb"
-    fresh.unlink(missing_ok=True)
+    for leftover in (fresh, fresh.with_name(fresh.name + ".wal")):
+        leftover.unlink(missing_ok=True)
     with opened(data_dir) as (history, _):
         connection = history.connection
         try:
@@ -145,6 +181,7 @@ def _remove_from_raw(data_dir: Path, consent_ids: list[str], accounts: list[str]
         except (duckdb.Error, OSError) as error:
             fresh.unlink(missing_ok=True)
             raise broken(raw, error) from None
+    begin(removed)
     publish(fresh, raw)
     (data_dir / "raw.previous.duckdb").unlink(missing_ok=True)
     return removed
@@ -183,23 +220,54 @@ def _rebuild_ledger(settings: Settings, receipt: Receipt) -> None:
     receipt.steps.append(f"the ledger was built anew and passed {len(built.checks)} checks")
 
 
-def _write(folder: Path, receipt: Receipt) -> Path:
-    """Write the receipt in both forms; rows that an interrupted try had removed and told of are added."""
+def _begin(folder: Path, receipt: Receipt, removed: dict[str, int]) -> None:
+    """Keep what is about to be removed, together with what a try that was interrupted had removed."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"erased-{receipt.consent_id}.json"
-    if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        for table, count in before["rows_removed"].items():
-            receipt.rows_removed[table] = receipt.rows_removed.get(table, 0) + count
-        receipt.accounts_removed = max(receipt.accounts_removed, before["accounts_removed"])
-    for target, text in (
-        (path.with_suffix(".txt"), receipt.text()),
-        (path, json.dumps(asdict(receipt), indent=2, ensure_ascii=False) + "\n"),
-    ):
-        beside = target.with_name(target.name + ".new")
-        beside.write_text(text, encoding="utf-8")
-        publish(beside, target)
+    begun = _begun(folder, receipt)
+    _put(begun, _json(_with_earlier(begun, replace(receipt, rows_removed=removed))))
+
+
+def _write(folder: Path, receipt: Receipt) -> Path:
+    """Write the receipt in both forms, with what a try that was interrupted had removed."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path, begun = folder / f"erased-{receipt.consent_id}.json", _begun(folder, receipt)
+    receipt = _with_earlier(path, _with_earlier(begun, receipt))
+    _put(path.with_suffix(".txt"), receipt.text())
+    _put(path, _json(receipt))
+    begun.unlink(missing_ok=True)
     return path
+
+
+def _begun(folder: Path, receipt: Receipt) -> Path:
+    return folder / f"erasing-{receipt.consent_id}.json"
+
+
+def _with_earlier(path: Path, receipt: Receipt) -> Receipt:
+    """The receipt and what an earlier try wrote: rows that were counted twice were not removed the first time."""
+    if not path.exists():
+        return receipt
+    before = json.loads(path.read_text(encoding="utf-8"))
+    rows = {
+        table: max(receipt.rows_removed.get(table, 0), before["rows_removed"].get(table, 0))
+        for table in receipt.rows_removed | before["rows_removed"]
+    }
+    return replace(
+        receipt,
+        rows_removed=rows,
+        accounts_removed=max(receipt.accounts_removed, before["accounts_removed"]),
+        steps=list(dict.fromkeys([*before["steps"], *receipt.steps])),
+        kept=list(dict.fromkeys([*before["kept"], *receipt.kept])),
+    )
+
+
+def _json(receipt: Receipt) -> str:
+    return json.dumps(asdict(receipt), indent=2, ensure_ascii=False) + "\n"
+
+
+def _put(target: Path, text: str) -> None:
+    beside = target.with_name(target.name + ".new")
+    beside.write_text(text, encoding="utf-8")
+    publish(beside, target)
 
 
 def _minute(moment: datetime) -> str:

@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -107,12 +108,17 @@ class Vault(Attempts):
     def keep_token(
         self, consent_id: str, token: str, now: datetime, *, institution: str | None = None, target: str | None = None
     ) -> None:
-        """Store the token that a bank gave; a pending consent is active, and counts its days, from here on."""
+        """Store the token that a bank gave; a pending consent is active, and counts its days, from here on.
+
+        A consent that somebody has ended meanwhile stays as it is.
+        """
         with self.transaction() as connection:
             row = self._row(consent_id, connection)
+            if row.status not in ("pending", *USABLE):
+                return
             if row.sealed_token is not None and self.keyring.unseal(row.sealed_key, row.sealed_token) == token:
                 return
-            values: dict[str, Any] = {"sealed_token": self.keyring.seal(row.sealed_key, token), "sealed_sign_in": None}
+            values: dict[str, Any] = {"sealed_token": self.keyring.seal(row.sealed_key, token)}
             values |= {"institution": institution} if institution else {}
             values |= {"target": target} if target else {}
             if row.status == "pending":
@@ -129,7 +135,7 @@ class Vault(Attempts):
         return self.keyring.unseal(row.sealed_key, row.sealed_token)
 
     def sign_in(self, consent_id: str) -> dict[str, str | None] | None:
-        """What it takes to ask how a pending consent's sign-in ended."""
+        """What it takes to ask how a consent's sign-in ended, kept until its first import is in raw history."""
         row = self._row(consent_id)
         if row.sealed_sign_in is None or row.sealed_key is None:
             return None
@@ -152,8 +158,8 @@ class Vault(Attempts):
     def move(self, consent_id: str, to: State, reason: str, now: datetime) -> None:
         """Change a consent's state; `reason` is a code or a short sentence, never a bank's answer.
 
-        Going to `revoked` or `erased` destroys its secrets. Raises `MoveRefused` for a move that is not allowed. A move to the
-        state that it is in changes nothing.
+        Going to `revoked` or `erased` destroys its secrets, and a sign-in that is given up is forgotten. Raises `MoveRefused`
+        for a move that is not allowed. A move to the state that it is in changes nothing.
         """
         with self.transaction() as connection:
             row = self._row(consent_id, connection)
@@ -161,15 +167,20 @@ class Vault(Attempts):
                 return
             if to not in MOVES[row.status]:
                 raise MoveRefused(consent_id, row.status, to)
-            values: dict[str, Any] = {"status": to, "status_reason": reason}
+            values: dict[str, Any] = {"status": to, "status_reason": reason, "sealed_sign_in": None}
+            if to in USABLE:
+                del values["sealed_sign_in"]
             if to in ("revoked", "erased"):
-                values |= {"sealed_token": None, "sealed_key": None, "sealed_sign_in": None}
+                values |= {"sealed_token": None, "sealed_key": None}
+            if to == "erased":
+                values |= {"owner_external_id": None}
             connection.execute(consents.update().where(consents.c.consent_id == consent_id).values(**values))
             self._note(connection, consent_id, f"{row.status} to {to}", reason, now)
 
     def imported(self, consent_id: str, now: datetime) -> None:
-        """Its accounts were read and are in raw history."""
-        self.write(consents.update().where(consents.c.consent_id == consent_id).values(last_import_at=as_text(now)))
+        """Its accounts were read and are in raw history; the sign-in is not needed any more."""
+        change = consents.update().where(consents.c.consent_id == consent_id)
+        self.write(change.values(last_import_at=as_text(now), sealed_sign_in=None))
 
     def ask_erasure(self, consent_id: str, now: datetime) -> None:
         """Somebody wants this consent's data gone; it stays asked for until it is done."""
@@ -184,10 +195,11 @@ class Vault(Attempts):
         """Let time do its work: consents with 30 days or less are expiring, those past their end expired."""
         for consent in self.consents(status=USABLE):
             days = consent.days_left(now)
-            if consent.expires_at is not None and consent.expires_at <= now:
-                self.move(consent.consent_id, "expired", "its 180 days are over", now)
-            elif days is not None and days <= WARNINGS[0]:
-                self.move(consent.consent_id, "expiring", f"{days} days left", now)
+            with suppress(MoveRefused):  # somebody has ended it in between
+                if consent.expires_at is not None and consent.expires_at <= now:
+                    self.move(consent.consent_id, "expired", "its 180 days are over", now)
+                elif days is not None and days <= WARNINGS[0]:
+                    self.move(consent.consent_id, "expiring", f"{days} days left", now)
 
     def note(self, consent_id: str, what: str, outcome: str, now: datetime) -> None:
         """Write a line into the audit trail."""
@@ -207,7 +219,7 @@ class Vault(Attempts):
 
     def _row(self, consent_id: str, connection: sql.Connection | None = None) -> sql.Row[Any]:
         query = sql.select(consents).where(consents.c.consent_id == consent_id)
-        rows = self.read(query) if connection is None else list(connection.execute(query))
+        rows = self.read(query) if connection is None else list(connection.execute(query.with_for_update()))
         if not rows:
             raise WrongUsage(f"There is no consent {consent_id}", "See `python -m pipelines consents list`")
         return rows[0]

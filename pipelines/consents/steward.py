@@ -1,6 +1,7 @@
 """Looking after consents: sign-ins that were left open, warnings before the end, revocations until the bank confirms them."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -8,12 +9,13 @@ from typing import TYPE_CHECKING
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.states import USABLE, warning
 from pipelines.errors import Failure
-from sources._errors import ConsentGone, SourceError
+from sources._errors import ConsentGone, SessionGone, SourceError
 from sources.kontomatik.answers import Session, SignIn
 
 if TYPE_CHECKING:
     from sources.kontomatik.client import KontomatikClient
 
+OVER = ("revoked", "erased")
 LEFT_OPEN = timedelta(hours=1)
 """After so long a sign-in that nobody finished is given up."""
 
@@ -48,6 +50,12 @@ def tend(vault: Vault, client: "KontomatikClient", now: datetime) -> Tended:
     """Age all consents, look at sign-ins left open, and try again to end what is to be ended."""
     vault.age(now)
     tended = Tended()
+    for consent in vault.consents(source="kontomatik"):
+        if consent.status in ("replaced", "revoking") or (consent.erase_asked_at and consent.status not in OVER):
+            try:
+                revoke(vault, client, consent.consent_id, now)
+            except StillRevoking as failure:
+                tended.troubles.append((consent, str(failure)))
     for consent in vault.consents(source="kontomatik", status=("pending",)):
         if vault.unfinished(consent.consent_id, now):
             tended.openings.append(Opening(consent))
@@ -56,18 +64,22 @@ def tend(vault: Vault, client: "KontomatikClient", now: datetime) -> Tended:
             opening = finished_sign_in(vault, client, consent, now)
         except SignInFailed:
             continue
-        except SourceError as error:
+        except SessionGone as error:
+            vault.move(consent.consent_id, "expired", f"sign-in lost: {error.code}", now)
+            tended.troubles.append((consent, f"its sign-in is over at the bank; connect again. {error}"))
+            continue
+        except (SourceError, Failure) as error:
             tended.troubles.append((consent, f"its sign-in could not be looked at: {error}"))
             continue
         if opening is not None:
             tended.openings.append(opening)
         elif consent.created_at < now - LEFT_OPEN:
             vault.move(consent.consent_id, "expired", "the sign-in was never finished", now)
-    for consent in vault.consents(source="kontomatik", status=("replaced", "revoking")):
-        try:
-            revoke(vault, client, consent.consent_id, now)
-        except StillRevoking as failure:
-            tended.troubles.append((consent, str(failure)))
+    taken_up = {opening.consent.consent_id for opening in tended.openings}
+    for consent in vault.consents(source="kontomatik", status=USABLE):
+        with suppress(SourceError, Failure):  # it is stored, and can be used without
+            if consent.consent_id not in taken_up and (session := _unused_session(vault, client, consent, now)):
+                tended.openings.append(Opening(consent, session))
     return tended
 
 
@@ -108,6 +120,11 @@ def finished_sign_in(vault: Vault, client: "KontomatikClient", consent: Consent,
 
     Raises `SignInFailed` when it failed or ran out of time; the consent is expired then.
     """
+    consent = vault.consent(consent.consent_id)
+    if consent.status in USABLE:
+        return Opening(consent)  # a run has taken it up meanwhile
+    if consent.status != "pending":
+        raise SignInFailed(f"Consent {consent.consent_id} is {consent.status} meanwhile: {consent.status_reason}")
     remembered = vault.sign_in(consent.consent_id)
     if remembered is None:
         vault.move(consent.consent_id, "expired", "the sign-in was never finished", now)
@@ -123,6 +140,14 @@ def finished_sign_in(vault: Vault, client: "KontomatikClient", consent: Consent,
     if status.session.token and consent.access_mode != "SINGLE":
         vault.keep_token(consent.consent_id, status.session.token, now, institution=status.institution, target=status.target)
     return Opening(vault.consent(consent.consent_id), status.session)
+
+
+def _unused_session(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Session | None:
+    """The session of a sign-in whose token is stored and whose first import has not begun: it reaches the whole history."""
+    remembered = vault.sign_in(consent.consent_id)
+    if remembered is None or consent.created_at < now - LEFT_OPEN or vault.tried(consent.consent_id):
+        return None
+    return client.sign_in_status(_sign_in(remembered)).session
 
 
 def _sign_in(remembered: Mapping[str, str | None]) -> SignIn:
@@ -164,11 +189,10 @@ def revoke(vault: Vault, client: "KontomatikClient", consent_id: str, now: datet
     Raises `StillRevoking` for anything but the bank's word that it is over, or was already.
     """
     consent = vault.consent(consent_id)
-    if consent.status in ("revoked", "erased"):
+    if consent.status in OVER:
         return
     if consent.status == "pending":
-        vault.move(consent_id, "expired", "given up before a token was there", now)
-        consent = vault.consent(consent_id)
+        consent = _given_up(vault, client, consent, now)
     vault.move(consent_id, "revoking", "asked for", now)
     if not consent.has_token:
         vault.move(consent_id, "revoked", "there never was a token to end", now)
@@ -188,6 +212,22 @@ def revoke(vault: Vault, client: "KontomatikClient", consent_id: str, now: datet
         vault.move(consent_id, "revoked", "confirmed by the bank", now)
 
 
+def _given_up(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Consent:
+    """A sign-in that nobody waits for any more. If the customer has signed in all the same, there is a token to end."""
+    try:
+        finished_sign_in(vault, client, consent, now)
+    except (SignInFailed, SessionGone):
+        pass
+    except (SourceError, Failure) as error:
+        raise StillRevoking(
+            f"The bank did not say how the sign-in of consent {consent.consent_id} ended: {str(error).rstrip('.')}",
+            "Nothing has changed; try again later",
+        ) from None
+    if vault.consent(consent.consent_id).status == "pending":
+        vault.move(consent.consent_id, "expired", "given up before a token was there", now)
+    return vault.consent(consent.consent_id)
+
+
 def take_over(vault: Vault, client: "KontomatikClient", consent_id: str, now: datetime) -> str | None:
     """A renewed consent made its first good import: the one that it replaces ends, last of all.
 
@@ -196,15 +236,16 @@ def take_over(vault: Vault, client: "KontomatikClient", consent_id: str, now: da
     """
     consent = vault.consent(consent_id)
     old = vault.consent(consent.replaces) if consent.replaces else None
-    if old is None or old.status not in USABLE:
+    if old is None or old.status not in (*USABLE, "expired"):
         return None
-    missing = set(vault.accounts_of(old.consent_id)) - set(vault.accounts_of(consent_id))
-    if missing:
-        return (
-            f"consent {consent_id} does not read {len(missing)} of the accounts of {old.consent_id}, which therefore stays:"
-            f" renew again with all accounts, or `consents revoke {old.consent_id}`"
-        )
-    vault.move(old.consent_id, "replaced", f"by {consent_id}", now)
+    if old.status in USABLE:
+        missing = set(vault.accounts_of(old.consent_id)) - set(vault.accounts_of(consent_id))
+        if missing:
+            return (
+                f"consent {consent_id} does not read {len(missing)} of the accounts of {old.consent_id}, which therefore stays:"
+                f" renew again with all accounts, or `consents revoke {old.consent_id}`"
+            )
+        vault.move(old.consent_id, "replaced", f"by {consent_id}", now)
     try:
         revoke(vault, client, old.consent_id, now)
     except StillRevoking as failure:
@@ -213,7 +254,10 @@ def take_over(vault: Vault, client: "KontomatikClient", consent_id: str, now: da
 
 
 def warnings(vault: Vault, now: datetime) -> list[str]:
-    """A sentence for each consent that ends in 30 days or less. Each tighter step is noted in the audit trail once."""
+    """A sentence for each consent that ends in 30 days or less, or has ended and left accounts that nobody reads.
+
+    Each tighter step is noted in the audit trail once.
+    """
     sentences = []
     for consent in vault.consents(status=USABLE):
         days = consent.days_left(now)
@@ -228,4 +272,12 @@ def warnings(vault: Vault, now: datetime) -> list[str]:
             f"consent {consent.consent_id} ({consent.institution}) {urgency}:"
             f" `python -m pipelines consents renew {consent.consent_id}`"
         )
+    read = {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
+    for consent in vault.consents(status=("expired",)):
+        unread = set(vault.accounts_of(consent.consent_id)) - read
+        if unread and consent.has_token and consent.erase_asked_at is None:
+            sentences.append(
+                f"consent {consent.consent_id} ({consent.institution}) is expired, so {len(unread)} of its accounts are not read"
+                f" any more: `python -m pipelines consents renew {consent.consent_id}`"
+            )
     return sentences

@@ -80,15 +80,21 @@ keys = sql.Table(
 )
 
 _SQLITE_APPEND_ONLY = """
-create trigger if not exists audit_no_{verb} before {verb} on audit
+create trigger if not exists audit_no_{verb} before {verb} on audit {when}
 begin select raise(abort, 'the audit trail is append-only'); end
 """
+_SQLITE_REFUSED = {
+    "update": "",
+    "delete": "",
+    "insert": "when exists (select 1 from audit where entry = new.entry)",  # `insert or replace` deletes without a trigger
+}
 _POSTGRES_APPEND_ONLY = """
 create or replace function audit_is_append_only() returns trigger language plpgsql as
 $$ begin raise exception 'the audit trail is append-only'; end $$;
-create or replace trigger audit_append_only before update or delete on audit
-for each row execute function audit_is_append_only();
+create trigger audit_append_only before update or delete or truncate on audit
+for each statement execute function audit_is_append_only();
 """
+_POSTGRES_HAS_IT = "select count(*) from pg_trigger where tgname = 'audit_append_only'"
 
 
 class VaultBroken(Failure):
@@ -122,19 +128,27 @@ class Store:
         """Close the connections."""
         self._engine.dispose()
 
-    def read(self, query: sql.Select[Any]) -> list[sql.Row[Any]]:
-        """The rows of a query."""
+    @contextmanager
+    def reading(self) -> Iterator[sql.Connection]:
+        """Several queries in a row."""
         try:
             with self._engine.connect() as connection:
-                return list(connection.execute(query))
+                yield connection
         except DBAPIError as error:
             raise self._broken(error) from None
 
+    def read(self, query: sql.Select[Any]) -> list[sql.Row[Any]]:
+        """The rows of a query."""
+        with self.reading() as connection:
+            return list(connection.execute(query))
+
     @contextmanager
     def transaction(self) -> Iterator[sql.Connection]:
-        """All of it or nothing."""
+        """All of it or nothing. On SQLite nobody else writes meanwhile: what is read in it is still so when it is written."""
         try:
             with self._engine.begin() as connection:
+                if connection.dialect.name == "sqlite":
+                    connection.exec_driver_sql("begin immediate")
                 yield connection
         except DBAPIError as error:
             raise self._broken(error) from None
@@ -210,10 +224,14 @@ class Keyring:
 
     def recognise(self, kind: str, text: str) -> str:
         """A hash of an identity number by which its owner is recognised again, and that says nothing without the vault."""
-        rows = self._store.read(sql.select(keys.c.sealed_key).where(keys.c.name == "recognition"))
-        if not rows:
-            self._store.write(keys.insert().values(name="recognition", sealed_key=self.new_key()))
-            return self.recognise(kind, text)
+        known = sql.select(keys.c.sealed_key).where(keys.c.name == "recognition")
+        if not (rows := self._store.read(known)):
+            try:
+                self._store.write(keys.insert().values(name="recognition", sealed_key=self.new_key()))
+            except VaultBroken:  # somebody else was first, or it cannot be written at all
+                if not self._store.read(known):
+                    raise
+            rows = self._store.read(known)
         plain = "".join(text.split()).upper()
         return hmac.new(self._opened(rows[0].sealed_key), f"{kind}\x1f{plain}".encode(), hashlib.sha256).hexdigest()[:32]
 
@@ -258,9 +276,9 @@ def _careful(connection: Any, _record: Any) -> None:
 
 def _append_only(connection: sql.Connection) -> None:
     if connection.dialect.name == "sqlite":
-        for verb in ("update", "delete"):
-            connection.exec_driver_sql(_SQLITE_APPEND_ONLY.format(verb=verb))
-    elif connection.dialect.name == "postgresql":
+        for verb, when in _SQLITE_REFUSED.items():
+            connection.exec_driver_sql(_SQLITE_APPEND_ONLY.format(verb=verb, when=when))
+    elif connection.dialect.name == "postgresql" and not connection.exec_driver_sql(_POSTGRES_HAS_IT).scalar():
         connection.exec_driver_sql(_POSTGRES_APPEND_ONLY)
 
 

@@ -11,20 +11,18 @@ inside it the bank's answer replaces ours (history is kept). Amounts are integer
 booking days are Berlin's.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dlt
-from dlt.extract import DltResource
+if TYPE_CHECKING:
+    from sources.kontist.source import kontist
 
-from sources._resources import Batches, resources
-from sources.kontist.columns import TABLES
+__all__ = ["kontist"]
 
 
-@dlt.source(name="kontist", max_table_nesting=0)
-def kontist(settled: Mapping[str, Batches], cursors: Mapping[str, Any], *, all_tables: bool = True) -> Iterable[DltResource]:
-    """The tables of Kontist that `settled` fills (a table's name to its batches); the others stay as they are.
+def __getattr__(name: str) -> Any:
+    """The dlt source, imported when it is asked for: dlt takes longer to import than a run with nothing new takes to read."""
+    if name == "kontist":
+        from sources.kontist.source import kontist
 
-    With `all_tables` those without rows are made too. `cursors` are moved in dlt's state with this very load.
-    """
-    yield from resources("kontist", TABLES, settled, cursors, all_tables=all_tables)
+        return kontist
+    raise AttributeError(name)

@@ -5,6 +5,7 @@ Addresses and shapes are the vendor document's; where live answers were seen to 
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -56,9 +57,10 @@ class KontistClient:
         *,
         clock: Callable[[], float] = time.time,
         on_new_refresh_token: Callable[[str], None] | None = None,
+        renewing: Callable[[], AbstractContextManager[str | None]] = nullcontext,
     ) -> None:
         self.http = http
-        self.tokens = Tokens(http, login, clock=clock, on_new_refresh_token=on_new_refresh_token)
+        self.tokens = Tokens(http, login, clock=clock, on_new_refresh_token=on_new_refresh_token, renewing=renewing)
 
     def accounts(self) -> list[Account]:
         """All accounts of the login, usually one. In euros: the bank names no currency (vendor document)."""
@@ -80,7 +82,7 @@ class KontistClient:
         if following is not None and not isinstance(following, str):
             raise Unexpected(BANK, "a page names its next one in a way that is no address", ASK_A_PERSON)
         total = envelope.total if type(envelope.total) is int else None
-        return Page(envelope.results, self._resolved(address, following) if following else None, total)
+        return Page(envelope.results, self.resolved(address, following) if following else None, total)
 
     def transaction(self, account: Account, transaction_id: str) -> dict[str, Any]:
         """One transaction by column. Do not trust its sign: in the vendor document's own sample it differs from the list's."""
@@ -99,9 +101,9 @@ class KontistClient:
         """The timed orders still to be executed. Amounts are negative cents (vendor document)."""
         return self._orders("timed-orders", account)
 
-    def invalidate(self) -> None:
-        """End this login's tokens at the bank."""
-        self.tokens.invalidate()
+    def invalidate(self) -> bool:
+        """End this login's tokens at the bank; False if they were gone already."""
+        return self.tokens.invalidate()
 
     def _orders(self, kind: str, account: Account) -> Orders:
         path = f"/api/accounts/{quote(account.source_account_id, safe='')}/{kind}"
@@ -118,7 +120,7 @@ class KontistClient:
     def _send(self, address: str, accept: str, authorization: str) -> httpx.Response:
         return self.http.request("GET", address, headers={"Accept": accept, "Authorization": authorization})
 
-    def _resolved(self, address: str, following: str) -> str:
+    def resolved(self, address: str, following: str) -> str:
         """`following` as an address on the bank's host that still is about the same account, or `Unexpected`."""
         here = self.http.url(address)
         try:

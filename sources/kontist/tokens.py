@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -42,7 +43,8 @@ class Tokens:
     """The `Authorization` header of one login. Threads may share it: whoever comes first renews, the others wait.
 
     `on_new_refresh_token` gets every refresh token that the bank hands out, before it is used: where the bank rotates
-    them, the old one is worthless from then on.
+    them, the old one is worthless from then on. `renewing` is held during each renewal, so that processes that share a
+    refresh token renew one after the other; it yields the token that is stored by then, None for the one that we have.
     """
 
     def __init__(
@@ -52,15 +54,18 @@ class Tokens:
         *,
         clock: Callable[[], float] = time.time,
         on_new_refresh_token: Callable[[str], None] | None = None,
+        renewing: Callable[[], AbstractContextManager[str | None]] = nullcontext,
     ) -> None:
         self._http = http
         self._login = login
         self._clock = clock
         self._keep = on_new_refresh_token
+        self._renewing = renewing
         self._lock = threading.Lock()
         self._refresh = login.refresh_token
         self._header: str | None = None
         self._renew_at = 0.0
+        self._over = False
 
     def authorization(self, *, refused: str | None = None) -> str:
         """The header's value. `refused` is one that the bank has just answered with 401: a newer one is returned.
@@ -76,32 +81,48 @@ class Tokens:
             assert self._header is not None  # noqa: S101 (_renew sets it or raises)
             return self._header
 
-    def invalidate(self) -> None:
-        """End both tokens at the bank and forget them. A token that is gone already is no error; no password is used."""
+    def renew(self) -> None:
+        """Ask for a new auth token now: whether the refresh token is still good, if nothing else."""
+        with self._lock:
+            self._renew()
+
+    def invalidate(self) -> bool:
+        """End both tokens at the bank and forget them; False if they were gone already. No password is used."""
         with self._lock:
             if self._login.auth == "basic":
-                return
+                return False
+            ended = False
             try:
                 if self._header is None or self._clock() >= self._renew_at:
                     if self._refresh is None:
-                        return
+                        return False
                     self._renew_by(self._refresh)
                 # Both are ended with the auth token in the header (vendor document), so that one goes last.
                 for path in (REFRESH_TOKEN, AUTH_TOKEN):
                     answer = self._http.request("DELETE", path, headers={"Authorization": self._header or ""}, repeatable=True)
                     if not answer.is_success and answer.status_code not in (401, 404):
                         raise refusal(answer.status_code)
+                    ended |= answer.is_success and path == REFRESH_TOKEN
             except ConsentGone:
                 pass
             self._header, self._refresh = None, None
+            return ended
 
     def _renew(self) -> None:
+        if self._over:
+            raise refusal(401)
+        with self._renewing() as stored:
+            self._refresh = stored or self._refresh
+            self._renew_somehow()
+
+    def _renew_somehow(self) -> None:
         if self._refresh is not None:
             try:
                 self._renew_by(self._refresh)
             except ConsentGone:
                 self._header, self._refresh = None, None
                 if not (self._login.email and self._login.password):
+                    self._over = True
                     raise
             else:
                 return
@@ -130,7 +151,7 @@ class Tokens:
         if rotated is not None and rotated != refresh:
             self._kept(rotated)
         self._header = f"Bearer {token}"
-        self._renew_at = (_expiry(token) or self._clock() + ASSUMED_LIFETIME) - RENEW_BEFORE
+        self._renew_at = (expiry(token) or self._clock() + ASSUMED_LIFETIME) - RENEW_BEFORE
 
     def _kept(self, refresh: str) -> str:
         if self._keep is not None:
@@ -170,7 +191,7 @@ def _token(reply: Any, name: str) -> str | None:
     return value if isinstance(value, str) and value.isascii() and value.isprintable() and value.split() == [value] else None
 
 
-def _expiry(token: str) -> float | None:
+def expiry(token: str) -> float | None:
     """When a JWT ends, in seconds since 1970, or None if it does not say. Its signature is the bank's business."""
     try:
         payload = token.split(".")[1]

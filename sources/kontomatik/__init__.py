@@ -11,20 +11,18 @@ One import is one session and one of four in 24 hours, whatever it brings. Insid
 ours (history is kept). Amounts are exact decimals in the account's currency, negative when money leaves.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dlt
-from dlt.extract import DltResource
+if TYPE_CHECKING:
+    from sources.kontomatik.source import kontomatik
 
-from sources._resources import Batches, resources
-from sources.kontomatik.columns import TABLES
+__all__ = ["kontomatik"]
 
 
-@dlt.source(name="kontomatik", max_table_nesting=0)
-def kontomatik(settled: Mapping[str, Batches], cursors: Mapping[str, Any], *, all_tables: bool = True) -> Iterable[DltResource]:
-    """The tables of Kontomatik that `settled` fills (a table's name to its batches); the others stay as they are.
+def __getattr__(name: str) -> Any:
+    """The dlt source, imported when it is asked for: dlt takes longer to import than a run with nothing new takes to read."""
+    if name == "kontomatik":
+        from sources.kontomatik.source import kontomatik
 
-    With `all_tables` those without rows are made too. `cursors` are moved in dlt's state with this very load.
-    """
-    yield from resources("kontomatik", TABLES, settled, cursors, all_tables=all_tables)
+        return kontomatik
+    raise AttributeError(name)

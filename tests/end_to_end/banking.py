@@ -15,7 +15,7 @@ import duckdb
 
 from pipelines.consents.connect import mock_opening
 from pipelines.lock import held
-from pipelines.run import Options, Report, run
+from pipelines.run import SOURCES, Options, Report, run
 from pipelines.sandbox import SandboxBank, Totals, World, running
 from pipelines.settings import KontistSettings, KontomatikSettings, Settings
 
@@ -102,7 +102,7 @@ def read(bank: SandboxBank, data_dir: Path, options: Options | None = None, **mo
     settings = more.pop("settings", None) or settings_for(bank, data_dir, **more)
     now = bank.world.clock.now
     with held(data_dir, "test"):
-        first = not (data_dir / "vault.sqlite").exists()
+        first = not (data_dir / "vault.sqlite").exists() and "kontomatik" in ((options or Options()).sources or SOURCES)
         return run(settings, options or Options(), openings=mock_opening(now) if first else None, now=now)
 
 

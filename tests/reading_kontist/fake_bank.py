@@ -4,15 +4,17 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import httpx
 import pyarrow as pa
 
 from sources._http import Http, Patience
+from sources._reading import Reading
 from sources.kontist.client import KontistClient
 from sources.kontist.orders import Account
+from sources.kontist.pages import read_transactions
 from sources.kontist.tokens import Login
 
 Json = dict[str, Any]
@@ -190,3 +192,34 @@ class Memory:
 
     def oldest_pending(self) -> date | None:
         return min((one["window_on"] for one in self.rows if one["valuta_date"] is None), default=None)
+
+
+def read(
+    bank: FakeBank, depth: Any = "full", *, since: str | None = None, known: Memory | None = None
+) -> tuple[Reading, MemorySpool]:
+    spool = MemorySpool()
+    day = date.fromisoformat(since) if since else None
+    reading = read_transactions(bank.client(), ACCOUNT, depth=depth, since=day, known=known or Memory(), spool=spool)
+    return reading, spool
+
+
+def known_of(rows: list[Json]) -> Memory:
+    """A history that has read `rows` before."""
+    return Memory(read(FakeBank(rows, page_size=100))[1].rows)
+
+
+def a_row_a_day(days: int, *, newest: str = "2026-03-20") -> list[Json]:
+    """Rows `days`…1, newest first."""
+    last = date.fromisoformat(newest)
+    return [row(number, str(last - timedelta(days - number))) for number in range(days, 0, -1)]
+
+
+def page_bodies(*bodies: Any) -> Callable[[httpx.Request], httpx.Response | None]:
+    """Answers page 1, 2, … with these bodies."""
+
+    def answer(request: httpx.Request) -> httpx.Response | None:
+        if not request.url.path.rstrip("/").endswith("/transactions"):
+            return None
+        return httpx.Response(200, json=bodies[int(request.url.params.get("page", 1)) - 1])
+
+    return answer

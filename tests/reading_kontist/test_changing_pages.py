@@ -54,7 +54,7 @@ class ChangingBank(FakeBank):
         self.rows.insert(place, like | {"id": self.next_id, "category": None})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     size=st.integers(0, 12),
     page_size=st.integers(1, 4),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.load import Package, load
 from pipelines.history import opened
+from pipelines.load import Package, load
 from tests.running.histories import Raw, raw_history
 
 

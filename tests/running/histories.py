@@ -100,10 +100,7 @@ class Raw:
             accepts=lambda outcome: outcome.account_id in self.accepts,
         )
         load.load(self.history, packer.pack(answers, self.outcomes.values()))
-        return {
-            name: (one.counts.new, one.counts.changed, one.counts.removed)
-            for name, one in self.outcomes.items()
-        }
+        return {name: (one.counts.new, one.counts.changed, one.counts.removed) for name, one in self.outcomes.items()}
 
     def cursors(self) -> dict[str, Any]:
         """What dlt's state holds."""

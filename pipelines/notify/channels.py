@@ -1,0 +1,131 @@
+"""The ways out: e-mail by SMTP, a webhook that takes JSON, Slack-compatible webhooks, and whatever else apprise can send to.
+
+The names under which the outbox remembers who has got what hold a hash: an address may hold a password or a key.
+"""
+
+import hashlib
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pipelines.errors import WrongUsage
+from pipelines.notify.notices import Notice
+from pipelines.notify.outbox import Send
+
+if TYPE_CHECKING:
+    from apprise import AppriseAsset, NotifyBase
+
+    from pipelines.settings import NotificationSettings
+
+_INFO = ("consent.revoked",)
+"""Kinds that are no trouble."""
+
+
+def channels(settings: "NotificationSettings") -> dict[str, Send]:
+    """A sender for each way out that is configured. Raises `WrongUsage` for an address that cannot be used."""
+    found: dict[str, Send] = {}
+    if settings.email_to:
+        found[_named("e-mail", settings.email_to)] = _email(settings)
+    if settings.webhook_url:
+        found[_named("webhook", settings.webhook_url)] = _webhook(settings.webhook_url)
+    if settings.slack_url:
+        found[_named("slack", settings.slack_url)] = _slack(settings.slack_url)
+    for url in settings.urls.split() if settings.urls else ():
+        found[_named(url.partition(":")[0], url)] = _by(_plugin("urls", url))
+    return found
+
+
+def _named(kind: str, address: str) -> str:
+    return f"{kind} {hashlib.sha256(address.encode()).hexdigest()[:8]}"
+
+
+def _email(settings: "NotificationSettings") -> Send:
+    if not (settings.email_host and settings.email_from):
+        raise WrongUsage("E-mail needs notifications.email_host and notifications.email_from", "Set both, or remove email_to")
+    security = {"starttls": "starttls", "tls": "ssl", "none": "insecure"}[settings.email_security]
+    address: dict[str, Any] = {
+        "schema": "mailto" if security == "insecure" else "mailtos",
+        "host": settings.email_host,
+        "smtp_host": settings.email_host,
+        "port": settings.email_port,
+        "secure_mode": security,
+        "from_addr": settings.email_from,
+        "targets": [one.strip() for one in (settings.email_to or "").split(",")],
+        "format": "text",
+    }
+    if settings.email_user:
+        address |= {"user": settings.email_user, "password": settings.email_password or ""}
+    return _by(_plugin("email_host", address))
+
+
+def _webhook(url: str) -> Send:
+    """A JSON object a notice: title, message, type, event, at best what the event's payload says."""
+    address = _json_address("webhook_url", url)
+
+    def send(notice: Notice) -> bool:
+        extra = {"event": notice.event, "key": notice.key, "payload": notice.payload, "attachments": ""}
+        return _by(_plugin("webhook_url", address | {"payload": extra}))(notice)
+
+    _plugin("webhook_url", address)
+    return send
+
+
+def _slack(url: str) -> Send:
+    """Slack itself by its own plugin; Mattermost, Rocket.Chat and others take the same `{"text": …}` at an address of theirs."""
+    if urlsplit(url).hostname == "hooks.slack.com":
+        return _by(_plugin("slack_url", url))
+    only_text = {"message": "text", "title": "", "version": "", "type": "", "attachments": ""}
+    plugin = _plugin("slack_url", _json_address("slack_url", url) | {"payload": only_text})
+
+    def send(notice: Notice) -> bool:
+        return bool(plugin.notify(body=f"*{notice.subject}*\n{notice.text}", body_format="text"))
+
+    return send
+
+
+def _json_address(setting: str, url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise WrongUsage(f"The setting notifications.{setting} is no http or https address", "Correct it")
+    address: dict[str, Any] = {
+        "schema": "jsons" if parts.scheme == "https" else "json",
+        "host": parts.hostname,
+        "port": parts.port,
+        "fullpath": parts.path or "/",
+        "params": dict(parse_qsl(parts.query)),
+    }
+    if parts.username:
+        address |= {"user": unquote(parts.username), "password": unquote(parts.password or "")}
+    return address
+
+
+def _plugin(setting: str, address: str | dict[str, Any]) -> "NotifyBase":
+    from apprise import Apprise
+
+    # Its own log lines may hold addresses; what failed is told by us.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)
+    plugin = Apprise.instantiate(address, asset=_asset(), suppress_exceptions=True)
+    if plugin is None:
+        raise WrongUsage(f"The setting notifications.{setting} holds an address that apprise does not know", "Correct it")
+    return plugin
+
+
+def _asset() -> "AppriseAsset":
+    from apprise import AppriseAsset, PersistentStoreMode
+
+    return AppriseAsset(
+        app_id="kontoledger",
+        app_desc="kontoledger",
+        app_url="",
+        async_mode=False,
+        http_redirects=False,
+        storage_mode=PersistentStoreMode.MEMORY,
+    )
+
+
+def _by(plugin: "NotifyBase") -> Send:
+    def send(notice: Notice) -> bool:
+        kind = "info" if notice.kind in _INFO else "warning"
+        return bool(plugin.notify(body=notice.text, title=notice.subject, notify_type=kind, body_format="text"))
+
+    return send

@@ -1,0 +1,175 @@
+"""What somebody has to be told: the kinds of notices, what each says, and where each is found.
+
+    consent.expiring   a consent ends in 30, 14, 7 or 1 days; once each
+    consent.expired    its time is over, or the bank says that it is gone
+    consent.revoked    the bank has confirmed its end
+    check.failed       a new ledger was refused; told again only after it was well in between
+    account.stale      an account that should be read has not been for too long; likewise
+    hole               days that no import will ever show
+
+A notice names banks, consents and accounts by their ids: never an amount, a person, an account number in full or a token.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pipelines.consents.states import USABLE, warning
+
+if TYPE_CHECKING:
+    from pipelines.consents.registry import AuditEntry, Consent, Vault
+    from pipelines.run import Report
+
+Kind = Literal["consent.expiring", "consent.expired", "consent.revoked", "check.failed", "account.stale", "hole"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+LASTING: tuple[Kind, ...] = ("check.failed", "account.stale")
+"""Troubles that end: told once while they last, and again when they come back. The others happen once for all."""
+NEWS = timedelta(days=7)
+"""What is over for longer is not told any more: it was, or nobody was listening then."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing to tell. `key` is what makes it the same notice when it is met again."""
+
+    kind: Kind
+    key: str
+    subject: str
+    text: str
+    payload: dict[str, str | int | None] = field(default_factory=dict)
+
+    @property
+    def event(self) -> str:
+        """Its name for machines."""
+        return f"kontoledger.{self.kind}"
+
+
+def about_consents(vault: "Vault", now: datetime) -> list[Notice]:
+    """Consents that end soon, and those that ended in the last days; the audit trail says when and why."""
+    notices = []
+    for consent in vault.consents(status=USABLE):
+        days = consent.days_left(now)
+        step = warning(days)
+        if step is not None and days is not None:
+            notices.append(_expiring(consent, days, step))
+    ended = {"expired": _expired, "revoked": _revoked}
+    known = {consent.consent_id: consent for consent in vault.consents()}
+    for entry in vault.trail():
+        before, _, after = entry.what.partition(" to ")
+        if entry.at < now - NEWS or after not in ended or before == "pending" or entry.consent_id not in known:
+            continue
+        notices.append(ended[after](known[entry.consent_id], entry))
+    return notices
+
+
+def about_checks(report: "Report") -> list[Notice] | None:
+    """The checks that the new ledger failed; None when no ledger was built, so that nothing is known."""
+    if report.published is None and report.refused is None:
+        return None
+    return [
+        Notice(
+            "check.failed",
+            check.name,
+            f"The ledger was not published: check {check.name} failed",
+            f"{check.failed_rows} rows fail the check {check.name}: {check.meaning}\n"
+            "The ledger published before stays as it was. See `python -m pipelines check` and docs/runbook.md.",
+            {"check": check.name, "failed_rows": check.failed_rows, "meaning": check.meaning, "run_id": report.run_id},
+        )
+        for check in report.checks
+        if not check.passed
+    ]
+
+
+def about_holes(holes: Iterable[Mapping[str, Any]]) -> list[Notice]:
+    """Days that were missed for good."""
+    return [
+        Notice(
+            "hole",
+            f"{hole['account_id']} {hole['from_on']}",
+            f"Days of an account were missed: {hole['from_on']} to {hole['to_on']}",
+            f"{hole['account_id']}: {hole['from_on']} to {hole['to_on']} was never read, and a reused consent cannot show it any"
+            " more.\nA fresh sign-in reaches further back: `python -m pipelines consents renew ID` closes it if the bank still"
+            " shows those days.",
+            {"account_id": str(hole["account_id"]), "from_on": str(hole["from_on"]), "to_on": str(hole["to_on"])},
+        )
+        for hole in holes
+    ]
+
+
+def about_stale(accounts: Iterable[Mapping[str, Any]], expected: set[str], hours: int, now: datetime) -> list[Notice]:
+    """Accounts of `status` that are `expected` to be read and were not, in full, for so many hours."""
+    notices = []
+    for account in accounts:
+        last = account["last_imported_at"]
+        if account["account_id"] not in expected or last is None or datetime.fromisoformat(last) >= now - timedelta(hours=hours):
+            continue
+        waited = int((now - datetime.fromisoformat(last)).total_seconds() // 3600)
+        name = f"{account['institution']}, {account['account_type']} …{account['iban_ends'] or '?'}"
+        notices.append(
+            Notice(
+                "account.stale",
+                account["account_id"],
+                f"An account was not read for {waited} hours: {name}",
+                f"{name} ({account['account_id']}) was last read in full at {last}.\n"
+                "`python -m pipelines status` and the last run say why.",
+                {
+                    "account_id": account["account_id"],
+                    "institution": account["institution"],
+                    "last_imported_at": last,
+                    "hours": waited,
+                },
+            )
+        )
+    return notices
+
+
+def _expiring(consent: "Consent", days: int, step: int) -> Notice:
+    urgency = "ends today" if days == 0 else f"ends in {days} day{'s' if days != 1 else ''}"
+    command = f"python -m pipelines consents renew {consent.consent_id}"
+    ends = consent.expires_at.isoformat(timespec="seconds") if consent.expires_at else None
+    return Notice(
+        "consent.expiring",
+        f"{consent.consent_id} {step}",
+        f"The consent for {consent.institution} {urgency}",
+        f"Consent {consent.consent_id} ({consent.institution}) {urgency}. To renew it: `{command}`\n"
+        "The customer signs in once at the bank; the old consent works until the new one does.",
+        {
+            "consent_id": consent.consent_id,
+            "institution": consent.institution,
+            "days_left": days,
+            "step": step,
+            "expires_at": ends,
+            "renew": command,
+        },
+    )
+
+
+def _expired(consent: "Consent", entry: "AuditEntry") -> Notice:
+    return _over(
+        "consent.expired",
+        consent,
+        entry,
+        "has expired",
+        f"Its accounts are not read any more. To go on: `python -m pipelines consents renew {consent.consent_id}`",
+    )
+
+
+def _revoked(consent: "Consent", entry: "AuditEntry") -> Notice:
+    then = "Its accounts are not read through it any more; what it brought stays until it is erased."
+    return _over("consent.revoked", consent, entry, "is revoked", then)
+
+
+def _over(kind: Kind, consent: "Consent", entry: "AuditEntry", what: str, then: str) -> Notice:
+    return Notice(
+        kind,
+        consent.consent_id,
+        f"The consent for {consent.institution} {what}",
+        f"Consent {consent.consent_id} ({consent.institution}) {what}: {entry.outcome}.\n{then}",
+        {
+            "consent_id": consent.consent_id,
+            "institution": consent.institution,
+            "at": entry.at.isoformat(timespec="seconds"),
+            "reason": entry.outcome,
+        },
+    )

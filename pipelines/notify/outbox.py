@@ -1,0 +1,126 @@
+"""The outbox: every notice from when it was met until each recipient has it.
+
+A file of its own in the data directory, not a table of the vault: telling is bookkeeping, and must not be able to hurt, or wait
+for, what guards tokens and quotas. Losing it costs that some notices are told twice.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from pipelines.consents.vault import as_text
+from pipelines.notify.notices import LASTING, NEWS, Kind, Notice
+
+_TABLES = """
+create table if not exists notices (
+    number integer primary key, kind text not null, key text not null, raised_at text not null, ended_at text,
+    subject text not null, text text not null, payload text not null
+);
+create unique index if not exists one_at_a_time on notices (kind, key) where ended_at is null;
+create table if not exists sent (
+    number integer not null references notices, recipient text not null, sent_at text not null, primary key (number, recipient)
+);
+"""
+
+Send = Callable[[Notice], bool]
+"""Sends one notice; says whether it arrived. What it raises counts as no."""
+
+
+@dataclass
+class Delivery:
+    """What came of one round, by recipient."""
+
+    sent: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
+
+    def sentences(self) -> list[str]:
+        """For people."""
+        return [
+            f"{count} notice{'s' if count != 1 else ''} could not be sent by {recipient}; the next run tries again"
+            for recipient, count in sorted(self.waiting.items())
+        ]
+
+
+class Outbox:
+    """`outbox.sqlite` in the data directory. Raises `sqlite3.Error` or `OSError` when it cannot be used."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / "outbox.sqlite"
+        if not self._path.exists():
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        with self._open() as connection:
+            connection.executescript(_TABLES)
+
+    def put(self, notices: Iterable[Notice], now: datetime) -> list[Notice]:
+        """Keep what was not met before; returns it."""
+        with self._open() as connection:
+            return [notice for notice in notices if self._put(connection, notice, now)]
+
+    def hold(self, kind: Kind, notices: Iterable[Notice], now: datetime) -> list[Notice]:
+        """These, and no others of a lasting `kind`, are so now: keep the new ones, end those that are no longer; returns the new."""
+        if kind not in LASTING:
+            raise ValueError(f"{kind} is nothing that ends")
+        current = list(notices)
+        with self._open() as connection:
+            fresh = [notice for notice in current if self._put(connection, notice, now)]
+            keys = json.dumps([notice.key for notice in current])
+            connection.execute(
+                "update notices set ended_at = ? where kind = ? and ended_at is null"
+                " and key not in (select value from json_each(?))",
+                (as_text(now), kind, keys),
+            )
+        return fresh
+
+    def deliver(self, recipients: dict[str, Send], now: datetime) -> Delivery:
+        """Send each recipient what it has not got yet, oldest first; one that fails is left to the next round.
+
+        What is older than `NEWS` is given up. Two processes never deliver at once, so nothing is sent twice by that.
+        """
+        from filelock import FileLock
+
+        delivery = Delivery()
+        with FileLock(self._path.with_name("outbox.lock"), timeout=120, mode=0o600):
+            for recipient, send in recipients.items():
+                waiting = self._waiting(recipient, now)
+                for done, (number, notice) in enumerate(waiting):
+                    if not _arrived(send, notice):
+                        delivery.waiting[recipient] = len(waiting) - done
+                        break
+                    with self._open() as connection:
+                        connection.execute("insert or ignore into sent values (?, ?, ?)", (number, recipient, as_text(now)))
+                    delivery.sent[recipient] = done + 1
+        return delivery
+
+    def _waiting(self, recipient: str, now: datetime) -> list[tuple[int, Notice]]:
+        query = """
+            select number, kind, key, subject, text, payload from notices
+            where raised_at >= ? and number not in (select number from sent where recipient = ?)
+            order by number
+            """
+        with self._open() as connection:
+            found = connection.execute(query, (as_text(now - NEWS), recipient)).fetchall()
+        return [(number, Notice(kind, key, *said, json.loads(payload))) for number, kind, key, *said, payload in found]
+
+    @staticmethod
+    def _put(connection: sqlite3.Connection, notice: Notice, now: datetime) -> bool:
+        values = (notice.kind, notice.key, as_text(now), notice.subject, notice.text, json.dumps(notice.payload))
+        query = "insert or ignore into notices (kind, key, raised_at, subject, text, payload) values (?, ?, ?, ?, ?, ?)"
+        return connection.execute(query, values).rowcount == 1
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path, timeout=30)) as connection, connection:
+            connection.execute("pragma foreign_keys = on")
+            yield connection
+
+
+def _arrived(send: Send, notice: Notice) -> bool:
+    try:
+        return send(notice)
+    except Exception:  # a way out that is broken must not cost the run; it is tried again
+        return False

@@ -1,0 +1,180 @@
+"""Pages that lead astray, contradict each other or shift while they are read."""
+
+from typing import Any
+
+import pytest
+
+from sources._errors import Unavailable, Unexpected
+from sources.kontist import walk
+from tests.reading_kontist.fake_bank import FakeBank, a_row_a_day, page_bodies, read, row
+
+# ---- pages that lead astray
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        "https://evil.test/api/accounts/4711/transactions?page=2",
+        "//evil.test/api/accounts/4711/transactions?page=2",
+        "http://kontist.test/api/accounts/4711/transactions?page=2",
+        "https://kontist.test@evil.test/api/accounts/4711/transactions",
+        "https://kontist.test:444/api/accounts/4711/transactions?page=2",
+        "/api/accounts/4712/transactions?page=2",
+        "/api/accounts/4711/../4712/transactions?page=2",
+        "/api/accounts/47110/transactions?page=2",
+        "http://[",
+        17,
+        {"page": 2},
+    ],
+)
+def test_a_next_that_leads_elsewhere_is_never_followed(following: Any) -> None:
+    bank = FakeBank(instead=page_bodies({"next": following, "total": 9, "results": a_row_a_day(2)}))
+    with pytest.raises(Unexpected):
+        read(bank)
+
+    assert bank.pages_asked == 1
+    assert {one.url.host for one in bank.asked} == {"kontist.test"}
+
+
+@pytest.mark.parametrize(
+    "following", ["https://kontist.test/api/accounts/4711/transactions?page=2", "?page=2", "transactions?page=2"]
+)
+def test_a_next_on_the_same_host_may_be_written_in_other_ways(following: str) -> None:
+    world = a_row_a_day(3)
+    first, second = {"next": following, "total": 3, "results": world[:2]}, {"next": None, "total": 3, "results": world[2:]}
+
+    assert read(FakeBank(instead=page_bodies(first, second)))[1].ids == [3, 2, 1]
+
+
+@pytest.mark.parametrize("back", [1, 2])
+def test_pages_that_go_in_a_circle_are_left(back: int) -> None:
+    world = a_row_a_day(4)
+    address = "/api/accounts/4711/transactions?page="
+    first = {"next": address + "2", "total": 9, "results": world[:2]}
+    second = {"next": address + str(back), "total": 9, "results": world[2:]}
+    bank = FakeBank(instead=page_bodies(first, second))
+
+    with pytest.raises(Unexpected, match="circle"):
+        read(bank)
+    assert bank.pages_asked == 2
+
+
+def test_an_empty_page_in_the_middle_is_unexpected() -> None:
+    bank = FakeBank(instead=page_bodies({"next": "/api/accounts/4711/transactions?page=2", "total": 9, "results": []}))
+
+    with pytest.raises(Unexpected, match="empty"):
+        read(bank)
+
+
+def test_a_page_that_is_not_newest_first_stops_the_account() -> None:
+    bank = FakeBank(a_row_a_day(4)[::-1])
+
+    with pytest.raises(Unexpected, match="newest first"):
+        read(bank)
+    assert bank.pages_asked == 1
+
+
+def test_a_newer_day_on_the_next_page_is_read_again_before_it_is_unexpected() -> None:
+    world = a_row_a_day(4)
+    bank = FakeBank([*world[2:], *world[:2]])
+
+    with pytest.raises(Unexpected, match="newer day"):
+        read(bank)
+    assert bank.pages_asked == 8
+
+
+def test_the_order_within_a_day_is_the_banks() -> None:
+    world = [row(1), row(7), row(3), row(5, "2026-03-19")]
+
+    assert read(FakeBank(world))[1].ids == [1, 7, 3, 5]
+
+
+@pytest.mark.parametrize("total", [1, 5])
+def test_another_number_of_rows_than_told_is_unexpected_at_last(total: int) -> None:
+    bank = FakeBank(instead=page_bodies({"next": None, "total": total, "results": a_row_a_day(3)}))
+
+    with pytest.raises(Unexpected, match="more transactions"):
+        read(bank)
+    assert bank.pages_asked == 4
+
+
+# ---- pages that shift
+
+
+def test_a_row_that_comes_while_we_read_is_read_too() -> None:
+    bank = FakeBank(a_row_a_day(5))
+    bank.meanwhile = lambda asked: bank.rows.insert(0, row(6)) if asked == 2 else None
+    reading, spool = read(bank)
+
+    assert (spool.ids, spool.cleared, reading.requests) == ([6, 5, 4, 3, 2, 1], 1, 6)
+
+
+def test_a_row_that_comes_before_the_second_look_is_read_too() -> None:
+    bank = FakeBank(a_row_a_day(5))
+    bank.meanwhile = lambda asked: bank.rows.insert(0, row(6)) if asked == 4 else None
+
+    assert read(bank)[1].ids == [6, 5, 4, 3, 2, 1]
+
+
+def test_an_account_that_keeps_changing_is_left_to_the_next_run() -> None:
+    bank = FakeBank(a_row_a_day(5))
+    bank.meanwhile = lambda asked: bank.rows.insert(0, row(100 + asked))
+
+    with pytest.raises(Unavailable, match="kept changing"):
+        read(bank)
+    assert bank.pages_asked == 8
+
+
+def test_a_bank_that_always_repeats_a_pages_last_row_is_understood() -> None:
+    reading, spool = read(FakeBank(a_row_a_day(7), overlap=1))
+
+    assert spool.ids == [7, 6, 5, 4, 3, 2, 1]
+    assert (spool.cleared, reading.requests) == (2, 2 + 2 + 5)
+
+
+def test_a_row_without_an_id_is_never_taken_for_a_repeated_one() -> None:
+    assert walk._repeated(("3", "2", None), (None, "1")) == 0
+    assert walk._repeated(("3", "2"), ("2", None)) == 1
+    assert walk._repeated(("3", "2"), ("3", "2", "1")) == 2
+    assert walk._repeated((), ("3",)) == 0
+
+
+def test_a_bank_that_repeated_rows_because_of_changes_is_read_strictly_on() -> None:
+    bank = FakeBank(a_row_a_day(9))
+
+    def change(asked: int) -> None:
+        if asked in (2, 4):  # the first two tries: a new row, so that the next page begins with a repeated one
+            bank.rows.insert(0, row(100 + asked))
+        if asked == 7:  # the third try: a row comes behind page one and another goes, so that `total` stays
+            bank.rows = [*bank.rows[:3], row(99, "2026-03-19"), *bank.rows[3:-1]]
+
+    bank.meanwhile = change
+    assert 99 in read(bank, "deep", since="2026-03-16")[1].ids
+
+
+def test_a_refused_row_that_changes_places_with_another_is_noticed() -> None:
+    bank = FakeBank([row(9, cents="x"), *a_row_a_day(4)])
+
+    def change(asked: int) -> None:
+        if asked == 3:
+            bank.rows[0] = row(8, cents="x")
+
+    bank.meanwhile = change
+    assert [one["id"] for _, one, _ in read(bank)[1].rejected] == [8]
+
+
+def test_a_row_that_comes_twice_on_one_page_is_not_doubled() -> None:
+    bank = FakeBank(instead=page_bodies({"next": None, "total": 3, "results": [row(2), row(2), row(1)]}))
+
+    with pytest.raises(Unavailable, match="twice"):
+        read(bank)
+
+
+def test_signed_links_and_unknown_fields_may_differ_at_every_look() -> None:
+    bank = FakeBank(a_row_a_day(5))
+
+    def sign_again(asked: int) -> None:
+        bank.rows = [one | {"invoicePreviewUrl": f"https://files?{asked}", "seen": asked} for one in bank.rows]
+
+    bank.meanwhile = sign_again
+    assert read(bank)[0].requests == 4

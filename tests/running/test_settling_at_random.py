@@ -1,0 +1,188 @@
+"""Whatever a bank does between two reads, history holds what it shows: invariants over random lives of an account."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines import read_kontist, read_kontomatik
+from pipelines.settle import Settled, Settler, Shape
+from pipelines.spool import SpoolFile
+from sources._columns import read_by_source
+from tests.running.histories import Row, kontist, kontomatik
+
+FIRST = date(2026, 1, 1)
+LAST = 40
+"""Days of the account's life. Few days, few amounts: twins everywhere."""
+
+
+@dataclass
+class Bank:
+    """An account at a bank: rows by their own number, which only a bank with ids shows."""
+
+    with_ids: bool
+    rows: dict[int, tuple[int, int | None, int, str]] = field(default_factory=dict)
+    """Day of the payment, day of the booking if there was one, amount, text."""
+    today: int = 15
+    number: int = 0
+
+    def change(self, what: str, at: int, day: int, amount: int) -> None:
+        """One thing that banks do. `at` chooses the row, `day` counts back from today."""
+        when = max(0, self.today - day)
+        some = sorted(self.rows)[at % len(self.rows)] if self.rows else None
+        if what == "append" or some is None:
+            self._add(when, when, amount)
+        elif what == "reserve":
+            self._add(when, None, amount)
+        elif what == "book late":
+            self._add(when, self.today, amount)
+        elif what == "delete":
+            del self.rows[some]
+        else:
+            paid, booked, old, text = self.rows[some]
+            if what == "book":
+                self.rows[some] = (paid, self.today if booked is None else booked, old, text)
+            elif what == "correct text":
+                self.rows[some] = (paid, booked, old, f"text {day}")
+            elif what == "correct amount":
+                self.rows[some] = (paid, booked, amount, text)
+            elif booked is not None:  # move
+                self.rows[some] = (min(paid, when), when, old, text)
+
+    def shows(self, since: int | None) -> list[Row]:
+        """Newest first, from `since` on by either day, as the more generous bank has it."""
+        found = []
+        for number, (paid, booked, amount, text) in sorted(self.rows.items(), key=lambda one: (one[1][1] or one[1][0], one[0])):
+            if since is None or (booked if booked is not None else paid) >= since:
+                day = str(FIRST + timedelta(days=paid))
+                booked_on = None if booked is None else str(FIRST + timedelta(days=booked))
+                if self.with_ids:  # one day only: that of the booking
+                    found.append(kontist(number, booked_on or day, amount, pending=booked is None, purpose=text))
+                else:
+                    found.append(kontomatik(day, f"{amount}.00", booked=booked_on, pending=booked is None, title=text))
+        return found[::-1]
+
+    def _add(self, paid: int, booked: int | None, amount: int) -> None:
+        self.number += 1
+        self.rows[self.number] = (paid, booked, amount, "text")
+
+
+@dataclass
+class Kept:
+    """Raw history of the account, in memory; what dlt's scd2 does to it is done by the two statements in `load`."""
+
+    shape: Shape
+    folder: Path
+    connection: duckdb.DuckDBPyConnection
+    reads: int = 0
+
+    def read(self, shown: Sequence[Row], since: date | None, *, complete: bool = True) -> Settled:
+        self.reads += 1
+        spool = SpoolFile(self.folder / f"{self.reads}.parquet", read_by_source(self.shape.schema))
+        if shown:
+            names = read_by_source(self.shape.schema).names
+            whole = [{name: row.get(name) for name in names} for row in shown]
+            spool.add(pa.RecordBatch.from_pylist(whole, schema=read_by_source(self.shape.schema)))
+        settler = Settler(self.connection, believed=10_000, believed_percent=100)
+        settled = settler.settle(
+            self.shape, account_id="A", import_id=f"i{self.reads}", spooled=spool.close(), since=since, complete=complete,
+            accept_removals=True,
+        )  # fmt: skip
+        if settled.differs:
+            batches = list(settler.rows(settled, self.shape.schema))
+            self.load(pa.Table.from_batches(batches, self.shape.schema), settled)
+        return settled
+
+    def load(self, staged: pa.Table, settled: Settled) -> None:
+        self.connection.register("staged", staged)
+        if settled.since is not None:
+            self.connection.execute(
+                f"update {self.shape.table} set _dlt_valid_to = $now where _dlt_valid_to is null"
+                " and (window_on >= $since or transaction_id in (select unnest($moved)))"
+                " and row_version not in (select row_version from staged)",
+                {"now": self.reads, "since": settled.since, "moved": settled.moved},
+            )
+        self.connection.execute(
+            f"insert into {self.shape.table} by name select *, $now as _dlt_valid_from from staged"
+            f" where row_version not in (select row_version from {self.shape.table} where _dlt_valid_to is null)",
+            {"now": self.reads},
+        )
+
+    def current(self, columns: str, since: date = date.min) -> Counter[tuple[Any, ...]]:
+        return Counter(
+            self.connection.execute(
+                f"select {columns} from {self.shape.table} where _dlt_valid_to is null and window_on >= ?", [since]
+            ).fetchall()
+        )
+
+    def faults(self) -> list[tuple[Any, ...]]:
+        return self.connection.execute(
+            f"""
+            select transaction_id from {self.shape.table} where _dlt_valid_to is null group by 1 having count(*) > 1
+            union all
+            select a.transaction_id from {self.shape.table} a join {self.shape.table} b using (transaction_id)
+            where a._dlt_valid_from < b._dlt_valid_from and (a._dlt_valid_to is null or a._dlt_valid_to > b._dlt_valid_from)
+            """
+        ).fetchall()
+
+
+@pytest.fixture(scope="module", params=["ids", "no ids"])
+def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
+    shape = read_kontist.SHAPE if request.param == "ids" else read_kontomatik.SHAPE
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect(":memory:", config={"threads": 1}) as connection:
+        empty = shape.schema.empty_table()
+        connection.register("empty", empty)
+        connection.execute(f"create schema {shape.dataset}")
+        connection.execute(
+            f"create table {shape.table} as"
+            " select *, cast(null as integer) as _dlt_valid_from, cast(null as integer) as _dlt_valid_to from empty"
+        )
+        yield Kept(shape, Path(folder), connection)
+
+
+CHANGES = st.tuples(
+    st.sampled_from(["append", "append", "reserve", "book late", "book", "delete", "correct text", "correct amount", "move"]),
+    st.integers(0, 20),
+    st.integers(0, 15),
+    st.integers(-2, 2),
+)
+READS = st.tuples(st.lists(CHANGES, max_size=4), st.integers(0, 12), st.sampled_from(["window", "window", "full", "partial"]))
+
+
+@given(lives=st.lists(READS, min_size=2, max_size=6))
+@settings(max_examples=25)
+def test_history_holds_what_the_bank_shows(kept: Kept, lives: list[Any]) -> None:
+    kept.connection.execute(f"delete from {kept.shape.table}")
+    with_ids = kept.shape is read_kontist.SHAPE
+    bank = Bank(with_ids)
+    alike = "source_transaction_id, window_on, amount_cents, purpose" if with_ids else "window_on, booked_on, amount"
+
+    def as_kept(rows: Sequence[Row]) -> Counter[tuple[Any, ...]]:
+        return Counter(tuple(row.get(name) for name in alike.split(", ")) for row in rows)
+
+    for changes, days, depth in [*lives, ([], 0, "full")]:
+        for change in changes:
+            bank.change(*change)
+        since = None if depth == "full" else FIRST + timedelta(days=max(1, bank.today - days))
+        shown = bank.shows(None if since is None else (since - FIRST).days - 1)
+        kept.read(shown, since, complete=depth != "partial")
+
+        assert kept.faults() == []
+        assert as_kept(shown) - kept.current(alike) == Counter() or depth == "partial", "nothing that is shown is dropped"
+        if depth == "window":
+            assert kept.current(alike, since) == as_kept([row for row in shown if row["window_on"] >= since])
+        if depth == "full":
+            assert kept.current(alike) == as_kept(shown)
+        if depth != "partial":
+            again = kept.read(shown, since)
+            assert (again.counts.new, again.counts.changed, again.counts.removed, again.differs) == (0, 0, 0, False)
+        bank.today = min(LAST, bank.today + 3)
