@@ -26,6 +26,10 @@ published before stays · 4 published, but something could not be read (it is na
 """
 
 
+INTERVALS = ("MONTHLY", "QUARTERLY", "EVERY_SIX_MONTHS", "ANNUALLY")
+"""How often a standing order may be paid (vendor document)."""
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with the status that the contract gives it. Never shows a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -44,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = GOOD
     except Exception as error:  # the last resort: a fault of ours, told without the data that its text may hold
-        from pipelines.job import where
+        from pipelines.errors import where
 
         status = FAILED
         tell(options, f"A fault in this program: {where(error)}. What was published is untouched. Please report it.", status)
@@ -84,6 +88,8 @@ def parser() -> argparse.ArgumentParser:
 
     _data_commands(command)
     _consent_commands(command)
+    _payment_commands(command)
+    _asking_commands(command)
     return top
 
 
@@ -118,22 +124,46 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     serve.add_argument("--seed", type=int, default=7, help="which world it tells of")
 
 
+def _asking_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    prove = command("prove", "asking.prove", "the certificate of an account: every day seen and proven, or what is missing (status 3)")
+    prove.add_argument("account", metavar="ACCOUNT", help="its id, or the end of its IBAN if no other ends so")
+    prove.add_argument("--from", dest="first", type=day, required=True, metavar="DATE", help="first day (YYYY-MM-DD)")
+    prove.add_argument("--to", dest="last", type=day, required=True, metavar="DATE", help="last day")
+    _json(prove)
+    explain = command("explain", "asking.explain", "where a transaction came from: versions, imports, loads, rules")
+    explain.add_argument("transaction_id", metavar="TRANSACTION_ID")
+    _json(explain)
+    export = command("export", "asking.export", "copy the ledger to files for other programs")
+    export.add_argument("--format", choices=("csv", "parquet", "beancount"), required=True)
+    export.add_argument("--out", type=Path, metavar="DIR", help="where to (default: `export` in the data directory)")
+    _json(export)
+    rates = command("rates", "asking.rates", "load the European Central Bank's reference rates (CSV), to convert amounts with")
+    rates.add_argument("--file", type=Path, metavar="PATH")
+    rates.add_argument("--url", metavar="URL", help="https address of such a file")
+    _json(rates)
+
+
 def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
-    connect = command("connect", "consents.commands.connect", "connect a bank and import at once")
-    connect.add_argument("source", choices=("kontomatik",))
+    connect = command("connect", "consents.commands.connect", "connect a bank and import at once; kontist: log in once")
+    connect.add_argument("source", choices=("kontomatik", "kontist"))
+    connect.add_argument("--email", help="at Kontist; the password is asked for without echo, or piped in, and not kept")
     connect.add_argument("--target", metavar="T", help="the bank, as the catalog names it")
     connect.add_argument("--access-mode", choices=("SINGLE", "MULTIPLE", "MIXED"), default="MULTIPLE")
     connect.add_argument("--mock", action="store_true", help="use a mock session at Kontomatik's test bank")
     _signing_in(connect)
     _json(connect)
 
+    disconnect = command("disconnect", "consents.logging_in.disconnect", "end the login at Kontist")
+    disconnect.add_argument("source", choices=("kontist",))
+    _json(disconnect)
+
     consents = command("consents", "consents.commands.show_list", "list consents, add, renew, revoke or erase one")
     actions = consents.add_subparsers(metavar="ACTION")
     _json(consents)
     _json(command("list", "consents.commands.show_list", "every consent with its days left (no token, ever)", actions))
     add = command("add", "consents.commands.add", "store a consent whose token is on standard input", actions)
-    add.add_argument("source", choices=("kontomatik",))
-    add.add_argument("--institution", required=True, help="the bank, as the catalog names it")
+    add.add_argument("source", choices=("kontomatik", "kontist"), help="of kontist: a refresh token")
+    add.add_argument("--institution", help="the bank, as the catalog names it (kontomatik)")
     add.add_argument("--target", help="the bank's target name, if known")
     add.add_argument("--access-mode", choices=("MULTIPLE", "MIXED"), default="MULTIPLE")
     add.add_argument("--signed-in", type=day, metavar="DATE", help="day of the sign-in, the first of 180 (default today)")
@@ -155,6 +185,52 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     trail = command("trail", "consents.commands.trail", "who did what to a consent, when, and what came of it", actions)
     trail.add_argument("consent_id", metavar="ID", nargs="?")
     _json(trail)
+
+
+def _payment_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    pay = command("pay", "pay.commands.usage", "pay from Kontist, with a person and a TAN (switched off unless allowed)")
+    kinds = pay.add_subparsers(metavar="WHAT")
+    transfer = command("transfer", "pay.commands.transfer", "a SEPA transfer, now", kinds)
+    _recipient(transfer)
+    standing = command("standing-order", "pay.commands.usage", "a payment that is made again and again", kinds)
+    actions = standing.add_subparsers(metavar="ACTION")
+    create = command("create", "pay.commands.standing_order", "a new standing order", actions)
+    _recipient(create)
+    create.add_argument("--every", choices=INTERVALS, required=True, help="how often it is paid")
+    create.add_argument("--first", type=day, required=True, metavar="DATE", help="day of the first payment")
+    create.add_argument("--last", type=day, metavar="DATE", help="no payment after this day (default: no end)")
+    change = command("change", "pay.commands.change_standing_order", "change an active standing order", actions)
+    _existing(change)
+    change.add_argument("--amount", metavar="EUR", help="like 12.50")
+    change.add_argument("--note", metavar="TEXT")
+    change.add_argument("--reference", metavar="TEXT", help="end-to-end reference")
+    change.add_argument("--every", choices=INTERVALS)
+    change.add_argument("--last", type=day, metavar="DATE", help="no payment after this day")
+    _existing(command("cancel", "pay.commands.cancel_standing_order", "end a standing order", actions))
+    timed = command("timed-order", "pay.commands.usage", "a transfer on a day to come", kinds)
+    actions = timed.add_subparsers(metavar="ACTION")
+    create = command("create", "pay.commands.timed_order", "a new timed order", actions)
+    _recipient(create)
+    create.add_argument("--on", type=day, required=True, metavar="DATE", help="day of the payment")
+    _existing(command("cancel", "pay.commands.cancel_timed_order", "cancel a timed order", actions))
+
+
+def _recipient(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--to", required=True, metavar="NAME", help="who is paid")
+    command.add_argument("--iban", required=True, help="the recipient's IBAN; its check digits are checked")
+    command.add_argument("--amount", required=True, metavar="EUR", help="like 12.50")
+    command.add_argument("--note", metavar="TEXT", help="what it is for")
+    command.add_argument("--reference", metavar="TEXT", help="end-to-end reference, e.g. an invoice number")
+    _payer(command)
+
+
+def _existing(command: argparse.ArgumentParser) -> None:
+    command.add_argument("order_id", metavar="ID", help="as the table of orders has it")
+    _payer(command)
+
+
+def _payer(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--from", dest="account", metavar="ACCOUNT", help="which account pays, e.g. the end of its IBAN")
 
 
 def _signing_in(command: argparse.ArgumentParser) -> None:

@@ -2,8 +2,6 @@
 
 import argparse
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, WrongUsage
@@ -46,7 +44,7 @@ def run_and_tell(
     with held(settings.data_dir, command), progress_for(options) as progress:
         report = run_job(settings, asked, openings=openings(), progress=progress)
         text = telling.as_json(report)
-        _remember(settings.data_dir, text)
+        telling.remember(settings.data_dir, text)
     if options.json:
         print(text)
     else:
@@ -63,16 +61,6 @@ def _connected(settings: "Settings") -> bool:
         return False
     with vault_of(settings) as vault:
         return bool(vault.consents(source="kontomatik", status=(*USABLE, "pending")))
-
-
-def _remember(data_dir: Path, text: str) -> None:
-    """Keep the last report for `status`. Bookkeeping: the ledger is fine without it."""
-    with suppress(OSError):
-        path = data_dir / "run.last.json"
-        beside = path.with_name("run.last.json.new")
-        beside.write_text(text, encoding="utf-8")
-        beside.chmod(0o600)
-        beside.replace(path)
 
 
 def transform(options: argparse.Namespace) -> int:

@@ -1,14 +1,14 @@
 """How the parts that reach outside are made from the settings: the banks' clients and the vault."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
 from sources._errors import Misconfigured, SourceError
-from sources._http import Http, Pace
+from sources._http import Http
 
 if TYPE_CHECKING:
     from pipelines.consents.registry import Vault
@@ -17,18 +17,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def kontist_client(settings: Settings, now: Callable[[], datetime]) -> Iterator["KontistClient"]:
-    """A client of Kontist while the block runs."""
-    from sources.kontist.client import KontistClient
-    from sources.kontist.tokens import Login
+def kontist_client(settings: Settings, now: Callable[[], datetime], vault: "Vault | None" = None) -> Iterator["KontistClient"]:
+    """A client of Kontist while the block runs, logged in as a run would be. A `vault` that is there may be given, open."""
+    from pipelines.consents.kontist import client_of, kept_login
 
-    own = settings.kontist
-    http = Http("kontist", own.base_url, pace=Pace(own.requests_per_minute))
-    try:
-        login = Login(own.email, own.password, own.refresh_token, own.auth)
-        yield KontistClient(http, login, clock=lambda: now().timestamp())
-    finally:
-        http.close()
+    with ExitStack() as stack:
+        if vault is None and has_vault(settings):
+            vault = stack.enter_context(vault_of(settings))
+        yield stack.enter_context(client_of(kept_login(settings, vault, now)))
 
 
 @contextmanager

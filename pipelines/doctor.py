@@ -85,7 +85,7 @@ def _vault(settings: Settings) -> Iterator[Finding]:
             "vault key", "note", "not set: no consent can be stored", "`doctor --new-vault-key`, then pipelines.vault_key"
         )
     if not has_vault(settings):
-        yield Finding("vault", "note", "there is none yet", "`connect kontomatik` or `consents add` makes it")
+        yield Finding("vault", "note", "there is none yet", "`connect` or `consents add` makes it")
         return
     path = settings.data_dir / "vault.sqlite"
     if settings.vault_url is None and stat.S_IMODE(path.stat().st_mode) & 0o077:
@@ -123,15 +123,29 @@ def _kontomatik(settings: Settings, now: Callable[[], datetime]) -> Iterator[Fin
 
 
 def _kontist(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
-    if not settings.kontist.configured:
-        yield Finding("kontist", "note", "no login: left out of runs", "Set sources.kontist.email and .password")
+    if not settings.kontist.configured and not _logged_in(settings):
+        yield Finding(
+            "kontist", "note", "no login: left out of runs", "`connect kontist`, or set sources.kontist.email and .password"
+        )
         return
     try:
         with kontist_client(settings, now) as client:
             accounts = client.accounts()
         yield Finding("kontist login", "fine", f"accepted, {len(accounts)} accounts")
-    except SourceError as error:
+    except (SourceError, Failure) as error:
         yield Finding("kontist", "wrong", error.cause, error.next_step)
+
+
+def _logged_in(settings: Settings) -> bool:
+    from pipelines.consents.kontist import stored_login
+
+    if settings.kontist.auth != "jwt" or not has_vault(settings):
+        return False
+    try:
+        with vault_of(settings) as vault:
+            return stored_login(vault) is not None
+    except Failure:
+        return False  # said of the vault
 
 
 def _clock(bank: str, base_url: str, path: str, now: Callable[[], datetime]) -> Iterator[Finding]:

@@ -10,6 +10,8 @@ Failure
 Each is one sentence with the cause and one with the next step; the command line prints them and nothing else.
 """
 
+import traceback
+from pathlib import Path
 from typing import ClassVar
 
 GOOD = 0
@@ -53,3 +55,10 @@ class ChecksFailed(Failure):
     """The new ledger is not published."""
 
     exit_status = CHECKS_FAILED
+
+
+def where(error: BaseException) -> str:
+    """What kind of fault and on which line of ours: all that may be shown of it, since its text may hold a row."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = frames[-1] if frames else None
+    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}" if frame else type(error).__name__

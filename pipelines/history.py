@@ -4,6 +4,7 @@ A run works on a copy through one held connection and renames it into place at t
 untouched, whatever happens; afterwards the file before is still there as `raw.previous.duckdb`.
 """
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 STORAGE = "v1.0.0"
 """Oldest DuckDB whose clients can open our files."""
-MEMORY = "1GB"
+MEMORY = "256MB"
 
 
 class History:
@@ -40,7 +41,8 @@ def opened(data_dir: Path) -> Iterator[tuple[History, "Publisher"]]:
     import duckdb
 
     raw, copied = data_dir / "raw.duckdb", data_dir / "raw.new.duckdb"
-    for leftover in (copied, copied.with_name(copied.name + ".wal")):
+    wal = copied.with_name(copied.name + ".wal")
+    for leftover in (copied, wal):
         leftover.unlink(missing_ok=True)
     work = _fresh_work(data_dir)
     try:
@@ -57,13 +59,14 @@ def opened(data_dir: Path) -> Iterator[tuple[History, "Publisher"]]:
         try:
             yield History(connection, work), publisher
         except duckdb.Error as error:
-            if not _damaged(error):
+            if not _about_the_file(error):
                 raise
             raise broken(raw, error) from None
         finally:
             connection.close()
     finally:
-        copied.unlink(missing_ok=True)
+        for leftover in (copied, wal):
+            leftover.unlink(missing_ok=True)
         shutil.rmtree(work, ignore_errors=True)
 
 
@@ -96,17 +99,9 @@ class Publisher:
             self._connection.execute(f'select bit_xor(hash(whole)) from "{schema}"."{table}" as whole').fetchall()
 
 
-def _damaged(error: Exception) -> bool:
-    """Whether it is the file that is wrong, and not our query."""
-    import duckdb
-
-    damages = (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
-    return isinstance(error, damages) or "orrupt" in str(error)
-
-
 def broken(raw: Path, error: Exception) -> RawBroken:
     """What to say, and to do, when raw history cannot be read or written."""
-    if isinstance(error, OSError) or "space" in str(error).lower():
+    if not _damaged(error):
         return RawBroken(
             f"Raw history could not be written beside {raw} ({getattr(error, 'strerror', None) or 'no space or an I/O error'})",
             "Nothing was changed. Make room or mend the permissions, then run again",
@@ -118,6 +113,24 @@ def broken(raw: Path, error: Exception) -> RawBroken:
         else f"Restore {raw} from a backup, or move it away to start from what the banks still show"
     )
     return RawBroken(f"Raw history in {raw} cannot be read ({error.__class__.__name__})", way_back)
+
+
+def _about_the_file(error: Exception) -> bool:
+    """Whether a failure of DuckDB's is the file's or the disk's, and not that of our query."""
+    import duckdb
+
+    return _damaged(error) or isinstance(error, duckdb.IOException | duckdb.FatalException)
+
+
+def _damaged(error: Exception) -> bool:
+    """Whether what the file holds is wrong. A failed write is not: nobody shall put an old file in the place of a good one."""
+    import duckdb
+
+    if isinstance(error, duckdb.SerializationException):
+        return True
+    return isinstance(error, duckdb.Error) and bool(
+        re.search("corrupt|not a valid|serializ|could not read", str(error), re.IGNORECASE)
+    )
 
 
 def _config(work: Path) -> dict[str, str | bool | int | float | list[str]]:

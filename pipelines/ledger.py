@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.errors import ChecksFailed, Failure, RawBroken
+from pipelines.history import MEMORY
 from pipelines.publish import publish
 from transforms.checks import CheckResult
 
@@ -41,7 +42,14 @@ def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] 
     for leftover in (new, new.with_name(new.name + ".wal")):
         leftover.unlink(missing_ok=True)
     try:
-        built = build(data_dir / "raw.duckdb", new, temp_directory=data_dir / ".spill", on_model=on_model)
+        built = build(
+            data_dir / "raw.duckdb",
+            new,
+            own_seeds=data_dir / "seeds",
+            memory_limit=MEMORY,
+            temp_directory=data_dir / ".spill",
+            on_model=on_model,
+        )
         if built.failed:
             raise LedgerRefused(ledger, built.checks)
         publish(new, ledger)

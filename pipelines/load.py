@@ -13,7 +13,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -94,24 +94,48 @@ def load(history: History, package: Package) -> None:
         elif not known or name == "transactions" or _differs(history, dataset, name, schema, batches):
             said[name] = batches
     if said or not known or package.cursors != cursors(history, dataset):
-        _load_by_dlt(history, package, said, all_tables=not known)
+        if known:
+            _refuse_a_clock_that_went_back(history, dataset)
+        _load_by_dlt(history, dataset, lambda: _source(dataset, said, package.cursors, all_tables=not known))
 
 
-def _load_by_dlt(history: History, package: Package, said: Mapping[str, Batches], *, all_tables: bool) -> None:
+def load_rates(history: History, rates: pa.Table) -> None:
+    """Load reference rates; a day that comes again takes the place of the one before. Raises `RawBroken`."""
+
+    def source() -> "DltSource":
+        from sources.rates.source import rates as of_rates
+
+        return of_rates(rates)
+
+    _load_by_dlt(history, "rates", source)
+
+
+def _refuse_a_clock_that_went_back(history: History, dataset: str) -> None:
+    """A version that ends before it began can never be told of again: such a load would spoil history for good."""
+    versioned = [name for name, schema in TABLES[dataset].items() if is_versioned(schema)]
+    each = (f"select max(greatest(_dlt_valid_from, _dlt_valid_to)) as latest from {dataset}.{name}" for name in versioned)
+    ((latest,),) = history.connection.execute(f"select max(latest) from ({' union all '.join(each)})").fetchall()
+    if latest is not None and latest >= datetime.now(UTC):
+        raise RawBroken(
+            f"This machine's clock is behind the last load, of {latest:%Y-%m-%d %H:%M:%S} UTC",
+            "Nothing was changed. Set the clock, then run again",
+        )
+
+
+def _load_by_dlt(history: History, dataset: str, source: "Callable[[], DltSource]") -> None:
     import dlt
     from dlt.common.configuration.exceptions import ConfigurationException
     from dlt.pipeline.exceptions import PipelineStepFailed
 
     try:
         pipeline = dlt.pipeline(
-            pipeline_name=package.dataset,
+            pipeline_name=dataset,
             pipelines_dir=str(history.work / "dlt"),
             destination=dlt.destinations.duckdb(history.connection),
-            dataset_name=package.dataset,
+            dataset_name=dataset,
         )
         pipeline.sync_destination()
-        source = _source(package.dataset, said, package.cursors, all_tables=all_tables)
-        pipeline.extract(source, loader_file_format="parquet")
+        pipeline.extract(source(), loader_file_format="parquet")
         pipeline.normalize()
         pipeline.load(raise_on_failed_jobs=True)
     except PipelineStepFailed as error:
@@ -120,7 +144,7 @@ def _load_by_dlt(history: History, package: Package, said: Mapping[str, Batches]
         if isinstance(cause, KeyboardInterrupt):  # dlt takes an interruption for a failure of its step
             raise KeyboardInterrupt from None
         raise RawBroken(
-            f"Loading {package.dataset} into raw history failed while dlt did '{error.step}' ({type(cause).__name__})",
+            f"Loading {dataset} into raw history failed while dlt did '{error.step}' ({type(cause).__name__})",
             "Nothing was changed. If the disk is not full and this happens again, report it with these two names",
         ) from None
     except ConfigurationException as error:

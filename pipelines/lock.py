@@ -6,7 +6,7 @@ The lock is the kernel's (`filelock`), so it dies with its process however that 
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,20 +14,21 @@ from pipelines.errors import Busy, WrongUsage
 
 
 @contextmanager
-def held(data_dir: Path, command: str) -> Iterator[None]:
-    """Hold `data_dir` while the block runs. Raises `Busy`, which names the holder, at once when another process has it."""
+def held(data_dir: Path, command: str, patience: float = 0) -> Iterator[None]:
+    """Hold `data_dir` while the block runs. Raises `Busy`, which names the holder, when another has it for `patience` seconds."""
     from filelock import FileLock, Timeout
 
     prepare(data_dir)
     holder = data_dir / "run.holder.json"
-    lock = FileLock(data_dir / "run.lock", timeout=0, mode=0o600)
+    lock = FileLock(data_dir / "run.lock", timeout=patience, mode=0o600)
     try:
-        lock.acquire()
+        lock.acquire(poll_interval=0.5)
     except Timeout:
         raise Busy(f"{_told(holder)} holds {data_dir}", "Wait until it has finished, or stop it, then run again") from None
     try:
         about = {"pid": os.getpid(), "command": command, "since": datetime.now(UTC).isoformat(timespec="seconds")}
-        holder.write_text(json.dumps(about), encoding="utf-8")
+        with suppress(OSError):  # it only tells others; a full disk is told of by what needs the room
+            holder.write_text(json.dumps(about), encoding="utf-8")
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -35,6 +35,8 @@ class Outcome:
     requests: int = 0
     reason: str | None = None
     unknown_fields: tuple[str, ...] = ()
+    passing: bool = False
+    """Whether asking again soon may help: the bank was away, and nothing was spent."""
     import_id: str = field(default_factory=lambda: f"i-{secrets.token_hex(8)}")
 
     def end(self, status: Status, reason: str | None = None) -> "Outcome":

@@ -7,13 +7,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.consents.kontist import KeptLogin
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.packing import Answer
 from pipelines.settings import KontistSettings
 from pipelines.settle import Shape, oldest_pending, unchanged
 from pipelines.spool import SpoolFile
 from sources._columns import read_by_source
-from sources._errors import SourceError
+from sources._errors import ConsentGone, SourceError, Unavailable
 from sources._identity import tail
 from sources._reading import Depth
 from sources.kontist.client import KontistClient
@@ -32,7 +33,8 @@ SHAPE = Shape(
     # A row without value date and booking type is a reservation (observed): it may change, move or vanish.
     booked="(valuta_date is not null or booking_type is not null)",
     shifting=frozenset(),
-    unversioned=frozenset({"occurrence", "position_in_day"}),
+    # `extra` is kept as first seen: a field that nobody has described may change with every answer.
+    unversioned=frozenset({"occurrence", "position_in_day", "extra"}),
 )
 
 
@@ -75,6 +77,7 @@ class Reader:
         now: Callable[[], datetime],
         since: date | None = None,
         full: bool = False,
+        kept: KeptLogin | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
@@ -87,6 +90,8 @@ class Reader:
         self._now = now
         self._since = since
         self._full = full
+        self._kept = kept
+        self._consent_id = kept.consent.consent_id if kept and kept.consent else None
         self._progress = progress
 
     def read(self) -> Reading:
@@ -96,9 +101,12 @@ class Reader:
         try:
             accounts = self._client.accounts()
         except SourceError as error:
-            outcome = Outcome("kontist", started_at, institution="Kontist", account="login")
-            reading.run.outcomes.append(outcome.end("failed", str(error)))
+            outcome = Outcome("kontist", started_at, consent_id=self._consent_id, institution="Kontist", account="login")
+            reading.run.outcomes.append(outcome)
+            self._failed(error, outcome)
         else:
+            if self._kept is not None:
+                self._kept.covers(account.account_id for account in accounts)
             for number, account in enumerate(accounts):
                 self._read_account(number, account, reading)
         reading.run.requests = self._client.http.requests
@@ -112,6 +120,7 @@ class Reader:
             "kontist",
             self._now(),
             account_id=account.account_id,
+            consent_id=self._consent_id,
             institution="Kontist",
             account=label,
             currency="EUR",
@@ -125,7 +134,7 @@ class Reader:
         try:
             read = read_transactions(self._client, account, depth=depth, since=since, known=known, spool=spool)
         except SourceError as error:
-            outcome.end("failed", str(error))
+            self._failed(error, outcome)
             return
         outcome.requests = read.requests
         answer = Answer(
@@ -141,6 +150,16 @@ class Reader:
         outcome.unknown_fields = tuple(sorted(unknown))
         reading.answers.append(answer)
 
+    def _failed(self, error: SourceError, outcome: Outcome) -> None:
+        outcome.passing = isinstance(error, Unavailable)
+        outcome.end("failed", str(error))
+        self._over(error)
+
+    def _over(self, error: SourceError) -> None:
+        """A login that the bank refuses for good is expired: nobody tries it again."""
+        if isinstance(error, ConsentGone) and self._kept is not None:
+            self._kept.over(error.code)
+
     def _read_orders(self, account: Account, answer: Answer, spool: SpoolFile) -> frozenset[str]:
         """Both lists of orders. A list that cannot be read stays as it was; the account is reported for it."""
         unknown: frozenset[str] = frozenset()
@@ -150,6 +169,7 @@ class Reader:
                 orders = ask(account)
             except SourceError as error:
                 answer.trouble = f"its {table.replace('_', ' ')} could not be read: {error}"
+                self._over(error)
                 continue
             answer.lists[table] = orders.rows.to_pylist()
             for reason, payload in orders.rejected:

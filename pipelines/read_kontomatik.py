@@ -4,8 +4,7 @@ An import spends one of four in 24 hours, so each attempt is in the vault before
 accepted is resumed by its command id, not repeated. One consent failing never stops another.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -40,6 +39,8 @@ SHAPE = Shape(
     booked="(status is null or upper(status) = 'DONE')",
     shifting=frozenset({"balance_after", "position_in_day"}),
     told_apart_by="booked_on",
+    # Kept as first seen: a field that nobody has described may change with every answer.
+    unversioned=frozenset({"extra"}),
 )
 REUSE_DAYS = 90
 """A reused consent shows the last 90 days at most (vendor); its first session shows all that the bank has."""
@@ -91,24 +92,11 @@ class Reader:
         self._reserve = reserve
         self._progress = progress
 
-    def read(self, openings: Sequence[Opening]) -> Reading:
-        """Import through every opening, the stalest first: those are nearest the day from which 90 days no longer reach back.
+    def read(self, number: int, opening: Opening) -> Reading:
+        """Import through one consent, the `number`th of this run; may be called from several threads.
 
-        Never raises for one of them: its outcome says what happened.
+        Never raises for what the bank does: the outcome says what happened. Raises `OSError` when the disk refuses.
         """
-        reading = Reading(BankRun("kontomatik"))
-        parallel = max(1, min(self._settings.max_parallel_commands, len(openings)))
-        pool = ThreadPoolExecutor(parallel, thread_name_prefix="kontomatik")
-        try:
-            parts = list(pool.map(self._read_one, enumerate(sorted(openings, key=_urgency))))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-        for part in parts:
-            _join(reading, part)
-        return reading
-
-    def _read_one(self, numbered: tuple[int, Opening]) -> Reading:
-        number, opening = numbered
         consent = opening.consent
         reading = Reading(BankRun("kontomatik"))
         outcome = Outcome(
@@ -136,7 +124,7 @@ class Reader:
         except OSError:
             raise
         except Exception as error:  # a bug met at one consent must not cost the others' data
-            from pipelines.job import where
+            from pipelines.errors import where
 
             reading.run.outcomes.append(outcome.end("failed", f"a fault in this program ({where(error)}). Please report it"))
             return reading
@@ -304,6 +292,20 @@ class _Spools:
         self._made += 1
         path = self._work / f"kontomatik-{self._number}-{self._made}.parquet"
         return SpoolFile(path, read_by_source(TRANSACTIONS))
+
+
+def by_urgency(openings: Iterable[Opening]) -> list[Opening]:
+    """The stalest first: those are nearest the day from which 90 days no longer reach back."""
+    return sorted(openings, key=_urgency)
+
+
+def joined(parts: Iterable[Reading]) -> Reading:
+    """What was read through all consents, as one."""
+    reading = Reading(BankRun("kontomatik"))
+    for part in parts:
+        _join(reading, part)
+    without_repeats(reading)
+    return reading
 
 
 def without_repeats(reading: Reading) -> None:

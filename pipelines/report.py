@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.outcomes import BankRun, Outcome
@@ -54,6 +56,16 @@ def _bank(bank: BankRun) -> dict[str, Any]:
     return told
 
 
+def remember(data_dir: Path, text: str) -> None:
+    """Keep the last report for `status`. Bookkeeping: the ledger is fine without it."""
+    with suppress(OSError):
+        path = data_dir / "run.last.json"
+        beside = path.with_name("run.last.json.new")
+        beside.write_text(text, encoding="utf-8")
+        beside.chmod(0o600)
+        beside.replace(path)
+
+
 def show(report: Report, console: "Console") -> None:
     """The summary: a line an account, then what somebody has to know, then where the ledger is."""
     from rich.table import Table
@@ -63,7 +75,7 @@ def show(report: Report, console: "Console") -> None:
         numeric = heading in ("new", "changed", "removed", "balance")
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
     for outcome in report.outcomes:
-        table.add_row(*_cells(outcome), style="yellow" if outcome.troubled else None)
+        table.add_row(*cells(outcome), style="yellow" if outcome.troubled else None)
     console.print(table)
     for line in sentences(report):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -74,7 +86,8 @@ def hole_sentence(hole: Mapping[str, Any]) -> str:
     return f"! {hole['account_id']}: {hole['from_on']} to {hole['to_on']} was never read and cannot be any more"
 
 
-def _cells(outcome: Outcome) -> tuple[str, ...]:
+def cells(outcome: Outcome) -> tuple[str, ...]:
+    """An account's line of the summary."""
     counts = outcome.counts
     if outcome.status not in ("complete", "partial"):
         return outcome.institution, outcome.account, "–", "", "", "", "", outcome.status

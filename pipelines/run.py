@@ -3,13 +3,14 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, date, datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.connections import has_vault, kontomatik_client, vault_of
-from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, WrongUsage
+from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Failure, WrongUsage
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.settings import Settings
 from sources._errors import SourceError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pipelines.consents.registry import Vault
     from pipelines.consents.steward import Opening, Tended
     from pipelines.ledger import Published
+    from pipelines.units import Unit
     from sources.kontomatik.client import KontomatikClient
     from transforms.checks import CheckResult
 
@@ -39,6 +41,8 @@ class Options:
     accept_removals: tuple[str, ...] = ()
     reserve: int = 0
     """Imports of each account's four in 24 hours that are kept back for people."""
+    due_after: timedelta | None = None
+    """Only consents that were last imported at least so long ago; None: all of them."""
 
 
 class Progress:
@@ -91,7 +95,135 @@ class Report:
         return {GOOD: "ok", PARTIAL: "partial", CHECKS_FAILED: "checks_failed"}.get(self.exit_status, "failed")
 
 
+class NothingToRead(WrongUsage):
+    """No bank is configured, or none of those that were asked for."""
+
+
 Openings = Callable[["Vault", "KontomatikClient"], "Sequence[Opening]"]
+
+
+class Run:
+    """One run, step by step, for whoever drives it: `run` below, or a scheduler that makes each step a task of its own.
+
+        with held(settings.data_dir, "run"), Run(settings, options) as steps:
+            steps.read_all()        # or steps.read(name) for each of steps.units, in any order and in parallel
+            steps.load()
+            steps.publish()
+            steps.ledger()
+
+    Every step may be repeated, and does nothing the second time. Leaving the block early leaves what is published as it was.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: Options,
+        *,
+        openings: Openings | None = None,
+        progress: Progress | None = None,
+        now: Callable[[], datetime] = utc_now,
+        lives_on: bool = False,
+    ) -> None:
+        """`openings` chooses what is read of Kontomatik; by default every consent that can be used.
+
+        `lives_on`: the process goes on when the run is broken off, so reads under way are waited for before the lock may go.
+        """
+        self.report = Report(f"r-{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
+        self._settings = settings
+        self._options = options
+        self._openings = openings
+        self._progress = progress or Progress()
+        self._now = now
+        self._lives_on = lives_on
+        self._stack = ExitStack()
+        self._begun = self._mark = time.perf_counter()
+        self._stage: Literal["reading", "broken", "loaded", "published"] = "reading"
+
+    def __enter__(self) -> "Run":
+        """Look after the consents and find what is to be read.
+
+        Raises `NothingToRead` when there is nothing, another `Failure` when raw history cannot be opened.
+        """
+        with ExitStack() as stack:
+            connecting = self._openings is not None
+            has_one = connecting or has_vault(self._settings)
+            self._vault = stack.enter_context(vault_of(self._settings)) if has_one else None
+            if self._vault is not None:
+                self._vault.age(self._now())
+            wanted = _wanted(self._settings, self._options, self.report, self._vault, connecting)
+            from pipelines import history as raw
+            from pipelines.job import Job
+
+            tended = _untended() if connecting else _tended(self._settings, self._options, self._vault, self.report, self._now)
+            history, self._publish = stack.enter_context(raw.opened(self._settings.data_dir))
+            self._job = Job(
+                self._settings,
+                self._options,
+                self.report,
+                history,
+                self._progress,
+                self._now,
+                self._vault,
+                self._openings,
+                tended,
+            )
+            self._job.prepare(wanted)
+            stack.callback(lambda: self._job.units.close(wait=self._lives_on))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool | None:
+        """Close everything; what is not published is thrown away."""
+        return self._stack.__exit__(kind, error, trace)
+
+    @property
+    def units(self) -> "Sequence[Unit]":
+        """What is read on its own: Kontist's login, each consent of Kontomatik, the most urgent first."""
+        return list(self._job.units.listed.values())
+
+    def read(self, name: str) -> "Sequence[Outcome]":
+        """Read one unit; an outcome an account says what came of it. Raises `RawBroken` when the disk refuses."""
+        return self._job.units.read(name)
+
+    def read_all(self) -> None:
+        """Read every unit, both banks at once."""
+        self._job.units.read_all()
+
+    def load(self) -> None:
+        """Settle and load what was read, into the run's own copy of raw history."""
+        if self._stage == "reading":
+            self._stage = "broken"  # until it has come to its end: a copy loaded by half is never published
+            self._time("extract")
+            self._job.load()
+            self._stage = "loaded"
+
+    def publish(self) -> None:
+        """Rename the copy into place; then renewed consents take over, and warnings are due."""
+        if self._stage == "published":
+            return
+        if self._stage != "loaded":
+            raise Failure("Raw history was not loaded to its end", "Run again")
+        self._publish()
+        self._stage = "published"
+        self._job.after_publishing()
+        if self._vault is not None:
+            from pipelines.consents.steward import warnings
+
+            self.report.notes += warnings(self._vault, self._now())
+        self._stack.close()
+        self._time("load")
+
+    def ledger(self) -> None:
+        """Build the ledger, check it, publish it, unless nothing at all could be read. A check that fails is in the report."""
+        self._mark = time.perf_counter()
+        if not self.report.all_failed:
+            publish_ledger(self._settings, self.report, self._progress)
+        self._time("transform")
+        self.report.seconds["total"] = self._mark - self._begun
+
+    def _time(self, stage: str) -> None:
+        before, self._mark = self._mark, time.perf_counter()
+        self.report.seconds[stage] = self._mark - before
 
 
 def run(
@@ -108,34 +240,12 @@ def run(
     nothing to read, another `Failure` when raw history or the ledger cannot be written. What single banks, consents and
     accounts failed at is in the report.
     """
-    started = time.perf_counter()
-    report = Report(f"r-{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
-    progress = progress or Progress()
-    with ExitStack() as stack:
-        vault = _vault(stack, settings, options, openings is not None)
-        wanted = _wanted(settings, options, report, vault, openings is not None)
-        from pipelines import history as raw
-        from pipelines.job import Job
-
-        tended = _tended(settings, vault, report, now) if openings is None else _untended()
-        history, publish = stack.enter_context(raw.opened(settings.data_dir))
-        job = Job(settings, options, report, history, progress, now, vault, openings, tended)
-        readings = job.read(wanted)
-        extracted = time.perf_counter()
-        job.load(readings)
-        publish()
-        job.after_publishing()
-        if vault is not None:
-            from pipelines.consents.steward import warnings
-
-            report.notes += warnings(vault, now())
-    loaded = time.perf_counter()
-    report.seconds = {"extract": extracted - started, "load": loaded - extracted}
-    if not report.all_failed:
-        publish_ledger(settings, report, progress)
-    ended = time.perf_counter()
-    report.seconds |= {"transform": ended - loaded, "total": ended - started}
-    return report
+    with Run(settings, options, openings=openings, progress=progress, now=now) as steps:
+        steps.read_all()
+        steps.load()
+        steps.publish()
+        steps.ledger()
+    return steps.report
 
 
 def publish_ledger(settings: Settings, report: Report, progress: Progress) -> None:
@@ -158,32 +268,27 @@ def _untended() -> "Tended":
     return Tended()
 
 
-def _tended(settings: Settings, vault: "Vault | None", report: Report, now: Callable[[], datetime]) -> "Tended":
+def _tended(settings: Settings, options: Options, vault: "Vault | None", report: Report, now: Callable[[], datetime]) -> "Tended":
     """The consents looked after before anything is read: sign-ins left open, revocations and erasures still to be done."""
-    from pipelines.consents import steward
+    from pipelines.consents import kontist, steward
 
+    tended, asked = steward.Tended(), options.sources or SOURCES
     if vault is None:
-        return steward.Tended()
-    try:
-        with kontomatik_client(settings, now) as client:
+        return tended
+    # a client that cannot even be made is told of when its bank is read
+    if "kontomatik" in asked and settings.kontomatik.configured:
+        with suppress(SourceError), kontomatik_client(settings, now) as client:
             tended = steward.tend(vault, client, now())
-    except SourceError:
-        return steward.Tended()  # a client that cannot even be made is told of when the bank is read
+    if "kontist" in asked:
+        with suppress(SourceError):
+            tended.troubles += kontist.tend(vault, settings, now())
     from pipelines.consents.erase import finish_erasures
 
     report.notes += finish_erasures(settings, vault, now)
     return tended
 
 
-def _vault(stack: ExitStack, settings: Settings, options: Options, connecting: bool) -> "Vault | None":
-    if options.sources and "kontomatik" not in options.sources:
-        return None
-    if not settings.kontomatik.configured or not (connecting or has_vault(settings)):
-        return None
-    return stack.enter_context(vault_of(settings))
-
-
-HOW_KONTIST = "set sources.kontist.email and sources.kontist.password in .dlt/secrets.toml"
+HOW_KONTIST = "run `python -m pipelines connect kontist`, or set sources.kontist.email and .password in .dlt/secrets.toml"
 HOW_KONTOMATIK = "set sources.kontomatik.api_key in .dlt/secrets.toml"
 HOW_CONSENT = "run `python -m pipelines connect kontomatik`, or `consents add kontomatik` for a token that you have"
 OPEN = ("pending", "active", "expiring", "replaced", "revoking")
@@ -193,7 +298,7 @@ OPEN = ("pending", "active", "expiring", "replaced", "revoking")
 def _wanted(settings: Settings, options: Options, report: Report, vault: "Vault | None", connecting: bool) -> list[str]:
     """The sources to read. One that lacks something is left out with a note, or refused if it was asked for by name."""
     lacking: dict[str, str] = {}
-    if not settings.kontist.configured:
+    if not settings.kontist.configured and not _logged_in(settings, vault):
         lacking["kontist"] = f"Kontist is not configured: {HOW_KONTIST}"
     if not settings.kontomatik.configured:
         lacking["kontomatik"] = f"Kontomatik is not configured: {HOW_KONTOMATIK}"
@@ -203,8 +308,16 @@ def _wanted(settings: Settings, options: Options, report: Report, vault: "Vault 
     wanted = [source for source in asked if source not in lacking]
     left_out = [lacking[source] for source in asked if source in lacking]
     if options.sources and left_out:
-        raise WrongUsage(". ".join(left_out))
+        raise NothingToRead(". ".join(left_out))
     if not wanted:
-        raise WrongUsage(". ".join(left_out), "To try it without a bank: `python -m pipelines run --sandbox`")
+        raise NothingToRead(". ".join(left_out), "To try it without a bank: `python -m pipelines run --sandbox`")
     report.notes += left_out
     return wanted
+
+
+def _logged_in(settings: Settings, vault: "Vault | None") -> bool:
+    """Whether a login at Kontist is stored that a run has something to do with."""
+    if vault is None or settings.kontist.auth != "jwt":
+        return False
+    stored = vault.consents(source="kontist")
+    return any(one.status in OPEN or (one.erase_asked_at and one.status != "erased") for one in stored)

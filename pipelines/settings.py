@@ -15,6 +15,7 @@ from pipelines.errors import WrongUsage
 
 Dialect = Literal["openapi", "live"]
 Auth = Literal["jwt", "basic"]
+Security = Literal["starttls", "tls", "none"]
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,29 @@ class KontistSettings:
     lookback_days: int = 45
     requests_per_minute: int = 90
     full_read_days: int = 7
+    allow_payments: bool = False
 
     @property
     def configured(self) -> bool:
         """Whether there is anything to log in with."""
         return bool((self.email and self.password) or (self.refresh_token and self.auth == "jwt"))
+
+
+@dataclass(frozen=True)
+class NotificationSettings:
+    """Who is told what matters, and how. What is not set is not used."""
+
+    email_host: str | None = None
+    email_port: int = 587
+    email_security: Security = "starttls"
+    email_user: str | None = None
+    email_password: str | None = field(default=None, repr=False)
+    email_from: str | None = None
+    email_to: str | None = None
+    webhook_url: str | None = field(default=None, repr=False)
+    slack_url: str | None = field(default=None, repr=False)
+    urls: str | None = field(default=None, repr=False)
+    stale_hours: int = 30
 
 
 @dataclass(frozen=True)
@@ -67,13 +86,14 @@ class Settings:
     removals_believed_percent: int = 20
     kontomatik: KontomatikSettings = KontomatikSettings()
     kontist: KontistSettings = KontistSettings()
+    notifications: NotificationSettings = NotificationSettings()
     sandbox: bool = False
 
 
 LARGEST = 100_000
 """No number of days, seconds or requests that means anything is larger: dates go no further back."""
 
-Section = Literal["pipelines", "sources.kontomatik", "sources.kontist"]
+Section = Literal["pipelines", "sources.kontomatik", "sources.kontist", "notifications"]
 
 
 def load_settings(
@@ -94,6 +114,7 @@ def load_settings(
         **pipelines,
         kontomatik=KontomatikSettings(**_section(find, "sources.kontomatik", KontomatikSettings)),
         kontist=KontistSettings(**_section(find, "sources.kontist", KontistSettings)),
+        notifications=NotificationSettings(**_section(find, "notifications", NotificationSettings)),
     )
     return replace(settings, data_dir=(data_dir or settings.data_dir).expanduser().absolute())
 
@@ -156,6 +177,10 @@ def _converted(value: Any, kind: Any, where: str) -> Any:
         if value not in choices:
             raise WrongUsage(f"The setting {where} must be one of {', '.join(choices)}", "Correct it")
         return value
+    if kind is bool:
+        if str(value).lower() not in ("true", "false"):
+            raise WrongUsage(f"The setting {where} must be true or false", "Correct it")
+        return str(value).lower() == "true"
     if not isinstance(value, str):
         raise WrongUsage(f"The setting {where} must be text in quotes", "Correct it")
     return Path(value) if kind is Path else value

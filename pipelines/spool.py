@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -72,14 +73,15 @@ class SpoolFile:
 
 def redacted(payload: Mapping[str, Any]) -> dict[str, Any]:
     """`payload` with every value that may name a person or an account replaced by its kind and length."""
-    return {name: value if name in HARMLESS and _short(value) else _shape(value) for name, value in payload.items()}
+    return {name: value if name in HARMLESS and _plain(value) else _shape(value) for name, value in payload.items()}
 
 
-def _short(value: Any) -> bool:
-    """A date, a number, a code: nothing long enough to hold an IBAN or a name in the wrong place."""
-    return isinstance(value, bool | int | float) or (
-        isinstance(value, str) and len(value) <= len("2031-07-14T09:41:07.000+00:00")
-    )
+_PLAIN = re.compile(r"[-+]?\d{1,15}([.,]\d{1,6})?|[A-Za-z_]{1,30}|\d{4}-\d\d-\d\d([T ][\d:.]{5,15}(Z|[-+]\d\d:?\d\d)?)?")
+
+
+def _plain(value: Any) -> bool:
+    """A number, a date, a code of one word: nothing that can hold an account number or a person's name and surname."""
+    return isinstance(value, bool | int | float) or (isinstance(value, str) and _PLAIN.fullmatch(value) is not None)
 
 
 def _shape(value: Any) -> Any:

@@ -17,7 +17,7 @@ def gather(settings: Settings) -> dict[str, Any]:
     """The object of `status --json`."""
     return {
         "data_dir": str(settings.data_dir),
-        "accounts": _accounts(settings.data_dir / "ledger.duckdb"),
+        "accounts": accounts(settings.data_dir / "ledger.duckdb"),
         "consents": consents(settings),
         "last_run": _last_run(settings.data_dir / "run.last.json"),
     }
@@ -35,7 +35,7 @@ def consents(settings: Settings) -> list[dict[str, Any]]:
     with vault_of(settings) as vault:
         vault.age(now)
         for consent in vault.consents():
-            usable = consent.status in USABLE
+            usable, counted = consent.status in USABLE, consent.source == "kontomatik"
             quota = vault.quota(consent.consent_id, settings.kontomatik.imports_per_day, now)
             days = consent.days_left(now) if usable else None
             listed.append(
@@ -50,9 +50,9 @@ def consents(settings: Settings) -> list[dict[str, Any]]:
                     "expires_at": _second(consent.expires_at),
                     "last_import_at": _second(consent.last_import_at),
                     "days_left": days,
-                    "warning": warning(days),
-                    "imports_left": quota.left if usable else None,
-                    "next_import_at": _second(quota.next_at) if usable else None,
+                    "warning": warning(days, consent.source),
+                    "imports_left": quota.left if usable and counted else None,
+                    "next_import_at": _second(quota.next_at) if usable and counted else None,
                 }
             )
     return listed
@@ -62,7 +62,8 @@ def _second(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="seconds") if moment else None
 
 
-def _accounts(ledger: Path) -> list[dict[str, Any]]:
+def accounts(ledger: Path) -> list[dict[str, Any]]:
+    """Every account of the ledger with its last day and last import; none when there is no ledger yet."""
     if not ledger.exists():
         return []
     import duckdb

@@ -15,6 +15,7 @@ INSTANT = pa.timestamp("us", tz="UTC")
 WHOLE = pa.int64()
 TRUTH = pa.bool_()
 MONEY = pa.decimal128(18, 2)
+RATE = pa.decimal128(18, 6)
 
 
 def required(name: str, kind: pa.DataType = TEXT) -> pa.Field:

@@ -1,7 +1,7 @@
 """Raw history in, a checked ledger out: one new file, written once, in one transaction.
 
 Staging models become views, intermediate models tables in memory that can spill to disk, ledger models tables of the new
-file. Its content depends on the raw history alone: no clock is read, and every table is sorted.
+file. Its content depends on raw history and seeds alone: no clock is read, and every table is sorted.
 """
 
 import time
@@ -12,18 +12,20 @@ from pathlib import Path
 
 import duckdb
 
-from transforms import comments
+from transforms import comments, macros, seeds
 from transforms.checks import CheckResult, run_checks
-from transforms.engine import attach, attach_raw, connect, spill_beside, translated
+from transforms.engine import attach, connect, spill_beside, translated
 from transforms.errors import CannotWrite
 from transforms.models import Model, in_order, load
+from transforms.raw import attach_raw
 
 STORAGE = "v1.0.0"
 """The file format of DuckDB 1.0: what that can open, every BI tool can."""
 
-VIEWS = frozenset({"int_transaction_versions"})
-"""Intermediate models that are not kept: wide, read column by column, and cheaper to read twice than to store. With a
-million transactions, a build took 5.9 s with a table of them and 3.7 s with a view."""
+VIEWS = frozenset({"int_transaction_versions", "changes"})
+"""Models that are not kept. The versions are wide, read column by column, and cheaper to read twice than to store: with a million
+transactions, a build took 5.9 s with a table of them and 3.7 s with a view. The changes are in the history already, all of it
+after a first run."""
 
 OnModel = Callable[[str, int, int], None]
 
@@ -48,22 +50,28 @@ def build(
     raw: Path,
     target: Path,
     *,
+    own_seeds: Path | None = None,
     memory_limit: str = "1GB",
     temp_directory: Path | None = None,
     on_model: OnModel | None = None,
 ) -> Built:
     """Builds `target`, which must not exist, from `raw`, and checks it. `raw` is opened for reading only.
 
+    `own_seeds` is a folder whose files take the place of the seeds of the same name that come with the program.
     `on_model(name, number, total)` is called before each model. What does not fit into `memory_limit` spills to
     `temp_directory` (default: `<target>.spill`, gone afterwards). A failed check does not raise: see `Built.failed`.
     Raises a `TransformError` for everything else, and then leaves no `target` behind.
     """
     began = time.perf_counter()
-    models = in_order(load())
+    given = seeds.read(own_seeds)
     if target.exists():
         raise CannotWrite(f"{target} exists already, and a ledger is only built into a new file: move it away first.")
     with _gone_unless_finished(target), connect(memory_limit, temp_directory or spill_beside(target)) as connection:
+        with translated(raw, target, "reading the models"):
+            models = in_order(load(), connection)
         attach_raw(connection, raw)
+        with translated(raw, target, "reading the seeds"):
+            seeds.fill(connection, given)
         with translated(raw, target, "opening the new file"):
             attach(connection, target, "ledger", f"storage_version '{STORAGE}'")
         rows = _make_all(connection, models, raw, target, on_model)
@@ -82,10 +90,10 @@ def prepare(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> N
 
 def make(connection: duckdb.DuckDBPyConnection, model: Model) -> int:
     """Makes one model; returns its rows, 0 for a view."""
-    if model.layer == "staging" or model.name in VIEWS:
-        connection.execute(f"create view {model.table} as\n{model.sql}")
-        return 0
     place = f"ledger.main.{model.name}" if model.layer == "ledger" else model.table
+    if model.layer == "staging" or model.name in VIEWS:
+        connection.execute(f"create view {place} as\n{model.sql}")
+        return 0
     made = connection.execute(f"create table {place} as\n{model.sql}").fetchone()
     return int(made[0]) if made else 0
 
@@ -94,18 +102,21 @@ def _make_all(
     connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...], raw: Path, target: Path, on_model: OnModel | None
 ) -> dict[str, int]:
     rows: dict[str, int] = {}
+    begun = False
     prepare(connection, models)
     connection.execute("set wal_autocheckpoint = '1B'")  # the one commit goes into the file, not into a log beside it
     for number, model in enumerate(models, start=1):
         if on_model is not None:
             on_model(model.table, number, len(models))
         with translated(raw, target, model.table):
-            if model.layer == "ledger" and not rows:
+            if model.layer == "ledger" and not begun:
+                begun = True
                 connection.execute("begin")  # from here on only the new file is written to
             made = make(connection, model)
-        if model.layer == "ledger":
+        if model.layer == "ledger" and model.name not in VIEWS:
             rows[model.name] = made
     with translated(raw, target, "writing the ledger"):
+        macros.add(connection)
         connection.execute(comments.statements(connection, models))
         connection.execute("commit")
     return rows

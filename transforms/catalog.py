@@ -12,6 +12,7 @@ from pathlib import Path
 from transforms.checks import singular
 from transforms.engine import attach_ledger, connect
 from transforms.errors import TransformError
+from transforms.macros import macros
 from transforms.models import LAYERS, Model, in_order, load
 
 PAGE = Path(__file__).parent.parent / "docs" / "catalogue.md"
@@ -39,7 +40,7 @@ def catalogue(ledger: Path) -> str:
         for model in sorted(models, key=lambda model: model.name)
         if model.layer == "ledger"
     ]
-    return "\n".join([_HEAD, *tables, _promises(), _lineage(models)])
+    return "\n".join([_HEAD, *tables, _questions(), _promises(), _lineage(models)])
 
 
 def main(arguments: list[str]) -> int:
@@ -61,6 +62,12 @@ def _table(model: Model, columns: Iterable[tuple[str, str, str]]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _questions() -> str:
+    lines = ["## What the file answers by itself", "", "| macro | |", "|---|---|"]
+    lines += [f"| `ledger.{macro.name}({macro.parameters})` | {macro.sentence} |" for macro in macros()]
+    return "\n".join([*lines, ""])
+
+
 def _promises() -> str:
     lines = [
         "## What is checked before a ledger is published",
@@ -76,8 +83,10 @@ def _promises() -> str:
 
 def _lineage(models: tuple[Model, ...]) -> str:
     lines = ["## Where it comes from", "", "```mermaid", "graph LR"]
-    raw = sorted({table for model in models for table in model.raw_refs})
-    layers = [("raw", raw)] + [(layer, sorted(m.table for m in models if m.layer == layer)) for layer in LAYERS]
+    given = sorted({table for model in models for table in model.tables - model.refs})
+    layers = [(place, [table for table in given if table.startswith(f"{place}.")]) for place in ("raw", "seeds")] + [
+        (layer, sorted(m.table for m in models if m.layer == layer)) for layer in LAYERS
+    ]
     for layer, tables in layers:
         lines.append(f"    subgraph {layer}")
         lines += [f'        {_node(table)}["{table.partition(".")[2]}"]' for table in tables]

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import duckdb
 
-from transforms.engine import attach_ledger, attach_raw, connect, spill_beside, translated
+from transforms.engine import attach_ledger, connect, spill_beside, translated
 from transforms.errors import CannotWrite, LedgerUnreadable, ModelError, RawUnreadable
 from transforms.models import HeaderCheck, Model, load
+from transforms.raw import attach_raw
 
 FOLDER = Path(__file__).parent / "checks"
 

@@ -36,8 +36,13 @@ def statements(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -
         "select table_name, column_name from duckdb_columns() where database_name = 'ledger' and schema_name = 'main'"
         " order by table_name, column_index"
     ).fetchall()
+    views = {
+        row[0] for row in connection.execute("select view_name from duckdb_views() where database_name = 'ledger'").fetchall()
+    }
     tables = [
-        f"comment on table ledger.main.{model.name} is {_quoted(model.sentence)}" for model in models if model.layer == "ledger"
+        f"comment on {'view' if model.name in views else 'table'} ledger.main.{model.name} is {_quoted(model.sentence)}"
+        for model in models
+        if model.layer == "ledger"
     ]
     return ";\n".join(
         tables

@@ -41,16 +41,6 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str, options
     connection.execute(f"attach '{quoted}' as {name} ({options})")
 
 
-def attach_raw(connection: duckdb.DuckDBPyConnection, raw: Path) -> None:
-    """Attaches the raw history for reading. Raises `RawUnreadable`."""
-    if not raw.is_file():
-        raise RawUnreadable(raw, "there is no such file")
-    try:
-        attach(connection, raw, "raw", "read_only")
-    except duckdb.Error as error:
-        raise RawUnreadable(raw, _first_line(error)) from None
-
-
 def attach_ledger(connection: duckdb.DuckDBPyConnection, ledger: Path) -> None:
     """Attaches a finished ledger for reading. Raises `LedgerUnreadable`."""
     if not ledger.is_file():

@@ -3,6 +3,7 @@
 TransformError
 ├── RawUnreadable      the raw history is missing, damaged or of another format; a person must put it back
 ├── LedgerUnreadable   the published ledger is missing, damaged or of another version; building it again mends it
+├── SeedUnreadable     a file that people edit (accounts, categories, rules ...) is not what it must be; they correct it
 ├── ModelError         a model cannot be read, ordered or run; a bug, or data that no model expects
 ├── OutOfMemory        the memory limit is too small for this history
 └── CannotWrite        the new file cannot be written
@@ -38,6 +39,16 @@ class LedgerUnreadable(TransformError):
 
     def __init__(self, ledger: Path, cause: str) -> None:
         super().__init__(f"The ledger {ledger} cannot be read: {cause}. To go on: {BUILD_AGAIN}.")
+
+
+class SeedUnreadable(TransformError):
+    """A seed file cannot be read or says something impossible. Its text names the file and the row, never what stands there."""
+
+    def __init__(self, path: Path, cause: str) -> None:
+        super().__init__(
+            f"The seed {path} cannot be used: {cause}. To go on: correct it, or move it away to use the one that comes with the"
+            " program. The ledger published before is as it was."
+        )
 
 
 class ModelError(TransformError):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pipelines.commands import run_and_tell
 from pipelines.connections import told_client, vault_of
-from pipelines.errors import GOOD, Busy, WrongUsage
+from pipelines.consents.chores import end_at_its_bank
+from pipelines.errors import GOOD, Busy, Failure, WrongUsage
 from pipelines.lock import held, prepare
 from pipelines.run import Options, utc_now
 from pipelines.terminal import console, print_json, progress_for, settings_of
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def connect(options: argparse.Namespace) -> int:
-    """`connect kontomatik`."""
+    """`connect kontomatik` and `connect kontist`."""
+    if options.source == "kontist":
+        from pipelines.consents.logging_in import connect as log_in
+
+        return log_in(options)
     settings = _configured(options)
     only = Options(("kontomatik",))
     if options.mock:
@@ -38,11 +43,22 @@ def connect(options: argparse.Namespace) -> int:
 
 def renew(options: argparse.Namespace) -> int:
     """`consents renew ID`: a new sign-in while the old consent keeps working; the old one ends after the first good import."""
+    with vault_of(settings_of(options)) as vault:
+        old = vault.consent(options.consent_id)
+    if old.source == "kontist":
+        from pipelines.consents.logging_in import connect as log_in
+
+        return log_in(options)
     settings = _configured(options)
     with vault_of(settings) as vault:
-        old = vault.consent(options.consent_id)
+        quota = vault.quota(old.consent_id, settings.kontomatik.imports_per_day, utc_now())
     if old.status in ("revoking", "revoked", "erased", "replaced"):
         raise WrongUsage(f"Consent {old.consent_id} is {old.status}", "Connect the bank again with `connect kontomatik`")
+    if quota.next_at is not None:
+        raise Failure(
+            f"All {settings.kontomatik.imports_per_day} imports of its accounts are used, and a sign-in has to be imported at once",
+            f"The next one is possible at {quota.next_at:%Y-%m-%d %H:%M} UTC",
+        )
     target = options.target or old.target or old.institution
     opening = _sign_in(options, settings, target, old.access_mode, old)
     return _import_through(options, settings, opening, "renew")
@@ -123,6 +139,12 @@ def add(options: argparse.Namespace) -> int:
         token = getpass("Token (not shown): ")
     else:
         token = sys.stdin.read()
+    if options.source == "kontist":
+        from pipelines.consents.logging_in import add as add_login
+
+        return add_login(options, token)
+    if not options.institution:
+        raise WrongUsage("`consents add kontomatik` needs --institution, the bank", "Give its name as the catalog has it")
     prepare(settings.data_dir)
     now = datetime.now(UTC)
     signed_in = min(now, datetime.combine(options.signed_in, now.timetz())) if options.signed_in else now
@@ -141,11 +163,9 @@ def add(options: argparse.Namespace) -> int:
 
 def revoke(options: argparse.Namespace) -> int:
     """`consents revoke ID`: done when the bank said so."""
-    from pipelines.consents import steward
-
-    settings = _configured(options)
-    with vault_of(settings) as vault, told_client(settings, utc_now) as client:
-        steward.revoke(vault, client, options.consent_id, utc_now())
+    settings = settings_of(options)
+    with vault_of(settings) as vault:
+        end_at_its_bank(settings, vault, options.consent_id, utc_now)
         consent = vault.consent(options.consent_id)
     if options.json:
         print_json({"consent_id": consent.consent_id, "status": consent.status, "reason": consent.status_reason})
@@ -156,18 +176,16 @@ def revoke(options: argparse.Namespace) -> int:
 
 def erase(options: argparse.Namespace) -> int:
     """`consents erase ID`: end the consent if it is not over, then remove what it brought."""
-    from pipelines.consents import steward
     from pipelines.consents.erase import erase as erase_now
 
-    settings = _configured(options)
+    settings = settings_of(options)
     with held(settings.data_dir, "erase"), vault_of(settings) as vault:
         consent = vault.consent(options.consent_id)
         if consent.status == "erased":
             print(f"Consent {consent.consent_id} is erased already; its receipt is in {settings.data_dir / 'receipts'}.")
             return GOOD
         vault.ask_erasure(consent.consent_id, utc_now())
-        with told_client(settings, utc_now) as client:
-            steward.revoke(vault, client, consent.consent_id, utc_now())
+        end_at_its_bank(settings, vault, consent.consent_id, utc_now)
         receipt = erase_now(settings, vault, vault.consent(consent.consent_id), utc_now)
     if options.json:
         print(receipt.read_text(encoding="utf-8"))

@@ -38,9 +38,15 @@ def add_token(
 ) -> Consent:
     """Store a consent whose token somebody else's sign-in obtained at `signed_in`. Raises `WrongUsage` for what is no token."""
     vault.seal_possible()
-    token = token.strip()
-    if not token or len(token) > LONGEST_TOKEN or not token.isascii() or any(sign.isspace() for sign in token):
-        raise WrongUsage("Standard input does not hold one token", "Pipe in the token alone, on one line")
+    token = one_token(token)
     return vault.add(
         source="kontomatik", institution=institution, target=target, access_mode=access_mode, now=signed_in, token=token
     )
+
+
+def one_token(text: str) -> str:
+    """The token that somebody typed or piped in."""
+    token = text.strip()
+    if not token or len(token) > LONGEST_TOKEN or not token.isascii() or any(sign.isspace() for sign in token):
+        raise WrongUsage("Standard input does not hold one token", "Pipe in the token alone, on one line")
+    return token

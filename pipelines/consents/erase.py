@@ -21,8 +21,6 @@ from pipelines.settings import Settings
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-DATASET = "kontomatik"
-
 
 @dataclass
 class Receipt:
@@ -74,12 +72,12 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         f"{consent.status}: {consent.status_reason}",
     )
     chain = _chain(vault, consent)
-    own, shared = _accounts(settings.data_dir, vault, chain)
+    own, shared = _accounts(settings.data_dir, vault, consent.source, chain)
     receipt.accounts_removed = len(own)
     receipts = settings.data_dir / "receipts"
     if (settings.data_dir / "raw.duckdb").exists():
         # Written down before it is done: after a crash nobody could count again what is gone.
-        receipt.rows_removed = _remove_from_raw(settings.data_dir, chain, own, partial(_begin, receipts, receipt))
+        receipt.rows_removed = _remove_from_raw(settings.data_dir, consent.source, chain, own, partial(_begin, receipts, receipt))
         receipt.steps.append("raw history was written anew without these rows; the file before it was removed")
         _rebuild_ledger(settings, receipt)
     (settings.data_dir / "run.last.json").unlink(missing_ok=True)
@@ -93,6 +91,8 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
     ]
     if shared:
         receipt.kept.append(f"{len(shared)} accounts with their rows: another consent that is not erased reads them too")
+    if consent.source == "kontist" and settings.kontist.configured:
+        receipt.kept.append("the login in the settings sources.kontist: unless it is removed, the next run reads the bank again")
     path = _write(receipts, receipt)
     # The consent that was named comes last: until it is erased, the next run does all of this again.
     for one in reversed(chain):
@@ -112,12 +112,12 @@ def _chain(vault: Vault, consent: Consent) -> list[str]:
     return [one.consent_id for one in chain]
 
 
-def _accounts(data_dir: Path, vault: Vault, chain: list[str]) -> tuple[list[str], list[str]]:
+def _accounts(data_dir: Path, vault: Vault, dataset: str, chain: list[str]) -> tuple[list[str], list[str]]:
     """The accounts that the chain ever read: those that it alone read, and those that a consent beside it read too.
 
     The vault knows what a consent showed last; what it showed before stands in raw history.
     """
-    brought = _brought(data_dir)
+    brought = _brought(data_dir, dataset)
     readers = {account: set(vault.readers_of(account)) for one in chain for account in vault.accounts_of(one)}
     for account, consent_ids in brought.items():
         if account in readers or consent_ids & set(chain):
@@ -127,7 +127,7 @@ def _accounts(data_dir: Path, vault: Vault, chain: list[str]) -> tuple[list[str]
     return sorted(readers.keys() - shared), sorted(shared)
 
 
-def _brought(data_dir: Path) -> dict[str, set[str]]:
+def _brought(data_dir: Path, dataset: str) -> dict[str, set[str]]:
     """Account to the consents that it was read through, from raw history."""
     import duckdb
 
@@ -136,7 +136,7 @@ def _brought(data_dir: Path) -> dict[str, set[str]]:
     raw = data_dir / "raw.duckdb"
     if not raw.exists():
         return {}
-    query = f"select account_id, list(distinct consent_id) from {DATASET}.imports where account_id is not null group by 1"
+    query = f"select account_id, list(distinct consent_id) from {dataset}.imports where account_id is not null group by 1"
     try:
         with duckdb.connect(raw, read_only=True) as connection:
             return {account: set(consent_ids) for account, consent_ids in connection.execute(query).fetchall()}
@@ -147,7 +147,7 @@ def _brought(data_dir: Path) -> dict[str, set[str]]:
 
 
 def _remove_from_raw(
-    data_dir: Path, consent_ids: list[str], accounts: list[str], begin: Callable[[dict[str, int]], None]
+    data_dir: Path, dataset: str, consent_ids: list[str], accounts: list[str], begin: Callable[[dict[str, int]], None]
 ) -> dict[str, int]:
     """Delete in the working copy, write that into a fresh file, and put it into place. Returns rows removed per table.
 
@@ -164,16 +164,16 @@ def _remove_from_raw(
     with opened(data_dir) as (history, _):
         connection = history.connection
         try:
-            removed = _delete(connection, consent_ids, accounts)
-            state = load.cursors(history, DATASET)
+            removed = _delete(connection, dataset, consent_ids, accounts)
+            state = load.cursors(history, dataset)
             for kind in ("accounts", "doubts"):
                 state[kind] = {one: cursor for one, cursor in state.get(kind, {}).items() if one not in accounts}
-            load.load(history, load.Package(DATASET, cursors=state))
+            load.load(history, load.Package(dataset, cursors=state))
             # Older states and window tables name the accounts too.
-            states = f"{DATASET}._dlt_pipeline_state"
+            states = f"{dataset}._dlt_pipeline_state"
             connection.execute(f"delete from {states} where version < (select max(version) from {states})")
             for table in ("read_windows", "moved_rows"):
-                connection.execute(f"delete from {DATASET}.{table}")
+                connection.execute(f"delete from {dataset}.{table}")
             connection.execute(f"attach '{_quoted(fresh)}' as fresh (storage_version '{STORAGE}')")
             (name,) = connection.execute("select current_database()").fetchall()[0]
             connection.execute(f'copy from database "{name}" to fresh')
@@ -187,12 +187,12 @@ def _remove_from_raw(
     return removed
 
 
-def _delete(connection: "DuckDBPyConnection", consent_ids: list[str], accounts: list[str]) -> dict[str, int]:
+def _delete(connection: "DuckDBPyConnection", dataset: str, consent_ids: list[str], accounts: list[str]) -> dict[str, int]:
     """Delete the rows of these accounts and consents wherever either is named, dlt's staging tables included."""
     found = connection.execute(
         "select schema_name, table_name, list(column_name) from duckdb_columns()"
         " where schema_name in (?, ?) and column_name in ('account_id', 'consent_id') group by all",
-        [DATASET, f"{DATASET}_staging"],
+        [dataset, f"{dataset}_staging"],
     ).fetchall()
     removed: dict[str, int] = {}
     for schema, table, columns in found:

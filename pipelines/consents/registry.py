@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sql
 
 from pipelines.consents.attempts import Attempts
-from pipelines.consents.states import LIFETIME, MOVES, USABLE, WARNINGS, MoveRefused, State
+from pipelines.consents.states import LIFETIME, MOVES, USABLE, MoveRefused, State, warnings_of
 from pipelines.consents.vault import Keyring, VaultBroken, as_instant, as_text, audit, consents
 from pipelines.errors import WrongUsage
 
@@ -78,9 +78,11 @@ class Vault(Attempts):
         owner_external_id: str | None = None,
         replaces: str | None = None,
         sign_in: dict[str, str | None] | None = None,
+        expires_at: datetime | None = None,
     ) -> Consent:
         """Keep a new consent; `pending` until its token is known. `sign_in` is what it takes to ask how the sign-in ended.
 
+        `expires_at` is its end where the bank tells; else `LIFETIME` is counted from now.
         Raises `WrongUsage` without a vault key.
         """
         sealed_key = self.keyring.new_key()
@@ -94,7 +96,7 @@ class Vault(Attempts):
             "owner_external_id": owner_external_id,
             "status": "active" if token else "pending",
             "created_at": as_text(now),
-            "expires_at": as_text(now + LIFETIME),
+            "expires_at": as_text(expires_at or now + LIFETIME),
             "replaces": replaces,
             "sealed_key": sealed_key,
             "sealed_token": self.keyring.seal(sealed_key, token) if token else None,
@@ -106,10 +108,18 @@ class Vault(Attempts):
         return self.consent(consent_id)
 
     def keep_token(
-        self, consent_id: str, token: str, now: datetime, *, institution: str | None = None, target: str | None = None
+        self,
+        consent_id: str,
+        token: str,
+        now: datetime,
+        *,
+        institution: str | None = None,
+        target: str | None = None,
+        expires_at: datetime | None = None,
     ) -> None:
         """Store the token that a bank gave; a pending consent is active, and counts its days, from here on.
 
+        `expires_at` is the token's own end: a consent that was about to end is active again.
         A consent that somebody has ended meanwhile stays as it is.
         """
         with self.transaction() as connection:
@@ -124,6 +134,8 @@ class Vault(Attempts):
             if row.status == "pending":
                 values |= {"status": "active", "status_reason": None}
                 values |= {"created_at": as_text(now), "expires_at": as_text(now + LIFETIME)}
+            if expires_at is not None:
+                values |= {"status": "active", "status_reason": None, "expires_at": as_text(expires_at)}
             connection.execute(consents.update().where(consents.c.consent_id == consent_id).values(**values))
             self._note(connection, consent_id, "token stored", "sealed", now)
 
@@ -197,8 +209,8 @@ class Vault(Attempts):
             days = consent.days_left(now)
             with suppress(MoveRefused):  # somebody has ended it in between
                 if consent.expires_at is not None and consent.expires_at <= now:
-                    self.move(consent.consent_id, "expired", "its 180 days are over", now)
-                elif days is not None and days <= WARNINGS[0]:
+                    self.move(consent.consent_id, "expired", _over(consent), now)
+                elif days is not None and days <= warnings_of(consent.source)[0]:
                     self.move(consent.consent_id, "expiring", f"{days} days left", now)
 
     def note(self, consent_id: str, what: str, outcome: str, now: datetime) -> None:
@@ -223,6 +235,10 @@ class Vault(Attempts):
         if not rows:
             raise WrongUsage(f"There is no consent {consent_id}", "See `python -m pipelines consents list`")
         return rows[0]
+
+
+def _over(consent: Consent) -> str:
+    return "its 180 days are over" if consent.source == "kontomatik" else "its time is over"
 
 
 def _user() -> str:

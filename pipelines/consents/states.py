@@ -38,6 +38,8 @@ LIFETIME = timedelta(days=180)
 """A Multiple Access consent lasts up to 180 days (vendor); no call tells the real end, so we count from the sign-in."""
 WARNINGS = (30, 14, 7, 1)
 """Days before the end at which people are warned, each once more urgent."""
+LOGIN_WARNINGS = WARNINGS[1:]
+"""The same for a login at Kontist: it lives 30 days, and a warning from the first day on warns of nothing."""
 
 
 class MoveRefused(ValueError):
@@ -48,6 +50,12 @@ class MoveRefused(ValueError):
         super().__init__(f"consent {consent_id} is {now} and cannot become {to}")
 
 
-def warning(days_left: int | None) -> int | None:
+def warnings_of(source: str) -> tuple[int, ...]:
+    """The days before its end at which people are warned of a consent of this source."""
+    return LOGIN_WARNINGS if source == "kontist" else WARNINGS
+
+
+def warning(days_left: int | None, source: str = "kontomatik") -> int | None:
     """The tightest warning that is due with so many whole days left, or None."""
-    return None if days_left is None else min((days for days in WARNINGS if days_left <= days), default=None)
+    due = (days for days in warnings_of(source) if days_left is not None and days_left <= days)
+    return min(due, default=None)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.states import USABLE, warning
@@ -28,6 +28,13 @@ class SignInFailed(Failure):
     """The customer's sign-in did not lead to a consent."""
 
 
+class Ends(Protocol):
+    """A bank that can be asked to end a token."""
+
+    def delete(self, token: str) -> None:
+        """End it. Raises `ConsentGone` if it was gone already, another `SourceError` if the bank did not confirm it."""
+
+
 @dataclass(frozen=True)
 class Opening:
     """A consent to import through: stored, or `session` fresh from a sign-in, which alone reaches the whole history."""
@@ -48,14 +55,17 @@ class Tended:
 
 def tend(vault: Vault, client: "KontomatikClient", now: datetime) -> Tended:
     """Age all consents, look at sign-ins left open, and try again to end what is to be ended."""
+    usable = vault.consents(source="kontomatik", status=USABLE)
     vault.age(now)
     tended = Tended()
-    for consent in vault.consents(source="kontomatik"):
-        if consent.status in ("replaced", "revoking") or (consent.erase_asked_at and consent.status not in OVER):
-            try:
-                revoke(vault, client, consent.consent_id, now)
-            except StillRevoking as failure:
-                tended.troubles.append((consent, str(failure)))
+    for consent in usable:
+        if vault.consent(consent.consent_id).status == "expired":
+            tended.troubles.append((consent, f"its time is over: `python -m pipelines consents renew {consent.consent_id}`"))
+    for consent in to_be_ended(vault):
+        try:
+            revoke(vault, client, consent.consent_id, now)
+        except StillRevoking as failure:
+            tended.troubles.append((consent, str(failure)))
     for consent in vault.consents(source="kontomatik", status=("pending",)):
         if vault.unfinished(consent.consent_id, now):
             tended.openings.append(Opening(consent))
@@ -81,6 +91,12 @@ def tend(vault: Vault, client: "KontomatikClient", now: datetime) -> Tended:
             if consent.consent_id not in taken_up and (session := _unused_session(vault, client, consent, now)):
                 tended.openings.append(Opening(consent, session))
     return tended
+
+
+def to_be_ended(vault: Vault, source: str | None = "kontomatik") -> list[Consent]:
+    """Consents that wait for the bank's word, or whose data is to be erased though they are not over yet; None: of any bank."""
+    listed = vault.consents(source=source)
+    return [one for one in listed if one.status in ("replaced", "revoking") or (one.erase_asked_at and one.status not in OVER)]
 
 
 def start_sign_in(
@@ -192,13 +208,21 @@ def revoke(vault: Vault, client: "KontomatikClient", consent_id: str, now: datet
     if consent.status in OVER:
         return
     if consent.status == "pending":
-        consent = _given_up(vault, client, consent, now)
+        _given_up(vault, client, consent, now)
+    end_stored(vault, client, consent_id, now)
+
+
+def end_stored(vault: Vault, bank: Ends, consent_id: str, now: datetime) -> None:
+    """The same for a consent that is not pending, at any bank."""
+    consent = vault.consent(consent_id)
+    if consent.status in OVER:
+        return
     vault.move(consent_id, "revoking", "asked for", now)
     if not consent.has_token:
         vault.move(consent_id, "revoked", "there never was a token to end", now)
         return
     try:
-        client.delete(vault.token(consent_id))
+        bank.delete(vault.token(consent_id))
     except ConsentGone:
         vault.move(consent_id, "revoked", "the bank says that it was gone already", now)
     except (SourceError, Failure) as error:
@@ -261,7 +285,7 @@ def warnings(vault: Vault, now: datetime) -> list[str]:
     sentences = []
     for consent in vault.consents(status=USABLE):
         days = consent.days_left(now)
-        step = warning(days)
+        step = warning(days, consent.source)
         if step is None:
             continue
         noted = f"warned, {step} days"

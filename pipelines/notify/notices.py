@@ -50,17 +50,26 @@ def about_consents(vault: "Vault", now: datetime) -> list[Notice]:
     notices = []
     for consent in vault.consents(status=USABLE):
         days = consent.days_left(now)
-        step = warning(days)
+        step = warning(days, consent.source)
         if step is not None and days is not None:
             notices.append(_expiring(consent, days, step))
-    ended = {"expired": _expired, "revoked": _revoked}
+    read = {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
     known = {consent.consent_id: consent for consent in vault.consents()}
     for entry in vault.trail():
         before, _, after = entry.what.partition(" to ")
-        if entry.at < now - NEWS or after not in ended or before == "pending" or entry.consent_id not in known:
+        over = known.get(entry.consent_id)
+        if over is None or before == "pending" or entry.at < now - NEWS:
             continue
-        notices.append(ended[after](known[entry.consent_id], entry))
+        if after == "revoked":
+            notices.append(_revoked(over, entry))
+        elif after == "expired" and not _read_otherwise(vault.accounts_of(over.consent_id), read):
+            notices.append(_expired(over, entry))
     return notices
+
+
+def _read_otherwise(accounts: list[str], read: set[str]) -> bool:
+    """Whether another consent reads all of these accounts."""
+    return bool(accounts) and set(accounts) <= read
 
 
 def about_checks(report: "Report") -> list[Notice] | None:

@@ -62,7 +62,7 @@ class Outbox:
             return [notice for notice in notices if self._put(connection, notice, now)]
 
     def hold(self, kind: Kind, notices: Iterable[Notice], now: datetime) -> list[Notice]:
-        """These, and no others of a lasting `kind`, are so now: keep the new ones, end those that are no longer; returns the new."""
+        """These, and no others of a lasting `kind`, are so now: keep the new ones, end those that are over; returns the new."""
         if kind not in LASTING:
             raise ValueError(f"{kind} is nothing that ends")
         current = list(notices)
@@ -104,7 +104,9 @@ class Outbox:
             """
         with self._open() as connection:
             found = connection.execute(query, (as_text(now - NEWS), recipient)).fetchall()
-        return [(number, Notice(kind, key, *said, json.loads(payload))) for number, kind, key, *said, payload in found]
+        return [
+            (number, Notice(kind, key, subject, text, json.loads(payload))) for number, kind, key, subject, text, payload in found
+        ]
 
     @staticmethod
     def _put(connection: sqlite3.Connection, notice: Notice, now: datetime) -> bool:

@@ -5,6 +5,7 @@
 | GET `/_sandbox/` | | time, last day in the books, made-up credentials, account keys |
 | GET `/_sandbox/totals` | | for each account: bank, key, balance, booked and pending counts and sums |
 | GET `/_sandbox/transactions?account=KEY&limit=20` | | newest first, with the `id` that the others want |
+| GET `/_sandbox/text_messages` | | TANs, as they came to the customer's phone |
 | POST `/_sandbox/clock` | `{"advance_hours": 25}` | time: quotas, tokens and consents age |
 | POST `/_sandbox/live` | `{"days": 1}` | days pass: payments are made, what was pending is booked |
 | POST `/_sandbox/append` | `{"account": KEY, "amount": "-12.50", "day"?, "pending"?, "party"?, "description"?}` | the row |
@@ -55,6 +56,8 @@ class Control:
                     | {name: str(value) if "sum" in name else value for name, value in own.totals()._asdict().items()}
                     for own in world.accounts
                 ]
+            case "text_messages":
+                return list(world.text_messages)
             case "transactions":
                 rows = world.account(query["account"]).transactions
                 return [_row(row) for row in rows[: int(query.get("limit", "20"))]]

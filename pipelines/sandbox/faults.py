@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from .kontist import problem
 from .kontomatik import Command, Refusal, refused
 from .plans import Bank
 from .records import Account
-from .wire import Answer, Call, Shown
+from .wire import Answer, Call, Shown, problem
 
 if TYPE_CHECKING:
     from .server import SandboxBank

@@ -1,4 +1,4 @@
-"""Kontist, as its vendor document says: accounts, transactions and orders as JSON, read only.
+"""Kontist, as its vendor document says: accounts, transactions, orders and payments as JSON.
 
 Where the document contradicts itself or is silent, the observed behaviour counts: the list is signed and the single
 transaction is not; booked rows are Berlin midnights; the envelope needs the exact v2.1 media type.
@@ -12,12 +12,13 @@ from datetime import date
 from functools import lru_cache
 from json.encoder import encode_basestring
 
-from .history import next_due, order_cents
-from .people import ADA, KONTIST_MAIN
+from .orders import standing_orders, timed_orders
+from .payments import Payments
+from .people import ADA
 from .records import Account, Transaction
 from .tokens import Scope, Tokens
-from .values import Dice, berlin_midnight, german_iban
-from .wire import Answer, Call, Shown, as_json
+from .values import berlin_midnight
+from .wire import Answer, Call, Shown, as_json, problem
 from .world import World
 
 ENVELOPE = "application/vnd.kontist.transactionlist.v2.1+json"
@@ -25,11 +26,13 @@ _quoted = lru_cache(maxsize=4096)(encode_basestring)
 
 
 class Kontist:
-    """Answers every path under `/api/`. Anything that moves money is not there: 404."""
+    """Answers every path under `/api/`. With `rotates` a renewal gives a new refresh token, and the old one is worthless."""
 
     def __init__(self, world: World, page_size: int, shown: Callable[[Account], Shown]) -> None:
         self.world = world
         self.tokens = Tokens(world)
+        self.rotates = False
+        self._payments = Payments(world)
         self._page_size = page_size
         self._shown = shown
 
@@ -39,22 +42,22 @@ class Kontist:
             return self._token(call, "auth" if parts[2] == "auth-token" else "refresh")
         if not self._known(call):
             return problem(401, "Unauthorized")
-        if call.method != "GET":
-            return problem(404, "Not Found")
-        if parts == ["api", "accounts"]:
+        if parts == ["api", "accounts"] and call.method == "GET":
             return self._accounts()
         account = next((own for own in self._own() if len(parts) > 3 and own.number == parts[2]), None)
         if account is None or parts[1] != "accounts":
             return problem(404, "Not Found")
+        if call.method != "GET":
+            return self._payments.answer(call, account, parts[3:]) or problem(404, "Not Found")
         match parts[3:]:
             case ["transactions"]:
                 return self._page(call, account)
             case ["transactions", number]:
                 return self._transaction(account, number)
             case ["standing-orders"]:
-                return as_json(self._standing_orders(account), about="orders")
+                return as_json(standing_orders(self.world, account), about="orders")
             case ["timed-orders"]:
-                return as_json(self._timed_orders(account), about="orders")
+                return as_json(timed_orders(self.world, account), about="orders")
         return problem(404, "Not Found")
 
     # ---- who asks
@@ -84,8 +87,13 @@ class Kontist:
         if call.method != "POST":
             return problem(404, "Not Found")
         if kind == "Bearer" and scope == "auth":
-            if self.tokens.read(bearer, "refresh") is None:
+            claims = self.tokens.read(bearer, "refresh")
+            if claims is None:
                 return problem(401, "Unauthorized")
+            if self.rotates:
+                self.tokens.end(claims)
+                new = {"refresh_token": self.tokens.give("refresh", ADA.external_id)}
+                return as_json({"token": self.tokens.give(scope, ADA.external_id)} | new, about="token")
         else:
             given = call.json()
             if not all(isinstance(given.get(name), str) for name in ("email", "password")):
@@ -140,77 +148,6 @@ class Kontist:
         content = json.loads(row_text(row))
         return as_json(content | {"amount": abs(row.cents)}, about="transaction")
 
-    def _standing_orders(self, account: Account) -> list[dict[str, object]]:
-        """Positive amounts; a cancelled order stays in the list (vendor document)."""
-        if account.iban != KONTIST_MAIN:
-            return []
-        today = self.world.clock.now().date()
-        orders: list[dict[str, object]] = [
-            {
-                "id": 20,
-                "status": "CANCELED",
-                "iban": german_iban(107),
-                "name": "Fitness Beispiel GmbH",
-                "description": "Mitgliedschaft",
-                "amount": 3990,
-                "lastExecutionDate": "2025-03-31T20:11:02.109+00:00",
-                "e2eId": "123456789",
-                "reoccurrence": "QUARTERLY",
-                "nextOccurrence": "2025-04-01T00:00:00.000+00:00",
-            }
-        ]
-        standing = [habit for habit in account.plan.habits if habit.order == "standing"]
-        for number, habit in enumerate(standing, 6):
-            following = next_due(habit, today)
-            orders.append(
-                {
-                    "id": number,
-                    "status": "ACTIVE",
-                    "iban": habit.party_iban,
-                    "name": habit.party,
-                    "description": (habit.description or "").partition(" {")[0],
-                    "amount": order_cents(self.world.seed, habit, following),
-                    "lastExecutionDate": None,
-                    "e2eId": f"E-standing-{number}",
-                    "reoccurrence": "MONTHLY",
-                    "nextOccurrence": f"{following}T00:00:00.000+00:00",
-                }
-            )
-        return orders
-
-    def _timed_orders(self, account: Account) -> list[dict[str, object]]:
-        """Negative amounts, only what is still to come (vendor document): two months of each."""
-        found: list[dict[str, object]] = []
-        for habit in account.plan.habits:
-            if habit.order != "timed":
-                continue
-            day = self.world.clock.now().date()
-            for _ in range(2):
-                day = next_due(habit, day)
-                dice = Dice("timed", habit.key, day.toordinal())
-                found.append(
-                    {
-                        "id": _uuid(dice),
-                        "recipientName": habit.party,
-                        "recipientIban": habit.party_iban,
-                        "date": f"{day}T12:00:00.000Z",
-                        "purpose": (habit.description or "").replace("{month}", f"{day:%m/%Y}"),
-                        "amount": -order_cents(self.world.seed, habit, day),
-                        "e2eId": f"E-timed-{day:%Y%m}",
-                        "status": "scheduled",
-                        "type": "TIMED_ORDER",
-                    }
-                )
-        return found
-
-
-def problem(status: int, title: str) -> Answer:
-    """An error as RFC 7807 has it (observed)."""
-    kind = title.lower().replace(" ", "-")
-    answer = as_json({"type": f"https://api.kontist.com/problems/{kind}", "title": title, "status": status}, status)
-    answer.content_type = "application/problem+json"
-    return answer
-
 
 def row_text(row: Transaction) -> str:
     """A transaction of the v2.1 list: signed cents, UTC instants, minor units of a foreign currency as text."""
@@ -230,11 +167,6 @@ def row_text(row: Transaction) -> str:
         f'"invoicePreviewUrl":{files},"invoiceDownloadUrl":{files},"userSelectedBookingDate":null,'
         f'"documentType":{"null" if row.invoice is None else _quoted("INVOICE")},"mandateNumber":{_text(row.mandate)}}}'
     )
-
-
-def _uuid(dice: Dice) -> str:
-    digits = f"{dice.below(2**128):032x}"
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 def _text(value: str | None) -> str:

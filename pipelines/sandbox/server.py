@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
 from .control import Control
-from .kontist import Kontist, problem
+from .kontist import Kontist
 from .kontomatik import Command, Kontomatik, Refusal, Rules, refused
 from .live import Live
 from .openapi import OpenApi
 from .records import Account
-from .wire import Answer, Call, Shown
+from .wire import Answer, Call, Shown, problem
 from .world import Dialect, World
 
 if TYPE_CHECKING:

@@ -74,6 +74,14 @@ def as_json(content: object, status: int = 200, about: About = "") -> Answer:
     return Answer(status, json.dumps(content, ensure_ascii=False).encode(), about=about)
 
 
+def problem(status: int, title: str) -> Answer:
+    """An error as RFC 7807 has it (observed)."""
+    kind = title.lower().replace(" ", "-")
+    answer = as_json({"type": f"https://api.kontist.com/problems/{kind}", "title": title, "status": status}, status)
+    answer.content_type = "application/problem+json"
+    return answer
+
+
 def filled(answer: Answer, inside: Iterable[str]) -> bytes:
     """The body of an answer with `GAP` in it, filled. Row by row: an import can be hundreds of megabytes."""
     head, _, tail = answer.body.partition(GAP.encode())

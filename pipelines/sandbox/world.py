@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from threading import RLock
-from typing import Literal
+from typing import Any, Literal
 
 from .history import LONGEST_LAG, days_of_life, id_by_hand, spread
 from .plans import PLANS
@@ -63,6 +63,12 @@ class World:
         """Tokens ended before their time, by their own id."""
         self.ended: dict[str, int] = {}
         """By scope: tokens given up to this stamp are no longer good."""
+        self.standing_orders: dict[tuple[str, object], dict[str, Any]] = {}
+        """By account key and order id: Kontist's standing orders that were made or changed since."""
+        self.timed_orders: dict[tuple[str, object], dict[str, Any] | None] = {}
+        """The same of its timed orders; None for one that was cancelled."""
+        self.text_messages: list[str] = []
+        """What Kontist has sent to its customer's phone: TANs."""
         self.accounts = [Account(plan, self.lock, self._history) for plan in PLANS]
         self._by_hand = 0
 

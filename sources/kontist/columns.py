@@ -4,7 +4,7 @@ Not kept: `invoicePreviewUrl` and `invoiceDownloadUrl`, which are signed links t
 documents to whoever holds them; `from`, `to` and `pending_from`, which only decide the sign of old answers.
 """
 
-from sources._columns import IMPORTS, INSTANT, QUARANTINE, TEXT, WHOLE, identified, required, versioned
+from sources._columns import IMPORTS, INSTANT, QUARANTINE, TEXT, WHOLE, identified, required, table, versioned
 
 ACCOUNTS = versioned(
     required("account_id"),
@@ -66,6 +66,18 @@ TIMED_ORDERS = versioned(
     ("extra", TEXT),
 )
 
+CONSENTS = table(
+    required("consent_id"),
+    required("institution"),
+    ("target", TEXT),
+    required("access_mode"),
+    required("status"),
+    required("created_at", INSTANT),
+    ("expires_at", INSTANT),
+    required("read_at", INSTANT),
+)
+"""What the registry knows of the logins of this bank; rewritten at every run. No token, ever."""
+
 TABLES = {
     "accounts": ACCOUNTS,
     "transactions": TRANSACTIONS,
@@ -73,4 +85,5 @@ TABLES = {
     "timed_orders": TIMED_ORDERS,
     "quarantine": QUARANTINE,
     "imports": IMPORTS,
+    "consents": CONSENTS,
 }

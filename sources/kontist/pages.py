@@ -5,13 +5,15 @@ seen enough. What it saw in whole days becomes the account's window; inside it t
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 
 import pyarrow as pa
 
 from sources._reading import Depth, Known, Reading, Spool
-from sources.kontist.client import KontistClient
+from sources.kontist.ahead import Ahead
+from sources.kontist.client import KontistClient, Page
 from sources.kontist.orders import Account
 from sources.kontist.rows import SCHEMA, Refused, Rows, day
 from sources.kontist.walk import Shifted, Walk, pages_overlap
@@ -30,6 +32,7 @@ def read_transactions(
     since: date | None,
     known: Known,
     spool: Spool,
+    ahead: Callable[[Callable[[str], Page]], Ahead] = Ahead,
 ) -> Reading:
     """Fill `spool` with what the bank shows of `account`, and say from which day on that is all.
 
@@ -37,6 +40,9 @@ def read_transactions(
     as we know and behind every new one; it claims the whole days that it saw. `deep` ends with the first page that is older
     than `since` as a whole, and claims `since`. `full` goes to the oldest row and claims everything (`since` None), as
     `shallow` does when it comes that far. The spool may hold rows older than what is claimed.
+
+    Pages that will be wanted for sure are fetched `ahead`, several at once: all of a full read, of a deep one as many as the
+    days so far let expect, of a shallow one none.
 
     `requests` counts the pages that were asked for, those of abandoned tries too. Raises `Unavailable` when the account kept
     changing, `Unexpected` when the pages contradict each other, and what the client raises; then the spool is worthless.
@@ -46,17 +52,26 @@ def read_transactions(
     tries: list[Shifted] = []
     requests = 0
     while True:
-        walk = Walk(client, account, overlapping=pages_overlap(tries))
-        try:
-            claim = _read_once(walk, depth, since, known, _Basket(spool))
-        except Shifted as shifted:
-            tries.append(shifted)
-            requests += walk.requests
-            spool.clear()
-            if len(tries) > AGAIN:
-                raise shifted.error() from None
-        else:
-            return Reading(depth, claim, requests=requests + walk.requests, unknown_fields=frozenset(walk.unknown_fields))
+        shifted = None
+        with closing(ahead(client.transactions_page)) as fetched:
+            walk = Walk(client, account, fetched, overlapping=pages_overlap(tries), reach=_reach(depth, since))
+            try:
+                claim = _read_once(walk, depth, since, known, _Basket(spool))
+            except Shifted as sign:
+                shifted = sign
+        requests += fetched.requests
+        if shifted is None:
+            return Reading(depth, claim, requests=requests, unknown_fields=frozenset(walk.unknown_fields))
+        tries.append(shifted)
+        spool.clear()
+        if len(tries) > AGAIN:
+            raise shifted.error() from None
+
+
+def _reach(depth: Depth, since: date | None) -> int | None:
+    if depth == "deep" and since is not None:
+        return (since - day(0)).days
+    return (date.min - day(0)).days if depth == "full" else None
 
 
 def _read_once(walk: Walk, depth: Depth, since: date | None, known: Known, basket: "_Basket") -> date | None:

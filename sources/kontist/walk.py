@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from sources._errors import SourceError, Unavailable, Unexpected
+from sources.kontist.ahead import Ahead
 from sources.kontist.answers import ASK_A_PERSON, BANK, decoded
 from sources.kontist.client import KontistClient, Page, first_page
 from sources.kontist.orders import Account
@@ -49,18 +50,23 @@ def pages_overlap(tries: list[Shifted]) -> bool:
 
 @dataclass
 class Walk:
-    """One try at one account. `overlapping`: drop the rows that a page repeats from the end of the page before."""
+    """One try at one account. `overlapping`: drop the rows that a page repeats from the end of the page before.
+
+    `reach` is the Berlin day, in days since 1970, down to which every page is wanted: from the second page on they are
+    fetched through `ahead`, several at a time. Without it each page is asked for when the one before has been judged.
+    """
 
     client: KontistClient
     account: Account
+    ahead: Ahead
     overlapping: bool = False
+    reach: int | None = None
 
     at_end: bool = False
     """The oldest row that the bank has was on the last page that came."""
     oldest: int | None = None
     """Berlin day of the last row that came, in days since 1970."""
     unknown_fields: set[str] = field(default_factory=set)
-    requests: int = 0
 
     _first: Rows | None = None
     _total: int | None = None
@@ -79,7 +85,7 @@ class Walk:
         address = start
         before: tuple[str | None, ...] = ()
         while True:
-            page, rows = self._ask(address, before)
+            page, rows = self._ask(address, before, self._wanted())
             self._check(page, rows)
             before = rows.ids
             self.at_end = page.next is None
@@ -102,21 +108,30 @@ class Walk:
             raise self._shifted("the bank tells of more transactions than it shows", contradiction=True)
         if len(self._trace) == 1 or self._first is None:
             return
+        self.ahead.close()
         page, rows = self._ask(first_page(self.account), ())
         if rows.ids != self._first.ids or not rows.batch.select(_STEADY).equals(self._first.batch.select(_STEADY)):
             raise self._shifted("its first page changed")
         if page.total != self._total:
             raise self._shifted("its number of transactions changed")
 
-    def _ask(self, address: str, before: tuple[str | None, ...]) -> tuple[Page, Rows]:
-        self.requests += 1
-        page = self.client.transactions_page(address)
+    def _ask(self, address: str, before: tuple[str | None, ...], wanted: int = 0) -> tuple[Page, Rows]:
+        page = self.ahead.page(address, wanted)
         rows = read_rows(page.rows, self.account.source_account_id)
         again = _repeated(before, rows.ids) if self.overlapping else 0
         if again:
             rest = decoded(page.rows, list[msgspec.Raw])[again:]
             rows = read_rows(b"[" + b",".join(bytes(row) for row in rest) + b"]", self.account.source_account_id)
         return page, rows
+
+    def _wanted(self) -> int:
+        """How many pages behind the one that is asked for now will be wanted too, as far as the pages so far tell."""
+        pages, newest = len(self._trace), self._first.newest if self._first else None
+        if self.reach is None or not self._total or not self._rows or newest is None or self.oldest is None:
+            return 0
+        to_the_end = -(-(self._total - self._rows) * pages // self._rows) - 1
+        to_reach = (self.oldest - self.reach) * pages // (newest - self.oldest + 1)
+        return max(0, min(to_the_end, to_reach))
 
     def _check(self, page: Page, rows: Rows) -> None:
         if self._first is None:

@@ -26,7 +26,7 @@ BATCH = 50_000
 ROWS = read_by_source(TRANSACTIONS)
 
 PLAIN_DECIMAL = r"^[+-]?[0-9]{1,16}(\.[0-9]{1,2})?$"
-PLAIN_DAY = r"^[12][0-9]{3}-[0-9]{2}-[0-9]{2}$"
+PLAIN_DAY = r"^(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}$"
 PLAIN_CURRENCY = r"^[A-Za-z]{3}$"
 
 # One cell a column, in this order; `labels` and `extra` are JSON, `doubt` is why a row cannot be used.

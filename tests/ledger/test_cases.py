@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.ledger.worlds import MODELS, TABLES, built, rows_of
+from tests.ledger.worlds import MODELS, SEEDS, TABLES, built, rows_of
 from transforms.checks import check_header, run_checks
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.toml"))
@@ -43,7 +43,7 @@ def test_a_case_says_its_rule_and_knows_its_tables(path: Path) -> None:
 
     assert case.keys() <= {"about", "given", "expect", "failing"}
     assert case["about"].endswith(".")
-    assert case["given"].keys() <= TABLES.keys()
+    assert case["given"].keys() <= TABLES.keys() | SEEDS
     assert case["expect"].keys() <= {model.table for model in MODELS}
 
 

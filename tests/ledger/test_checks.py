@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from tests.ledger.worlds import LEDGER, MODELS, RICH, built, raw_file
-from transforms.build import build
+from transforms.build import VIEWS, build
 from transforms.checks import check, check_header, run_checks, singular
 from transforms.errors import LedgerUnreadable, RawUnreadable
 
@@ -37,9 +37,14 @@ SPOILED = {
         "update ledger.standing_orders set order_id = 'other'",
         "delete from ledger.timed_orders",
         "update ledger.timed_orders set amount = null",
+        "delete from ledger.order_history where order_kind = 'timed'",
+        "update ledger.order_history set amount = amount - 0.01",
         "delete from ledger.imports where source = 'kontist'",
         "delete from ledger.consents",
         "delete from ledger.quarantine where source = 'kontomatik'",
+        "delete from ledger.holes",
+        "update ledger.holes set to_on = to_on + 1",
+        "delete from ledger.institutions",
         "delete from ledger.accounts where source = 'kontist'",
     ],
     "every_version_once": [
@@ -109,6 +114,91 @@ SPOILED = {
         "update ledger.transactions set booked_on = transaction_on where status = 'pending'",
         "update ledger.transactions set booked_on = null",
     ],
+    "postings_balance": [
+        "delete from ledger.postings where leg = 2 and account_id = 'kontomatik:a'",
+        "update ledger.postings set amount = amount + 0.01 where leg = 2 and account_id = 'kontomatik:a'",
+        "update ledger.postings set amount = amount + 0.01 where account_id = 'kontomatik:a'",
+        "update ledger.postings set booked_on = booked_on + 1",
+        "insert into ledger.postings select * replace ('other' as transaction_id) from ledger.postings limit 2",
+        "update ledger.postings set reporting_amount = reporting_amount + 0.01 where leg = 2 and account_id = 'kontomatik:a'",
+        "update ledger.transactions set status = 'booked'",
+        "delete from ledger.postings where account_id = 'kontomatik:a'",
+    ],
+    "postings_on_the_right_accounts": [
+        "update ledger.postings set ledger_account = 'Assets:Transit' where leg = 1",
+        "update ledger.postings set ledger_account = 'Assets:Bank:Kontist:A' where leg = 2",
+        "update ledger.postings set ledger_account = 'Assets:Bank:Kontist:B' where leg = 1 and account_id = 'kontist:a'",
+    ],
+    "transfers_cancel": [
+        "update ledger.transfers set in_amount = in_amount + 0.01",
+        "update ledger.transfers set in_account_id = out_account_id",
+        "update ledger.transfers set arrived_on = left_on + 11",
+        "update ledger.transfers set in_currency = 'PLN'",
+        "update ledger.transfers set evidence = 'exchange'",
+        "update ledger.transfers set out_amount = 1, in_amount = -1",
+        "insert into ledger.transfers select * replace ('t-other' as transfer_id) from ledger.transfers",
+    ],
+    "transfers_are_transactions": [
+        "update ledger.transfers set status = 'suggested'",
+        "update ledger.transactions set transfer_id = 't-other' where transfer_id is not null",
+        "update ledger.transactions set transfer_id = null",
+        "update ledger.transfers set out_amount = out_amount - 0.01",
+        "update ledger.transfers set in_account_id = 'kontomatik:a'",
+        "delete from ledger.transfers",
+        "delete from ledger.transactions where transfer_id is not null and amount > 0",
+    ],
+    "transit_is_told": [
+        "delete from ledger.in_transit",
+        "update ledger.in_transit set amount = amount + 0.01",
+        "update ledger.postings set ledger_account = 'Equity:Private' where ledger_account = 'Assets:Transit' and amount > 5",
+    ],
+    "overdue_transit": [
+        "update ledger.in_transit set overdue = true",
+        "update ledger.in_transit set days = 11",
+        "update ledger.in_transit set days = -1",
+    ],
+    "coverage_has_every_day": [
+        "delete from ledger.coverage where day = '2026-03-02'",
+        "delete from ledger.coverage where account_id = 'kontist:b'",
+        "update ledger.coverage set day = day + 7 where day = '2026-03-02'",
+        "delete from ledger.balances_daily where account_id = 'kontist:b'",
+    ],
+    "differences_are_told": [
+        "update ledger.coverage set proof = 'differs'",
+        "update ledger.coverage set difference_amount = 0.01 where day = '2026-03-02'",
+        "update ledger.coverage set proof = 'differs', difference_amount = 0.01, differs_since = day + 1",
+        "update ledger.coverage set import_id = null where status = 'seen'",
+        "update ledger.coverage set status = 'unseen'",
+    ],
+    "cash_flow_holds_every_posting": [
+        "update ledger.cash_flow_monthly set net_amount = net_amount + 0.01",
+        "update ledger.cash_flow_monthly set money_in = money_in + 0.01",
+        "update ledger.cash_flow_monthly set transactions = 0",
+        "delete from ledger.cash_flow_monthly where account_id = 'kontomatik:a'",
+        "update ledger.transactions set status = 'booked'",
+    ],
+    "rates_are_never_made_up": [
+        "delete from ledger.exchange_rates",
+        "update ledger.exchange_rates set day = day - 8",
+        "update ledger.exchange_rates set day = day + 3",
+        "update ledger.postings set reporting_amount = 1 where currency = reporting_currency",
+        "update ledger.postings set reporting_amount = null where currency = reporting_currency",
+    ],
+    "forecast_follows": [
+        "update ledger.cash_forecast set opening_balance = opening_balance + 0.01",
+        "update ledger.cash_forecast set closing_balance = closing_balance + 0.01 where day = '2026-03-06'",
+        "update ledger.cash_forecast set expected_out = expected_out - 0.01 where day = '2026-03-06'",
+        "delete from ledger.cash_forecast where day = '2026-03-06'",
+        "delete from ledger.expected_payments where order_kind = 'timed'",
+        "update ledger.accounts set balance = balance + 1",
+    ],
+    "payments_fulfil_one_promise": [
+        "update ledger.expected_payments set transaction_id = 'kontist:a:5'",
+        "update ledger.expected_payments set transaction_id = null",
+        "update ledger.expected_payments set transaction_id = 'nobody' where transaction_id is not null",
+        "update ledger.expected_payments set paid_amount = -2 where transaction_id is not null",
+        "update ledger.expected_payments set status = 'executed'",
+    ],
     "signs": [
         "update ledger.balances_daily set money_in = -1",
         "update ledger.balances_daily set money_out = 1",
@@ -155,13 +245,13 @@ def test_a_check_sees(spoilt: duckdb.DuckDBPyConnection, name: str, statement: s
 def headers() -> Iterator[tuple[str, str, str]]:
     """Table, name of the check, and what breaks it."""
     for model in MODELS:
-        if model.layer == "ledger":
+        if model.layer == "ledger" and model.name not in VIEWS:
             table, one = model.table, ONE.format(table=model.table)
             yield table, f"{model.name}.grain", f"insert into {table} select * from {table} where {one}"
             for column in model.grain:
                 yield table, f"{model.name}.not_null({column})", f"update {table} set {column} = null where {one}"
             for promise in model.checks:
-                value = "null" if promise.kind == "not_null" else "'nobody'"
+                value = "null" if promise.kind == "not_null" else "0" if promise.column == "leg" else "'nobody'"
                 name = f"{model.name}.{promise.kind}({promise.column})"
                 yield table, name, f"update {table} set {promise.column} = {value} where {one}"
 
@@ -198,9 +288,13 @@ def test_a_published_file_is_checked_again(tmp_path: Path) -> None:
     with duckdb.connect(ledger) as connection:
         connection.execute("update transactions set amount = amount + 0.01 where source_transaction_id = '1'")
 
-    assert {"every_kontist_row_once", "history_ends_in_transactions", "balances_hold_every_movement"} == {
-        result.name for result in check(raw, ledger) if not result.passed
-    }
+    assert {
+        "every_kontist_row_once",
+        "history_ends_in_transactions",
+        "balances_hold_every_movement",
+        "postings_balance",
+        "cash_flow_holds_every_posting",
+    } == {result.name for result in check(raw, ledger) if not result.passed}
 
 
 def test_a_ledger_that_is_none_says_how_to_build_it_again(tmp_path: Path) -> None:

@@ -3,19 +3,22 @@
 The raw tables are made from what the readers declare (`sources/*/columns.py`), so a column that is renamed there fails here.
 """
 
+import csv
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from sources._columns import DAY, INSTANT, MONEY, TEXT, TRUTH, WHOLE
+from sources._columns import DAY, INSTANT, MONEY, RATE, TEXT, TRUTH, WHOLE
 from sources.kontist import columns as kontist
 from sources.kontomatik import columns as kontomatik
-from transforms import comments
+from sources.rates import columns as rates
+from transforms import comments, macros, seeds
 from transforms.build import make, prepare
 from transforms.engine import attach, connect
 from transforms.models import in_order, load
@@ -23,13 +26,15 @@ from transforms.models import in_order, load
 Row = Mapping[str, Any]
 Given = Mapping[str, Iterable[Row]]
 
-TABLES = {f"{bank}.{name}": schema for bank, module in (("kontist", kontist), ("kontomatik", kontomatik))
+TABLES = {f"{source}.{name}": schema for source, module in (("kontist", kontist), ("kontomatik", kontomatik), ("rates", rates))
           for name, schema in module.TABLES.items()}  # fmt: skip
+SEEDS = {f"seeds.{name}" for name in seeds.NAMES}
 VALIDITY = {"valid_from": "_dlt_valid_from", "valid_to": "_dlt_valid_to"}
 MODELS = in_order(load())
 LEDGER = [model.name for model in MODELS if model.layer == "ledger"]
 
-_TYPES = {TEXT: "varchar", DAY: "date", INSTANT: "timestamptz", WHOLE: "bigint", TRUTH: "boolean", MONEY: "decimal(18, 2)"}
+_TYPES = {TEXT: "varchar", DAY: "date", INSTANT: "timestamptz", WHOLE: "bigint", TRUTH: "boolean", MONEY: "decimal(18, 2)",
+          RATE: "decimal(18, 6)"}  # fmt: skip
 _NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _FIRST_LOAD = datetime(2026, 3, 2, 6, tzinfo=UTC)
 _SECOND_LOAD = datetime(2026, 3, 4, 6, tzinfo=UTC)
@@ -45,6 +50,14 @@ _REQUIRED: dict[str, Any] = {
     "import_id": "i-1",
     "institution": "A bank",
     "name": "x",
+    "beta": False,
+    "day": date(2026, 3, 1),
+    "publisher": "ECB",
+    "rate": Decimal(4),
+    "country": "PL",
+    "from_on": date(2026, 1, 2),
+    "noticed_at": _FIRST_LOAD,
+    "to_on": date(2026, 1, 5),
     "occurrence": 1,
     "payload": "{}",
     "read_at": _FIRST_LOAD,
@@ -67,15 +80,29 @@ def empty() -> duckdb.DuckDBPyConnection:
 def built(given: Given) -> duckdb.DuckDBPyConnection:
     """The ledger of a raw history, with all that led to it, in memory."""
     connection = empty()
-    fill(connection, given)
+    fill(connection, {table: rows for table, rows in given.items() if table in TABLES})
+    seeds.fill(connection, given_seeds(given))
     make_ledger(connection)
     return connection
+
+
+def given_seeds(given: Given) -> tuple[seeds.Seed, ...]:
+    """The shipped seeds, but for those that a test gives."""
+    with TemporaryDirectory() as folder:
+        for table in SEEDS & given.keys():
+            name = table.partition(".")[2]
+            with Path(folder, f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, seeds.COLUMNS[name])
+                writer.writeheader()
+                writer.writerows(given[table])
+        return seeds.read(Path(folder))
 
 
 def make_ledger(connection: duckdb.DuckDBPyConnection) -> None:
     prepare(connection, MODELS)
     for model in MODELS:
         make(connection, model)
+    macros.add(connection)
     connection.execute(comments.statements(connection, MODELS))
 
 
@@ -90,8 +117,8 @@ def raw_file(path: Path, given: Given) -> Path:
 
 
 def declare(connection: duckdb.DuckDBPyConnection) -> None:
-    for bank in ("kontist", "kontomatik"):
-        connection.execute(f"create schema raw.{bank}")
+    for source in ("kontist", "kontomatik", "rates"):
+        connection.execute(f"create schema raw.{source}")
     for table, schema in TABLES.items():
         columns = [f'"{field.name}" {_TYPES[field.type]}{"" if field.nullable else " not null"}' for field in schema]
         if "row_version" in schema.names:
@@ -146,6 +173,7 @@ def _completed(table: str, number: int, row: Row) -> dict[str, Any]:
         "position": number,
         "position_in_day": number,
         "row_version": f"v{number}",
+        "target": f"Target{number}",
         "window_on": _window(whole),
     }
     made_up["transaction_id"] = f"{whole.get('account_id', made_up['account_id'])}:{whole.get('source_transaction_id', number)}"
@@ -176,28 +204,42 @@ def _plain(value: Any) -> Any:
 
 
 RICH: Given = {
-    "kontist.accounts": [{"balance_cents": 5_000}],
+    "kontist.accounts": [
+        {"account_id": "kontist:a", "iban": "DE1", "balance_cents": 5_000},
+        {"account_id": "kontist:b", "iban": "DE2", "balance_cents": 1_00},
+    ],
     "kontist.transactions": [
         {"source_transaction_id": "1", "amount_cents": 7_000, "booking_type": "x", "booking_date": _NOON},
         {"source_transaction_id": "2", "amount_cents": -2_000, "booking_type": "x", "booking_date": _NOON + timedelta(days=2),
-         "purpose": "before", "valid_to": _SECOND_LOAD},
+         "iban": "PL1", "purpose": "before", "valid_to": _SECOND_LOAD},
         {"source_transaction_id": "2", "amount_cents": -2_000, "booking_type": "x", "booking_date": _NOON + timedelta(days=2),
-         "purpose": "after", "valid_from": _SECOND_LOAD},
+         "iban": "PL1", "purpose": "after", "valid_from": _SECOND_LOAD},
         {"source_transaction_id": "3", "amount_cents": -99, "valid_to": _SECOND_LOAD},
         {"source_transaction_id": "4", "amount_cents": -500, "booking_date": _NOON + timedelta(days=2)},
+        {"source_transaction_id": "5", "amount_cents": -1_00, "booking_type": "x", "iban": "DE2"},
+        {"account_id": "kontist:b", "source_transaction_id": "6", "amount_cents": 1_00, "booking_type": "x", "iban": "DE1"},
     ],
-    "kontist.standing_orders": [{"order_id": "s", "amount_cents": 80_000}],
-    "kontist.timed_orders": [{"order_id": "t", "amount_cents": -1_234}],
+    "kontist.standing_orders": [
+        {"order_id": "s", "amount_cents": 1_00, "status": "ACTIVE", "reoccurrence": "MONTHLY", "iban": "DE2",
+         "next_occurrence": _NOON},
+    ],
+    "kontist.timed_orders": [
+        {"order_id": "t", "amount_cents": -1_234, "status": "scheduled", "date": _NOON + timedelta(days=5)},
+    ],
     "kontist.imports": [{"account_id": "kontist:a", "finished_at": _SECOND_LOAD}],
     "kontist.quarantine": [{"account_id": "kontist:a"}],
-    "kontomatik.accounts": [{"balance": "30.00", "currency": "PLN"}],
+    "kontomatik.accounts": [{"balance": "30.00", "currency": "PLN", "iban": "PL1"}],
+    "kontomatik.owners": [{"name": "Ada Example"}],
     "kontomatik.transactions": [
-        {"booked_on": date(2026, 3, 1), "amount": "10.00", "balance_after": "20.00", "labels": '["b", "a"]'},
+        {"booked_on": date(2026, 3, 1), "amount": "10.00", "balance_after": "20.00", "labels": '["b", "a"]', "party": "Somebody"},
         {"booked_on": date(2026, 3, 3), "amount": "10.00", "balance_after": "30.00"},
         {"booked_on": date(2026, 3, 3), "amount": "-1.00", "status": "HOLD"},
     ],
     "kontomatik.consents": [{"expires_at": _NOON + timedelta(days=90)}],
     "kontomatik.imports": [{"import_id": "i-2", "account_id": "kontomatik:a", "finished_at": _SECOND_LOAD}],
     "kontomatik.quarantine": [{"account_id": "kontomatik:a"}],
+    "kontomatik.holes": [{"account_id": "kontomatik:a"}],
+    "kontomatik.institutions": [{"access_modes": '["SINGLE", "MULTIPLE"]'}],
+    "rates.reference_rates": [{"currency": "PLN"}],
 }  # fmt: skip
 """A little of everything: every table of the ledger has a row, every kind of change and proof but `differs` is there."""

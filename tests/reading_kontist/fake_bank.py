@@ -3,8 +3,12 @@
 import base64
 import json
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
+from random import Random
+from threading import RLock
 from typing import Any
 
 import httpx
@@ -12,6 +16,7 @@ import pyarrow as pa
 
 from sources._http import Http, Patience
 from sources._reading import Reading
+from sources.kontist.ahead import Ahead
 from sources.kontist.client import KontistClient
 from sources.kontist.orders import Account
 from sources.kontist.pages import read_transactions
@@ -81,6 +86,7 @@ class FakeBank:
     slept: list[float] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     _given: int = 0
+    _alone: Any = field(default_factory=RLock)
 
     def client(self, login: Login | None = None) -> KontistClient:
         """The real client, talking to this bank; a sleep only remembers."""
@@ -94,6 +100,10 @@ class FakeBank:
         return KontistClient(http, login, clock=lambda: self.now, on_new_refresh_token=self.kept.append)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
+        with self._alone:
+            return self._answer(request)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
         instead = self.instead(request)
         if instead is not None:
@@ -194,12 +204,55 @@ class Memory:
         return min((one["window_on"] for one in self.rows if one["valuta_date"] is None), default=None)
 
 
+one_by_one = partial(Ahead, most=0)
+"""Asks for each page when the one before has been judged."""
+
+
+class AnyOrder(Executor):
+    """Does what it is given when somebody waits for it, and before that some of the rest: in an order drawn by `seed`."""
+
+    def __init__(self, seed: int) -> None:
+        self._dice = Random(seed)  # noqa: S311 (a shuffle)
+        self._waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, work: Any, /, *arguments: Any, **options: Any) -> Future[Any]:
+        executor = self
+
+        class Waited(Future[Any]):
+            def result(self, timeout: float | None = None) -> Any:
+                while not self.done():
+                    executor.some()
+                return super().result(timeout)
+
+        future: Future[Any] = Waited()
+        self._waiting.append((future, lambda: work(*arguments, **options)))
+        return future
+
+    def some(self) -> None:
+        """Do one of the waiting."""
+        future, work = self._waiting.pop(self._dice.randrange(len(self._waiting)))
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(work())
+            except Exception as error:
+                future.set_exception(error)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._waiting.clear()
+
+
+def in_any_order(seed: int) -> Any:
+    """Fetches pages ahead, and has them answered in an order that depends on `seed` alone."""
+    return partial(Ahead, pool=lambda _: AnyOrder(seed))
+
+
 def read(
-    bank: FakeBank, depth: Any = "full", *, since: str | None = None, known: Memory | None = None
+    bank: FakeBank, depth: Any = "full", *, since: str | None = None, known: Memory | None = None, ahead: Any = one_by_one
 ) -> tuple[Reading, MemorySpool]:
     spool = MemorySpool()
     day = date.fromisoformat(since) if since else None
-    reading = read_transactions(bank.client(), ACCOUNT, depth=depth, since=day, known=known or Memory(), spool=spool)
+    known = known or Memory()
+    reading = read_transactions(bank.client(), ACCOUNT, depth=depth, since=day, known=known, spool=spool, ahead=ahead)
     return reading, spool
 
 

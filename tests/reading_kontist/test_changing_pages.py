@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sources._errors import Unavailable
 from sources.kontist.pages import read_transactions
-from tests.reading_kontist.fake_bank import ACCOUNT, FakeBank, Json, Memory, MemorySpool, row
+from tests.reading_kontist.fake_bank import ACCOUNT, FakeBank, Json, Memory, MemorySpool, in_any_order, one_by_one, row
 
 # What a bank does between two requests: rows come, rows go, a pending row is booked as a new one, a user edits a row.
 happenings = st.one_of(
@@ -54,16 +54,17 @@ class ChangingBank(FakeBank):
         self.rows.insert(place, like | {"id": self.next_id, "category": None})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     size=st.integers(0, 12),
     page_size=st.integers(1, 4),
     plan=st.dictionaries(st.integers(2, 20), happenings, max_size=4),
     depth=st.sampled_from(["full", "deep", "shallow"]),
     known=st.integers(0, 12),
+    seed=st.none() | st.integers(0, 99),
 )
 def test_a_read_shows_the_account_as_it_is_or_says_that_it_could_not(
-    size: int, page_size: int, plan: dict[int, tuple[str, list[int]]], depth: Any, known: int
+    size: int, page_size: int, plan: dict[int, tuple[str, list[int]]], depth: Any, known: int, seed: int | None
 ) -> None:
     bank = ChangingBank(page_size=page_size)
     bank.begin(size, plan)
@@ -74,7 +75,13 @@ def test_a_read_shows_the_account_as_it_is_or_says_that_it_could_not(
     spool = MemorySpool()
     try:
         reading = read_transactions(
-            bank.client(), ACCOUNT, depth=depth, since=date(2026, 3, 17), known=Memory(remembered.rows), spool=spool
+            bank.client(),
+            ACCOUNT,
+            depth=depth,
+            since=date(2026, 3, 17),
+            known=Memory(remembered.rows),
+            spool=spool,
+            ahead=one_by_one if seed is None else in_any_order(seed),
         )
     except Unavailable as error:
         assert "kept changing" in str(error)

@@ -10,7 +10,7 @@ import pytest
 from pipelines.errors import RawBroken
 from pipelines.history import opened
 from pipelines.publish import publish
-from tests.running.histories import kontomatik, raw_history
+from tests.running.histories import Raw, kontist, kontomatik, raw_history
 
 BLOCK = 262_144
 
@@ -82,6 +82,15 @@ def test_no_damaged_block_gets_past_publishing(fresh: Path) -> None:
                     "select count(*), bit_xor(hash(t)) is not null from kontomatik.transactions t"
                 ).fetchall() == [(3000, True)]
     assert stopped >= 2
+
+
+def test_a_clock_that_went_back_is_refused_before_it_spoils_history(ids: Raw) -> None:
+    ids.read({"A": [kontist(1, "2026-03-01", 100)]})
+    ids.history.connection.execute("update kontist.transactions set _dlt_valid_from = _dlt_valid_from + interval 2 hour")
+    with pytest.raises(RawBroken, match="clock is behind the last load"):
+        ids.read({"A": [kontist(1, "2026-03-01", 200)]})
+
+    assert ids.current("amount_cents") == [(100,)]
 
 
 def test_a_published_file_is_one_or_the_other_at_every_moment(tmp_path: Path) -> None:

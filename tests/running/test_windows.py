@@ -33,34 +33,26 @@ def test_since_never_passes_over_days_that_are_still_to_be_read(tmp_path: Path, 
         assert {key: ours[key] for key in ours if key[0] == source} == {key: theirs[key] for key in theirs if key[0] == source}
 
 
-def test_ten_days_of_life_each_end_with_the_world_in_the_ledger(tmp_path: Path) -> None:
-    world = World(today=AUTUMN)
-    depths = []
-    with a_bank(world, dialect="live") as bank:
-        for number in range(10):
-            world.append("4711", amount=f"-{number + 1}.00", pending=number % 3 == 0)
-            report = read(bank, tmp_path)
-            assert report.status == "ok"
-            assert_the_ledger_is_the_world(tmp_path, bank)
-            depths.append(report.outcomes[0].depth)
-            world.live(days=1)
-
-    assert depths == ["full", *["deep"] * 6, "full", "deep", "deep"]
-
-
-def test_an_old_row_that_is_edited_is_caught_when_everything_is_read_again(tmp_path: Path) -> None:
+def test_each_day_of_a_life_ends_with_the_world_in_the_ledger(tmp_path: Path) -> None:
+    """A deep read a day, everything once a week (here: every three days), and an old row that is edited is caught by then."""
     world = World(today=date(2025, 1, 31))
-    weekly = {"full_read_days": 3}
-    with a_bank(world) as bank:
-        read(bank, tmp_path, Options(sources=("kontist",)))
-        old = [row for row in world.account("4711").transactions if row.booked_on is not None][-3]
-        world.correct(old, amount="-0.77", description="corrected long ago")
-        caught = []
-        for _ in range(3):
+    old = [row for row in world.account("4711").transactions if row.booked_on is not None][-3]
+    depths, caught = [], []
+    with a_bank(world, dialect="live") as bank:
+        for number in range(4):
+            world.append("4711", amount=f"-{number + 1}.00", pending=number % 2 == 0)
+            report = read(bank, tmp_path, kontist={"full_read_days": 3, "lookback_days": 10})
+            assert report.status == "ok"
+            depths.append(report.outcomes[0].depth)
+            caught.append(report.banks[0].counts.changed)
+            if number in (0, 3):
+                assert_the_ledger_is_the_world(tmp_path, bank)
+            if number == 0:
+                world.correct(old, amount="-0.77", description="corrected long ago")
             world.live(days=1)
-            report = read(bank, tmp_path, Options(sources=("kontist",)), kontist=weekly)
-            caught.append(report.banks[0].counts.changed > 0)
-        assert caught == [False, False, True]
+
+    assert depths == ["full", "deep", "deep", "full"]
+    assert caught == [0, 0, 0, 1]
 
 
 def test_a_second_run_of_a_day_asks_for_one_page_and_changes_nothing(tmp_path: Path) -> None:

@@ -181,12 +181,12 @@ def test_timed_orders_are_negative_and_become_payments_of_the_same_amount(visit:
     assert visitor.kontist("/4711/timed-orders").json()[0] == orders[1]
 
 
-def test_what_moves_money_and_what_is_not_there_is_not_found(visit: Visit) -> None:
+def test_what_is_not_there_is_not_found(visit: Visit) -> None:
     visitor = visit(World(today=TODAY))
     login = (visitor.world.kontist_email, visitor.world.kontist_password)
 
-    assert visitor.http.post("/api/accounts/4711/transfer", json={}, auth=login).status_code == 404
-    assert visitor.http.post("/api/accounts/4711/standing-orders", json={}, auth=login).status_code == 404
+    assert visitor.http.post("/api/accounts/4711/transactions", json={}, auth=login).status_code == 404
+    assert visitor.http.delete("/api/accounts/4711/standing-orders/6", auth=login).status_code == 404
     for path in ("/1/transactions", "/4711", "/4711/nothing", "/4711/transactions/1/more"):
         reply = visitor.kontist(path)
         assert (reply.status_code, reply.json()["status"]) == (404, 404)

@@ -1,4 +1,4 @@
--- A table of the ledger does not hold every current raw row exactly once: orders, imports, consents, quarantine or accounts.
+-- A table of the ledger does not hold every current raw row exactly once: orders, imports, consents, holes, institutions, quarantine or accounts.
 with
 
 banks as (
@@ -10,11 +10,24 @@ banks as (
     from raw.kontist.timed_orders
     where _dlt_valid_to is null
     union all
+    select 'order_history', count(*), sum(hash(account_id, order_id, valid_from)), sum(-abs(amount_cents))
+    from (
+        select account_id, order_id, _dlt_valid_from as valid_from, amount_cents from raw.kontist.standing_orders
+        union all
+        select account_id, order_id, _dlt_valid_from as valid_from, amount_cents from raw.kontist.timed_orders
+    )
+    union all
     select 'imports', count(*), sum(hash(import_id)), null
     from (select import_id from raw.kontist.imports union all select import_id from raw.kontomatik.imports)
     union all
     select 'consents', count(*), sum(hash(consent_id)), null
-    from raw.kontomatik.consents
+    from (select consent_id from raw.kontist.consents union all select consent_id from raw.kontomatik.consents)
+    union all
+    select 'holes', count(*), sum(hash(account_id, from_on, to_on)), null
+    from raw.kontomatik.holes
+    union all
+    select 'institutions', count(*), sum(hash(target)), null
+    from raw.kontomatik.institutions
     union all
     select 'quarantine', count(*), sum(hash(quarantine_id)), null
     from (
@@ -39,9 +52,17 @@ ours as (
     select 'timed_orders', count(*), sum(hash(account_id, order_id)), sum(cast(amount * 100 as bigint))
     from ledger.timed_orders
     union all
+    select 'order_history', count(*), sum(hash(account_id, order_id, valid_from)), sum(cast(amount * 100 as bigint))
+    from ledger.order_history
+    where change <> 'ended'
+    union all
     select 'imports', count(*), sum(hash(import_id)), null from ledger.imports
     union all
     select 'consents', count(*), sum(hash(consent_id)), null from ledger.consents
+    union all
+    select 'holes', count(*), sum(hash(account_id, from_on, to_on)), null from ledger.holes
+    union all
+    select 'institutions', count(*), sum(hash(target)), null from ledger.institutions
     union all
     select 'quarantine', count(*), sum(hash(quarantine_id)), null from ledger.quarantine
     union all

@@ -10,7 +10,7 @@ now_shown as (
 still_open as (
     select account_id, count(*) as transactions, sum(hash(version)) as content
     from (
-        select * exclude (valid_from, valid_to, change)
+        select * exclude (valid_from, valid_to, change, succeeds_transaction_id)
         from ledger.transaction_history
         where valid_to is null and change <> 'removed'
     ) as version

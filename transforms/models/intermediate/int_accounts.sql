@@ -93,7 +93,17 @@ final as (
         moved.last_booked_on,
         read.imported_at                                            as last_imported_at,
         read.completed_on                                           as last_completed_on,
-        shown_last.valid_to                                         as gone_at
+        shown_last.valid_to                                         as gone_at,
+        concat(
+            case when shown_last.account_type = 'card' then 'Liabilities:Card:' else 'Assets:Bank:' end,
+            case when shown_last.source = 'kontist' then 'Kontist' else 'Kontomatik' end,
+            ':',
+            upper(regexp_replace(split_part(shown_last.account_id, ':', 2), '[^A-Za-z0-9]', '-', 'g'))
+        )                                                           as ledger_account,
+        -- a card repeats the IBAN of the account behind it, so only an account answers to one
+        case
+            when shown_last.account_type = 'account' then upper(replace(shown_last.iban, ' ', ''))
+        end                                                         as own_iban
     from shown_last
     left join read using (account_id)
     left join moved using (account_id)

@@ -1,6 +1,6 @@
 -- One row per account and booked day whose every movement carries the bank's running balance: where that chain ends.
 -- grain:  account_id, day
--- checks: not_null(account_id, day)
+-- checks: not_null(account_id, day, chains, balance, first_balance)
 
 with
 
@@ -44,24 +44,55 @@ ends as (
     select
         account_id,
         day,
-        sum(surplus) filter (where surplus > 0)                     as ends,
-        max(balance) filter (where surplus = 1)                     as balance
+        sum(surplus) filter (where surplus > 0)                     as chains,
+        list_sort(list(balance) filter (where surplus > 0))         as ends,
+        list_sort(list(balance) filter (where surplus < 0))         as beginnings
     from open_ends
     group by account_id, day
 ),
 
--- A day that ends where it began has no open end: there, the bank's own order decides
-circles as (
-    select account_id, day, balance_after as balance
+linked as (
+    select
+        days.account_id,
+        days.day,
+        ends.chains,
+        ends.ends,
+        ends.beginnings,
+        lead(ends.beginnings) over dates                            as next_beginnings,
+        lag(ends.ends) over dates                                   as previous_ends
+    from days
+    left join ends using (account_id, day)
+    window dates as (partition by days.account_id order by days.day)
+),
+
+-- A day that ends where it began has no open end, and one with a hole has several: there, the bank's own order decides
+in_doubt as (
+    select
+        chained.account_id,
+        chained.day,
+        max_by(balance_after, row(window_on, position_in_day))      as last_balance,
+        min_by(balance_after - amount, row(window_on, position_in_day)) as first_balance
     from chained
-    anti join ends using (account_id, day)
-    qualify row_number() over (partition by account_id, day order by window_on desc, position_in_day desc) = 1
+    semi join (select account_id, day from linked where chains is distinct from 1) using (account_id, day)
+    group by chained.account_id, chained.day
 ),
 
 final as (
-    select account_id, day, case when ends = 1 then balance end as balance from ends
-    union all
-    select account_id, day, balance from circles
+    select
+        linked.account_id,
+        linked.day,
+        cast(coalesce(linked.chains, 1) as bigint)                  as chains,
+        -- of several ends, the one that the next day begins with
+        case
+            when linked.chains = 1 then linked.ends[1]
+            else coalesce(list_sort(list_intersect(linked.ends, linked.next_beginnings))[1], in_doubt.last_balance)
+        end                                                         as balance,
+        case
+            when linked.chains = 1 then linked.beginnings[1]
+            else coalesce(list_sort(list_intersect(linked.beginnings, linked.previous_ends))[1], in_doubt.first_balance)
+        end                                                         as first_balance
+    from linked
+    left join in_doubt using (account_id, day)
 )
 
 select * from final

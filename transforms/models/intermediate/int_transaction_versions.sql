@@ -81,8 +81,6 @@ both_banks as (
 final as (
     select
         both_banks.*,
-        -- filled by a later model; the column is part of the ledger already
-        cast(null as varchar)                                       as transfer_id,
         coalesce(repeated.first_seen_at, both_banks.valid_from)     as first_seen_at,
         both_banks.valid_from                                       as last_changed_at,
         repeated.previous_valid_to,

@@ -1,13 +1,13 @@
 -- One row per bank account or card, with what the bank reported last.
 -- grain:  account_id
--- checks: not_null(source, source_account_id, institution, account_type), accepted(source, 'kontist', 'kontomatik'),
+-- checks: not_null(source, source_account_id, institution, account_type, ledger_account), accepted(source, 'kontist', 'kontomatik'),
 --         accepted(account_type, 'account', 'card')
 
 with
 
 accounts as (select * from intermediate.int_accounts),
 
-final as (select * exclude (last_completed_on) from accounts)
+final as (select * exclude (last_completed_on, own_iban) from accounts)
 
 select * from final
 order by account_id

@@ -1,6 +1,6 @@
 -- One row per account and day, from its first booked movement to the last day that is known, with the balance at both ends of the day.
 -- grain:  account_id, day
--- checks: not_null(money_in, money_out, transactions), accepted(proof, 'chain', 'derived', 'differs', 'unknown'),
+-- checks: not_null(money_in, money_out, transactions), accepted(proof, 'chain', 'reported', 'derived', 'differs', 'unknown'),
 --         relationship(account_id, accounts)
 
 with
@@ -9,6 +9,7 @@ days       as (select * from intermediate.int_account_days),
 movements  as (select * from intermediate.int_booked_days),
 accounts   as (select * from intermediate.int_accounts),
 chain_ends as (select * from intermediate.int_chain_ends),
+proofs     as (select * from intermediate.int_day_proofs),
 
 -- Only what moved in the account's own currency moves its balance; with anything else in it, no balance can be told
 anchors as (
@@ -43,15 +44,17 @@ closed as (
 proven as (
     select
         closed.*,
+        proofs.proof                                                as proof_of_day,
         case
             when closed.closing_balance is null then 'unknown'
             when closed.transactions = 0 then null
             when chain_ends.day is null then 'derived'
-            when chain_ends.balance = closed.closing_balance then 'chain'
+            when chain_ends.chains = 1 and chain_ends.balance = closed.closing_balance then 'chain'
             else 'differs'
-        end                                                         as proof
+        end                                                         as proof_of_balance
     from closed
     left join chain_ends using (account_id, day)
+    inner join proofs using (account_id, day)
 ),
 
 final as (
@@ -65,7 +68,10 @@ final as (
         cast(closing_balance as decimal(18, 2))                     as closing_balance,
         transactions,
         -- nothing moved on a quiet day, so it is as certain as the last day before it on which something did
-        last_value(proof ignore nulls) over (partition by account_id order by day) as proof
+        case
+            when closing_balance is not null and proof_of_day = 'reported' then 'reported'
+            else last_value(proof_of_balance ignore nulls) over (partition by account_id order by day)
+        end                                                         as proof
     from proven
 )
 

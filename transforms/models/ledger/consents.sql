@@ -4,12 +4,16 @@
 
 with
 
-consents as (select * from staging.stg_kontomatik__consents),
+consents as (
+    select 'kontomatik' as source, * from staging.stg_kontomatik__consents
+    union all
+    select 'kontist' as source, * from staging.stg_kontist__consents
+),
 
 final as (
     select
         consent_id,
-        'kontomatik'                                                as source,
+        source,
         institution,
         target,
         access_mode,

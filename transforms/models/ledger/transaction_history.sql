@@ -5,7 +5,15 @@
 
 with
 
-versions as (select * from intermediate.int_transaction_versions),
+versions       as (select * from intermediate.int_transaction_versions),
+counterparties as (select * from intermediate.int_counterparty_names),
+successions    as (select * from intermediate.int_successions),
+
+transfers as (
+    select transfer_id, unnest([out_transaction_id, in_transaction_id]) as transaction_id
+    from ledger.transfers
+    where status = 'matched'
+),
 
 shown as (
     select
@@ -31,7 +39,7 @@ moments as (
 
 final as (
     select
-        transaction_id,
+        moments.transaction_id,
         account_id,
         source,
         source_transaction_id,
@@ -44,22 +52,29 @@ final as (
         currency,
         original_amount,
         original_currency,
-        counterparty_name,
-        counterparty_iban,
+        moments.counterparty_name,
+        moments.counterparty_iban,
+        counterparties.counterparty_id,
         description,
         end_to_end_id,
         transaction_type,
         category,
         labels,
         balance_after,
-        transfer_id,
+        transfers.transfer_id,
         import_id,
         first_seen_at,
         last_changed_at,
         valid_from,
         valid_to,
-        change
+        change,
+        case when status = 'booked' then successions.succeeds_transaction_id end as succeeds_transaction_id
     from moments
+    left join successions using (transaction_id)
+    left join transfers using (transaction_id)
+    left join counterparties
+        on counterparties.counterparty_name is not distinct from moments.counterparty_name
+        and counterparties.counterparty_iban is not distinct from moments.counterparty_iban
 )
 
 select * from final

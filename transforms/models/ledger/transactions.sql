@@ -6,11 +6,18 @@
 
 with
 
-versions as (select * from intermediate.int_transaction_versions),
+versions       as (select * from intermediate.int_transaction_versions where valid_to is null),
+counterparties as (select * from intermediate.int_counterparty_names),
+
+transfers as (
+    select transfer_id, unnest([out_transaction_id, in_transaction_id]) as transaction_id
+    from ledger.transfers
+    where status = 'matched'
+),
 
 final as (
     select
-        transaction_id,
+        versions.transaction_id,
         account_id,
         source,
         source_transaction_id,
@@ -23,20 +30,24 @@ final as (
         currency,
         original_amount,
         original_currency,
-        counterparty_name,
-        counterparty_iban,
+        versions.counterparty_name,
+        versions.counterparty_iban,
+        counterparties.counterparty_id,
         description,
         end_to_end_id,
         transaction_type,
         category,
         labels,
         balance_after,
-        transfer_id,
+        transfers.transfer_id,
         import_id,
         first_seen_at,
         last_changed_at
     from versions
-    where valid_to is null
+    left join transfers using (transaction_id)
+    left join counterparties
+        on counterparties.counterparty_name is not distinct from versions.counterparty_name
+        and counterparties.counterparty_iban is not distinct from versions.counterparty_iban
 )
 
 select * from final

@@ -20,5 +20,6 @@ select
     cast(last_execution_date at time zone 'Europe/Berlin' as date)  as last_payment_on,
     -- validity
     _dlt_valid_from                                                 as valid_from,
-    _dlt_valid_to                                                   as valid_to
+    _dlt_valid_to                                                   as valid_to,
+    cast(_dlt_valid_to at time zone 'Europe/Berlin' as date)        as valid_to_on
 from raw.kontist.standing_orders

@@ -19,5 +19,6 @@ select
     cast(date at time zone 'Europe/Berlin' as date)                 as payment_on,
     -- validity
     _dlt_valid_from                                                 as valid_from,
-    _dlt_valid_to                                                   as valid_to
+    _dlt_valid_to                                                   as valid_to,
+    cast(_dlt_valid_to at time zone 'Europe/Berlin' as date)        as valid_to_on
 from raw.kontist.timed_orders

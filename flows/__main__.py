@@ -1,0 +1,102 @@
+"""`python -m flows serve | status | tidy`: the schedule in one process, how it stands, and putting it in order."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from pipelines.errors import GOOD, PARTIAL, Failure
+
+EXAMPLES = """\
+examples:
+  export PREFECT_API_URL=http://127.0.0.1:4200/api
+  python -m flows serve                    deploy everything and run it, in one process, until it is stopped
+  python -m flows status                   server, deployments, next runs, late ones
+  prefect deployment run ingest/ingest     run one now
+
+exit status: 0 good · 1 the server cannot be reached · 2 wrong usage · 4 something is late, paused or not deployed
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    # Before Prefect is imported, which takes a second: nothing is sent anywhere.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    try:
+        return int(options.command(options))
+    except Failure as failure:
+        print(failure, file=sys.stderr)
+        return failure.exit_status
+
+
+def serve(options: argparse.Namespace) -> int:
+    """`serve`: deploys all, puts the books in order, then starts runs when they are due, each in a process of its own."""
+    import prefect
+
+    from flows.deployments import SCHEDULE
+    from flows.operating import server, set_limit, tidy
+    from flows.secrets import settings_in_force
+
+    with server() as client:
+        set_limit(client)
+        for sentence in tidy(client, settings_in_force().data_dir):
+            print(sentence, flush=True)
+    deployments = [one.deployment() for one in SCHEDULE]
+    prefect.serve(*deployments, limit=options.limit, query_seconds=options.poll, print_starting_message=False)
+    return GOOD
+
+
+def status(options: argparse.Namespace) -> int:
+    """`status`."""
+    from prefect.settings import get_current_settings
+    from rich.console import Console
+
+    from flows.operating import as_json, server, show, standings, troubles
+
+    with server() as client:
+        about = f"Prefect {client.api_version()} at {get_current_settings().api.url}"
+        listed = standings(client)
+    if options.json:
+        print(json.dumps(as_json(listed, about)))
+    else:
+        console = Console()
+        show(listed, about, console if console.is_terminal else Console(width=140))
+    return PARTIAL if troubles(listed) else GOOD
+
+
+def tidy_up(_: argparse.Namespace) -> int:
+    """`tidy`."""
+    from flows.operating import server, tidy
+    from flows.secrets import settings_in_force
+
+    with server() as client:
+        sentences = tidy(client, settings_in_force().data_dir)
+    print("\n".join(sentences) or "Nothing to put in order.")
+    return GOOD
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows",
+        description="Runs kontoledger on a schedule, by Prefect.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serving = commands.add_parser("serve", help="deploy everything and run it in this process; no work pool is needed")
+    serving.add_argument("--limit", type=int, default=4, help="runs at once (default %(default)s)")
+    serving.add_argument("--poll", type=float, default=10.0, metavar="SECONDS", help="between two looks for due runs")
+    serving.set_defaults(command=serve)
+    standing = commands.add_parser("status", help="server, deployments, next runs, late ones")
+    standing.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    standing.set_defaults(command=status)
+    tidying = commands.add_parser("tidy", help="drop late runs but the newest, close the books on runs whose process is gone")
+    tidying.set_defaults(command=tidy_up)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""What a person sees of a run in Prefect's UI. All of it is bookkeeping: when it fails the run goes on."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+from urllib.parse import quote
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.client.orchestration import get_client
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
+
+from pipelines.notify.notices import Notice
+from pipelines.run import Progress
+
+EVERY = 2.0
+"""Seconds between two updates of a progress artifact."""
+
+
+def table(key: str, about: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table under `key`; with no rows, a sentence that says so."""
+    if rows:
+        _kept(lambda: create_table_artifact([dict(row) for row in rows], key=key, description=about))
+    else:
+        _kept(lambda: create_markdown_artifact("Nothing.", key=key, description=about))
+
+
+def markdown(key: str, about: str, text: str) -> None:
+    """A text under `key`."""
+    _kept(lambda: create_markdown_artifact(text, key=key, description=about))
+
+
+def link(key: str, about: str, url: str, text: str) -> None:
+    """A link under `key`."""
+    _kept(lambda: create_link_artifact(url, text, key=key, description=about))
+
+
+def custom_run(name: str, parameters: Mapping[str, Any]) -> str | None:
+    """The UI's page that starts a deployment with these parameters; None where there is no UI or no such deployment."""
+    try:
+        with get_client(sync_client=True) as client:
+            own = client.read_deployment_by_name(f"{name}/{name}").id
+    except Exception:  # a link less: the command beside it does the same
+        return None
+    ui = get_current_settings().ui_url
+    return f"{ui}/deployments/deployment/{own}/run?parameters={quote(json.dumps(parameters))}" if ui else None
+
+
+def named(name: str) -> None:
+    """Give the run under way its name."""
+
+    def rename() -> None:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(UUID(str(flow_run.id)), name=name)
+
+    _kept(rename)
+
+
+def emitted(notice: Notice) -> bool:
+    """Send a notice as an event. Implements `Send` of the outbox."""
+    about, _, _ = notice.kind.partition(".")
+    resource = {
+        "prefect.resource.id": f"kontoledger.{about}.{notice.key.partition(' ')[0]}",
+        "prefect.resource.name": notice.subject,
+    }
+    payload = notice.payload | {"subject": notice.subject, "text": notice.text}
+    return emit_event(notice.event, resource, payload=payload) is not None
+
+
+class Shown(Progress):
+    """Progress as an artifact, and stages as lines of the log. Called from several threads."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._lock = threading.Lock()
+        self._artifact: UUID | None = None
+        self._told = float("-inf")
+        self._logger = get_run_logger()
+
+    def stage(self, text: str) -> None:
+        """One line in the log."""
+        self._logger.info(text)
+
+    def step(self, text: str, done: int, total: int) -> None:
+        """How far the ledger is, from 70 to 100 percent."""
+        self.reached(70 + 30 * done / max(1, total), text)
+
+    def reached(self, percent: float, text: str) -> None:
+        """So far it is; told every two seconds, and at the end."""
+        with self._lock:
+            if time.monotonic() - self._told < EVERY and percent < 100:
+                return
+            self._told = time.monotonic()
+            _kept(lambda: self._tell(percent, text))
+
+    def _tell(self, percent: float, text: str) -> None:
+        if self._artifact is None:
+            self._artifact = cast(UUID, create_progress_artifact(percent, key=self._key, description=text))
+        else:
+            update_progress_artifact(self._artifact, percent, description=text)
+
+
+def _kept(work: Callable[[], Any]) -> None:
+    try:
+        work()
+    except Exception as error:  # the ledger is fine without it
+        get_run_logger().warning("Not shown in the UI (%s); the run itself goes on.", type(error).__name__)

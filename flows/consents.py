@@ -1,0 +1,162 @@
+"""The flows that look after consents without importing anything, and the one that keeps the list of banks."""
+
+from typing import Annotated, Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+from prefect.tasks import Task, exponential_backoff
+from pydantic import Field
+
+from flows import artifacts
+from flows.guard import guarded, quiet, whole
+from flows.reading import DataDir, WaitSeconds, threads
+from flows.secrets import settings_in_force
+from flows.telling import told
+from pipelines import institutions
+from pipelines.consents import chores
+from pipelines.errors import Busy, WrongUsage
+from pipelines.lock import held
+from pipelines.run import utc_now
+from pipelines.settings import Settings
+
+ConsentId = Annotated[str, Field(pattern="^c-[0-9a-f]+$")]
+
+
+def _not_ours(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether asking again may help: not when it is the person or the configuration that has to change something."""
+    return not isinstance(state.data, WrongUsage)
+
+
+@task(task_run_name="look after consents", cache_policy=NO_CACHE, persist_result=False)
+def watch(settings: Settings) -> list[str]:
+    """Expire what is over; the warnings that are due."""
+    with guarded():
+        return chores.watch(settings, utc_now)
+
+
+@task(task_run_name="sign-in to renew {consent_id}", retries=0, cache_policy=NO_CACHE, persist_result=False)
+def sign_in(settings: Settings, consent_id: str) -> None:
+    """A fresh link to the bank, good for minutes. Starting two would confuse people: never tried again."""
+    with guarded():
+        fresh, url = chores.sign_in_link(settings, consent_id, utc_now)
+    about = f"To renew {consent_id} ({fresh.institution}); good for minutes. The next `ingest` takes up {fresh.consent_id}."
+    artifacts.link("kontoledger-sign-in", about, url, f"Sign in at {fresh.institution}")
+
+
+@task(
+    task_run_name="end {name}",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(backoff_factor=30),
+    retry_condition_fn=_not_ours,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def end(name: str, settings: Settings, consent_id: str, erase: bool) -> State[Any]:
+    """End one consent at the bank. What is not confirmed stays `revoking`, and the next run tries again."""
+    with guarded():
+        chores.end(settings, consent_id, utc_now, erase=erase)
+    return Completed(message=f"{name} is over at the bank")
+
+
+@task(task_run_name="erase what was asked for", cache_policy=NO_CACHE, persist_result=False)
+def finish_erasing(settings: Settings) -> list[str]:
+    """Remove the data of consents that are over, where that was asked for; a sentence with each receipt."""
+    with guarded():
+        return chores.finish_erasing(settings, utc_now)
+
+
+@task(
+    task_run_name="fetch the catalog",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(backoff_factor=30),
+    retry_condition_fn=_not_ours,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def fetch_catalog(settings: Settings) -> list[dict[str, Any]]:
+    """All banks that Kontomatik covers. Costs nothing, so it is tried again."""
+    with guarded():
+        return institutions.fetch(settings, utc_now, country=None, access_mode=None)
+
+
+@task(task_run_name="keep the catalog", cache_policy=NO_CACHE, persist_result=False)
+def keep_catalog(settings: Settings, found: list[dict[str, Any]], wait_seconds: int) -> None:
+    """Into raw history and ledger, under the data directory's lock."""
+    with guarded(), held(settings.data_dir, "catalog", wait_seconds):
+        institutions.kept(settings, found, utc_now())
+
+
+@flow(name="consent-renewals", flow_run_name="consent-renewals")
+def consent_renewals(
+    sign_in_for: Annotated[
+        list[ConsentId],
+        Field(description="Consents to start a sign-in for now: its link, good for minutes, becomes an artifact."),
+    ] = [],  # noqa: B006
+    data_dir: DataDir = None,
+) -> State[Any]:
+    """Warn 30, 14, 7 and 1 days before a consent ends, and expire what is over. As `python -m pipelines consents tend`."""
+    quiet()
+    with guarded():
+        settings = settings_in_force(data_dir)
+        warnings = watch(whole(settings))
+        for warning in warnings:
+            get_run_logger().warning(warning)
+        for consent_id in sign_in_for:
+            sign_in(whole(settings), consent_id)
+        told(settings)
+    return Completed(message=f"{len(warnings)} warnings" if warnings else "nothing ends soon")
+
+
+@flow(name="consent-revocation", flow_run_name="consent-revocation", task_runner=threads(4))
+def consent_revocation(
+    consent_id: Annotated[ConsentId | None, Field(description="End this consent now; empty: finish what was asked for.")] = None,
+    erase: Annotated[bool, Field(description="Also erase what only this consent brought, with a receipt.")] = False,
+    data_dir: DataDir = None,
+) -> State[Any]:
+    """Finish every consent that waits for the bank's word, and every erasure that was asked for; or end one consent now.
+
+    As `python -m pipelines consents tend`, `consents revoke ID` and `consents erase ID`.
+    """
+    quiet()
+    with guarded():
+        if erase and not consent_id:
+            raise WrongUsage("`erase` needs a consent_id", "Give the consent whose data is to go")
+        settings = settings_in_force(data_dir)
+        waiting = chores.to_end(settings, consent_id)
+        named = [f"{consent.institution} {consent.consent_id}" for consent in waiting]
+        artifacts.named(f"consent-revocation: {', '.join(named) or 'nothing waits'}")
+        futures = [end.submit(name, whole(settings), one.consent_id, erase) for name, one in zip(named, waiting, strict=True)]
+        for future in futures:
+            future.wait()
+        troubles = [f"{future.state.message}" for future in futures if not future.state.is_completed()]
+        try:
+            receipts = finish_erasing(whole(settings))
+        except Busy as busy:
+            receipts = []
+            troubles.append(f"erasing waits: {busy}")
+        if receipts:
+            artifacts.markdown("kontoledger-receipts", "Receipts of erasure", "\n".join(f"- {one}" for one in receipts))
+        told(settings)
+    if troubles:
+        return Failed(name="StillRevoking", message="; ".join(troubles))
+    return Completed(message="; ".join([*(f"{name} is over" for name in named), *receipts]) or "nothing waits")
+
+
+@flow(name="catalog", flow_run_name="catalog: Kontomatik")
+def catalog(wait_seconds: WaitSeconds = 1800, data_dir: DataDir = None) -> State[Any]:
+    """Fetch the banks that Kontomatik covers and keep them in the ledger. As `python -m pipelines catalog`."""
+    quiet()
+    with guarded():
+        settings = settings_in_force(data_dir)
+        if not settings.kontomatik.configured:
+            return Completed(name="Skipped", message="Kontomatik is not configured")
+        found = fetch_catalog(whole(settings))
+        try:
+            keep_catalog(whole(settings), whole(found), wait_seconds)
+        except Busy as busy:
+            return Completed(name="Skipped", message=str(busy))
+        told(settings)
+    return Completed(message=f"{len(found)} ways into banks")

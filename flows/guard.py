@@ -1,0 +1,46 @@
+"""What Prefect may log and keep of a failure: the sentence that the command line would print, and nothing else."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar, cast
+
+from prefect.utilities.annotations import quote
+
+from pipelines.errors import Failure, where
+
+Thing = TypeVar("Thing")
+
+
+def whole(thing: Thing) -> Thing:
+    """Hand `thing` to a task as it is: Prefect shall not look into it, nor take parts of it for results of other tasks."""
+    return cast(Thing, quote(thing))
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Lets foreseen failures through; of any other it tells the kind and the line, since its text may hold a bank's row."""
+    try:
+        yield
+    except Failure:
+        raise
+    except Exception as error:
+        raise Failure(f"A fault in this program ({where(error)})", "Please report it with this line") from None
+
+
+class _WithoutTraces(logging.Filter):
+    """Prefect logs a failure with its trace. Ours say in a sentence what happened; a trace would only hide it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keeps every record, and takes the trace off those of foreseen failures."""
+        if record.exc_info and isinstance(record.exc_info[1], Failure):
+            record.exc_info, record.exc_text = None, None
+        return True
+
+
+def quiet() -> None:
+    """Have Prefect's run logs without traces of foreseen failures."""
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(one, _WithoutTraces) for one in logger.filters):
+            logger.addFilter(_WithoutTraces())

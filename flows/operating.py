@@ -1,0 +1,180 @@
+"""How the schedule stands, seen from the server, and how it is put in order after a worker died or was away."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterTags,
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort
+from prefect.settings import get_current_settings
+from prefect.states import Cancelled, Crashed
+
+from flows.deployments import SCHEDULE, TAGS
+from flows.reading import AT_ONCE, COMMANDS
+from pipelines.errors import Busy, Failure
+from pipelines.lock import held
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+
+
+class ServerAway(Failure):
+    """Prefect's server cannot be reached."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One deployment as the server sees it."""
+
+    name: str
+    deployed: bool
+    paused: bool = False
+    next_run: str | None = None
+    last_run: str | None = None
+    """Its name, state and end."""
+    late: int = 0
+    under_way: int = 0
+
+
+@contextmanager
+def server() -> Iterator[SyncPrefectClient]:
+    """A client of the server that PREFECT_API_URL names. Raises `ServerAway` when nothing answers there."""
+    url = get_current_settings().api.url
+    if not url:
+        raise ServerAway(
+            "PREFECT_API_URL is not set", "Start a server (docs/scheduling.md) and set it, e.g. http://127.0.0.1:4200/api"
+        )
+    with get_client(sync_client=True) as client:
+        if client.api_healthcheck() is not None:
+            raise ServerAway(f"No Prefect server answers at {url}", "Start it, or correct PREFECT_API_URL")
+        yield client
+
+
+def standings(client: SyncPrefectClient) -> list[Standing]:
+    """Every deployment of ours, whether it is deployed or not."""
+    found = _deployments(client)
+    return [_standing(client, one.name, found.get(one.full_name)) for one in SCHEDULE]
+
+
+def troubles(listed: Sequence[Standing]) -> list[str]:
+    """What somebody has to do something about, a sentence each."""
+    sentences = []
+    for one in listed:
+        if not one.deployed:
+            sentences.append(f"{one.name} is not deployed: `python -m flows serve`, or `prefect deploy --all`")
+        elif one.paused:
+            sentences.append(f"{one.name} is paused: nothing serves it, or somebody has paused it")
+        if one.late:
+            sentences.append(
+                f"{one.name} has {one.late} late runs: is a worker there? `python -m flows tidy` leaves the newest only"
+            )
+    return sentences
+
+
+def set_limit(client: SyncPrefectClient) -> None:
+    """Let the server hand out eight places for Kontomatik's commands, over all workers."""
+    client.upsert_global_concurrency_limit_by_name(COMMANDS, AT_ONCE)
+
+
+def tidy(client: SyncPrefectClient, data_dir: Path) -> list[str]:
+    """Drop late runs but the newest of each deployment, and close the books on runs whose process is gone; returns sentences.
+
+    A later run does all that an earlier one would have done. While a run holds the data directory none is taken for gone.
+    """
+    sentences = []
+    for name, deployment in _deployments(client).items():
+        late = _runs(client, deployment, names=["Late"], sort=FlowRunSort.EXPECTED_START_TIME_DESC)
+        for run in late[1:]:
+            client.set_flow_run_state(run.id, Cancelled(message="a later run does the same"), force=True)
+        if late[1:]:
+            sentences.append(f"{name}: {len(late) - 1} late runs dropped, the newest stays")
+    try:
+        with held(data_dir, "tidy"):
+            for name, deployment in _deployments(client).items():
+                for run in _runs(client, deployment, types=UNDER_WAY):
+                    client.set_flow_run_state(run.id, Crashed(message="its process is gone; the next run goes on"), force=True)
+                    sentences.append(f"{name}: run {run.name} is marked as crashed, its process is gone")
+    except Busy as busy:
+        sentences.append(str(busy))
+    return sentences
+
+
+def show(listed: Sequence[Standing], about: str, console: "Console") -> None:
+    """For people."""
+    from rich.table import Table
+
+    table = Table(title=about, title_justify="left")
+    for heading in ("deployment", "next run", "last run", "late", "under way"):
+        table.add_column(heading)
+    for one in listed:
+        planned = one.next_run or ("paused" if one.paused else "–")
+        table.add_row(one.name, planned, one.last_run or "–", str(one.late or "–"), str(one.under_way or "–"))
+    console.print(table)
+    for sentence in troubles(listed):
+        console.print(f"! {sentence}", highlight=False, markup=False, soft_wrap=True)
+
+
+def as_json(listed: Sequence[Standing], about: str) -> dict[str, Any]:
+    """The object of `status --json`."""
+    return {"server": about, "deployments": [asdict(one) for one in listed], "troubles": troubles(listed)}
+
+
+def _deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:
+    """Ours that the server knows, by full name."""
+    chosen = DeploymentFilter(tags=DeploymentFilterTags(all_=TAGS))
+    found = client.read_deployments(deployment_filter=chosen, limit=100, sort=DeploymentSort.NAME_ASC)
+    ours = {one.name: one.full_name for one in SCHEDULE}
+    return {ours[one.name]: one for one in found if one.name in ours}
+
+
+def _standing(client: SyncPrefectClient, name: str, deployment: DeploymentResponse | None) -> Standing:
+    if deployment is None:
+        return Standing(name, deployed=False)
+    planned = _runs(client, deployment, names=["Scheduled"], sort=FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC, limit=1)
+    ended = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
+    last = _runs(client, deployment, types=ended, sort=FlowRunSort.END_TIME_DESC, limit=1)
+    return Standing(
+        name,
+        deployed=True,
+        paused=deployment.paused,
+        next_run=_minute(planned[0].next_scheduled_start_time) if planned else None,
+        last_run=f"{last[0].name}: {last[0].state_name}, {_minute(last[0].end_time)}" if last else None,
+        late=len(_runs(client, deployment, names=["Late"])),
+        under_way=len(_runs(client, deployment, types=UNDER_WAY)),
+    )
+
+
+def _runs(
+    client: SyncPrefectClient,
+    deployment: DeploymentResponse,
+    *,
+    names: list[str] | None = None,
+    types: list[StateType] | None = None,
+    sort: FlowRunSort | None = None,
+    limit: int = 200,
+) -> list[FlowRun]:
+    state = FlowRunFilterState(
+        name=FlowRunFilterStateName(any_=names) if names else None, type=FlowRunFilterStateType(any_=types) if types else None
+    )
+    chosen = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]), state=state)
+    return client.read_flow_runs(flow_run_filter=chosen, sort=sort, limit=limit)
+
+
+def _minute(moment: datetime | None) -> str:
+    return moment.astimezone().isoformat(timespec="minutes") if moment else "?"

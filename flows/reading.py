@@ -1,0 +1,239 @@
+"""The flows that read banks. Each step is one of `pipelines.run.Run`; Prefect adds names, retries, limits and what people see.
+
+All tasks of a run share its process, its connection and the data directory's lock. A second run finds the lock taken and ends as
+`Skipped`; a killed one leaves only files that the next run throws away, and imports that it resumes by their command ids.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal, cast
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.concurrency.sync import concurrency
+from prefect.futures import PrefectFuture, wait
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.tasks import Task, exponential_backoff
+from prefect.utilities.annotations import unmapped
+from pydantic import Field
+
+from flows import artifacts
+from flows.guard import guarded, quiet, whole
+from flows.secrets import settings_in_force
+from flows.telling import told
+from pipelines.errors import CHECKS_FAILED, GOOD, PARTIAL, Busy, Failure
+from pipelines.lock import held
+from pipelines.report import as_json, remember, sentences
+from pipelines.run import NothingToRead, Options, Report, Run
+from pipelines.settings import Settings
+from pipelines.summary import account_rows, check_rows
+
+COMMANDS = "kontomatik-commands"
+"""The global concurrency limit that stands beside our own slots: Kontomatik takes eight commands of one client at once."""
+AT_ONCE = 8
+UNREAD, AWAY, REFUSED = "NotRead", "BankAway", "ChecksFailed"
+
+Bank = Literal["kontist", "kontomatik"]
+DataDir = Annotated[str | None, Field(description="Where data is kept; empty: as the settings say (pipelines.data_dir).")]
+Reserve = Annotated[int, Field(ge=0, le=4, description="Imports of each account's four in 24 hours that are kept for people.")]
+DueHours = Annotated[
+    float, Field(ge=0, le=24, description="A consent that was imported so few hours ago is left alone; 0: every consent is due.")
+]
+WaitSeconds = Annotated[
+    int, Field(ge=0, le=3600, description="How long to wait for a run that holds the data directory, before this one is skipped.")
+]
+
+
+def threads(count: int) -> TaskRunner[PrefectFuture[Any]]:
+    """Tasks share their run's process, and with it the connection and the lock that it holds."""
+    return cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(count))
+
+
+def _away(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    return state.name == AWAY
+
+
+def _passing(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    return state.name != REFUSED
+
+
+@task(
+    task_run_name="Kontist: {unit}",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(backoff_factor=20),
+    retry_condition_fn=_away,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def read_kontist(unit: str, run: Run) -> State[Any]:
+    """Read all accounts of Kontist's login. Costs no quota, so it is tried again when the bank is away."""
+    return _read(unit, run)
+
+
+@task(task_run_name="Kontomatik: {unit}", retries=0, cache_policy=NO_CACHE, persist_result=False)
+def read_consent(unit: str, run: Run) -> State[Any]:
+    """Import through one consent. Spends one of four imports in 24 hours: never tried again by Prefect."""
+    with concurrency(COMMANDS, occupy=1):
+        return _read(unit, run)
+
+
+@task(task_run_name="settle, load and publish raw history", cache_policy=NO_CACHE, persist_result=False)
+def load(run: Run) -> None:
+    """Everything that was read goes into raw history, with its cursors, in one step."""
+    with guarded():
+        run.load()
+        run.publish()
+
+
+@task(
+    task_run_name="build, check and publish the ledger",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(backoff_factor=5),
+    retry_condition_fn=_passing,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def ledger(run: Run) -> State[Any]:
+    """The ledger is a function of raw history, so building it again is harmless."""
+    with guarded():
+        run.ledger()
+    refused = run.report.refused
+    return Failed(name=REFUSED, message=refused) if refused else Completed(message="published")
+
+
+@flow(name="ingest", flow_run_name="ingest", task_runner=threads(AT_ONCE + 1))
+def ingest(
+    sources: Annotated[list[Bank], Field(description="Only these banks; empty: every bank that is configured.")] = [],  # noqa: B006
+    since: Annotated[date | None, Field(description="Read again from this day.")] = None,
+    full_refresh: Annotated[bool, Field(description="Read all that the banks still show.")] = False,
+    accept_removals: Annotated[list[str], Field(description="Accounts (ids) whose bank removed rows: believe it.")] = [],  # noqa: B006
+    reserve: Reserve = 0,
+    due_hours: DueHours = 5,
+    wait_seconds: WaitSeconds = 0,
+    data_dir: DataDir = None,
+) -> State[Any]:
+    """Read both banks, build the ledger, check it, publish it. As `python -m pipelines run --due-hours 5`."""
+    options = Options(tuple(sources), since, full_refresh, tuple(accept_removals), reserve, timedelta(hours=due_hours))
+    return read_banks("ingest", options, wait_seconds, data_dir)
+
+
+@flow(name="reuse-multiple-access", flow_run_name="reuse", task_runner=threads(AT_ONCE + 1))
+def reuse_multiple_access(
+    reserve: Reserve = 0,
+    due_hours: DueHours = 5,
+    wait_seconds: WaitSeconds = 0,
+    data_dir: DataDir = None,
+) -> State[Any]:
+    """Import through the consents that are due, the most urgent first, within their quota; then ledger, checks, publish.
+
+    As `python -m pipelines run --source kontomatik --due-hours 5`. Without a consent there is nothing to do.
+    """
+    options = Options(("kontomatik",), reserve=reserve, due_after=timedelta(hours=due_hours))
+    return read_banks("reuse", options, wait_seconds, data_dir, optional=True)
+
+
+@flow(name="kontist-full-read", flow_run_name="kontist-full-read", task_runner=threads(2))
+def kontist_full_read(wait_seconds: WaitSeconds = 1800, data_dir: DataDir = None) -> State[Any]:
+    """Read all of Kontist again, to catch edits and deletions of old rows. As `run --source kontist --full-refresh`."""
+    options = Options(("kontist",), full_refresh=True)
+    return read_banks("kontist-full-read", options, wait_seconds, data_dir, optional=True)
+
+
+def read_banks(name: str, options: Options, wait_seconds: int, data_dir: str | None, *, optional: bool = False) -> State[Any]:
+    """The steps of a run, as tasks; ends as the report does. `optional`: having nothing to read is no failure."""
+    quiet()
+    with guarded():
+        settings = settings_in_force(data_dir)
+        progress = artifacts.Shown("kontoledger-progress")
+        try:
+            with held(settings.data_dir, name, wait_seconds), Run(settings, options, progress=progress, lives_on=True) as run:
+                artifacts.named(f"{name}: {_banks(run)}")
+                _read_all(run, progress)
+                progress.reached(60, "Loading")
+                load(whole(run))
+                built = ledger(whole(run), return_state=True)
+                progress.reached(100, "Done")
+                remember(settings.data_dir, as_json(run.report))
+            if not built.is_completed() and run.report.refused is None:
+                raise Failure(
+                    f"The ledger could not be built: {str(built.message).rstrip('.')}", "Raw history is loaded and safe"
+                )
+        except Busy as busy:
+            return _skipped(name, str(busy))
+        except NothingToRead as nothing:
+            if optional:
+                return _skipped(name, str(nothing))
+            raise
+        _show(settings, run.report)
+        return _ended(run.report)
+
+
+def _read_all(run: Run, progress: artifacts.Shown) -> None:
+    progress.reached(0, f"Reading {_banks(run)}")
+    consents = [unit.name for unit in run.units if unit.source == "kontomatik"]
+    futures: list[PrefectFuture[Any]] = [
+        read_kontist.submit(unit.name, whole(run)) for unit in run.units if unit.source == "kontist"
+    ]
+    futures += read_consent.map(consents, unmapped(whole(run))) if consents else []
+    for done, future in enumerate(futures, 1):
+        wait([future])
+        progress.reached(60 * done / len(futures), f"{done} of {len(futures)} read")
+    for future in futures:
+        if future.state.name not in (UNREAD, AWAY):
+            future.result()  # what is not the bank's doing, a full disk or a bug, ends the run
+
+
+def _banks(run: Run) -> str:
+    counts = Counter(unit.institution for unit in run.units)
+    return ", ".join(f"{bank} ×{count}" if count > 1 else bank for bank, count in counts.items()) or "nothing is due"
+
+
+def _read(unit: str, run: Run) -> State[Any]:
+    with guarded():
+        outcomes = run.read(unit)
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if not failed:
+        return Completed(message=f"{len(outcomes)} accounts")
+    reasons = "; ".join(f"{outcome.account}: {outcome.reason}" for outcome in failed)
+    return Failed(name=AWAY if any(outcome.passing for outcome in failed) else UNREAD, message=reasons)
+
+
+def _show(settings: Settings, report: Report) -> None:
+    logger = get_run_logger()
+    for sentence in sentences(report):
+        (logger.warning if sentence.startswith("!") else logger.info)(sentence)
+    artifacts.table("kontoledger-accounts", f"Run {report.run_id}: {report.status}", account_rows(report, settings.data_dir))
+    passed = sum(check.passed for check in report.checks)
+    artifacts.table("kontoledger-checks", f"Failed checks of run {report.run_id}; {passed} passed", check_rows(report))
+    told(settings, report=report)
+
+
+def _skipped(name: str, reason: str) -> State[Any]:
+    artifacts.named(f"{name}: skipped")
+    get_run_logger().warning("Skipped: %s", reason)
+    return Completed(name="Skipped", message=reason)
+
+
+def _ended(report: Report) -> State[Any]:
+    message = "; ".join(_in_short(report))
+    match report.exit_status:
+        case status if status == GOOD:
+            return Completed(message=message)
+        case status if status == PARTIAL:
+            return Completed(name="Partial", message=message)
+        case status if status == CHECKS_FAILED:
+            return Failed(name=REFUSED, message=message)
+        case _:
+            return Failed(message=message)
+
+
+def _in_short(report: Report) -> Sequence[str]:
+    counts = [bank.counts for bank in report.banks]
+    new, changed, removed = (sum(getattr(one, name) for one in counts) for name in ("new", "changed", "removed"))
+    troubles = [f"{outcome.institution} {outcome.account}: {outcome.reason}" for outcome in report.outcomes if outcome.troubled]
+    refused = [report.refused] if report.refused else []
+    return [f"{new} new, {changed} changed, {removed} removed", *refused, *troubles]

@@ -1,0 +1,26 @@
+"""What every flow does last: show how consents stand, emit the events, send the notices."""
+
+from typing import TYPE_CHECKING
+
+from prefect.logging import get_run_logger
+
+from flows import artifacts
+from pipelines.notify.telling import tell
+from pipelines.run import Report, utc_now
+from pipelines.status import consents
+from pipelines.summary import consent_rows, renewal_text
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
+
+
+def told(settings: "Settings", *, report: Report | None = None) -> None:
+    """Never fails: what could not be sent is a line in the log, and is sent by the next run."""
+    listed = consents(settings)
+    artifacts.table("kontoledger-consents", "Consents: days left, imports left in 24 hours", consent_rows(listed))
+    renewals = renewal_text(listed, lambda consent_id: artifacts.custom_run("consent-renewals", {"sign_in_for": [consent_id]}))
+    if renewals:
+        artifacts.markdown("kontoledger-renewals", "Consents to renew", renewals)
+    came_of_it = tell(settings, utc_now, report=report, also={"prefect events": artifacts.emitted})
+    for sentence in came_of_it.sentences():
+        get_run_logger().warning(sentence)

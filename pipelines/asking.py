@@ -1,0 +1,74 @@
+"""The commands that ask the ledger and raw history, or copy from them: prove, explain, export, rates."""
+
+import argparse
+from pathlib import Path
+
+from pipelines.errors import CHECKS_FAILED, GOOD, WrongUsage
+from pipelines.terminal import print_json, progress_for, settings_of
+
+
+def prove(options: argparse.Namespace) -> int:
+    """`prove`: 0 when every day was seen and nothing differs, else 3."""
+    from pipelines.prove import certificate, text
+    from pipelines.reading import ledger_of
+
+    with ledger_of(settings_of(options).data_dir) as connection:
+        told = certificate(connection, options.account, options.first, options.last)
+    if options.json:
+        print_json(told)
+    else:
+        print(text(told))
+    return GOOD if told["complete"] else CHECKS_FAILED
+
+
+def explain(options: argparse.Namespace) -> int:
+    """`explain`."""
+    from pipelines.explain import explanation, text
+    from pipelines.reading import ledger_of
+
+    with ledger_of(settings_of(options).data_dir, with_raw=True) as connection:
+        told = explanation(connection, options.transaction_id)
+    if options.json:
+        print_json(told)
+    else:
+        print(text(told))
+    return GOOD
+
+
+def export(options: argparse.Namespace) -> int:
+    """`export`."""
+    from pipelines.exports import FORMATS
+    from pipelines.reading import ledger_of
+
+    data_dir = settings_of(options).data_dir
+    folder = options.out.expanduser().absolute() if options.out else data_dir / "export"
+    with ledger_of(data_dir) as connection, progress_for(options) as progress:
+        written: list[Path] = []
+        for path in FORMATS[options.format](connection, folder):
+            written.append(path)
+            progress.stage(f"Wrote {path.name}")
+    if options.json:
+        print_json({"format": options.format, "files": written})
+    else:
+        print(f"Wrote {len(written)} file{'s' if len(written) > 1 else ''} to {folder}.")
+    return GOOD
+
+
+def rates(options: argparse.Namespace) -> int:
+    """`rates`."""
+    from pipelines.lock import held
+    from pipelines.rates import fetched, kept
+
+    if (options.file is None) == (options.url is None):
+        raise WrongUsage("`rates` reads one file or one address", "Give either --file or --url")
+    settings = settings_of(options)
+    found = fetched(options.file, options.url)
+    with held(settings.data_dir, "rates"):
+        kept(settings, found)
+    days = sorted({str(day) for day in found.column("day").to_pylist()})
+    currencies = sorted(set(found.column("currency").to_pylist()))
+    if options.json:
+        print_json({"rates": found.num_rows, "currencies": currencies, "from": days[0], "to": days[-1]})
+    else:
+        print(f"Loaded {found.num_rows:,} rates of {len(currencies)} currencies, {days[0]} to {days[-1]}.")
+    return GOOD

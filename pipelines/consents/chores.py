@@ -1,0 +1,153 @@
+"""What is done about consents without importing anything: warnings, ends, revocations and erasures that are still to be finished.
+
+Every run does the same on its way; these are the steps for a schedule of their own, and for `consents tend`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pipelines.connections import has_vault, told_client, vault_of
+from pipelines.consents.registry import Consent, Vault
+from pipelines.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
+
+
+@dataclass
+class Tidied:
+    """What the chores led to."""
+
+    revoked: list[str] = field(default_factory=list)
+    """Consents whose end the bank has confirmed."""
+    receipts: list[str] = field(default_factory=list)
+    """A sentence for each erasure, with where its receipt is."""
+    troubles: list[str] = field(default_factory=list)
+    """A sentence for each that has to be tried again."""
+
+    def sentences(self) -> list[str]:
+        """For people."""
+        return [f"- consent {one} is revoked" for one in self.revoked] + [
+            *(f"- {receipt}" for receipt in self.receipts),
+            *(f"! {trouble}" for trouble in self.troubles),
+        ]
+
+
+def watch(settings: "Settings", now: Callable[[], datetime]) -> list[str]:
+    """Let consents age: what is over expires. Returns the warnings that are due, a sentence each."""
+    if not has_vault(settings):
+        return []
+    from pipelines.consents.steward import warnings
+
+    with vault_of(settings) as vault:
+        vault.age(now())
+        return warnings(vault, now())
+
+
+def to_end(settings: "Settings", consent_id: str | None = None) -> list[Consent]:
+    """The consent that is asked for, else every one that waits for the bank's word. Raises `WrongUsage` for an unknown id."""
+    if not has_vault(settings):
+        if consent_id:
+            raise WrongUsage(f"There is no consent {consent_id}", "See `python -m pipelines consents list`")
+        return []
+    from pipelines.consents.steward import to_be_ended
+
+    with vault_of(settings) as vault:
+        return [vault.consent(consent_id)] if consent_id else to_be_ended(vault, None)
+
+
+def end(settings: "Settings", consent_id: str, now: Callable[[], datetime], *, erase: bool = False) -> None:
+    """End a consent at the bank; with `erase` its data is to go too, which `finish_erasing` does.
+
+    Raises `StillRevoking` when the bank has not confirmed it: it stays `revoking`, to be tried again. Ending twice changes nothing.
+    """
+    with vault_of(settings) as vault:
+        if vault.consent(consent_id).status == "erased":
+            return
+        if erase:
+            vault.ask_erasure(consent_id, now())
+        end_at_its_bank(settings, vault, consent_id, now)
+
+
+def end_at_its_bank(settings: "Settings", vault: Vault, consent_id: str, now: Callable[[], datetime]) -> None:
+    """Ask the consent's own bank to end it. Raises `StillRevoking` when the bank has not confirmed it."""
+    from pipelines.consents import kontist, steward
+
+    if vault.consent(consent_id).source == "kontist":
+        steward.end_stored(vault, kontist.Ending(settings, now), consent_id, now())
+        return
+    if not settings.kontomatik.configured:
+        raise WrongUsage("Kontomatik is not configured", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
+    with told_client(settings, now) as client:
+        steward.revoke(vault, client, consent_id, now())
+
+
+def finish_erasing(settings: "Settings", now: Callable[[], datetime]) -> list[str]:
+    """Erase what was asked for and is over at the bank; returns a sentence with the receipt for each.
+
+    Raises `Busy` when there is something to erase and a run holds the data directory: it stays asked for.
+    """
+    if not has_vault(settings):
+        return []
+    from pipelines.consents.erase import finish_erasures
+    from pipelines.lock import held
+
+    with vault_of(settings) as vault:
+        asked = [one for one in vault.consents(status=("revoked",)) if one.erase_asked_at is not None]
+        if not asked:
+            return []
+        with held(settings.data_dir, "erase"):
+            return finish_erasures(settings, vault, now)
+
+
+def tidy(settings: "Settings", now: Callable[[], datetime]) -> Tidied:
+    """All that waits for the bank's word, and all that is to be erased. One that fails leaves the others alone."""
+    from pipelines.errors import Failure
+
+    tidied = Tidied()
+    for consent in to_end(settings):
+        try:
+            end(settings, consent.consent_id, now)
+            tidied.revoked.append(consent.consent_id)
+        except Failure as failure:
+            tidied.troubles.append(str(failure))
+    try:
+        tidied.receipts = finish_erasing(settings, now)
+    except Failure as failure:
+        tidied.troubles.append(str(failure))
+    return tidied
+
+
+def sign_in_link(settings: "Settings", consent_id: str, now: Callable[[], datetime]) -> tuple[Consent, str]:
+    """Start the sign-in that renews a consent: the new, pending consent and the bank's link, good for minutes.
+
+    The next run picks it up once the customer has signed in. Raises `WrongUsage` for a consent that cannot be renewed, or where
+    the service wants a `redirect_url` and none is set.
+    """
+    from pipelines.consents.steward import start_sign_in
+
+    with vault_of(settings) as vault, told_client(settings, now) as client:
+        old = vault.consent(consent_id)
+        if old.source == "kontist":
+            raise WrongUsage("Kontist has no link to sign in with", "Log in at a terminal: python -m pipelines connect kontist")
+        if old.status not in ("active", "expiring", "expired"):
+            raise WrongUsage(f"Consent {old.consent_id} is {old.status}", "Connect the bank again with `connect kontomatik`")
+        redirect_url = settings.kontomatik.redirect_url
+        if redirect_url is None and settings.kontomatik.dialect == "live":
+            raise WrongUsage(
+                "The live service wants to know where to send the customer after the sign-in",
+                "Set sources.kontomatik.redirect_url to a page of yours",
+            )
+        fresh, sign_in = start_sign_in(
+            vault,
+            client,
+            target=old.target or old.institution,
+            access_mode=old.access_mode,
+            now=now(),
+            owner_external_id=old.owner_external_id,
+            redirect_url=redirect_url,
+            replaces=old,
+        )
+        return fresh, sign_in.link

@@ -1,0 +1,208 @@
+"""The command `pay`: transfers, standing orders, timed orders. A person sits at the terminal, or nothing happens."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from pipelines.connections import BankSaidNo, vault_of
+from pipelines.consents.kontist import client_of, kept_login
+from pipelines.errors import GOOD, WrongUsage
+from pipelines.lock import prepare
+from pipelines.pay import inputs
+from pipelines.pay.paying import Desk, Intent, chosen
+from pipelines.run import utc_now
+from pipelines.settings import Settings
+from pipelines.terminal import settings_of
+from sources._errors import SourceError
+from sources._identity import tail
+from sources.kontist.client import KontistClient
+from sources.kontist.orders import Account
+from sources.kontist.payments import Payment, Payments, moment
+from sources.kontist.values import BERLIN
+
+
+class Terminal:
+    """The person at the keyboard."""
+
+    def tell(self, line: str) -> None:
+        """Show a line on standard error."""
+        print(line, file=sys.stderr)
+
+    def ask(self, question: str) -> str:
+        """Ask on standard error, read a line from standard input."""
+        print(question, end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline()
+
+
+def transfer(options: argparse.Namespace) -> int:
+    """`pay transfer`."""
+    settings = _allowed(options)
+    payment = _payment(options)
+    return _pay(settings, options, lambda *_: _of(payment, "transfer", lambda bank: bank.transfer(payment)))
+
+
+def standing_order(options: argparse.Namespace) -> int:
+    """`pay standing-order create`."""
+    settings = _allowed(options)
+    payment, first = _payment(options), inputs.not_before(options.first, _today(), "first payment")
+    last = inputs.not_before(options.last, first, "last payment") if options.last else None
+    intent = _of(
+        payment,
+        f"standing order {options.every.lower()}",
+        lambda bank: bank.standing_order(payment, options.every, first, last),
+        ("every", options.every.lower().replace("_", " ")),
+        ("first on", str(first)),
+        ("last on", str(last) if last else "no end"),
+    )
+    return _pay(settings, options, lambda *_: intent)
+
+
+def change_standing_order(options: argparse.Namespace) -> int:
+    """`pay standing-order change ID`."""
+    settings = _allowed(options)
+    changes: dict[str, Any] = {}
+    if options.amount is not None:
+        changes["amount"] = inputs.cents(options.amount)
+    if options.note is not None:
+        changes["note"] = inputs.words(options.note, "note", inputs.LONGEST_NOTE)
+    if options.reference is not None:
+        changes["e2eId"] = inputs.words(options.reference, "reference", inputs.LONGEST_REFERENCE)
+    if options.every is not None:
+        changes["reoccurrence"] = options.every
+    if options.last is not None:
+        changes["lastExecutionDate"] = moment(inputs.not_before(options.last, _today(), "last payment"))
+    if not changes:
+        raise WrongUsage("Nothing is to be changed", "Give --amount, --note, --reference, --every or --last")
+
+    def intent(client: KontistClient, account: Account) -> Intent:
+        order = _listed(client.standing_orders(account).rows.to_pylist(), options.order_id)
+        after = tuple(
+            (f"new {name}", inputs.euros(value) if name == "amount" else str(value)[: 10 if "Date" in name else None])
+            for name, value in changes.items()
+        )
+        return Intent(
+            f"standing order {options.order_id} changed: {', '.join(changes)}"
+            + (f", {inputs.euros(changes['amount'])}" if "amount" in changes else ""),
+            lambda bank: bank.change_standing_order(options.order_id, changes),
+            (*_as_it_is(order, "name", "iban"), *after),
+        )
+
+    return _pay(settings, options, intent)
+
+
+def cancel_standing_order(options: argparse.Namespace) -> int:
+    """`pay standing-order cancel ID`."""
+    settings = _allowed(options)
+
+    def intent(client: KontistClient, account: Account) -> Intent:
+        order = _listed(client.standing_orders(account).rows.to_pylist(), options.order_id)
+        return Intent(
+            f"standing order {options.order_id} cancelled",
+            lambda bank: bank.cancel_standing_order(options.order_id),
+            (("cancel", f"standing order {options.order_id}"), *_as_it_is(order, "name", "iban")),
+        )
+
+    return _pay(settings, options, intent)
+
+
+def timed_order(options: argparse.Namespace) -> int:
+    """`pay timed-order create`."""
+    settings = _allowed(options)
+    payment, on = _payment(options), inputs.not_before(options.on, _today(), "payment")
+    intent = _of(payment, f"timed order for {on}", lambda bank: bank.timed_order(payment, on), ("on", str(on)))
+    return _pay(settings, options, lambda *_: intent)
+
+
+def cancel_timed_order(options: argparse.Namespace) -> int:
+    """`pay timed-order cancel ID`."""
+    settings = _allowed(options)
+
+    def intent(client: KontistClient, account: Account) -> Intent:
+        order = _listed(client.timed_orders(account).rows.to_pylist(), options.order_id)
+        return Intent(
+            f"timed order {options.order_id} cancelled",
+            lambda bank: bank.cancel_timed_order(options.order_id),
+            (("cancel", f"timed order {options.order_id}"), *_as_it_is(order, "recipient_name", "recipient_iban")),
+        )
+
+    return _pay(settings, options, intent)
+
+
+def usage(_: argparse.Namespace) -> int:
+    """`pay` without what is to be done."""
+    raise WrongUsage("`pay` needs to know what is to be done", "See `python -m pipelines pay --help`")
+
+
+def _allowed(options: argparse.Namespace) -> Settings:
+    """The settings, if payments are switched on and a person is there to be asked."""
+    settings = settings_of(options)
+    if not settings.kontist.allow_payments:
+        raise WrongUsage(
+            "Payments are switched off",
+            "Who wants them sets sources.kontist.allow_payments = true in .dlt/config.toml",
+        )
+    if not sys.stdin.isatty() or any(name.startswith("PREFECT__FLOW") for name in os.environ):
+        raise WrongUsage("A payment needs a person at a terminal", "Start it there yourself: no script, schedule or flow may pay")
+    return settings
+
+
+def _pay(settings: Settings, options: argparse.Namespace, intent: Callable[[KontistClient, Account], Intent]) -> int:
+    prepare(settings.data_dir)
+    with vault_of(settings) as vault:
+        kept = kept_login(settings, vault, utc_now)
+        try:
+            with client_of(kept) as client:
+                account = chosen(client.accounts(), options.account)
+                desk = Desk(vault, kept.consent.consent_id if kept.consent else "kontist", Terminal(), utc_now)
+                done = desk.carry_out(Payments(client, account), account, intent(client, account))
+        except SourceError as error:
+            raise BankSaidNo(f"Kontist: {error.cause}", f"Nothing was paid. {error.next_step}") from None
+    print(f"The bank says {done.status}" + (f", order {done.order_id}." if done.order_id else "."))
+    return GOOD
+
+
+def _payment(options: argparse.Namespace) -> Payment:
+    return Payment(
+        inputs.words(options.to, "recipient", inputs.LONGEST_NAME),
+        inputs.iban(options.iban),
+        inputs.cents(options.amount),
+        inputs.words(options.note, "note", inputs.LONGEST_NOTE) if options.note else None,
+        inputs.words(options.reference, "reference", inputs.LONGEST_REFERENCE) if options.reference else None,
+    )
+
+
+def _of(payment: Payment, what: str, register: Callable[[Payments], Any], *more: tuple[str, str]) -> Intent:
+    shown = (
+        ("to", payment.recipient),
+        ("IBAN", " ".join(payment.iban[place : place + 4] for place in range(0, len(payment.iban), 4))),
+        ("amount", inputs.euros(payment.cents)),
+        ("note", payment.note or "none"),
+        ("reference", payment.e2e_id or "none"),
+        *more,
+    )
+    return Intent(f"{what}: {inputs.euros(payment.cents)} to {tail(payment.iban)}", register, shown)
+
+
+def _listed(rows: list[dict[str, Any]], order_id: str) -> dict[str, Any]:
+    """The order as the bank lists it now."""
+    for row in rows:
+        if row["order_id"] == order_id:
+            return row
+    known = ", ".join(row["order_id"] for row in rows) or "none"
+    raise WrongUsage(f"The bank lists no such order: {order_id}", f"Its orders are: {known}")
+
+
+def _as_it_is(order: dict[str, Any], name: str, iban: str) -> tuple[tuple[str, str], ...]:
+    return (
+        ("to", str(order[name])),
+        ("IBAN", str(order[iban])),
+        ("amount", inputs.euros(abs(order["amount_cents"]))),
+        ("status", str(order["status"])),
+    )
+
+
+def _today() -> date:
+    return utc_now().astimezone(BERLIN).date()

@@ -1,0 +1,69 @@
+"""The published ledger and raw history, opened for a question: read-only, and an error that says what to do."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import Failure, WrongUsage
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Rows = list[dict[str, Any]]
+
+
+@contextmanager
+def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyConnection"]:
+    """A connection with the catalog `ledger`, and `raw` if asked for. Raises `Failure` when one cannot be read."""
+    import duckdb
+
+    ledger = data_dir / "ledger.duckdb"
+    if not ledger.exists():
+        raise WrongUsage(f"There is no ledger in {data_dir}", "`python -m pipelines run` makes it")
+    connection = duckdb.connect(":memory:")
+    try:
+        connection.execute("set TimeZone = 'UTC'")
+        _attach(connection, ledger, "ledger")
+        if with_raw:
+            _attach(connection, data_dir / "raw.duckdb", "raw")
+        connection.execute("use ledger")
+        yield connection
+    except duckdb.Error as error:
+        raise Failure(
+            f"The ledger {ledger} cannot be read ({type(error).__name__}): it is damaged, or not of this version",
+            "Build it again with `python -m pipelines transform`",
+        ) from None
+    finally:
+        connection.close()
+
+
+def rows_of(connection: "DuckDBPyConnection", query: str, parameters: Any = None) -> Rows:
+    """A query's rows by name."""
+    cursor = connection.execute(query, parameters)
+    names = [column[0] for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def account_of(connection: "DuckDBPyConnection", name: str) -> dict[str, Any]:
+    """The account that `name` means: its id, or the end of one IBAN only. Raises `WrongUsage`."""
+    wanted = name.replace(" ", "").replace("…", "").upper()
+    found = rows_of(
+        connection,
+        "select account_id, source, institution, account_type, currency, right(iban, 4) as iban_ends, ledger_account,"
+        " account_id = $1 as exact from accounts"
+        " where account_id = $1 or ($2 <> '' and ends_with(upper(replace(iban, ' ', '')), $2)) order by exact desc, account_id",
+        [name, wanted],
+    )
+    chosen = [one for one in found if one["exact"]] or found
+    if not chosen:
+        raise WrongUsage("No account has this id, or an IBAN that ends so", "`python -m pipelines status` lists the accounts")
+    if len(chosen) > 1:
+        ids = ", ".join(one["account_id"] for one in chosen)
+        raise WrongUsage(f"{len(chosen)} accounts have an IBAN that ends so", f"Name one by its id: {ids}")
+    return {key: value for key, value in chosen[0].items() if key != "exact"}
+
+
+def _attach(connection: "DuckDBPyConnection", path: Path, name: str) -> None:
+    quoted = str(path).replace("'", "''")
+    connection.execute(f"attach '{quoted}' as {name} (read_only)")

@@ -1,0 +1,63 @@
+"""A run's outcome as rows, for whatever shows tables to people: no full account number, no person, no token."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.report import cells
+from pipelines.run import Report
+
+Row = dict[str, str | int | None]
+HEADINGS = ("bank", "account", "read", "new", "changed", "removed", "balance", "result")
+
+
+def account_rows(report: Report, data_dir: Path) -> list[Row]:
+    """A row an account: what was read, what is new, changed and removed, its balance and how far the ledger proves that."""
+    proofs = _proofs(data_dir / "ledger.duckdb")
+    rows: list[Row] = []
+    for outcome in report.outcomes:
+        row: Row = dict(zip(HEADINGS, cells(outcome), strict=True))
+        rows.append(row | {"proof": proofs.get(outcome.account_id or ""), "why": outcome.reason})
+    return rows
+
+
+def check_rows(report: Report) -> list[Row]:
+    """A row a failed check, with how many rows fail it."""
+    return [
+        {"check": check.name, "rows": check.failed_rows, "meaning": check.meaning} for check in report.checks if not check.passed
+    ]
+
+
+def consent_rows(listed: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """A row a consent of `status.consents`, with its days and imports left."""
+    names = ("consent_id", "institution", "access_mode", "status", "days_left", "imports_left", "next_import_at", "reason")
+    return [{name: one[name] for name in names} for one in listed]
+
+
+def renewal_text(listed: Iterable[Mapping[str, Any]], link: Callable[[str], str | None]) -> str:
+    """Markdown with the command, and where there is one the link, for each consent that ends soon or has ended; empty if none."""
+    lines = []
+    for one in listed:
+        if one["warning"] is None and one["status"] != "expired":
+            continue
+        ends = f"ends in {one['days_left']} days" if one["status"] != "expired" else "has expired"
+        consent_id, url = one["consent_id"], link(one["consent_id"])
+        lines.append(
+            f"- **{one['institution']}**, consent `{consent_id}`, {ends}: `python -m pipelines consents renew {consent_id}`"
+            + (f" or [start a sign-in here]({url})" if url else "")
+        )
+    return "\n".join(lines)
+
+
+def _proofs(ledger: Path) -> dict[str, str | None]:
+    """How the last day of each account is proven: `chain`, `derived`, `differs` or `unknown`."""
+    if not ledger.exists():
+        return {}
+    import duckdb
+
+    query = "select account_id, proof from main.balances_daily qualify row_number() over (partition by account_id order by day desc) = 1"
+    try:
+        with duckdb.connect(ledger, read_only=True) as connection:
+            return dict(connection.execute(query).fetchall())
+    except duckdb.Error:
+        return {}

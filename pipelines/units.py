@@ -1,0 +1,271 @@
+"""What one run reads, in units that stand alone: Kontist's login, and each consent of Kontomatik.
+
+Units are read in any order and in parallel, by a thread pool of ours or as a scheduler's tasks. One that fails, foreseen or not,
+leaves the others' answers alone.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from pipelines import read_kontist, read_kontomatik
+from pipelines.connections import kontomatik_client
+from pipelines.consents import steward
+from pipelines.consents.kontist import KeptLogin, client_of, kept_login
+from pipelines.consents.registry import Consent, Vault
+from pipelines.consents.states import USABLE
+from pipelines.errors import Failure, RawBroken, where
+from pipelines.history import History
+from pipelines.outcomes import BankRun, Outcome
+from pipelines.settings import Settings
+from sources._errors import SourceError, Unavailable
+
+if TYPE_CHECKING:
+    from pipelines.run import Openings, Options, Progress
+
+BANKS_DAY = ZoneInfo("Europe/Berlin")
+"""The day that all of our banks are on: Berlin, Warsaw and Prague share their clock."""
+
+
+def banks_day(moment: datetime) -> date:
+    """The calendar day at the banks."""
+    return moment.astimezone(BANKS_DAY).date()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One thing that is read on its own."""
+
+    name: str
+    source: str
+    institution: str
+    number: int = 0
+    opening: steward.Opening | None = field(default=None, repr=False)
+
+
+@dataclass
+class Nothing:
+    """A unit of which nothing could be read."""
+
+    run: BankRun
+    answers: list[Any] = field(default_factory=list)
+
+
+Reading = read_kontist.Reading | read_kontomatik.Reading | Nothing
+
+
+class Units:
+    """The units of one run, and what was read of them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: "Options",
+        history: History,
+        states: Mapping[str, Any],
+        *,
+        progress: "Progress",
+        now: Callable[[], datetime],
+        vault: Vault | None,
+        openings: "Openings | None",
+        tended: steward.Tended,
+    ) -> None:
+        self._settings = settings
+        self._options = options
+        self._history = history
+        self._states = states
+        self._progress = progress
+        self._now = now
+        self._vault = vault
+        self._openings = openings
+        self._tended = tended
+        self._open = ExitStack()
+        self._under_way = threading.Condition()
+        self._reading = 0
+        self._readings: dict[str, Reading] = {}
+        self._not_due: list[Consent] = []
+        self._kontomatik: read_kontomatik.Reader | None = None
+        self._requests: Callable[[], int] = lambda: 0
+        self.listed: dict[str, Unit] = {}
+
+    def find(self, wanted: Sequence[str]) -> None:
+        """Find the units of these sources; for Kontomatik the most urgent consent first."""
+        if "kontist" in wanted:
+            self.listed["Kontist"] = Unit("Kontist", "kontist", "Kontist")
+        if "kontomatik" in wanted:
+            failed = self._guarded("kontomatik", self._list_consents)
+            if isinstance(failed, Nothing):
+                self._readings["Kontomatik"] = failed
+                self.listed["Kontomatik"] = Unit("Kontomatik", "kontomatik", "Kontomatik")
+
+    def read(self, name: str) -> Sequence[Outcome]:
+        """Read one unit; what came of it, an outcome an account. Raises `RawBroken` when the disk refuses, nothing else.
+
+        A consent is never asked twice in a run, whoever asks for it again; Kontist may be, and its last answer counts.
+        """
+        unit = self.listed[name]
+        if unit.source == "kontomatik" and name in self._readings:
+            return self._readings[name].run.outcomes
+        with self._under_way:
+            self._reading += 1
+        try:
+            read = self._read_kontist if unit.source == "kontist" else lambda: self._read_consent(unit)
+            reading: Reading = self._guarded(unit.source, read)
+        finally:
+            with self._under_way:
+                self._reading -= 1
+                self._under_way.notify_all()
+        self._readings[name] = reading
+        return reading.run.outcomes
+
+    def read_all(self) -> None:
+        """Read every unit, both banks at once."""
+        parallel = min(len(self.listed), 1 + max(1, self._settings.kontomatik.max_parallel_commands))
+        pool = ThreadPoolExecutor(max(1, parallel), thread_name_prefix="reading")
+        try:
+            for future in [pool.submit(self.read, name) for name in self.listed]:
+                future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def joined(self) -> dict[str, Reading]:
+        """What was read, by source."""
+        found: dict[str, Reading] = {}
+        parts = [self._readings.get(unit.name) or self._unread(unit) for unit in self.listed.values() if unit.opening]
+        if "Kontist" in self.listed:
+            found["kontist"] = self._readings.get("Kontist") or self._unread(self.listed["Kontist"])
+            for consent, trouble in self._troubles("kontist"):
+                found["kontist"].run.outcomes.append(self._about(consent).end("failed", trouble))
+        if "Kontomatik" in self.listed:
+            found["kontomatik"] = self._readings["Kontomatik"]
+        elif self._kontomatik is not None:
+            found["kontomatik"] = self._joined_consents(parts)
+        return found
+
+    def close(self, *, wait: bool = False) -> None:
+        """Close the clients. What is still being read fails at its next request; `wait` stays until it has."""
+        self._open.close()
+        if wait:
+            with self._under_way:
+                self._under_way.wait_for(lambda: self._reading == 0)
+
+    def _guarded(self, source: str, read: Callable[[], Any]) -> Any:
+        try:
+            return read()
+        except OSError as error:
+            cause = f"What {source} sent could not be kept ({error.strerror or error})"
+            raise RawBroken(cause, "Make room, then run again") from None
+        except Failure:
+            raise
+        except SourceError as error:
+            return self._nothing(source, str(error), passing=isinstance(error, Unavailable))
+        except Exception as error:  # a bug in one bank's reader must not cost the other bank's data
+            return self._nothing(source, f"{source}: a fault in this program ({where(error)}). Please report it with this line")
+
+    def _nothing(self, source: str, reason: str, *, passing: bool = False) -> Nothing:
+        outcome = Outcome(source, self._now(), institution=source.capitalize(), account="login", passing=passing)
+        return Nothing(BankRun(source, [outcome.end("failed", reason)]))
+
+    def _unread(self, unit: Unit) -> Nothing:
+        return self._nothing(unit.source, f"{unit.name} was not read: its part of the run did not come to an end")
+
+    def _read_kontist(self) -> read_kontist.Reading | Nothing:
+        try:
+            kept = kept_login(self._settings, self._vault, self._now)
+            if kept.consent is None and not self._settings.kontist.configured:
+                ended = Outcome("kontist", self._now(), institution="Kontist", account="login")
+                reason = "its login has ended: log in again with `python -m pipelines connect kontist`"
+                return Nothing(BankRun("kontist", [ended.end("skipped", reason)]))
+            return self._read_through(kept)
+        except Failure as failure:  # a refresh token that cannot be opened, or not be stored
+            return self._nothing("kontist", str(failure))
+
+    def _read_through(self, kept: KeptLogin) -> read_kontist.Reading:
+        with client_of(kept) as client:
+            reader = read_kontist.Reader(
+                client,
+                self._settings.kontist,
+                self._states["kontist"],
+                self._history.connection.cursor(),
+                work=self._history.work,
+                day=banks_day,
+                now=self._now,
+                since=self._options.since,
+                full=self._options.full_refresh,
+                kept=kept,
+                progress=self._progress.stage,
+            )
+            return reader.read()
+
+    def _list_consents(self) -> None:
+        vault = self._vault
+        if vault is None:
+            raise AssertionError("Kontomatik is only wanted with a vault")
+        client = self._open.enter_context(kontomatik_client(self._settings, self._now, vault.keyring.recognise))
+        openings = list(self._openings(vault, client)) if self._openings is not None else self._stored(vault)
+        self._kontomatik = read_kontomatik.Reader(
+            client,
+            vault,
+            self._settings.kontomatik,
+            self._states["kontomatik"],
+            data_dir=self._settings.data_dir,
+            work=self._history.work,
+            day=banks_day,
+            now=self._now,
+            since=self._options.since,
+            full=self._options.full_refresh,
+            reserve=self._options.reserve,
+            progress=self._progress.stage,
+        )
+        self._requests = lambda: client.requests
+        for number, opening in enumerate(read_kontomatik.by_urgency(openings)):
+            consent = opening.consent
+            unit = Unit(f"{consent.institution} {consent.consent_id}", "kontomatik", consent.institution, number, opening)
+            self.listed[unit.name] = unit
+
+    def _stored(self, vault: Vault) -> Sequence[steward.Opening]:
+        """Sign-ins that were just finished, and the consents that are due."""
+        fresh = {opening.consent.consent_id for opening in self._tended.openings}
+        stored = [one for one in vault.consents(source="kontomatik", status=USABLE) if one.consent_id not in fresh]
+        self._not_due = [one for one in stored if not self._due(vault, one)]
+        return [steward.Opening(one) for one in stored if one not in self._not_due] + self._tended.openings
+
+    def _due(self, vault: Vault, consent: Consent) -> bool:
+        after, last = self._options.due_after, consent.last_import_at
+        if after is None or last is None or last <= self._now() - after:
+            return True
+        return vault.unfinished(consent.consent_id, self._now()) is not None
+
+    def _read_consent(self, unit: Unit) -> read_kontomatik.Reading:
+        if self._kontomatik is None or unit.opening is None:
+            raise AssertionError(f"{unit.name} is no consent")
+        return self._kontomatik.read(unit.number, unit.opening)
+
+    def _joined_consents(self, parts: Sequence[Reading]) -> read_kontomatik.Reading:
+        reading = read_kontomatik.joined(part for part in parts if isinstance(part, read_kontomatik.Reading))
+        reading.run.requests = self._requests()
+        for part in parts:
+            if isinstance(part, Nothing):
+                reading.run.outcomes += part.run.outcomes
+        for consent, trouble in self._troubles("kontomatik"):
+            reading.run.outcomes.append(self._about(consent).end("failed", trouble))
+        for consent in self._not_due:
+            reading.run.outcomes.append(self._about(consent).end("skipped", _not_due(consent)))
+        return reading
+
+    def _troubles(self, source: str) -> list[tuple[Consent, str]]:
+        return [one for one in self._tended.troubles if one[0].source == source]
+
+    def _about(self, consent: Consent) -> Outcome:
+        outcome = Outcome(consent.source, self._now(), consent_id=consent.consent_id, institution=consent.institution)
+        outcome.account = f"consent {consent.consent_id}"
+        return outcome
+
+
+def _not_due(consent: Consent) -> str:
+    return f"not due: imported at {consent.last_import_at:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,69 @@
+"""Pages of transactions asked for before their turn, where it is known that they will be wanted.
+
+What counts stays the bank's `next`: a page that was fetched ahead is used only if the page before it names exactly its
+address. So a bank that pages in another way costs a few requests in vain, and nothing else.
+"""
+
+import re
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+
+from sources.kontist.client import Page
+
+MOST = 8
+"""Pages under way at once. With 50 ms an answer, 250 pages take 13.4 s one after the other, and 1.9 s so."""
+_NUMBER = re.compile(r"(?<=[?&]page=)\d+(?=$|&)")
+
+
+class Ahead:
+    """The pages of one try at one account. `most` 0 never asks ahead; `pool` makes the threads."""
+
+    def __init__(
+        self,
+        fetch: Callable[[str], Page],
+        most: int = MOST,
+        pool: Callable[[int], Executor] = ThreadPoolExecutor,
+    ) -> None:
+        self.requests = 0
+        self._fetch = fetch
+        self._most = most
+        self._new_pool = pool
+        self._pool: Executor | None = None
+        self._asked: dict[str, Future[Page]] = {}
+
+    def page(self, address: str, wanted: int = 0) -> Page:
+        """The page at `address`; of those behind it so many are `wanted` for sure, and the first of them are asked for too."""
+        mine = self._asked.pop(address, None)
+        following = address
+        if wanted and self._most and mine is None:
+            mine = self._ask(address)  # beside those behind it
+        for _ in range(min(wanted, self._most - 1)):
+            following = next_number(following)
+            if not following:
+                break
+            if following not in self._asked:
+                self._asked[following] = self._ask(following)
+        if mine is not None:
+            return mine.result()
+        self.requests += 1
+        return self._fetch(address)
+
+    def close(self) -> None:
+        """Forget the pages that nobody asked for. Those under way are waited for: what comes next starts on a still bank."""
+        for future in self._asked.values():
+            self.requests -= future.cancel()
+        self._asked.clear()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+    def _ask(self, address: str) -> Future[Page]:
+        if self._pool is None:
+            self._pool = self._new_pool(self._most)
+        self.requests += 1
+        return self._pool.submit(self._fetch, address)
+
+
+def next_number(address: str) -> str:
+    """The address with its page number raised by one, or nothing for an address without one."""
+    return _NUMBER.sub(lambda number: str(int(number[0]) + 1), address) if len(_NUMBER.findall(address)) == 1 else ""

@@ -1,0 +1,230 @@
+"""Kontist's payments: SEPA transfers, standing orders, timed orders. Nothing that reads may import this module.
+
+Each is two steps: what is to be paid is registered, and carried out when the TAN from the customer's phone is sent after it
+(vendor document). No request is ever repeated, not even after a 401: a bank that did not answer may have paid.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from sources._errors import Rejected, SourceError, Unavailable, Unexpected, Unreached
+from sources.kontist.answers import ASK_A_PERSON, BANK, decoded, refusal
+from sources.kontist.client import KontistClient
+from sources.kontist.orders import Account
+from sources.kontist.values import cents as whole_cents
+
+Interval = Literal["MONTHLY", "QUARTERLY", "EVERY_SIX_MONTHS", "ANNUALLY"]
+TAN_LENGTH = 6
+"""Digits of a TAN where the bank does not say (every sample of the vendor document)."""
+REGISTERED = ("CONFIRMATION_REQUIRED",)
+CARRIED_OUT = ("ACCEPTED", "ACTIVE", "SCHEDULED", "CANCELED", "CANCELLED")
+WITHOUT_A_TAN = "Nothing is paid without a TAN, so nothing was paid. Begin again"
+LOOK_FIRST = "Look at the bank's own app whether it was carried out, before anything is tried again"
+
+
+class Uncertain(Unavailable):
+    """The bank did not say whether it did what it was told. After the last step only a look at the account can tell."""
+
+
+@dataclass(frozen=True)
+class Payment:
+    """Who gets how much: `cents` is positive euro cents, `iban` in capitals without blanks. Shows neither in its repr."""
+
+    recipient: str = field(repr=False)
+    iban: str = field(repr=False)
+    cents: int = field(repr=False)
+    note: str | None = field(default=None, repr=False)
+    e2e_id: str | None = field(default=None, repr=False)
+
+    def body(self) -> dict[str, Any]:
+        """As the bank wants it, in euro cents."""
+        return {
+            "recipient": self.recipient,
+            "iban": self.iban,
+            "amount": self.cents,
+            "note": self.note,
+            "e2eId": self.e2e_id,
+        }
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What the bank has taken down and not carried out: it waits for a TAN of `tan_length` digits.
+
+    `doubts` says where the bank repeats something else than it was told: a person has to look before the TAN is sent.
+    """
+
+    method: str
+    address: str = field(repr=False)
+    body: Mapping[str, Any] = field(repr=False)
+    tan_field: str
+    tan_length: int = TAN_LENGTH
+    doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What the bank says to the last step; `status` in its words, in capitals (`ACCEPTED`, `ACTIVE`, `SCHEDULED`, `CANCELED`)."""
+
+    status: str
+    order_id: str | None = None
+
+
+class Payments:
+    """One account's payments. Raises `Rejected` when the bank said no, `Unreached` when nothing was sent, `Uncertain` when nobody
+    knows, `Unexpected` for an answer that is not understood."""
+
+    def __init__(self, client: KontistClient, account: Account) -> None:
+        self._client = client
+        self._root = f"/api/accounts/{quote(account.source_account_id, safe='')}"
+
+    # ---- first step
+
+    def transfer(self, payment: Payment) -> Registered:
+        """Register a SEPA credit transfer."""
+        body = payment.body()
+        reply = self._sent("POST", f"{self._root}/transfer", body, REGISTERED)
+        links, meta = reply.get("links"), reply.get("meta")
+        own = links.get("self") if isinstance(links, dict) else None
+        if not isinstance(own, str) or not own:
+            raise Unexpected(BANK, "the bank does not say how the transfer is confirmed", "Nothing was paid")
+        address = self._client.resolved(f"{self._root}/transfer", own)
+        if not urlsplit(address).path.startswith(f"{self._root}/transfer/"):
+            raise Unexpected(BANK, "the bank says that the transfer is confirmed elsewhere", "Nothing was paid")
+        length = meta.get("authorizationTokenLength") if isinstance(meta, dict) else None
+        return Registered(
+            "PUT",
+            address,
+            body,
+            "authorizationToken",
+            length if type(length) is int and 0 < length < 20 else TAN_LENGTH,
+            doubts(reply, payment),
+        )
+
+    def standing_order(self, payment: Payment, interval: Interval, first_on: date, last_on: date | None = None) -> Registered:
+        """Register a standing order: its first payment on `first_on`, the last no later than `last_on`."""
+        body = payment.body() | {
+            "reoccurrence": interval,
+            "firstExecutionDate": moment(first_on),
+            "lastExecutionDate": moment(last_on) if last_on else None,
+        }
+        reply = self._sent("POST", f"{self._root}/standing-orders", body, REGISTERED)
+        return self._standing(reply, doubts(reply, payment))
+
+    def change_standing_order(self, order_id: str, changes: Mapping[str, Any]) -> Registered:
+        """Register a change of an active standing order, by the bank's names: `amount` (cents), `note`, `e2eId`, `reoccurrence`,
+        `lastExecutionDate`."""
+        reply = self._sent("PATCH", self._standing_address(order_id), dict(changes), REGISTERED)
+        told = reply.get("amount")
+        other = "amount" in changes and told is not None and told != changes["amount"]
+        return self._standing(reply, (_other_amount(told),) if other else ())
+
+    def cancel_standing_order(self, order_id: str) -> Registered:
+        """Register the end of a standing order."""
+        return self._standing(self._sent("PATCH", f"{self._standing_address(order_id)}/cancel", None, REGISTERED), ())
+
+    def timed_order(self, payment: Payment, on: date) -> Registered:
+        """Register a transfer that is carried out once, on a day to come."""
+        body = payment.body() | {"date": moment(on)}
+        reply = self._sent("POST", f"{self._root}/timed-orders", body, REGISTERED)
+        scheduled = reply.get("scheduled_transaction")
+        told = scheduled if isinstance(scheduled, dict) else {}
+        amount = told.get("amount")
+        repeated = {
+            "recipient": told.get("recipient_name"),
+            "iban": told.get("recipient_iban"),
+            "amount": amount.get("value") if isinstance(amount, dict) and amount.get("unit") == "cents" else amount,
+        }
+        return self._timed(_text(reply, "id"), doubts(repeated, payment))
+
+    def cancel_timed_order(self, order_id: str) -> Registered | Done:
+        """End a timed order: at once, as the vendor document shows it, or after a TAN if the bank asks for one."""
+        address = f"{self._root}/timed-orders/{quote(order_id, safe='')}/cancel"
+        reply = self._sent("PATCH", address, None, ("CANCELED", "CANCELLED", *REGISTERED), last=True)
+        status = str(reply["status"]).upper()
+        return self._timed(order_id, ()) if status == "CONFIRMATION_REQUIRED" else Done(status, order_id)
+
+    # ---- second step
+
+    def confirm(self, registered: Registered, tan: str) -> Done:
+        """Send the TAN, and with it exactly what was registered (vendor document). From here on money moves."""
+        body = {**registered.body, registered.tan_field: tan}
+        reply = self._sent(registered.method, registered.address, body, CARRIED_OUT, last=True)
+        return Done(str(reply["status"]).upper(), str(reply["id"]) if type(reply.get("id")) in (int, str) else None)
+
+    # ---- how
+
+    def _standing_address(self, order_id: str) -> str:
+        return f"{self._root}/standing-orders/{quote(order_id, safe='')}"
+
+    def _standing(self, reply: Mapping[str, Any], odd: tuple[str, ...]) -> Registered:
+        body = {"requestId": _text(reply, "requestId")}
+        return Registered("POST", f"{self._root}/standing-orders/confirm", body, "authorizationToken", doubts=odd)
+
+    def _timed(self, order_id: str, odd: tuple[str, ...]) -> Registered:
+        return Registered("POST", f"{self._root}/timed-orders/{quote(order_id, safe='')}/confirm", {}, "token", doubts=odd)
+
+    def _sent(self, method: str, address: str, body: Any, expected: tuple[str, ...], *, last: bool = False) -> dict[str, Any]:
+        """The reply, if it is an object with an `expected` status. One request, whatever happens."""
+        headers = {"Accept": "application/json", "Authorization": self._client.tokens.authorization()}
+        next_step = LOOK_FIRST if last else WITHOUT_A_TAN
+        try:
+            answer = self._client.http.request(method, address, headers=headers, json=body, repeatable=False)
+        except Unreached:
+            raise
+        except Unavailable as error:
+            raise Uncertain(BANK, error.cause, next_step) from None
+        if not answer.is_success:
+            raise self._refused(answer, last)
+        try:
+            reply: dict[str, Any] = decoded(answer.content, dict[str, Any])
+        except Unexpected as error:
+            raise Uncertain(BANK, error.cause, next_step) from None
+        status = reply.get("status")
+        if not isinstance(status, str) or status.upper() not in expected:
+            raise Uncertain(BANK, "the bank names a state that nobody has described", next_step)
+        return reply
+
+    def _refused(self, answer: httpx.Response, last: bool) -> SourceError:
+        status = answer.status_code
+        if status >= 500 or status == 408:
+            return Uncertain(BANK, f"the bank answered {status}", LOOK_FIRST if last else WITHOUT_A_TAN, code=str(status))
+        if status in (401, 404, 429):
+            return refusal(status)
+        cause = "the bank does not accept the TAN, or not with this payment" if last else "the bank refuses this payment"
+        return Rejected(BANK, cause, "Nothing was paid. Begin again, with a new TAN", code=str(status))
+
+
+def doubts(reply: Mapping[str, Any], payment: Payment) -> tuple[str, ...]:
+    """What the bank repeats otherwise than it was told. The vendor document's own sample has such an amount: 1 for 1250."""
+    found = []
+    iban, recipient, amount = reply.get("iban"), reply.get("recipient"), reply.get("amount")
+    if iban is not None and (not isinstance(iban, str) or "".join(iban.split()).upper() != payment.iban):
+        found.append("the bank repeats another IBAN")
+    if recipient is not None and recipient != payment.recipient:
+        found.append("the bank repeats another recipient")
+    if amount is not None and amount != payment.cents:
+        found.append(_other_amount(amount))
+    return tuple(found)
+
+
+def _other_amount(amount: Any) -> str:
+    told = whole_cents(amount)
+    return "the bank repeats another amount" + (f": {told // 100}.{told % 100:02d} EUR" if told is not None and told >= 0 else "")
+
+
+def moment(on: date) -> str:
+    """A day as the bank wants it: a moment that lies on this day in Berlin and in UTC."""
+    return f"{on.isoformat()}T12:00:00.000Z"
+
+
+def _text(reply: Mapping[str, Any], name: str) -> str:
+    value = reply.get(name)
+    if type(value) not in (str, int) or value == "":
+        raise Unexpected(BANK, "the bank does not say how the order is confirmed", f"Nothing was paid. {ASK_A_PERSON}")
+    return str(value)

@@ -1,0 +1,53 @@
+"""What several tests of consents start from."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.history import opened
+from pipelines.load import Package, load
+from tests.consents.killing import Killer, killer
+from tests.consents.quick import INSTEAD
+
+
+@pytest.fixture(scope="session")
+def the_killer() -> Iterator[Killer]:
+    """Runs commands and kills them."""
+    with killer() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def empty_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `raw.duckdb` with both banks' tables and nothing in them."""
+    folder = tmp_path_factory.mktemp("empty")
+    with opened(folder) as (history, publish):
+        for dataset in ("kontist", "kontomatik"):
+            load(history, Package(dataset))
+        publish()
+    return folder / "raw.duckdb"
+
+
+@pytest.fixture
+def new_folder(tmp_path: Path, empty_raw: Path) -> Callable[[], Path]:
+    """Makes data directories whose raw history has tables and no rows: the first load is not what is tested here."""
+    made = 0
+
+    def make() -> Path:
+        nonlocal made
+        made += 1
+        folder = tmp_path / f"data-{made}"
+        folder.mkdir()
+        shutil.copy(empty_raw, folder / "raw.duckdb")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No dlt, no ledger: for what is about neither."""
+    for module, name, way in INSTEAD:
+        monkeypatch.setattr(module, name, way)

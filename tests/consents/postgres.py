@@ -1,0 +1,39 @@
+"""A PostgreSQL server of our own, on a socket in a folder; where its programs are installed."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def programs() -> Path | None:
+    """The folder of `initdb` and `postgres`, if there is one on this machine."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    found = shutil.which("initdb")
+    return installed[-1].parent if installed else Path(found).parent if found else None
+
+
+@contextmanager
+def server(binaries: Path) -> Iterator[str]:
+    """Runs while the block does; gives the address of a database, without its name, to be filled into `{}`."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    who: dict[str, str] = {}
+    if os.getuid() == 0:  # it refuses to be root
+        who = {"user": "nobody"}
+        os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
+    data, quiet = folder / "data", subprocess.DEVNULL
+    begin = [binaries / "initdb", "-D", data, "-U", "vault", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C"]
+    subprocess.run(begin, check=True, stdout=quiet, stderr=quiet, cwd=folder, **who)  # type: ignore[call-overload]
+    serve = [binaries / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]
+    with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True, cwd=folder, **who) as process:  # type: ignore[call-overload]
+        try:
+            assert any("ready to accept" in line for line in process.stderr)
+            yield f"postgresql+psycopg://vault@/{{}}?host={folder}"
+        finally:
+            process.terminate()
+            process.stderr.read()
+    shutil.rmtree(folder)

@@ -1,0 +1,173 @@
+"""Consents that are ended: revoked when the bank says so and not before, and erased without a trace but the receipt."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.connections import kontomatik_client
+from pipelines.consents import steward
+from pipelines.consents.erase import erase
+from pipelines.sandbox import DropsConnection, HtmlInsteadOfJson, Refuses, SandboxBank, ServerError, World
+from pipelines.sandbox.people import ADA, BEN, CARD_NUMBER, CZK_MAIN, PLN_EUR, PLN_MAIN, PLN_SHARED, SAVINGS_NUMBER
+from pipelines.settings import Settings
+from tests.consents.customers import (
+    DIALECTS,
+    ROWS,
+    SignsIn,
+    a_bank,
+    connected,
+    outcome_of,
+    read,
+    settings_for,
+    states,
+    stored_tokens,
+    the_vault,
+)
+from tests.consents.killing import Killer, environment
+
+DELETE = "delete-multiple-access"
+NO: dict[str, Any] = {
+    "maintenance": lambda times: Refuses(times=times, exception="ServiceMaintenance", path_contains=DELETE),
+    "an unknown name": lambda times: Refuses(times=times, exception="SomethingNew", path_contains=DELETE),
+    "a name inside a 200": lambda times: Refuses(times=times, exception="IO", status=200, path_contains=DELETE),
+    "down": lambda times: ServerError(times=times, path_contains=DELETE),
+    "no answer": lambda times: DropsConnection(times=times, unread=True, path_contains=DELETE),
+}
+TAKEN_FOR_A_YES = pytest.mark.xfail(strict=True, reason="the client takes any 200 without an exception for a confirmation")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("no", [*NO, pytest.param("a web page that says 200", marks=TAKEN_FOR_A_YES)])
+@pytest.mark.usefixtures("quick")
+def test_a_revocation_that_is_not_confirmed_is_tried_again_until_it_is(new_folder: Any, dialect: str, no: str) -> None:
+    with a_bank(World(transactions=12), dialect=dialect) as (bank, given):
+        settings = settings_for(bank, new_folder())
+        own = connected(bank, settings)
+        bank.faults.append(NO[no](2) if no in NO else HtmlInsteadOfJson(times=2, path_contains=DELETE))
+        bank.requests.clear()
+
+        with pytest.raises(steward.StillRevoking):
+            revoke(bank, settings, own.consent_id)
+        assert (states(settings), len(given.alive())) == ({own.consent_id: "revoking"}, 1)
+
+        second = read(bank, settings)
+        assert (states(settings), len(given.alive())) == ({own.consent_id: "revoking"}, 1)
+        assert (outcome_of(second, own.consent_id).status, second.exit_status) == ("failed", 1)
+        assert "has not confirmed the end" in outcome_of(second, own.consent_id).reason
+
+        read(bank, settings)
+        assert (states(settings), given.alive()) == ({own.consent_id: "revoked"}, [])
+        assert bank.count("POST", DELETE) == 3
+        assert bank.count("POST", "import") + bank.count("POST", "reuse") == 0
+        with the_vault(settings) as vault:
+            assert not vault.consent(own.consent_id).has_token
+            outcomes = [(entry.what, entry.outcome.partition(":")[0]) for entry in vault.trail(own.consent_id)][-4:]
+        tried = ("revocation tried", "not confirmed")
+        assert outcomes == [("active to revoking", "asked for"), tried, tried, ("revoking to revoked", "confirmed by the bank")]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.usefixtures("quick")
+def test_a_consent_that_is_gone_already_is_revoked(new_folder: Any, dialect: str) -> None:
+    with a_bank(World(transactions=12), dialect=dialect) as (bank, given):
+        settings = settings_for(bank, new_folder())
+        own = connected(bank, settings)
+        bank.kontomatik.revoke(given.tokens[0])
+
+        revoke(bank, settings, own.consent_id)
+        revoke(bank, settings, own.consent_id)
+        assert states(settings) == {own.consent_id: "revoked"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_sign_in_that_is_given_up_too_late_leaves_no_token_at_the_bank(new_folder: Any) -> None:
+    """The customer signed in, and nobody has looked since."""
+    with a_bank(World(transactions=12), SignsIn(), dialect="live") as (bank, given):
+        settings = settings_for(bank, new_folder())
+        with the_vault(settings) as vault, kontomatik_client(settings, bank.world.clock.now) as client:
+            now = bank.world.clock.now()
+            consent, _ = steward.start_sign_in(
+                vault, client, target="KontoBankApi", access_mode="MULTIPLE", now=now, redirect_url="https://x.example.test"
+            )
+            steward.revoke(vault, client, consent.consent_id, now)
+        assert (states(settings), len(given.tokens), given.alive()) == ({consent.consent_id: "revoked"}, 1, [])
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_erasing_leaves_nothing_of_the_owner_but_what_another_consent_reads(
+    the_killer: Killer, tmp_path: Path, dialect: str
+) -> None:
+    data = tmp_path / "data"
+    with a_bank(World(transactions=ROWS), SignsIn(login="test2"), dialect=dialect) as (bank, given):
+        settings, environ = settings_for(bank, data), environment(bank, data)
+        sign_in = ("connect", "kontomatik", "--target", "KontoBankApi", "--json", "--owner-external-id", "customer 4711")
+        assert the_killer.run(environ, *sign_in, quick=False).status == 0
+        bank.faults[:] = [SignsIn()]
+        assert the_killer.run(environ, *sign_in, quick=False).status == 0
+        ben, ada = states(settings)
+        # The account that Ben owns too names Ada and the account that she pays from: both stay with it.
+        hers = [PLN_EUR, CZK_MAIN, SAVINGS_NUMBER, CARD_NUMBER]
+        theirs = [PLN_MAIN, PLN_SHARED, ADA.name, ADA.email, BEN.name, BEN.email, "customer 4711"]
+        assert [one for one in (PLN_EUR, CZK_MAIN, *theirs) if not holds(data, one)] == []
+
+        ended = the_killer.run(environ, "consents", "erase", ada, "--json", quick=False)
+
+        assert (ended.status, states(settings)) == (0, {ben: "active", ada: "erased"})
+        assert [one for one in hers if holds(data, one)] == []
+        assert holds(data, PLN_SHARED) == ["ledger.duckdb", "raw.duckdb"]
+        assert given.alive() == stored_tokens(settings) == given.tokens[:1]
+        receipt = json.loads((data / "receipts" / f"erased-{ada}.json").read_text())
+        assert receipt == ended.told
+        assert receipt["accounts_removed"] == 5
+        assert receipt["kept"][-1] == "1 accounts with their rows: another consent that is not erased reads them too"
+        assert receipt["rows_removed"]["kontomatik.accounts"] == 5
+        assert receipt["rows_removed"]["kontomatik.transactions"] > 10
+        text = (data / "receipts" / f"erased-{ada}.txt").read_text()
+        assert all(f"{table}: {count}" in text for table, count in receipt["rows_removed"].items())
+
+        again = the_killer.run(environ, "consents", "erase", ada, quick=False)
+        assert (again.status, "is erased already" in again.out) == (0, True)
+        (data / "run.last.json").unlink(missing_ok=True)
+        assert the_killer.run(environ, "consents", "erase", ben, "--json", quick=False).status == 0
+        assert [one for one in (*hers, *theirs) if holds(data, one)] == []
+        with duckdb.connect(data / "ledger.duckdb", read_only=True) as ledger:
+            assert ledger.execute("select count(*) from transaction_history").fetchall() == [(0,)]
+
+
+def test_an_account_that_a_consent_showed_once_is_erased_too(tmp_path: Path) -> None:
+    """The bank no longer shows it, so that the vault has forgotten it; raw history has not."""
+    with a_bank(World(transactions=ROWS)) as (bank, _):
+        settings = settings_for(bank, tmp_path)
+        own = connected(bank, settings)
+        with the_vault(settings) as vault, kontomatik_client(settings, bank.world.clock.now) as client:
+            vault.covers(own.consent_id, vault.accounts_of(own.consent_id)[:2])
+            steward.revoke(vault, client, own.consent_id, bank.world.clock.now())
+            path = erase(settings, vault, vault.consent(own.consent_id), bank.world.clock.now)
+        assert json.loads(path.read_text())["accounts_removed"] == 6
+        assert holds(tmp_path, PLN_MAIN) == holds(tmp_path, CZK_MAIN) == []
+
+
+def revoke(bank: SandboxBank, settings: Settings, consent_id: str) -> None:
+    now = bank.world.clock.now
+    with the_vault(settings) as vault, kontomatik_client(settings, now) as client:
+        steward.revoke(vault, client, consent_id, now())
+
+
+def holds(folder: Path, text: str) -> list[str]:
+    """The files that hold this text, as it is or packed."""
+    found = {path.name for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()}
+    for name in ("raw", "ledger"):
+        if (folder / f"{name}.duckdb").exists() and text in everything(folder / f"{name}.duckdb"):
+            found.add(f"{name}.duckdb")
+    return sorted(found)
+
+
+def everything(path: Path) -> str:
+    """Every row of every table: DuckDB may pack texts, so that a search in the file alone would miss them."""
+    with duckdb.connect(path, read_only=True) as connection:
+        tables = connection.execute("select distinct schema_name, table_name from duckdb_tables()").fetchall()
+        return "".join(repr(connection.execute(f'select * from "{one}"."{two}"').fetchall()) for one, two in tables)
+

@@ -1,0 +1,265 @@
+"""Runs through stored consents: what one of them meets never costs another, and nothing that was missed is forgotten."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.connections import kontomatik_client
+from pipelines.consents import steward
+from pipelines.consents.registry import Vault
+from pipelines.consents.steward import Opening
+from pipelines.run import Options, Report
+from pipelines.sandbox import CommandNeverEnds, PartialDueToTimeout, SandboxBank, World
+from pipelines.settings import KontistSettings, Settings
+from tests.consents.customers import (
+    DIALECTS,
+    ONLY,
+    ROWS,
+    a_bank,
+    connected,
+    outcome_of,
+    read,
+    settings_for,
+    states,
+    the_vault,
+    with_kontomatik,
+)
+from tests.consents.killing import Killer, environment
+
+pytestmark = pytest.mark.usefixtures("quick")
+dialects = pytest.mark.parametrize("dialect", DIALECTS)
+
+
+@dialects
+def test_a_consent_that_is_gone_is_named_and_costs_no_other(new_folder: Any, dialect: str) -> None:
+    with a_bank(dialect=dialect, imports_per_day=1000) as (bank, given):
+        settings = settings_for(bank, new_folder(), kontomatik={"imports_per_day": 1000})
+        gone, other = connected(bank, settings), connected(bank, settings)
+        bank.kontomatik.revoke(given.tokens[0])
+
+        report = read(bank, settings)
+
+        assert states(settings) == {gone.consent_id: "expired", other.consent_id: "active"}
+        assert (report.status, report.exit_status) == ("partial", 4)
+        assert outcome_of(report, gone.consent_id).reason.startswith("kontomatik: the consent is expired, revoked or unknown")
+        assert [one.status for one in report.outcomes if one.consent_id == other.consent_id] == ["complete"] * 6
+        assert read(bank, settings).exit_status == 0
+
+
+@dialects
+def test_accounts_that_nobody_reads_any_more_are_told_at_every_run(new_folder: Any, dialect: str) -> None:
+    """Or a ledger would grow stale in silence."""
+    with a_bank(dialect=dialect) as (bank, given):
+        settings = with_kontist(bank, settings_for(bank, new_folder()))
+        own = connected(bank, settings)
+        bank.kontomatik.revoke(given.tokens[0])
+        read(bank, settings, Options())
+
+        for _ in range(2):
+            report = read(bank, settings, Options(("kontist",)))
+            assert report.exit_status == 0
+        report = read(bank, settings, Options())
+
+        sentence = f"consent {own.consent_id} (KontoBank) is expired, so 6 of its accounts are not read any more"
+        assert [note for note in report.notes if note.startswith(sentence)] != []
+
+
+@dialects
+def test_what_one_consent_meets_never_reaches_another_not_even_a_bug(
+    new_folder: Any, dialect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_bank(dialect=dialect, imports_per_day=1000) as (bank, given):
+        settings = settings_for(bank, new_folder(), kontomatik={"imports_per_day": 1000})
+        first, other = connected(bank, settings), connected(bank, settings)
+        token = Vault.token
+
+        def broken(vault: Vault, consent_id: str) -> str:
+            if consent_id == first.consent_id:
+                raise RuntimeError(f"about {given.tokens[0]}")
+            return token(vault, consent_id)
+
+        monkeypatch.setattr(Vault, "token", broken)
+        report = read(bank, settings)
+
+        reason = outcome_of(report, first.consent_id).reason
+        assert reason.startswith("a fault in this program (RuntimeError at test_running.py:")
+        assert given.tokens[0] not in reason
+        assert [one.status for one in report.outcomes if one.consent_id == other.consent_id] == ["complete"] * 6
+        assert report.exit_status == 4
+
+
+@dialects
+def test_a_consent_that_is_ended_while_it_is_read_stops_nothing(
+    new_folder: Any, dialect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody revokes it, and its import meets a bank that does not know it any more."""
+    with a_bank(dialect=dialect, imports_per_day=1000) as (bank, _):
+        settings = settings_for(bank, new_folder(), kontomatik={"imports_per_day": 1000})
+        first, other = connected(bank, settings), connected(bank, settings)
+        begin = Vault.begin_attempt
+
+        def revoked_meanwhile(vault: Vault, consent_id: str, *about: Any, **more: Any) -> str:
+            if consent_id == first.consent_id:
+                with the_vault(settings) as another, kontomatik_client(settings, bank.world.clock.now) as client:
+                    steward.revoke(another, client, consent_id, bank.world.clock.now())
+            return begin(vault, consent_id, *about, **more)
+
+        monkeypatch.setattr(Vault, "begin_attempt", revoked_meanwhile)
+        report = read(bank, settings)
+
+        assert states(settings) == {first.consent_id: "revoked", other.consent_id: "active"}
+        assert outcome_of(report, first.consent_id).status == "failed"
+        assert [one.status for one in report.outcomes if one.consent_id == other.consent_id] == ["complete"] * 6
+
+
+def test_a_token_that_arrives_after_the_end_is_not_kept(tmp_path: Path) -> None:
+    with a_bank() as (bank, _):
+        settings = settings_for(bank, tmp_path)
+        now = bank.world.clock.now()
+        with the_vault(settings) as vault:
+            own = vault.add(source="kontomatik", institution="B", access_mode="MULTIPLE", now=now, token="one").consent_id
+            vault.move(own, "revoking", "asked for", now)
+            vault.keep_token(own, "another", now)
+            assert vault.token(own) == "one"  # the one that has to be ended
+            vault.move(own, "revoked", "confirmed", now)
+            vault.keep_token(own, "another", now)
+            assert not vault.consent(own).has_token
+
+
+@dialects
+def test_an_import_that_took_too_long_is_resumed_and_spends_nothing(new_folder: Any, dialect: str) -> None:
+    with a_bank(dialect=dialect) as (bank, _):
+        settings = settings_for(bank, new_folder())
+        own = connected(bank, settings)
+        bank.faults.append(CommandNeverEnds(times=1))
+        bank.world.append("Konto Start", amount="-12.34")
+
+        late = read(bank, with_kontomatik(settings, command_deadline=0.03))
+        assert (outcome_of(late, own.consent_id).status, late.exit_status, late.banks[0].imports) == ("failed", 1, 1)
+        assert "the next run asks for this command again" in outcome_of(late, own.consent_id).reason.lower()
+        for command in bank.kontomatik.commands.values():
+            command.never_ends = False
+        bank.requests.clear()
+
+        resumed = read(bank, settings)
+
+        assert (resumed.status, resumed.banks[0].imports, resumed.banks[0].counts.new) == ("ok", 0, 1)
+        assert [method for method, path in bank.requests if "/v1/" in path] == ["GET"]
+        with the_vault(settings) as vault:
+            assert vault.quota(own.consent_id, 4, bank.world.clock.now()).left == 2
+
+
+@dialects
+def test_an_import_that_the_bank_has_forgotten_is_made_anew(new_folder: Any, dialect: str) -> None:
+    with a_bank(dialect=dialect) as (bank, _):
+        settings = settings_for(bank, new_folder())
+        connected(bank, settings)
+        bank.faults.append(CommandNeverEnds(times=1))
+        read(bank, with_kontomatik(settings, command_deadline=0.03))
+        bank.kontomatik.commands.clear()
+
+        report = read(bank, settings)
+        assert (report.status, report.banks[0].imports) == ("ok", 1)
+
+        bank.faults.append(CommandNeverEnds(times=1))
+        read(bank, with_kontomatik(settings, command_deadline=0.03))
+        bank.world.clock.advance(timedelta(hours=25))
+        report = read(bank, settings)
+        assert (report.status, report.banks[0].imports) == ("ok", 1)
+
+
+def test_an_answer_that_was_cut_short_moves_no_cursor(new_folder: Any) -> None:
+    with a_bank(dialect="live") as (bank, _):
+        settings = settings_for(bank, new_folder())
+        connected(bank, settings)
+        bank.world.clock.advance(timedelta(days=40))
+        bank.faults.append(PartialDueToTimeout(account="Konto Start"))
+
+        cut = read(bank, settings)
+        statuses = sorted(one.status for one in cut.outcomes)
+        assert (statuses, cut.exit_status) == (["complete"] * 5 + ["partial"], 4)
+        bank.faults.clear()
+        bank.world.clock.advance(timedelta(days=10))
+        whole = read(bank, settings)
+
+        (first,) = {one.window_start for one in whole.outcomes}
+        assert first == bank.world.clock.now().date() - timedelta(days=50 + 14)  # from the last whole answer of the worst
+
+
+@dialects
+def test_days_that_nobody_can_read_any_more_are_told_by_every_later_report(
+    the_killer: Killer, new_folder: Any, dialect: str
+) -> None:
+    with a_bank(dialect=dialect) as (bank, _):
+        data = new_folder()
+        environ = environment(bank, data) | kontist(bank)
+        assert the_killer.run(environ, "connect", "kontomatik", "--mock", "--json").status == 0
+        today = bank.world.clock.now().date()
+        for days, holes in ((60, 0), (100, 6), (0.1, 6), (1, 6)):
+            bank.world.clock.advance(timedelta(days=days))
+            ahead = bank.world.clock.now() - World().clock.now()
+            told = the_killer.run(environ, "run", "--json", ahead=ahead).told
+            assert len(told["holes"]) == holes
+        expected = {"from_on": str(today + timedelta(days=61)), "to_on": str(today + timedelta(days=160 - 89))}
+        assert all(hole.items() >= expected.items() for hole in told["holes"])
+
+        other = the_killer.run(environ, "run", "--source", "kontist", "--json", ahead=ahead).told
+        assert other["holes"] == told["holes"]
+        status = the_killer.run(environ, "status", "--json").told
+        assert status["last_run"]["holes"] == told["holes"]
+        people = the_killer.run(environ, "status").out
+        assert people.count("was never read and cannot be any more") == 6
+
+
+def test_no_hole_within_ninety_days(new_folder: Any) -> None:
+    with a_bank() as (bank, _):
+        settings = settings_for(bank, new_folder())
+        connected(bank, settings)
+        bank.world.clock.advance(timedelta(days=88))
+        assert read(bank, settings).holes == []
+
+
+def test_a_stored_token_is_read_as_far_back_as_the_bank_lets(new_folder: Any) -> None:
+    from pipelines.consents.connect import add_token
+
+    with a_bank(dialect="live") as (bank, given):
+        settings = settings_for(bank, new_folder())
+        token = bank.kontomatik._consent(*_ada(bank))
+        with the_vault(settings) as vault:
+            now = bank.world.clock.now()
+            add_token(vault, f" {token}\n", institution="KontoBank", target=None, access_mode="MULTIPLE", signed_in=now)
+        report = read(bank, settings)
+        assert (report.status, len(report.outcomes)) == ("ok", 6)
+        assert given.alive() == [token]
+
+
+def _ada(bank: SandboxBank) -> tuple[Any, Any]:
+    from pipelines.sandbox.kontomatik import TARGETS
+    from pipelines.sandbox.people import ADA
+
+    return ADA, TARGETS[0]
+
+
+def kontist(bank: SandboxBank) -> dict[str, str]:
+    """The other bank's settings, for a process."""
+    return {
+        "SOURCES__KONTIST__BASE_URL": bank.url,
+        "SOURCES__KONTIST__EMAIL": bank.world.kontist_email,
+        "SOURCES__KONTIST__PASSWORD": bank.world.kontist_password,
+        "SOURCES__KONTIST__REQUESTS_PER_MINUTE": "0",
+    }
+
+
+def with_kontist(bank: SandboxBank, settings: Settings) -> Settings:
+    """The other bank's settings, for this one."""
+    from dataclasses import replace
+
+    world = bank.world
+    own = KontistSettings(
+        base_url=bank.url, email=world.kontist_email, password=world.kontist_password, requests_per_minute=0
+    )
+    return replace(settings, kontist=own)
+
+

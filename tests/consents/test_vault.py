@@ -1,0 +1,386 @@
+"""The registry of consents: which moves there are, what the trail holds, and what nobody can read. On SQLite and PostgreSQL."""
+
+import itertools
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sql
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.consents.registry import Vault
+from pipelines.consents.states import LIFETIME, MOVES, STATES, USABLE, MoveRefused, State
+from pipelines.consents.vault import VaultBroken, audit, consents, new_vault_key
+from pipelines.errors import WrongUsage
+from tests.consents import postgres
+from tests.consents.customers import OTHER_KEY, VAULT_KEY
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TOKEN = "ma-7f3c-secret-of-180-days"
+SECRETS = ("sealed_key", "sealed_token", "sealed_sign_in")
+Opens = Callable[..., Vault]
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The address of a server; skipped where PostgreSQL is not installed."""
+    binaries = postgres.programs()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed on this machine: no initdb in /usr/lib/postgresql or on the path")
+    with postgres.server(binaries) as url:
+        yield url
+
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def opens(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opens]:
+    """Opens one vault, as often as wanted; `fresh` makes another."""
+    made: list[Vault] = []
+    folder, url = tmp_path_factory.mktemp("vault"), None
+    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
+
+    def fresh() -> None:
+        nonlocal folder, url
+        number = next(NUMBERS)
+        folder = tmp_path_factory.mktemp("vault")
+        if server:
+            admin = sql.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
+            with admin.connect() as connection:
+                connection.exec_driver_sql(f"create database vault_{number}")
+            admin.dispose()
+            url = server.format(f"vault_{number}")
+
+    def opened(key: str | None = VAULT_KEY, *, new: bool = False, **more: Any) -> Vault:
+        if new or not made:
+            fresh()
+        made.append(Vault(folder / "vault.sqlite", key, url=url, **more))
+        return made[-1]
+
+    yield opened
+    for vault in made:
+        vault.close()
+
+
+def add(vault: Vault, token: str | None = TOKEN, **more: Any) -> str:
+    about = {"source": "kontomatik", "institution": "KontoBank", "access_mode": "MULTIPLE", "now": NOON, "token": token}
+    return vault.add(**about | more).consent_id
+
+
+def row_of(vault: Vault, consent_id: str) -> Any:
+    return vault.read(sql.select(consents).where(consents.c.consent_id == consent_id))[0]
+
+
+# ---- states
+
+
+@given(moves=st.lists(st.sampled_from(STATES), max_size=12), with_token=st.booleans())
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_consent_goes_where_the_table_lets_it_and_each_step_is_in_the_trail(
+    opens: Opens, moves: list[State], with_token: bool
+) -> None:
+    vault = opens(who="ada")
+    own = add(vault, TOKEN if with_token else None, owner_external_id="customer 4711", sign_in={"id": "1"})
+    now: State = "active" if with_token else "pending"
+    expected = [("added", now)]
+    for number, to in enumerate(moves):
+        at = NOON + timedelta(hours=number)
+        if to == now or to in MOVES[now]:
+            vault.move(own, to, f"reason {number}", at)
+            expected += [(f"{now} to {to}", f"reason {number}")] if to != now else []
+            now = to
+        else:
+            with pytest.raises(MoveRefused):
+                vault.move(own, to, "no", at)
+        assert vault.consent(own).status == now
+        row = row_of(vault, own)
+        if now in ("revoked", "erased"):
+            assert [getattr(row, name) for name in SECRETS] == [None, None, None]
+        if now not in ("pending", *USABLE):
+            assert row.sealed_sign_in is None
+        if now == "erased":
+            assert row.owner_external_id is None
+    trail = vault.trail(own)
+    assert [(entry.what, entry.outcome) for entry in trail] == expected
+    assert all(entry.who == "ada" and entry.consent_id == own and entry.at >= NOON for entry in trail)
+
+
+def test_every_state_can_be_reached_and_each_can_end() -> None:
+    reached, todo = set(), ["pending"]
+    while todo:
+        state = todo.pop()
+        if state not in reached:
+            reached.add(state)
+            todo += MOVES[state]  # type: ignore[index]
+    assert reached == set(STATES) == set(MOVES)
+    for state in set(STATES) - {"erased"}:
+        seen, todo = set(), [state]
+        while todo:
+            one = todo.pop()
+            if one not in seen:
+                seen.add(one)
+                todo += MOVES[one]
+        assert "erased" in seen
+
+
+def test_of_two_moves_at_the_same_moment_none_is_lost(opens: Opens) -> None:
+    """A revocation that time overtakes is still a revocation."""
+    vault = opens()
+    again = opens()
+    for _ in range(10):
+        own, start = add(vault), threading.Barrier(2)
+        refused: list[Exception] = []
+
+        def move(by: Vault, to: State, own: str = own, start: Any = start, refused: Any = refused) -> None:
+            start.wait()
+            try:
+                by.move(own, to, "at once", NOON)
+            except MoveRefused as error:
+                refused.append(error)
+
+        both = [threading.Thread(target=move, args=about) for about in ((vault, "revoking"), (again, "expiring"))]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join()
+        steps = [entry.what for entry in vault.trail(own)][1:]
+        assert vault.consent(own).status == "revoking"
+        expected = [["active to revoking"]] if refused else [["active to expiring", "expiring to revoking"]]
+        assert steps in expected
+
+
+# ---- the trail
+
+
+def test_the_trail_can_only_grow(opens: Opens) -> None:
+    vault = opens()
+    own = add(vault)
+    (entry,) = vault.trail(own)
+    attempts: list[Any] = [
+        audit.update().values(outcome="nothing happened"),
+        audit.delete(),
+        audit.delete().where(audit.c.consent_id == own),
+    ]
+    (number,) = vault.read(sql.select(audit.c.entry))[0]
+    if vault._engine.dialect.name == "sqlite":
+        other = f"({number}, '', '', '', '', '')"
+        attempts.append(sql.text(f"insert or replace into audit values {other}"))
+        attempts.append(sql.text(f"replace into audit values {other}"))
+    else:
+        attempts.append(sql.text("truncate audit"))
+    for attempt in attempts:
+        with pytest.raises(VaultBroken):
+            vault.write(attempt)
+    assert vault.trail(own) == [entry]
+    vault.note(own, "looked at", "fine", NOON)
+    assert len(vault.trail(own)) == 2
+
+
+def test_opening_a_vault_again_and_all_at_once_changes_nothing(opens: Opens) -> None:
+    vault = opens()
+    own = add(vault)
+    failed: list[BaseException] = []
+
+    def open_it() -> None:
+        try:
+            opens().trail(own)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (failed, len(vault.trail())) == ([], 1)
+
+
+# ---- secrets
+
+
+def test_no_token_stands_in_the_database(opens: Opens) -> None:
+    vault = opens()
+    own = add(vault, sign_in={"id": "redirection-1", "session_id": "session-4242", "signature": "signature-4242"})
+    assert vault.token(own) == TOKEN
+    vault.keep_token(own, TOKEN + "-renewed", NOON)
+    everything = repr([vault.read(sql.select(table)) for table in consents.metadata.sorted_tables])
+    for secret in (TOKEN, "session-4242", "signature-4242", "redirection-1", VAULT_KEY):
+        assert secret not in everything
+    assert TOKEN not in repr(vault.consent(own))
+    assert vault.token(own) == TOKEN + "-renewed"
+
+
+def test_a_token_that_is_given_again_is_no_news(opens: Opens) -> None:
+    vault = opens()
+    own = add(vault, None)
+    vault.keep_token(own, TOKEN, NOON + timedelta(hours=1))
+    vault.keep_token(own, TOKEN, NOON + timedelta(hours=2))
+    assert [entry.what for entry in vault.trail(own)] == ["added", "token stored"]
+    assert vault.consent(own).expires_at == NOON + timedelta(hours=1) + LIFETIME
+
+
+def test_what_is_destroyed_leaves_no_bytes_behind(tmp_path: Path) -> None:
+    path = tmp_path / "vault.sqlite"
+    vault = Vault(path, VAULT_KEY)
+    own = add(vault, sign_in={"id": "1"})
+    row = row_of(vault, own)
+    sealed = [bytes(getattr(row, name)) for name in SECRETS]
+    assert all(one in path.read_bytes() for one in sealed)
+    vault.move(own, "revoking", "asked for", NOON)
+    vault.move(own, "revoked", "confirmed", NOON)
+    assert [one for one in sealed if one in path.read_bytes()] == []
+    assert [other.name for other in tmp_path.iterdir()] == ["vault.sqlite"]
+    vault.close()
+
+
+def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "vault.sqlite"
+    Vault(path, None).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o644)
+    Vault(path, None).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("key", [None, "", "too short", VAULT_KEY[:-2], f"{VAULT_KEY},", "ö" * 44])
+def test_without_a_usable_key_no_token_is_taken(opens: Opens, key: str | None) -> None:
+    vault = opens(key)
+    with pytest.raises(WrongUsage, match="doctor --new-vault-key"):
+        vault.seal_possible()
+    with pytest.raises(WrongUsage, match="doctor --new-vault-key"):
+        add(vault)
+    assert vault.consents() == vault.trail() == []
+
+
+def test_another_key_opens_nothing_and_says_so(opens: Opens) -> None:
+    own = add(opens())
+    other = opens(OTHER_KEY)
+    with pytest.raises(VaultBroken, match="cannot be opened with this vault key.*NEW,OLD"):
+        other.token(own)
+    with pytest.raises(VaultBroken, match="cannot be opened with this vault key"):
+        other.keyring.rotate()
+
+
+def test_after_a_rotation_the_old_key_is_not_needed_and_does_not_help(opens: Opens) -> None:
+    vault = opens()
+    own, sign_in = add(vault), add(vault, None, sign_in={"id": "redirection-1"})
+    person = vault.keyring.recognise("pesel", "00000000000")
+    both, new = opens(f"{OTHER_KEY},{VAULT_KEY}"), opens(OTHER_KEY)
+    assert both.token(own) == TOKEN
+    assert both.keyring.rotate() == 3
+    assert (new.token(own), new.sign_in(sign_in)) == (TOKEN, {"id": "redirection-1"})
+    assert new.keyring.recognise("pesel", " 000 0000 0000") == person
+    with pytest.raises(VaultBroken):
+        vault.token(own)
+    assert new.keyring.rotate() == 3
+
+
+def test_a_rotation_that_breaks_off_leaves_every_token_readable(opens: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = opens()
+    owned = [add(vault, f"{TOKEN}-{number}") for number in range(3)]
+    both = opens(f"{OTHER_KEY},{VAULT_KEY}")
+    rotated = both.keyring._rotated
+    done = 0
+
+    def breaks(*about: Any) -> bytes:
+        nonlocal done
+        done += 1
+        if done == 3:
+            raise KeyboardInterrupt
+        return rotated(*about)
+
+    monkeypatch.setattr(both.keyring, "_rotated", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        both.keyring.rotate()
+    assert [vault.token(own) for own in owned] == [f"{TOKEN}-{number}" for number in range(3)]
+
+
+def test_one_secret_that_is_damaged_is_told_and_costs_no_other(opens: Opens) -> None:
+    vault = opens()
+    own, other = add(vault), add(vault)
+    vault.write(consents.update().where(consents.c.consent_id == own).values(sealed_token=b"not sealed at all"))
+    with pytest.raises(VaultBroken, match="A sealed secret is damaged. Connect the bank again"):
+        vault.token(own)
+    assert vault.token(other) == TOKEN
+
+
+def test_people_are_recognised_and_cannot_be_read_back(opens: Opens) -> None:
+    vault = opens()
+    found = {vault.keyring.recognise(kind, text) for kind in ("pesel", "document") for text in ("80010112345", "XXX000000")}
+    assert len(found) == 4
+    assert vault.keyring.recognise("document", "xxx 000000") in found
+    again = opens(new=True)
+    assert again.keyring.recognise("pesel", "80010112345") not in found
+    assert "80010112345" not in repr(found)
+
+
+def test_all_who_recognise_first_agree(opens: Opens) -> None:
+    vault, found, start = opens(), set(), threading.Barrier(8)
+
+    def recognise() -> None:
+        start.wait()
+        found.add(vault.keyring.recognise("pesel", "80010112345"))
+
+    threads = [threading.Thread(target=recognise) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 1
+
+
+# ---- what is wrong with the database
+
+
+@pytest.mark.parametrize("content", [b"this is no database at all, and it is long enough to be one" * 20, b"SQLite format 3\0" + b"\xff" * 4096])
+def test_a_damaged_file_is_a_sentence(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "vault.sqlite"
+    path.write_bytes(content)
+    with pytest.raises(VaultBroken, match=r"The vault .*vault.sqlite cannot be used \(DatabaseError\). Check .* restore a backup"):
+        Vault(path, VAULT_KEY)
+
+
+def test_a_vault_that_somebody_else_writes_to_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "vault.sqlite"
+    vault = Vault(path, VAULT_KEY)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("begin immediate")
+    threading.Timer(0.1, other.rollback).start()
+    assert vault.consent(add(vault)).status == "active"
+    vault.close()
+    other.close()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "postgresql+nodriver://a:b@c/d", "mysql://user:secret@host/name", "nosuch://"])
+def test_an_address_that_cannot_be_used_is_told_without_its_password(tmp_path: Path, url: str) -> None:
+    with pytest.raises(WrongUsage, match="Write it as SQLAlchemy does") as refused:
+        Vault(tmp_path / "vault.sqlite", VAULT_KEY, url=url)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_server_that_is_away_is_told_without_its_password(tmp_path: Path) -> None:
+    with pytest.raises(VaultBroken, match="The vault's database cannot be used") as refused:
+        Vault(tmp_path / "vault.sqlite", VAULT_KEY, url=f"postgresql+psycopg://user:secret@/name?host={tmp_path}")
+    assert "secret" not in str(refused.value)
+    assert not (tmp_path / "vault.sqlite").exists()
+
+
+def test_an_id_that_nobody_has_is_told(opens: Opens) -> None:
+    vault = opens()
+    for ask in (vault.consent, vault.token, vault.sign_in):
+        with pytest.raises(WrongUsage, match="There is no consent c-nobody"):
+            ask("c-nobody")
+
+
+def test_fresh_keys_are_keys() -> None:
+    assert new_vault_key() != new_vault_key()
+    Vault(Path("/nonexistent"), new_vault_key(), url="sqlite://").seal_possible()
+
+

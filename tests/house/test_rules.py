@@ -1,0 +1,101 @@
+"""The rules of the house, as far as a machine can hold them."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OURS = ("sources", "transforms", "pipelines", "flows")
+HEAVY = ("dlt", "duckdb", "httpx", "lxml", "pyarrow", "prefect", "pandas", "sqlalchemy", "rich", "cryptography", "sqlglot")
+TEXTS = {".py", ".md", ".toml", ".sql", ".txt", ".yml", ".yaml", ".json", ".xml", ".cfg", ""}
+NOT_OURS = {".git", ".venv", "data", "build", "__pycache__", ".hypothesis", ".mypy_cache", ".ruff_cache", ".import_linter_cache"}
+
+
+def files(*suffixes: str) -> Iterator[Path]:
+    """Files of the project, none that tools have left."""
+    for path in sorted(ROOT.rglob("*")):
+        parts = set(path.relative_to(ROOT).parts)
+        if path.is_file() and path.suffix in suffixes and not parts & NOT_OURS and "egg-info" not in str(path):
+            yield path
+
+
+def test_folders_import_only_what_they_may() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    told = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_the_sandbox_is_a_witness_of_its_own() -> None:
+    for path in (ROOT / "pipelines" / "sandbox").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            names += [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            assert not [name for name in names if name.split(".")[0] in OURS], path.name
+
+
+@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["consents", "--help"]])
+def test_help_costs_nothing(command: list[str]) -> None:
+    asking = (
+        "import sys\nfrom pipelines.cli import parser\n"
+        f"try: parser().parse_args({command})\nexcept SystemExit: pass\n"
+        f"print(sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)"
+    )
+    told = subprocess.run([sys.executable, "-c", asking], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+
+    assert told.stderr == "[]\n"
+    assert told.stdout.startswith("usage: python -m pipelines")
+
+
+def test_a_file_past_400_lines_is_a_conversation() -> None:
+    long = {path.name: len(path.read_text().splitlines()) for folder in OURS for path in (ROOT / folder).rglob("*.py")}
+
+    assert {name: lines for name, lines in long.items() if lines > 400} == {}
+
+
+def test_no_test_folder_hides_a_package() -> None:
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+    assert not [path for path in (ROOT / "tests").iterdir() if path.name in OURS]
+
+
+def test_nothing_names_an_index_or_a_machine() -> None:
+    machine = re.compile(r"/simple/|index-url|(?<![\w.])/(?:work|root|Users)/|/home/\w|\.\./shared|\bshared/[A-Z]")
+    found = {}
+    for path in files(*TEXTS):
+        if path == Path(__file__):
+            continue
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if hits := [line for line in lines if machine.search(line)]:
+            found[str(path.relative_to(ROOT))] = hits
+
+    assert found == {}
+
+
+def test_pins_hold_names_and_versions_only() -> None:
+    lines = [line.strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+
+    assert [line for line in lines if line and line[0] != "#" and not re.fullmatch(r"[A-Za-z0-9._-]+==[\w.!+]+", line)] == []
+
+
+def test_every_document_that_is_mentioned_exists() -> None:
+    missing = []
+    for path in files(".md"):
+        text = path.read_text(encoding="utf-8")
+        linked = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+        named = re.findall(r"`([\w./-]+\.md)`", text)
+        mentioned = [one for one in linked + named if "://" not in one and not one.startswith("mailto:")]
+        missing += [(path.name, one) for one in mentioned if not ((path.parent / one).exists() or (ROOT / one).exists())]
+
+    assert missing == []
+
+
+def test_decisions_that_code_points_to_are_written_down() -> None:
+    decisions = (ROOT / "DECISIONS.md").read_text(encoding="utf-8")
+    for path in files(".py", ".sql", ".toml"):
+        for title in re.findall(r'DECISIONS(?:\.md)?, "([^"]+)"', path.read_text(encoding="utf-8")):
+            assert title in decisions, (path.name, title)

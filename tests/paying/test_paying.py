@@ -1,0 +1,206 @@
+"""Paying at the sandbox bank: what is asked, sent, kept on record, and what a wrong TAN or a silent bank lead to."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pipelines.errors import WrongUsage
+from pipelines.pay.paying import Intent, NobodyKnows, NotPaid, chosen
+from pipelines.sandbox import DropsConnection, ServerError, TooManyRequests
+from sources._errors import Misconfigured, Rejected
+from sources.kontist.orders import Account
+from sources.kontist.payments import Done
+from tests.paying.desk import RENT, a_counter, last_tan
+
+PAID = ["the bank is asked", "the TAN is sent", "done: ACCEPTED"]
+
+
+def test_a_transfer_is_paid_once_and_written_down(tmp_path: Path) -> None:
+    with a_counter(tmp_path) as counter:
+        before = counter.world.account("4711").balance
+        done, person = counter.transfer()
+        assert done == Done("ACCEPTED")
+        newest = counter.world.account("4711").transactions[0]
+        assert (newest.cents, newest.party, newest.party_iban, newest.description) == (
+            -85_000,
+            RENT.recipient,
+            RENT.iban,
+            "Miete",
+        )
+        assert counter.world.account("4711").balance - before == -850
+        assert counter.asked() == ["POST transfer", "PUT transfer"]
+        assert counter.trail() == PAID
+        assert person.heard[0].startswith("from")
+
+
+def test_the_trail_names_no_account_and_nobody_in_full(tmp_path: Path) -> None:
+    with a_counter(tmp_path) as counter:
+        counter.transfer()
+        kept = (tmp_path / "vault.sqlite").read_bytes()
+        for secret in (RENT.iban, RENT.recipient, last_tan(counter.world), counter.world.account("4711").iban or ""):
+            assert secret.encode() not in kept
+        assert [one.what for one in counter.vault.trail()] == ["transfer: 850.00 EUR to …3000"] * 3
+        assert {one.who for one in counter.vault.trail()} == {"ada"}
+
+
+@pytest.mark.parametrize("answer", ["", "no", "y", "yes please"])
+def test_nothing_is_registered_without_a_yes(tmp_path: Path, answer: str) -> None:
+    with a_counter(tmp_path) as counter:
+        with pytest.raises(NotPaid):
+            counter.transfer(answers=[answer])
+        assert counter.asked() == []
+        assert counter.trail() == ["given up by the person"]
+
+
+@pytest.mark.parametrize("typed", ["", "12345", "abcdef", "1234567"])
+def test_what_is_no_tan_is_not_sent(tmp_path: Path, typed: str) -> None:
+    with a_counter(tmp_path) as counter:
+        with pytest.raises(NotPaid):
+            counter.transfer(answers=["yes", typed])
+        assert counter.asked() == ["POST transfer"]
+        assert counter.trail() == ["the bank is asked", "given up: no TAN"]
+
+
+def test_a_wrong_tan_pays_nothing_and_is_not_tried_again(tmp_path: Path) -> None:
+    with a_counter(tmp_path) as counter:
+        before = counter.world.account("4711").balance
+        with pytest.raises(NotPaid, match="TAN"):
+            counter.transfer(answers=["yes", "000000"])
+        assert counter.asked() == ["POST transfer", "PUT transfer"]
+        assert counter.world.account("4711").balance == before
+        assert counter.trail()[-1] == "not carried out: 403"
+
+
+def test_a_confirmation_with_another_payload_is_refused_by_the_bank(tmp_path: Path) -> None:
+    with a_counter(tmp_path) as counter:
+        registered = counter.payments.transfer(RENT)
+        forged = type(registered)(
+            registered.method, registered.address, dict(registered.body) | {"amount": 1}, "authorizationToken"
+        )
+        with pytest.raises(Rejected, match="Nothing was paid"):
+            counter.payments.confirm(forged, last_tan(counter.world))
+        assert counter.payments.confirm(registered, last_tan(counter.world)) == Done("ACCEPTED")
+        with pytest.raises(Misconfigured):
+            counter.payments.confirm(registered, last_tan(counter.world))
+
+
+def test_a_bank_that_refuses_is_told(tmp_path: Path) -> None:
+    with a_counter(tmp_path, TooManyRequests(times=None, path_contains="transfer")) as counter:
+        with pytest.raises(NotPaid, match="too often"):
+            counter.transfer()
+        assert counter.asked() == ["POST transfer"]
+        assert counter.slept == []
+
+
+def test_a_bank_that_says_nothing_after_the_tan_leaves_nobody_knowing(tmp_path: Path) -> None:
+    with a_counter(tmp_path) as counter:
+        registered = counter.payments.transfer(RENT)
+        counter.bank.faults.append(DropsConnection(path_contains="ctrx"))
+        before = counter.world.account("4711").balance
+        intent = Intent("transfer: again", lambda _: registered)
+        with pytest.raises(NobodyKnows, match="bank's own app"):
+            counter.pay(intent)
+        # it was paid all the same: exactly once, since nothing was tried again
+        assert counter.world.account("4711").balance - before == -850
+        assert counter.asked() == ["POST transfer", "PUT transfer"]
+        assert counter.trail()[-1].startswith("not known whether it was carried out")
+
+
+def test_a_bank_that_is_down_is_asked_once(tmp_path: Path) -> None:
+    with a_counter(tmp_path, ServerError(times=None, path_contains="transfer")) as counter:
+        with pytest.raises(NobodyKnows, match="without a TAN"):
+            counter.transfer()
+        assert counter.asked() == ["POST transfer"]
+        assert counter.slept == []
+
+
+def test_a_bank_that_repeats_another_amount_has_to_be_confirmed_twice(tmp_path: Path) -> None:
+    class Slip(httpx.BaseTransport):
+        """The slip of the vendor document's own sample."""
+
+        def __init__(self) -> None:
+            self.inner = httpx.HTTPTransport()
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            response = self.inner.handle_request(request)
+            if request.method == "POST" and request.url.path.endswith("/transfer"):
+                response.read()
+                return httpx.Response(200, content=response.content.replace(b'"amount": 85000', b'"amount": 1'))
+            return response
+
+        def close(self) -> None:
+            self.inner.close()
+
+    with a_counter(tmp_path, transport=Slip()) as counter:
+        with pytest.raises(NotPaid):
+            counter.transfer(answers=["yes", "no"])
+        done, person = counter.transfer(answers=["yes", "yes", "tan"])
+        assert done.status == "ACCEPTED"
+        assert "! the bank repeats another amount: 0.01 EUR" in person.heard
+
+
+def test_a_standing_order_lives_from_creation_to_its_end(tmp_path: Path) -> None:
+    with a_counter(tmp_path) as counter:
+        today = counter.world.clock.now().date()
+
+        def listed() -> dict[str, Any]:
+            return counter.client.standing_orders(counter.account).rows.to_pylist()[-1]
+
+        create = Intent("standing order", lambda bank: bank.standing_order(RENT, "MONTHLY", today + timedelta(3)))
+        done, _ = counter.pay(create)
+        assert (done.status, listed()["order_id"], listed()["amount_cents"]) == ("ACTIVE", done.order_id, 85_000)
+        assert done.order_id is not None
+        order_id = done.order_id
+        change = {"amount": 90_000, "reoccurrence": "QUARTERLY", "note": "Miete neu"}
+        counter.pay(Intent("change", lambda bank: bank.change_standing_order(order_id, change)))
+        assert (listed()["amount_cents"], listed()["reoccurrence"], listed()["description"]) == (90_000, "QUARTERLY", "Miete neu")
+        with pytest.raises(NotPaid):
+            counter.pay(Intent("cancel", lambda bank: bank.cancel_standing_order(order_id)), ["yes", "999999"])
+        assert listed()["status"] == "ACTIVE"
+        counter.pay(Intent("cancel", lambda bank: bank.cancel_standing_order(order_id)))
+        assert listed()["status"] == "CANCELED"
+
+
+def test_a_timed_order_is_listed_until_it_is_cancelled(tmp_path: Path) -> None:
+    with a_counter(tmp_path) as counter:
+        day = counter.world.clock.now().date() + timedelta(5)
+
+        def listed() -> list[str]:
+            return [row["order_id"] for row in counter.client.timed_orders(counter.account).rows.to_pylist()]
+
+        before = listed()
+        done, _ = counter.pay(Intent("timed order", lambda bank: bank.timed_order(RENT, day)))
+        assert (done.status, set(listed()) - set(before)) == ("SCHEDULED", {done.order_id})
+        assert done.order_id is not None
+        order_id = done.order_id
+        cancelled, person = counter.pay(Intent("cancel", lambda bank: bank.cancel_timed_order(order_id)), ["yes"])
+        assert (cancelled.status, listed()) == ("CANCELED", before)
+        assert len([line for line in person.heard if "TAN" in line]) == 0
+
+
+# ---- from which account
+
+
+def an_account(number: str, iban: str) -> Account:
+    return Account(f"kontist:{number}", number, {"iban": iban})
+
+
+ACCOUNTS = [an_account("4711", "DE89 3704 0044 0532 0130 00"), an_account("4712", "DE33100110012626008537")]
+
+
+@pytest.mark.parametrize("name", ["4711", "kontist:4711", "DE89370400440532013000", "de89 3704 0044 0532 0130 00", "3000"])
+def test_an_account_is_named_in_any_of_its_ways(name: str) -> None:
+    assert chosen(ACCOUNTS, name).source_account_id == "4711"
+
+
+@pytest.mark.parametrize("name", [None, "", "00", "DE", "9999", "4713"])
+def test_an_account_that_is_not_named_for_certain_is_asked_for(name: str | None) -> None:
+    with pytest.raises(WrongUsage, match="--from"):
+        chosen(ACCOUNTS, name)
+
+
+def test_the_only_account_needs_no_name() -> None:
+    assert chosen(ACCOUNTS[:1], None).source_account_id == "4711"

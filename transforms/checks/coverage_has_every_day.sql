@@ -1,0 +1,10 @@
+-- A day of an account's balances has no word about who saw it, or the other way round.
+with
+
+days as (select account_id, count(*) as days, sum(hash(day)) as content from ledger.balances_daily group by account_id),
+covered as (select account_id, count(*) as days, sum(hash(day)) as content from ledger.coverage group by account_id)
+
+select account_id
+from days
+full outer join covered using (account_id)
+where days.days is distinct from covered.days or days.content is distinct from covered.content

@@ -1,0 +1,28 @@
+-- The forecast of an account does not begin with its balance, does not add up, or leaves out a payment that is expected.
+with
+
+days as (
+    select
+        *,
+        lag(closing_balance) over dates as closing_balance_before,
+        lag(day) over dates as day_before
+    from ledger.cash_forecast
+    window dates as (partition by account_id order by day)
+)
+
+select account_id
+from days
+inner join ledger.accounts using (account_id)
+where opening_balance is distinct from coalesce(closing_balance_before, accounts.balance)
+    or opening_balance + expected_in + expected_out <> closing_balance
+    or day_before <> day - 1
+union all
+select account_id
+from (select account_id, sum(expected_in + expected_out) as amount, max(day) as until_on from ledger.cash_forecast group by account_id) as forecast
+left join (
+    select account_id, sum(amount) as amount
+    from ledger.expected_payments
+    where status in ('expected', 'due')
+    group by account_id
+) as expected using (account_id)
+where forecast.amount <> coalesce(expected.amount, 0)

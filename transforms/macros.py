@@ -1,0 +1,44 @@
+"""Questions that the ledger file answers by itself: table macros, one SQL file each, stored in the file.
+
+A macro is one `select` over tables of the ledger with a header of two comment lines: a sentence, and `given:` its parameters.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from transforms.errors import ModelError
+
+FOLDER = Path(__file__).parent / "macros"
+
+_FILE = re.compile(r"-- (?P<sentence>[^\n]+)\n-- given: (?P<parameters>[a-z_]+(?:, [a-z_]+)*)\n\n(?P<sql>.+)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Macro:
+    """`ledger.<name>(<parameters>)`, to be used as a table."""
+
+    name: str
+    sentence: str
+    parameters: str
+    sql: str
+
+
+def macros(folder: Path = FOLDER) -> Iterator[Macro]:
+    """Every macro. Raises `ModelError` for a file without its header."""
+    for path in sorted(folder.glob("*.sql")):
+        match = _FILE.fullmatch(path.read_text(encoding="utf-8"))
+        if match is None:
+            raise ModelError(f"macros/{path.name} must begin with `-- sentence` and `-- given: parameters`.")
+        yield Macro(path.stem, match["sentence"], match["parameters"], match["sql"].strip())
+
+
+def add(connection: duckdb.DuckDBPyConnection) -> None:
+    """Stores every macro in the attached `ledger`."""
+    for macro in macros():
+        connection.execute(f"create macro ledger.main.{macro.name}({macro.parameters}) as table\n{macro.sql}")
+        sentence = macro.sentence.replace("'", "''")
+        connection.execute(f"comment on macro table ledger.main.{macro.name} is '{sentence}'")

@@ -1,0 +1,53 @@
+-- One row per combination of what a bank says a movement is, where the seed `categories` knows an account of the ledger for it.
+-- grain:  kind
+-- checks: not_null(source, labels, direction, ledger_account, decided_by), accepted(direction, 'in', 'out')
+
+with
+
+mapping as (select * from seeds.categories),
+
+kinds as (
+    select distinct
+        source,
+        category,
+        transaction_type,
+        labels,
+        case when amount < 0 then 'out' else 'in' end               as direction
+    from intermediate.int_transaction_versions
+    where valid_to is null and status = 'booked'
+),
+
+said as (
+    select *, 'category' as field, category as value from kinds where category is not null
+    union all
+    select *, 'transaction_type' as field, transaction_type as value from kinds where transaction_type is not null
+    union all
+    select *, 'label' as field, unnest(labels) as value from kinds
+),
+
+-- The first row of the seed that fits is what counts, so the order of its rows is their precedence
+final as (
+    select
+        concat_ws(
+            ' | ', said.source, coalesce(said.category, ''), coalesce(said.transaction_type, ''), said.labels, said.direction
+        )                                                           as kind,
+        said.source,
+        said.category,
+        said.transaction_type,
+        said.labels,
+        said.direction,
+        mapping.ledger_account,
+        concat(said.field, ' ', said.value)                         as decided_by
+    from said
+    inner join mapping
+        on mapping.source = said.source
+        and mapping.field = said.field
+        and lower(mapping.value) = lower(said.value)
+        and mapping.direction in ('any', said.direction)
+    qualify row_number() over (
+        partition by said.source, said.category, said.transaction_type, said.labels, said.direction
+        order by mapping.line, said.value
+    ) = 1
+)
+
+select * from final

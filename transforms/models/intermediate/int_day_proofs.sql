@@ -1,0 +1,61 @@
+-- One row per account and day of its history: what proves that all its movements are there.
+-- grain:  account_id, day
+-- checks: accepted(proof, 'chain', 'reported', 'derived', 'differs', 'unknown')
+
+with
+
+days         as (select * from intermediate.int_account_days),
+chain_steps  as (select * from intermediate.int_chain_steps),
+report_steps as (select * from intermediate.int_report_steps),
+movements    as (select account_id, day from intermediate.int_booked_days),
+
+first_links   as (select account_id, min(day) as day from chain_steps group by account_id),
+first_reports as (select account_id, min(day) as day, max(day) as last_day from report_steps group by account_id),
+
+-- After the last moment nothing new was shown, neither balance nor movement, but for one that was dated ahead
+dated_ahead as (
+    select movements.account_id, min(movements.day) as day
+    from movements
+    inner join first_reports on first_reports.account_id = movements.account_id and movements.day > first_reports.last_day
+    group by movements.account_id
+),
+
+-- Several of one day count as one: a day is as good as the worst of them
+chain_days  as (select account_id, day, bool_and(difference_amount = 0) as tied from chain_steps group by account_id, day),
+report_days as (select account_id, day, bool_and(tied) as tied from report_steps group by account_id, day),
+
+joined as (
+    select
+        days.account_id,
+        days.day,
+        chain.day                                                   as chain_day,
+        chain.tied                                                  as chain_tied,
+        report.day                                                  as report_day,
+        report.tied                                                 as report_tied
+    from days
+    -- the next balance that the bank told: it vouches for every day since the one before
+    asof left join chain_days as chain on chain.account_id = days.account_id and chain.day >= days.day
+    asof left join report_days as report on report.account_id = days.account_id and report.day >= days.day
+),
+
+final as (
+    select
+        joined.account_id,
+        joined.day,
+        case
+            when first_links.day is not null and joined.day < first_links.day then 'derived'
+            when first_links.day is not null and joined.chain_day is null then 'derived'
+            when first_links.day is not null then case when joined.chain_tied then 'chain' else 'differs' end
+            when first_reports.day is null then 'unknown'
+            when not joined.report_tied then 'differs'
+            when joined.day <= first_reports.day then 'derived'
+            when joined.day >= dated_ahead.day then 'derived'
+            else 'reported'
+        end                                                         as proof
+    from joined
+    left join first_links using (account_id)
+    left join first_reports using (account_id)
+    left join dated_ahead using (account_id)
+)
+
+select * from final

@@ -1,0 +1,39 @@
+-- One row per account and stretch of days, with the last import that claims to know all of them.
+-- grain:  account_id, from_on
+-- checks: not_null(to_on, import_id)
+
+with
+
+imports as (
+    select
+        account_id,
+        import_id,
+        finished_at,
+        coalesce(window_start, date '0001-01-01')                   as window_start,
+        coalesce(window_end, finished_on)                           as window_end
+    from intermediate.int_imports
+    where status = 'complete' and account_id is not null and finished_at is not null
+),
+
+-- The last one to see a day is the last whose window reaches back to it: of each, only days before all later ones are left
+later as (
+    select
+        *,
+        min(window_start) over (
+            partition by account_id order by finished_at desc, import_id desc rows between unbounded preceding and 1 preceding
+        )                                                           as seen_later_from
+    from imports
+),
+
+final as (
+    select
+        account_id,
+        import_id,
+        finished_at                                                 as seen_at,
+        window_start                                                as from_on,
+        least(window_end, coalesce(seen_later_from - 1, window_end)) as to_on
+    from later
+    where seen_later_from is null or window_start < seen_later_from
+)
+
+select * from final

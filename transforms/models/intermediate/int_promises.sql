@@ -1,0 +1,116 @@
+-- One row per payment that a standing or timed order promised: those whose day has come while the order stood, and those to come.
+-- grain:  account_id, order_id, order_kind, due_on
+-- checks: not_null(amount, currency, known_through), accepted(order_kind, 'standing', 'timed')
+
+with
+
+standing as (select * from staging.stg_kontist__standing_orders),
+timed    as (select * from staging.stg_kontist__timed_orders),
+accounts as (select account_id, last_completed_on from intermediate.int_accounts where last_completed_on is not null),
+settings as (select * from intermediate.int_settings),
+
+steps as (
+    select * from (
+        values
+            ('WEEKLY', interval 7 day),
+            ('BIWEEKLY', interval 14 day),
+            ('MONTHLY', interval 1 month),
+            ('QUARTERLY', interval 3 month),
+            ('EVERY_SIX_MONTHS', interval 6 month),
+            ('ANNUALLY', interval 12 month)
+    ) as words (reoccurrence, step)
+),
+
+-- An order of the 31st is paid on the 28th of February: what it showed in other months tells its true day
+true_days as (
+    select account_id, order_id, max(day(next_payment_on)) as day_of_month
+    from standing
+    where next_payment_on is not null
+    group by account_id, order_id
+),
+
+-- A version promises what falls due until another takes its place, or until the horizon if none has
+standing_versions as (
+    select
+        standing.*,
+        accounts.last_completed_on                                  as known_through,
+        steps.step,
+        coalesce(standing.valid_to_on, accounts.last_completed_on + settings.forecast_days) as until_on,
+        case
+            when standing.next_payment_on = last_day(standing.next_payment_on) then true_days.day_of_month
+            else day(standing.next_payment_on)
+        end                                                         as day_of_month
+    from standing
+    inner join accounts using (account_id)
+    inner join true_days using (account_id, order_id)
+    cross join settings
+    left join steps on steps.reoccurrence = upper(standing.reoccurrence)
+    where upper(standing.status) = 'ACTIVE' and standing.next_payment_on is not null
+),
+
+-- Counted from the first day each time, so that a short month does not shorten the months after it
+occurrences as (
+    select
+        *,
+        unnest(range(case when step is null then 1 else 1 + greatest(0, (until_on - next_payment_on) // 7) end)) as nth
+    from standing_versions
+    where next_payment_on <= until_on
+),
+
+standing_promises as (
+    select
+        *,
+        case
+            when step is null or step in (interval 7 day, interval 14 day) then cast(next_payment_on + coalesce(step, interval 0 day) * nth as date)
+            else cast(least(
+                date_trunc('month', next_payment_on + step * nth) + to_days(cast(day_of_month - 1 as integer)),
+                last_day(cast(next_payment_on + step * nth as date))
+            ) as date)
+        end                                                         as due_on
+    from occurrences
+),
+
+promises as (
+    select
+        account_id,
+        order_id,
+        'standing'                                                  as order_kind,
+        due_on,
+        amount,
+        currency,
+        counterparty_name,
+        counterparty_iban,
+        description,
+        end_to_end_id,
+        known_through,
+        valid_from
+    from standing_promises
+    where due_on <= until_on and due_on <= coalesce(last_payment_on, due_on)
+    union all
+    select
+        timed.account_id,
+        timed.order_id,
+        'timed'                                                     as order_kind,
+        timed.payment_on                                            as due_on,
+        timed.amount,
+        timed.currency,
+        timed.counterparty_name,
+        timed.counterparty_iban,
+        timed.description,
+        timed.end_to_end_id,
+        accounts.last_completed_on                                  as known_through,
+        timed.valid_from
+    from timed
+    inner join accounts using (account_id)
+    cross join settings
+    where upper(timed.status) = 'SCHEDULED'
+        and timed.payment_on <= coalesce(timed.valid_to_on, accounts.last_completed_on + settings.forecast_days)
+),
+
+final as (
+    select *
+    from promises
+    qualify row_number() over (partition by account_id, order_id, order_kind, due_on order by valid_from desc) = 1
+)
+
+select * from final

@@ -1,0 +1,16 @@
+-- One row: the settings of the seed `settings`, each with its default where the seed does not name it.
+-- grain:  reporting_currency
+-- checks: not_null(forecast_days)
+
+with
+
+settings as (select * from seeds.settings),
+
+final as (
+    select
+        coalesce(max(value) filter (where name = 'reporting_currency'), 'EUR') as reporting_currency,
+        cast(coalesce(max(value) filter (where name = 'forecast_days'), '90') as integer) as forecast_days
+    from settings
+)
+
+select * from final

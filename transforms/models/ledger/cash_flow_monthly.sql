@@ -1,0 +1,28 @@
+-- One row per account, month, category (account of the ledger) and currency: what came in and what went out.
+-- grain:  account_id, month, ledger_account, currency
+-- checks: not_null(money_in, money_out, net_amount, transactions), relationship(account_id, accounts),
+--         relationship(ledger_account, ledger_accounts)
+
+with
+
+postings as (select * from ledger.postings where leg = 2),
+
+final as (
+    select
+        account_id,
+        cast(date_trunc('month', booked_on) as date)                as month,
+        ledger_account,
+        currency,
+        cast(coalesce(sum(-amount) filter (where amount < 0), 0) as decimal(18, 2)) as money_in,
+        cast(coalesce(sum(-amount) filter (where amount > 0), 0) as decimal(18, 2)) as money_out,
+        cast(sum(-amount) as decimal(18, 2))                        as net_amount,
+        -- one rate missing, and the sum would be too small without saying so
+        case when count(reporting_amount) = count(*) then cast(sum(-reporting_amount) as decimal(18, 2)) end as reporting_amount,
+        reporting_currency,
+        count(*)                                                    as transactions
+    from postings
+    group by account_id, month, ledger_account, currency, reporting_currency
+)
+
+select * from final
+order by account_id, month, ledger_account, currency

@@ -1,0 +1,71 @@
+-- One row per account and day to come: what its balance will be if nothing but the expected payments moves it.
+-- grain:  account_id, day
+-- checks: not_null(currency, opening_balance, expected_in, expected_out, closing_balance), relationship(account_id, accounts)
+
+with
+
+accounts as (
+    select account_id, currency, balance, last_completed_on
+    from intermediate.int_accounts
+    where balance is not null and currency is not null and last_completed_on is not null and gone_at is null
+),
+
+settings as (select * from intermediate.int_settings),
+
+-- What was due and is not there yet is expected on the next day
+expected as (
+    select
+        account_id,
+        greatest(due_on, last_completed_on + 1)                     as day,
+        expected_payments.currency,
+        expected_payments.amount
+    from ledger.expected_payments
+    inner join accounts using (account_id)
+    where status in ('expected', 'due')
+),
+
+days as (
+    select
+        account_id,
+        accounts.currency,
+        balance,
+        cast(unnest(generate_series(
+            cast(last_completed_on + 1 as timestamp),
+            cast(last_completed_on + forecast_days as timestamp),
+            interval 1 day
+        )) as date)                                                 as day
+    from accounts
+    cross join settings
+),
+
+moved as (
+    select
+        days.account_id,
+        days.day,
+        days.currency,
+        days.balance,
+        coalesce(sum(expected.amount) filter (where expected.amount > 0), 0) as expected_in,
+        coalesce(sum(expected.amount) filter (where expected.amount < 0), 0) as expected_out
+    from days
+    left join expected using (account_id, day, currency)
+    group by days.account_id, days.day, days.currency, days.balance
+),
+
+summed as (
+    select *, balance + sum(expected_in + expected_out) over (partition by account_id order by day) as closing from moved
+),
+
+final as (
+    select
+        account_id,
+        day,
+        currency,
+        cast(closing - expected_in - expected_out as decimal(18, 2)) as opening_balance,
+        cast(expected_in as decimal(18, 2))                         as expected_in,
+        cast(expected_out as decimal(18, 2))                        as expected_out,
+        cast(closing as decimal(18, 2))                             as closing_balance
+    from summed
+)
+
+select * from final
+order by account_id, day

@@ -1,0 +1,50 @@
+-- One row per account and day, from its first booked movement to the last day that is known: who saw it last, and what proves it.
+-- grain:  account_id, day
+-- checks: not_null(status), accepted(status, 'seen', 'unseen', 'hole'),
+--         accepted(proof, 'chain', 'reported', 'derived', 'differs', 'unknown'), relationship(account_id, accounts)
+
+with
+
+proofs      as (select * from intermediate.int_day_proofs),
+last_seen   as (select * from intermediate.int_last_seen),
+holes       as (select * from staging.stg_kontomatik__holes),
+differences as (select * from intermediate.int_differences),
+
+told as (
+    select account_id, day, min(since) as since, sum(difference_amount) as difference_amount
+    from differences
+    group by account_id, day
+),
+
+seen as (
+    select
+        proofs.account_id,
+        proofs.day,
+        proofs.proof,
+        case when proofs.day <= last_seen.to_on then last_seen.import_id end as import_id,
+        case when proofs.day <= last_seen.to_on then last_seen.seen_at end as seen_at
+    from proofs
+    asof left join last_seen on last_seen.account_id = proofs.account_id and last_seen.from_on <= proofs.day
+),
+
+final as (
+    select
+        seen.account_id,
+        seen.day,
+        case
+            when holes.from_on is not null and seen.day <= holes.to_on then 'hole'
+            when seen.import_id is null then 'unseen'
+            else 'seen'
+        end                                                         as status,
+        seen.import_id,
+        seen.seen_at,
+        seen.proof,
+        cast(told.difference_amount as decimal(18, 2))              as difference_amount,
+        told.since                                                  as differs_since
+    from seen
+    left join told using (account_id, day)
+    asof left join holes on holes.account_id = seen.account_id and holes.from_on <= seen.day
+)
+
+select * from final
+order by account_id, day

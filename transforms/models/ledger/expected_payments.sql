@@ -1,0 +1,90 @@
+-- One row per payment that an order promises: to come, or already fulfilled or missed.
+-- grain:  expected_payment_id
+-- checks: not_null(account_id, order_id, due_on, amount, currency), accepted(order_kind, 'standing', 'timed'),
+--         accepted(status, 'expected', 'due', 'executed', 'late', 'different amount', 'missing'), relationship(account_id, accounts)
+
+with
+
+promises as (select * from intermediate.int_promises),
+
+transactions as (
+    select
+        transaction_id,
+        account_id,
+        booked_on,
+        amount,
+        upper(replace(counterparty_iban, ' ', ''))                  as iban,
+        lower(trim(counterparty_name))                              as name,
+        end_to_end_id
+    from ledger.transactions
+    where status = 'booked' and account_id in (select account_id from promises)
+),
+
+-- Fulfilled by money out to the same IBAN, or with the same reference, or, where no IBAN is shown, to the same name
+candidates as (
+    select
+        promises.account_id,
+        promises.order_kind,
+        promises.order_id,
+        promises.due_on,
+        transactions.transaction_id,
+        transactions.booked_on,
+        transactions.amount,
+        transactions.amount = promises.amount                       as same_amount,
+        transactions.booked_on - promises.due_on                    as days
+    from promises
+    inner join transactions
+        on transactions.account_id = promises.account_id
+        and transactions.amount < 0
+        and transactions.booked_on between promises.due_on - 4 and promises.due_on + 10
+        and (
+            transactions.iban = upper(replace(promises.counterparty_iban, ' ', ''))
+            or transactions.end_to_end_id = promises.end_to_end_id
+            or (transactions.iban is null and transactions.name = lower(trim(promises.counterparty_name)))
+        )
+),
+
+-- One movement fulfils one promise: the nearest pair of the same amount first, then the nearest of another
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by account_id, order_kind, order_id, due_on order by same_amount desc, abs(days), booked_on, transaction_id
+        )                                                           as rank_for_promise,
+        row_number() over (
+            partition by transaction_id order by same_amount desc, abs(days), due_on, order_kind, order_id
+        )                                                           as rank_for_transaction
+    from candidates
+),
+
+fulfilled as (select * from ranked where rank_for_promise = 1 and rank_for_transaction = 1),
+
+final as (
+    select
+        concat_ws(':', promises.account_id, promises.order_kind, promises.order_id, promises.due_on) as expected_payment_id,
+        promises.account_id,
+        promises.order_kind,
+        promises.order_id,
+        promises.due_on,
+        promises.amount,
+        promises.currency,
+        promises.counterparty_name,
+        promises.counterparty_iban,
+        promises.description,
+        case
+            when fulfilled.transaction_id is not null and not fulfilled.same_amount then 'different amount'
+            when fulfilled.days > 4 then 'late'
+            when fulfilled.transaction_id is not null then 'executed'
+            when promises.due_on > promises.known_through then 'expected'
+            when promises.due_on + 10 >= promises.known_through then 'due'
+            else 'missing'
+        end                                                         as status,
+        fulfilled.transaction_id,
+        fulfilled.booked_on                                         as paid_on,
+        fulfilled.amount                                            as paid_amount
+    from promises
+    left join fulfilled using (account_id, order_kind, order_id, due_on)
+)
+
+select * from final
+order by due_on, expected_payment_id

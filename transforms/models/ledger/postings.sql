@@ -1,0 +1,85 @@
+-- One row per leg of the double entry of a booked transaction: the bank account, and where the money came from or went.
+-- grain:  transaction_id, leg
+-- checks: not_null(account_id, booked_on, ledger_account, amount, currency, decided_by), accepted(leg, 1, 2),
+--         relationship(account_id, accounts), relationship(ledger_account, ledger_accounts)
+
+with
+
+transactions as (select * from ledger.transactions where status = 'booked'),
+accounts     as (select account_id, ledger_account from intermediate.int_accounts),
+decisions    as (select * from intermediate.int_decisions),
+categories   as (select * from intermediate.int_categories),
+conversions  as (select * from intermediate.int_conversions),
+settings     as (select * from intermediate.int_settings),
+
+entries as (
+    select
+        transactions.transaction_id,
+        transactions.account_id,
+        transactions.booked_on,
+        transactions.amount,
+        transactions.currency,
+        settings.reporting_currency,
+        -- rounded half away from zero, in whole numbers: a rate that is missing gives no amount, never one of our own making
+        case
+            when transactions.currency = settings.reporting_currency then transactions.amount
+            when transactions.amount < 0 then -half_up.reporting_amount
+            else half_up.reporting_amount
+        end                                                         as reporting_amount,
+        accounts.ledger_account                                     as bank_account,
+        coalesce(
+            decisions.ledger_account,
+            categories.ledger_account,
+            case when transactions.amount < 0 then 'Expenses:Uncategorised' else 'Income:Uncategorised' end
+        )                                                           as other_account,
+        coalesce(decisions.decided_by, categories.decided_by, 'nothing') as decided_by
+    from transactions
+    inner join accounts using (account_id)
+    cross join settings
+    left join decisions using (transaction_id)
+    left join categories
+        on categories.source = transactions.source
+        and categories.category is not distinct from transactions.category
+        and categories.transaction_type is not distinct from transactions.transaction_type
+        and categories.labels = transactions.labels
+        and categories.direction = case when transactions.amount < 0 then 'out' else 'in' end
+    left join conversions
+        on conversions.currency = transactions.currency and conversions.day = transactions.booked_on
+    cross join lateral (
+        select cast(
+            (2 * cast(abs(transactions.amount) * 100 as hugeint) * conversions.of_reporting + conversions.of_this)
+            // (2 * cast(conversions.of_this as hugeint)) * 0.01 as decimal(18, 2)
+        ) as reporting_amount
+    ) as half_up
+),
+
+final as (
+    select
+        transaction_id,
+        cast(1 as bigint)                                           as leg,
+        account_id,
+        booked_on,
+        bank_account                                                as ledger_account,
+        amount,
+        currency,
+        reporting_amount,
+        reporting_currency,
+        'bank'                                                      as decided_by
+    from entries
+    union all
+    select
+        transaction_id,
+        cast(2 as bigint)                                           as leg,
+        account_id,
+        booked_on,
+        other_account                                               as ledger_account,
+        -amount                                                     as amount,
+        currency,
+        -reporting_amount                                           as reporting_amount,
+        reporting_currency,
+        decided_by
+    from entries
+)
+
+select * from final
+order by account_id, booked_on, transaction_id, leg

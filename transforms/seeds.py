@@ -1,0 +1,196 @@
+"""What people decide and no bank tells: accounts of the ledger, categories, rules, transfers, settings.
+
+Each seed is a CSV file in `seeds/`. A file of the same name in the user's own folder takes its place, whole. They are read when
+the ledger is built, checked value by value, and their hashes stand in the ledger: a function of raw history and seeds alone.
+"""
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from transforms.errors import SeedUnreadable
+
+FOLDER = Path(__file__).parent / "seeds"
+TRANSIT, CONVERSIONS, OPENING = "Assets:Transit", "Equity:Conversions", "Equity:Opening-Balances"
+UNCATEGORISED = ("Income:Uncategorised", "Expenses:Uncategorised")
+NEEDED = (TRANSIT, CONVERSIONS, OPENING, *UNCATEGORISED)
+"""Accounts that every chart must have: the models book to them by name."""
+
+_KINDS = {"asset": "Assets", "liability": "Liabilities", "equity": "Equity", "income": "Income", "expense": "Expenses"}
+_ACCOUNT = re.compile(r"(Assets|Liabilities|Equity|Income|Expenses)(:[A-Z0-9][A-Za-z0-9-]*)+")
+_CURRENCY = re.compile(r"[A-Z]{3}")
+LONGEST_FORECAST = 3660
+
+Row = dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class Seed:
+    """One seed as it was read. `origin` is `shipped` or `own`; `rows` are texts, null where a field is empty."""
+
+    name: str
+    origin: str
+    sha256: str
+    rows: tuple[Row, ...]
+
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "chart_of_accounts": ("ledger_account", "kind", "description"),
+    "categories": ("source", "field", "value", "direction", "ledger_account"),
+    "rules": ("rule", "account_id", "counterparty", "iban", "text", "direction", "ledger_account"),
+    "transfers": ("out_transaction_id", "in_transaction_id", "decision"),
+    "settings": ("name", "value"),
+}
+"""The header of each seed's file."""
+NAMES = tuple(COLUMNS)
+
+
+def read(own: Path | None = None) -> tuple[Seed, ...]:
+    """Every seed, from the folder `own` where it has a file of that name. Raises `SeedUnreadable`."""
+    seeds = {name: _read(name, own) for name in NAMES}
+    places = {name: _path(name, own)[0] for name in NAMES}
+    known = {row["ledger_account"] for row in seeds["chart_of_accounts"].rows}
+    for needed in NEEDED:
+        if needed not in known:
+            raise SeedUnreadable(places["chart_of_accounts"], f"it lacks the account {needed}, which every ledger needs")
+    for name in ("categories", "rules"):
+        for line, row in enumerate(seeds[name].rows, start=2):
+            if row["ledger_account"] not in known:
+                raise SeedUnreadable(places[name], f"row {line - 1} names an account that chart_of_accounts.csv does not have")
+    return tuple(seeds.values())
+
+
+def fill(connection: duckdb.DuckDBPyConnection, seeds: Sequence[Seed]) -> None:
+    """Makes the schema `seeds` with a table for each seed, its rows numbered in the order of the file, and `files`."""
+    connection.execute("create schema seeds")
+    connection.execute("create table seeds.files (name varchar, origin varchar, rows bigint, sha256 varchar)")
+    for seed in seeds:
+        columns = COLUMNS[seed.name]
+        connection.execute(f"create table seeds.{seed.name} (line bigint, {', '.join(f'{name} varchar' for name in columns)})")
+        _insert(connection, seed.name, [(line, *(row[name] for name in columns)) for line, row in enumerate(seed.rows, start=1)])
+    _insert(connection, "files", [(seed.name, seed.origin, len(seed.rows), seed.sha256) for seed in seeds])
+
+
+def seed_of(name: str, text: str, path: Path, origin: str = "own") -> Seed:
+    """A seed from the text of its file. Raises `SeedUnreadable`, which names `path`."""
+    columns = COLUMNS[name]
+    lines = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    try:
+        header, *given = [line for line in lines if line] or [[]]
+    except csv.Error as error:
+        raise SeedUnreadable(path, f"line {lines.line_num} is no CSV ({error})") from None
+    if tuple(header) != columns:
+        raise SeedUnreadable(path, f"its first line must be `{','.join(columns)}`")
+    rows: list[Row] = []
+    for number, fields in enumerate(given, start=1):
+        if len(fields) != len(columns):
+            raise SeedUnreadable(path, f"row {number} has {len(fields)} fields instead of {len(columns)}")
+        row: Row = {column: value.strip() or None for column, value in zip(columns, fields, strict=True)}
+        if complaint := _CHECKS[name](row):
+            raise SeedUnreadable(path, f"row {number}: {complaint}")
+        rows.append(row)
+    _refuse_repeats(name, rows, path)
+    return Seed(name, origin, hashlib.sha256(text.encode()).hexdigest(), tuple(rows))
+
+
+def _read(name: str, own: Path | None) -> Seed:
+    path, origin = _path(name, own)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SeedUnreadable(path, f"it cannot be read ({type(error).__name__})") from None
+    return seed_of(name, text, path, origin)
+
+
+def _path(name: str, own: Path | None) -> tuple[Path, str]:
+    if own is not None and (path := own / f"{name}.csv").exists():
+        return path, "own"
+    return FOLDER / f"{name}.csv", "shipped"
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """All rows in one statement: one each costs more than reading the file."""
+    if rows:
+        places = ", ".join(f"({', '.join('?' * len(rows[0]))})" for _ in rows)
+        connection.execute(f"insert into seeds.{table} values {places}", [value for row in rows for value in row])
+
+
+def _refuse_repeats(name: str, rows: Sequence[Row], path: Path) -> None:
+    keys = {
+        "chart_of_accounts": ("ledger_account",),
+        "rules": ("rule",),
+        "settings": ("name",),
+        "transfers": ("out_transaction_id", "in_transaction_id"),
+    }.get(name, ())
+    seen = set()
+    for number, row in enumerate(rows, start=1):
+        key = tuple(row[column] for column in keys)
+        if keys and key in seen:
+            raise SeedUnreadable(path, f"row {number} repeats the {keys[0]} of an earlier one")
+        seen.add(key)
+
+
+def _one_of(row: Row, column: str, *allowed: str) -> Iterator[str]:
+    if row[column] not in allowed:
+        yield f"{column} must be one of {', '.join(allowed)}"
+
+
+def _account(row: Row) -> str:
+    kind, name = row["kind"], row["ledger_account"]
+    if kind not in _KINDS:
+        return f"kind must be one of {', '.join(_KINDS)}"
+    if not name or not _ACCOUNT.fullmatch(name) or not name.startswith(f"{_KINDS[kind]}:"):
+        return (
+            f"an account of kind {kind} is written {_KINDS[kind]}:Name, of letters, digits and hyphens, each part with a capital"
+        )
+    if name.startswith(("Assets:Bank:", "Liabilities:Card:")):
+        return "Assets:Bank and Liabilities:Card are made by the program, one for each account that is read"
+    return "" if row["description"] else "description is missing"
+
+
+def _category(row: Row) -> str:
+    complaints = [
+        *_one_of(row, "source", "kontist", "kontomatik"),
+        *_one_of(row, "field", "category", "label", "transaction_type"),
+        *_one_of(row, "direction", "in", "out", "any"),
+    ]
+    return next(iter(complaints), "" if row["value"] else "value is missing")
+
+
+def _rule(row: Row) -> str:
+    if not row["rule"]:
+        return "rule is missing: a name by which `explain` calls it"
+    if not any(row[column] for column in ("account_id", "counterparty", "iban", "text")):
+        return "one of account_id, counterparty, iban and text must say what it is about"
+    return next(_one_of(row, "direction", "in", "out", "any"), "")
+
+
+def _transfer(row: Row) -> str:
+    if not row["out_transaction_id"] or not row["in_transaction_id"]:
+        return "both transactions must be named"
+    return next(_one_of(row, "decision", "confirm", "reject"), "")
+
+
+def _setting(row: Row) -> str:
+    value = row["value"] or ""
+    if row["name"] == "reporting_currency":
+        return "" if _CURRENCY.fullmatch(value) else "reporting_currency must be an ISO 4217 code, e.g. EUR"
+    if row["name"] == "forecast_days":
+        good = value.isdecimal() and value.isascii() and int(value) <= LONGEST_FORECAST
+        return "" if good else f"forecast_days must be a whole number up to {LONGEST_FORECAST}"
+    return "name must be one of reporting_currency, forecast_days"
+
+
+_CHECKS: Mapping[str, Callable[[Row], str]] = {
+    "chart_of_accounts": _account,
+    "categories": _category,
+    "rules": _rule,
+    "transfers": _transfer,
+    "settings": _setting,
+}
