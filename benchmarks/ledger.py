@@ -76,7 +76,8 @@ select concat('kontomatik:', a) as account_id, concat('P', a) as source_account_
 from range({accounts}) as accounts (a);
 
 insert into kontomatik.transactions by name
-select concat('kontomatik:', account) as account_id, concat('kontomatik:', account, ':', md5(cast(i as varchar))) as transaction_id,
+select concat('kontomatik:', account) as account_id,
+    concat('kontomatik:', account, ':', md5(cast(i as varchar))) as transaction_id,
     day as window_on, 1 as occurrence, row_number() over (partition by account, day order by i) as position_in_day,
     day as transaction_on, day as booked_on, cents * 0.01 as amount, 'PLN' as currency,
     sum(cents * 0.01) over (partition by account order by i) as balance_after, concat('Rachunek ', i) as title,
@@ -88,7 +89,8 @@ select concat('kontomatik:', account) as account_id, concat('kontomatik:', accou
 from numbered;
 
 insert into kontist.imports by name
-select 'i-k' || a as import_id, 'r-1' as run_id, concat('kontist:', a) as account_id, timestamptz '2026-03-01 06:00:00Z' as started_at,
+select 'i-k' || a as import_id, 'r-1' as run_id, concat('kontist:', a) as account_id,
+    timestamptz '2026-03-01 06:00:00Z' as started_at,
     timestamptz '2026-03-01 06:00:00Z' as finished_at, 'complete' as status, date '2026-03-01' as window_end
 from range({accounts}) as accounts (a);
 

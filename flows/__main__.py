@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pipelines.errors import GOOD, PARTIAL, Failure
+from pipelines.errors import FAILED, GOOD, PARTIAL, Failure, where
 
 EXAMPLES = """\
 examples:
@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Failure as failure:
         print(failure, file=sys.stderr)
         return failure.exit_status
+    except Exception as error:
+        print(f"A fault in this program: {where(error)}. Please report it with this line.", file=sys.stderr)
+        return FAILED
 
 
 def serve(options: argparse.Namespace) -> int:

@@ -99,7 +99,7 @@ def tidy(client: SyncPrefectClient, data_dir: Path) -> list[str]:
     """
     sentences = []
     for name, deployment in _deployments(client).items():
-        late = _runs(client, deployment, names=["Late"], sort=FlowRunSort.EXPECTED_START_TIME_DESC)
+        late = _runs(client, deployment, names=["Late"])
         for run in late[1:]:
             client.set_flow_run_state(run.id, Cancelled(message="a later run does the same"), force=True)
         if late[1:]:
@@ -166,7 +166,7 @@ def _runs(
     *,
     names: list[str] | None = None,
     types: list[StateType] | None = None,
-    sort: FlowRunSort | None = None,
+    sort: FlowRunSort = FlowRunSort.EXPECTED_START_TIME_DESC,
     limit: int = 200,
 ) -> list[FlowRun]:
     state = FlowRunFilterState(

@@ -195,7 +195,8 @@ def _banks(run: Run) -> str:
 def _read(unit: str, run: Run) -> State[Any]:
     with guarded():
         outcomes = run.read(unit)
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    ended = [outcome for outcome in outcomes if outcome.finished_at is not None]  # the others are settled by `load`
+    failed = [outcome for outcome in ended if outcome.status == "failed"]
     if not failed:
         return Completed(message=f"{len(outcomes)} accounts")
     reasons = "; ".join(f"{outcome.account}: {outcome.reason}" for outcome in failed)

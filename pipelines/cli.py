@@ -30,9 +30,14 @@ INTERVALS = ("MONTHLY", "QUARTERLY", "EVERY_SIX_MONTHS", "ANNUALLY")
 """How often a standing order may be paid (vendor document)."""
 
 
+LONGEST_WAIT = 24
+"""Hours between two imports that somebody may ask for: quotas are counted in as many."""
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with the status that the contract gives it. Never shows a traceback."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for asked_to_stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked_to_stop, _interrupt)
     sys.meta_path.insert(0, _WithoutPandas)
     options = parser().parse_args(arguments)
     try:
@@ -101,6 +106,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     run.add_argument(
         "--accept-removals", action="append", default=[], metavar="ACCOUNT", help="believe that its bank removed rows"
     )
+    run.add_argument("--due-hours", type=_hours, metavar="N", help="only consents whose last import is at least N hours ago")
     run.add_argument("--reserve", type=_count, default=0, metavar="N", help="keep so many of an account's imports for people")
     run.add_argument("--sandbox", action="store_true", help="read the built-in sandbox bank, into a data directory of its own")
     _json(run)
@@ -117,6 +123,10 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     doctor.add_argument("--new-vault-key", action="store_true", help="print a fresh vault key and do nothing else")
     _json(doctor)
 
+    notify = command("notify", "notify.commands.notify", "send the notices that wait (every run does so, too)")
+    notify.add_argument("--test", action="store_true", help="send a test message to every way out that is configured")
+    _json(notify)
+
     actions = command("sandbox", "commands.sandbox_help", "the sandbox bank").add_subparsers(metavar="ACTION")
     serve = command("serve", "commands.sandbox_serve", "run the sandbox bank as a server of its own", actions)
     serve.add_argument("--port", type=int, default=8711)
@@ -125,7 +135,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _asking_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
-    prove = command("prove", "asking.prove", "the certificate of an account: every day seen and proven, or what is missing (status 3)")
+    prove = command("prove", "asking.prove", "certificate of an account: every day seen and proven, or what is missing (then 3)")
     prove.add_argument("account", metavar="ACCOUNT", help="its id, or the end of its IBAN if no other ends so")
     prove.add_argument("--from", dest="first", type=day, required=True, metavar="DATE", help="first day (YYYY-MM-DD)")
     prove.add_argument("--to", dest="last", type=day, required=True, metavar="DATE", help="last day")
@@ -179,6 +189,7 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         one = command(name, f"consents.commands.{name}", about, actions)
         one.add_argument("consent_id", metavar="ID")
         _json(one)
+    _json(command("tend", "consents.commands.tend", "warn, expire, finish revocations and erasures", actions))
     command(
         "rotate-key", "consents.commands.rotate_key", "seal the vault with a new key (pipelines.vault_key = NEW,OLD)", actions
     )
@@ -250,6 +261,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = -1.0
+    if not 0 <= hours <= LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"not a number of hours from 0 to {LONGEST_WAIT}")
+    return hours
+
+
 def _lazily(dotted: str) -> Callable[[argparse.Namespace], int]:
     """A command's function, imported when it is called."""
 
@@ -261,5 +282,7 @@ def _lazily(dotted: str) -> Callable[[argparse.Namespace], int]:
     return call
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    """Stop at the next safe place; the second time at once. Nothing is lost by that: files are only ever renamed into place."""
+    signal.signal(number, lambda *_: os._exit(INTERRUPTED))
     raise KeyboardInterrupt

@@ -1,7 +1,9 @@
 """The commands about data: run, status, transform, check, catalog, doctor, and the sandbox as a server."""
 
 import argparse
+import sys
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, WrongUsage
@@ -17,7 +19,9 @@ def run(options: argparse.Namespace) -> int:
     from pipelines.run import Options
 
     settings = settings_of(options)
-    asked = Options(tuple(options.source), options.since, options.full_refresh, tuple(options.accept_removals), options.reserve)
+    due_after = None if options.due_hours is None else timedelta(hours=options.due_hours)
+    removed = tuple(options.accept_removals)
+    asked = Options(tuple(options.source), options.since, options.full_refresh, removed, options.reserve, due_after)
     if not options.sandbox:
         return run_and_tell(options, settings, asked)
     from pipelines.consents.connect import mock_opening
@@ -39,16 +43,21 @@ def run_and_tell(
     """Hold the lock, run, and tell what came of it. `openings` is asked under the lock."""
     from pipelines import report as telling
     from pipelines.lock import held
+    from pipelines.notify.telling import tell
     from pipelines.run import run as run_job
+    from pipelines.run import utc_now
 
     with held(settings.data_dir, command), progress_for(options) as progress:
         report = run_job(settings, asked, openings=openings(), progress=progress)
         text = telling.as_json(report)
         telling.remember(settings.data_dir, text)
+    told = tell(settings, utc_now, report=report)
     if options.json:
         print(text)
     else:
         telling.show(report, console())
+    for sentence in told.sentences():
+        print(f"! {sentence}", file=sys.stderr)
     return report.exit_status
 
 

@@ -1,4 +1,4 @@
-"""Where a transaction came from: each raw version with the import and load that brought it, and the rules that made it what it is."""
+"""Where a transaction came from: each raw version with the import and load that brought it, and the rules that shaped it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,9 @@ _EVIDENCE = {
 
 def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> dict[str, Any]:
     """The object of `explain --json`. `connection` has `ledger` and `raw`. Raises `WrongUsage` for an id that never was."""
-    history = rows_of(connection, "select * from transaction_history where transaction_id = $1 order by valid_from", [transaction_id])
+    history = rows_of(
+        connection, "select * from transaction_history where transaction_id = $1 order by valid_from", [transaction_id]
+    )
     if not history:
         raise WrongUsage("No transaction has or had this id", "Ids are in `transactions.transaction_id` of the ledger")
     source, account_id = history[0]["source"], history[0]["account_id"]
@@ -58,7 +60,9 @@ def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> dict[s
 def _versions(connection: "DuckDBPyConnection", source: str, transaction_id: str) -> Rows:
     """As raw history keeps them, each with its import and dlt's load; what the bank did not say is left out."""
     found = rows_of(
-        connection, f"select * from raw.{source}.transactions where transaction_id = $1 order by _dlt_valid_from", [transaction_id]
+        connection,
+        f"select * from raw.{source}.transactions where transaction_id = $1 order by _dlt_valid_from",
+        [transaction_id],
     )
     return [
         {
@@ -121,7 +125,8 @@ def text(told: dict[str, Any]) -> str:
         lines += [
             "",
             f"version {number}: shown from {_moment(version['shown_from'])} {until}",
-            f"  import {brought['import_id']}" + (f" of run {brought['run_id']}, {brought['status']}" if "run_id" in brought else ""),
+            f"  import {brought['import_id']}"
+            + (f" of run {brought['run_id']}, {brought['status']}" if "run_id" in brought else ""),
             f"  load {version['load']['load_id']}" if version["load"] else "  load unknown: before the loads that are on record",
             *_fields(version["said"], "    "),
         ]

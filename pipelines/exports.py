@@ -38,7 +38,7 @@ def write_parquet(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Pa
 def write_csv(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
     """Every table as `<table>.csv`: UTF-8 with byte order mark, a header, commas, quotes as RFC 4180 has them.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe before it; numbers stay numbers. Lists are joined by `; `.
+    A text that a spreadsheet would take for a formula gets an apostrophe before it; numbers stay. Lists are joined by `; `.
     """
     for table in tables_of(connection):
         yield _copied(connection, _safe_select(connection, table), folder / f"{table}.csv", "format csv, header", BOM)

@@ -72,6 +72,9 @@ class Job:
         for source, reading in readings.items():
             self.progress.stage(f"Loading {source}")
             loading.load(self.history, self._packed(source, reading))
+        for source in DATASETS:
+            if source not in readings:  # what it missed is missing all the same
+                self.report.holes += self._packer(source).holes()
 
     def after_publishing(self) -> None:
         """The answers are safe: they need not be asked for again, and renewed consents take over."""

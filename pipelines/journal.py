@@ -1,7 +1,8 @@
 """The ledger as a beancount journal: what it opens with, every booked movement with both legs, and what the bank says it holds.
 
 Nothing is padded. An opening balance is the bank's reported balance less all movements; each assertion is a balance that the bank
-itself gave: its running balance at the end of a month, and the balance that it reported last.
+itself gave: its running balance at the end of a month, and the balance that it reported last. They hold to the cent (`~ 0.00`):
+beancount's own tolerance would let one cent pass.
 """
 
 from collections.abc import Iterator
@@ -94,7 +95,7 @@ def lines(connection: "DuckDBPyConnection") -> Iterator[str]:
     yield from _begun(connection)
     yield from _moved(connection)
     for one in rows_of(connection, _ASSERTIONS):
-        yield f"{one['day']} balance {one['ledger_account']}  {one['amount']} {one['currency']}"
+        yield f"{one['day']} balance {one['ledger_account']}  {one['amount']} ~ 0.00 {one['currency']}"
 
 
 def _opened(connection: "DuckDBPyConnection") -> Iterator[str]:

@@ -52,7 +52,7 @@ _DIFFERENCES = """
 select day, differs_since as since, difference_amount as amount
 from coverage
 where account_id = $account and difference_amount is not null
-    and day >= $from and coalesce(differs_since, day - 1) < $to
+    and day >= $from and coalesce(differs_since, day) <= $to
 order by day
 """
 
@@ -191,7 +191,9 @@ def text(told: dict[str, Any]) -> str:
         f"days      {told['days']['total']}: "
         + ", ".join(f"{number} {status}" for status, number in told["days"].items() if status != "total"),
         *(f"proof     {number} {'day' if number == 1 else 'days'} {_PROOFS[proof]}" for proof, number in told["proof"].items()),
-        f"movements {told['transactions']}: {_money(told['money_in'])} in, {_money(told['money_out'])} out, {currency}".rstrip(", "),
+        f"movements {told['transactions']}: {_money(told['money_in'])} in, {_money(told['money_out'])} out, {currency}".rstrip(
+            ", "
+        ),
         f"balance   {_money(told['opening_balance'])} before, {_money(told['closing_balance'])} after",
         *(f"seen last {_days(one)} by {one['import_id']} at {one['seen_at']:%Y-%m-%d %H:%M} UTC" for one in told["seen_last_by"]),
     ]
@@ -209,9 +211,11 @@ def _missing(one: dict[str, Any], currency: str) -> str:
         case "hole":
             return f"{_days(one)}: never read, and the bank cannot show it any more"
         case "altered":
-            return f"{one['day']}: {_money(one['amount'])} {currency}: the transactions in the file are not those that its balances hold"
+            return (
+                f"{one['day']}: {_money(one['amount'])} {currency} are in the file's daily balances and not in its transactions"
+            )
         case _:
-            since = f"after {one['since']}, by {one['day']}" if one["since"] else str(one["day"])
+            since = f"after the last movement of {one['since']}, by {one['day']}" if one["since"] else str(one["day"])
             return f"{one['day']}: {_money(one['amount'])} {currency} moved at the bank ({since}) beyond what the ledger holds"
 
 

@@ -11,21 +11,21 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.consents.attempts import Attempt, NoneLeft
+from pipelines.consents.attempts import NEVER_SENT, Attempt, NoneLeft
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.slots import slot
 from pipelines.consents.states import MoveRefused
 from pipelines.consents.steward import Opening
-from pipelines.errors import Failure
+from pipelines.errors import Failure, where
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.packing import Answer
 from pipelines.settings import KontomatikSettings
 from pipelines.settle import Shape
 from pipelines.spool import SpoolFile
 from sources._columns import read_by_source
-from sources._errors import ConsentGone, QuotaSpent, Rejected, SessionGone, SourceError
+from sources._errors import ConsentGone, QuotaSpent, Rejected, SessionGone, SourceError, Unreached
 from sources._identity import tail
-from sources.kontomatik.answers import AccountRead, Command, ImportResult
+from sources.kontomatik.answers import AccountRead, Command, ImportResult, Session
 from sources.kontomatik.columns import TRANSACTIONS
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Reader:
         since: date | None = None,
         full: bool = False,
         reserve: int = 0,
+        pending_since: Mapping[str, date] | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
@@ -90,6 +91,7 @@ class Reader:
         self._since = since
         self._full = full
         self._reserve = reserve
+        self._pending_since = pending_since or {}
         self._progress = progress
 
     def read(self, number: int, opening: Opening) -> Reading:
@@ -124,8 +126,6 @@ class Reader:
         except OSError:
             raise
         except Exception as error:  # a bug met at one consent must not cost the others' data
-            from pipelines.errors import where
-
             reading.run.outcomes.append(outcome.end("failed", f"a fault in this program ({where(error)}). Please report it"))
             return reading
         reading.attempts.append((consent.consent_id, attempt.attempt_id))
@@ -155,10 +155,15 @@ class Reader:
         run.imports += 1
         # `since` may be read as "after" and against either date: one day more than the window claims.
         asked = since - timedelta(days=1) if since else None
+        opened: Session | Command | None = opening.session
         try:
-            opened = opening.session or client.reuse(token, asked)
+            if opened is None:
+                opened = client.reuse(token, asked)
             command = opened if isinstance(opened, Command) else client.start_import(opened, asked, consent.owner_external_id)
         except SourceError as error:
+            if isinstance(error, Unreached) and opened is opening.session:
+                self._vault.end_attempt(attempt_id, NEVER_SENT, self._now())
+                raise
             self._end_unless_resumable(attempt_id, error)
             if isinstance(error, SessionGone) and opening.session and consent.has_token:
                 return self._new_import(replace(opening, session=None), spools, run)  # the sign-in is too long ago
@@ -174,22 +179,30 @@ class Reader:
             raise
 
     def _claim(self, opening: Opening) -> date | None:
-        """First day that the next answer shall cover: the oldest that one of the consent's accounts still needs."""
+        """First day that the next answer shall cover: the oldest that one of the consent's accounts still needs.
+
+        `--since` may reach further back, never less: what is due would be passed over.
+        """
         reachable = self._today - timedelta(days=REUSE_DAYS - 2)
-        if self._since is not None:
-            return self._since if opening.session else max(self._since, reachable)
+        if opening.session:
+            return self._since
         accounts = self._vault.accounts_of(opening.consent.consent_id)
         needs = [self._need(account_id) for account_id in accounts]
-        if opening.session or not accounts or self._full or None in needs:
-            return None if opening.session or not accounts else reachable
-        return max(reachable, min(need for need in needs if need is not None))
+        if not accounts:
+            return self._since and max(reachable, self._since)
+        known = [need for need in (*needs, self._since) if need is not None]
+        return reachable if self._full or None in needs else max(reachable, min(known))
 
     def _need(self, account_id: str) -> date | None:
         """First day that this account's next read shall cover; None when it was never read to its beginning."""
         if doubt := self._doubts.get(account_id):
             return date.fromisoformat(doubt["since"])
         cursor = self._cursors.get(account_id)
-        return date.fromisoformat(cursor["through"]) - timedelta(days=self._settings.lookback_days) if cursor else None
+        if cursor is None:
+            return None
+        due = date.fromisoformat(cursor["through"]) - timedelta(days=self._settings.lookback_days)
+        # A reservation that the bank has dropped is only missed by a read that reaches it.
+        return min(due, self._pending_since.get(account_id, due))
 
     def _end_unless_resumable(self, attempt_id: str, error: SourceError) -> None:
         if not hasattr(error, "command_id"):
@@ -270,7 +283,7 @@ class Reader:
     def _hole(self, account_id: str, since: date | None) -> tuple[date, date] | None:
         """Days that nobody will ever see: after the last complete read, and before what a reused consent can still show."""
         cursor = self._cursors.get(account_id)
-        if cursor is None or since is None or self._since is not None:
+        if cursor is None or since is None:
             return None
         first = date.fromisoformat(cursor["through"]) + timedelta(days=1)
         return (first, since - timedelta(days=1)) if first < since else None

@@ -209,7 +209,8 @@ class Run:
         if self._vault is not None:
             from pipelines.consents.steward import warnings
 
-            self.report.notes += warnings(self._vault, self._now())
+            by_itself = ("kontist",) if self._settings.kontist.configured else ()
+            self.report.notes += warnings(self._vault, self._now(), configured=by_itself)
         self._stack.close()
         self._time("load")
 

@@ -338,3 +338,11 @@ def oldest_pending(connection: "DuckDBPyConnection", shape: Shape, account_id: s
         [account_id],
     ).fetchone()
     return row[0] if row else None
+
+
+def pending_since(connection: "DuckDBPyConnection", shape: Shape) -> dict[str, date]:
+    """The day of the oldest pending row that we know of, for every account that has one."""
+    rows = connection.execute(
+        f"select account_id, min(window_on) from {shape.table} where _dlt_valid_to is null and not ({shape.booked}) group by all"
+    ).fetchall()
+    return dict(rows)

@@ -55,7 +55,10 @@ def _proofs(ledger: Path) -> dict[str, str | None]:
         return {}
     import duckdb
 
-    query = "select account_id, proof from main.balances_daily qualify row_number() over (partition by account_id order by day desc) = 1"
+    query = """
+        select account_id, proof from main.balances_daily
+        qualify row_number() over (partition by account_id order by day desc) = 1
+        """
     try:
         with duckdb.connect(ledger, read_only=True) as connection:
             return dict(connection.execute(query).fetchall())

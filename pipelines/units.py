@@ -23,6 +23,7 @@ from pipelines.errors import Failure, RawBroken, where
 from pipelines.history import History
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.settings import Settings
+from pipelines.settle import pending_since
 from sources._errors import SourceError, Unavailable
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ class Units:
             since=self._options.since,
             full=self._options.full_refresh,
             reserve=self._options.reserve,
+            pending_since=pending_since(self._history.connection, read_kontomatik.SHAPE),
             progress=self._progress.stage,
         )
         self._requests = lambda: client.requests

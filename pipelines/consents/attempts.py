@@ -13,6 +13,8 @@ import sqlalchemy as sql
 from pipelines.consents.vault import Store, as_instant, as_text, attempts, consent_accounts, consents
 
 WINDOW = timedelta(hours=24)
+NEVER_SENT = "never sent"
+"""The outcome of an attempt whose request did not leave this machine: the only kind that spends nothing."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Attempts(Store):
 
     def tried(self, consent_id: str) -> bool:
         """Whether an import of this consent came so far that the bank has answered."""
-        answered = attempts.c.command_id.is_not(None) | attempts.c.outcome.is_not(None)
+        answered = attempts.c.command_id.is_not(None) | (attempts.c.outcome != NEVER_SENT)
         return bool(self.read(sql.select(attempts.c.attempt_id).where(attempts.c.consent_id == consent_id, answered).limit(1)))
 
     def covers(self, consent_id: str, account_ids: Iterable[str]) -> None:
@@ -133,7 +135,9 @@ class Attempts(Store):
         by_account: dict[str, set[str]] = {}
         for row in connection.execute(sharing):
             by_account.setdefault(row.account_id, {consent_id}).add(row.consent_id)
-        recent = sql.select(attempts.c.consent_id, attempts.c.started_at).where(attempts.c.started_at > as_text(now - WINDOW))
+        recent = sql.select(attempts.c.consent_id, attempts.c.started_at).where(
+            attempts.c.started_at > as_text(now - WINDOW), attempts.c.outcome.is_distinct_from(NEVER_SENT)
+        )
         spent = [(row.consent_id, as_instant(row.started_at)) for row in connection.execute(recent)]
         groups = [*by_account.values(), {consent_id}]
         busiest = max((sorted(at for consent, at in spent if consent in group) for group in groups), key=len)

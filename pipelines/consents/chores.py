@@ -43,7 +43,7 @@ def watch(settings: "Settings", now: Callable[[], datetime]) -> list[str]:
 
     with vault_of(settings) as vault:
         vault.age(now())
-        return warnings(vault, now())
+        return warnings(vault, now(), configured=("kontist",) if settings.kontist.configured else ())
 
 
 def to_end(settings: "Settings", consent_id: str | None = None) -> list[Consent]:
@@ -61,7 +61,7 @@ def to_end(settings: "Settings", consent_id: str | None = None) -> list[Consent]
 def end(settings: "Settings", consent_id: str, now: Callable[[], datetime], *, erase: bool = False) -> None:
     """End a consent at the bank; with `erase` its data is to go too, which `finish_erasing` does.
 
-    Raises `StillRevoking` when the bank has not confirmed it: it stays `revoking`, to be tried again. Ending twice changes nothing.
+    Ending twice changes nothing. Raises `StillRevoking` when the bank has not confirmed it: it is tried again by the next chores.
     """
     with vault_of(settings) as vault:
         if vault.consent(consent_id).status == "erased":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.commands import run_and_tell
 from pipelines.connections import told_client, vault_of
 from pipelines.consents.chores import end_at_its_bank
-from pipelines.errors import GOOD, Busy, Failure, WrongUsage
+from pipelines.errors import GOOD, PARTIAL, Busy, Failure, WrongUsage
 from pipelines.lock import held, prepare
 from pipelines.run import Options, utc_now
 from pipelines.terminal import console, print_json, progress_for, settings_of
@@ -193,6 +193,25 @@ def erase(options: argparse.Namespace) -> int:
         print(receipt.with_suffix(".txt").read_text(encoding="utf-8"))
         print(f"Kept as {receipt}")
     return GOOD
+
+
+def tend(options: argparse.Namespace) -> int:
+    """`consents tend`: warnings, ends, revocations and erasures; no import. For a schedule of its own."""
+    from pipelines.consents import chores
+    from pipelines.notify.telling import tell
+
+    settings = settings_of(options)
+    warnings = chores.watch(settings, utc_now)
+    tidied = chores.tidy(settings, utc_now)
+    told = tell(settings, utc_now)
+    if options.json:
+        print_json({"warnings": warnings, **tidied.__dict__, "notices": [notice.event for notice in told.fresh]})
+    else:
+        for sentence in [*(f"- {warning}" for warning in warnings), *tidied.sentences()] or ["Nothing to do."]:
+            print(sentence)
+    for sentence in told.sentences():
+        print(f"! {sentence}", file=sys.stderr)
+    return PARTIAL if tidied.troubles else GOOD
 
 
 def rotate_key(options: argparse.Namespace) -> int:

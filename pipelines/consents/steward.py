@@ -1,6 +1,6 @@
 """Looking after consents: sign-ins that were left open, warnings before the end, revocations until the bank confirms them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -55,12 +55,8 @@ class Tended:
 
 def tend(vault: Vault, client: "KontomatikClient", now: datetime) -> Tended:
     """Age all consents, look at sign-ins left open, and try again to end what is to be ended."""
-    usable = vault.consents(source="kontomatik", status=USABLE)
     vault.age(now)
     tended = Tended()
-    for consent in usable:
-        if vault.consent(consent.consent_id).status == "expired":
-            tended.troubles.append((consent, f"its time is over: `python -m pipelines consents renew {consent.consent_id}`"))
     for consent in to_be_ended(vault):
         try:
             revoke(vault, client, consent.consent_id, now)
@@ -277,9 +273,10 @@ def take_over(vault: Vault, client: "KontomatikClient", consent_id: str, now: da
     return None
 
 
-def warnings(vault: Vault, now: datetime) -> list[str]:
+def warnings(vault: Vault, now: datetime, *, configured: Container[str] = ()) -> list[str]:
     """A sentence for each consent that ends in 30 days or less, or has ended and left accounts that nobody reads.
 
+    Sources that are `configured` can be read without a consent: what such a one read is read on.
     Each tighter step is noted in the audit trail once.
     """
     sentences = []
@@ -299,7 +296,7 @@ def warnings(vault: Vault, now: datetime) -> list[str]:
     read = {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
     for consent in vault.consents(status=("expired",)):
         unread = set(vault.accounts_of(consent.consent_id)) - read
-        if unread and consent.has_token and consent.erase_asked_at is None:
+        if unread and consent.has_token and consent.erase_asked_at is None and consent.source not in configured:
             sentences.append(
                 f"consent {consent.consent_id} ({consent.institution}) is expired, so {len(unread)} of its accounts are not read"
                 f" any more: `python -m pipelines consents renew {consent.consent_id}`"

@@ -2,7 +2,7 @@
 
 | what it publishes | looks like |
 |---|---|
-| `eurofxref.csv`, `eurofxref-hist.csv` (or `.zip`) | a line a day, a column a currency: `Date,USD,JPY,...`; `N/A` where there is none |
+| `eurofxref.csv`, `eurofxref-hist.csv` (or `.zip`) | a line a day, a column a currency: `Date,USD,JPY,...`; `N/A` where none |
 | the data portal's CSV | a line an observation: `CURRENCY`, `CURRENCY_DENOM`, `TIME_PERIOD`, `OBS_VALUE` |
 
 A rate is units of the currency for one euro. What is loaded is merged by currency and day: a day that comes again takes the place

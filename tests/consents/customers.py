@@ -1,6 +1,7 @@
 """Customers at the sandbox bank: how they sign in, what the bank knows of their consents, and what the vault does."""
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,7 +13,7 @@ from pipelines.consents.connect import mock_opening
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.steward import Opening
 from pipelines.lock import held
-from pipelines.read_kontomatik import Reader, Reading
+from pipelines.read_kontomatik import Reader, Reading, by_urgency, joined
 from pipelines.run import Options, Report, run
 from pipelines.sandbox import Fault, SandboxBank, World, running
 from pipelines.sandbox.wire import Answer, Call
@@ -167,7 +168,9 @@ def reading_of(
         now=now,
         reserve=reserve,
     )
-    found = reader.read(openings or [Opening(one) for one in vault.consents(status=("active", "expiring"))])
+    listed = by_urgency(openings or [Opening(one) for one in vault.consents(status=("active", "expiring"))])
+    with ThreadPoolExecutor(8) as pool:
+        found = joined(pool.map(reader.read, range(len(listed)), listed))
     for consent_id, attempt_id in found.attempts:
         vault.end_attempt(attempt_id, "done", now())
         vault.imported(consent_id, now())

@@ -207,7 +207,6 @@ def test_hosts_that_cannot_be_reached(pipelines: Pipelines, tmp_path: Path) -> N
         assert [("127.0.0.1:1 cannot be reached" in reason) for reason in reasons] == [True, True]
 
 
-@pytest.mark.xfail(strict=True, reason="an attempt that never left this machine is counted against the quota")
 def test_an_import_that_never_left_this_machine_is_not_spent(pipelines: Pipelines, tmp_path: Path) -> None:
     two = {"SOURCES__KONTOMATIK__IMPORTS_PER_DAY": "2"}
     with a_bank(a_world()) as bank:

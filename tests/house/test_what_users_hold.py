@@ -19,9 +19,13 @@ from tests.end_to_end.banking import ROOT, a_bank, opened, read, rows
 SECRET = ("api_key", "password", "email", "refresh_token", "vault_key", "vault_url")
 SECTIONS = {"pipelines": Settings, "sources.kontomatik": KontomatikSettings, "sources.kontist": KontistSettings}
 NOT_SET = ("kontomatik", "kontist", "sandbox")
-EXAMPLES = {"dialect": "live", "auth": "basic", "base_url": "https://bank.example", "data_dir": "elsewhere"} | {
-    name: f"a {name}" for name in (*SECRET, "redirect_url")
-}
+EXAMPLES = {
+    "allow_payments": True,
+    "dialect": "live",
+    "auth": "basic",
+    "base_url": "https://bank.example",
+    "data_dir": "elsewhere",
+} | {name: f"a {name}" for name in (*SECRET, "redirect_url")}
 KEYS = [f"{section}.{one.name}" for section, kind in SECTIONS.items() for one in fields(kind) if one.name not in NOT_SET]
 CONTRACT = {
     "pipelines": "data_dir vault_key",

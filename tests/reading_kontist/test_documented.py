@@ -24,7 +24,7 @@ SINGLE = """{"id": 905800, "amount": 50433, "type": null, "category": null, "nam
 
 def test_the_documented_page_names_its_next_and_its_total() -> None:
     envelope = f'{{"next": "/api/accounts/4711/transactions?page=2", "total": 3, "results": {DOCUMENTED}}}'
-    last = '{"next": null, "total": 3, "results": [%s]}' % SINGLE.replace("905800", "900000").replace("50433", "-1")
+    last = json.dumps({"next": None, "total": 3, "results": [json.loads(SINGLE) | {"id": 900000, "amount": -1}]})
 
     def answer(request: httpx.Request) -> httpx.Response | None:
         if not request.url.path.endswith("/transactions"):

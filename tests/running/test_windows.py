@@ -12,13 +12,7 @@ from tests.end_to_end.banking import a_bank, assert_the_ledger_is_the_world, led
 AUTUMN = date(2024, 10, 25)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "kontist",
-        pytest.param("kontomatik", marks=pytest.mark.xfail(strict=True, reason="--since after the last read moves the cursor")),
-    ],
-)
+@pytest.mark.parametrize("source", ["kontist", "kontomatik"])
 def test_since_never_passes_over_days_that_are_still_to_be_read(tmp_path: Path, source: str) -> None:
     world = World(today=AUTUMN)
     with a_bank(world, dialect="live") as bank:

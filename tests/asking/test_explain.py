@@ -1,0 +1,87 @@
+"""`explain`: where a row came from."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import Failure, WrongUsage
+from tests.asking.asked import ask, data_dir, told
+from tests.ledger.worlds import Given
+
+LATER = datetime(2026, 3, 4, 6, tzinfo=UTC)
+GIVEN: Given = {
+    "kontist.accounts": [{"account_id": "kontist:a", "iban": "DE1"}, {"account_id": "kontist:b", "iban": "DE2"}],
+    "kontist.transactions": [
+        {"source_transaction_id": "1", "amount_cents": -500, "iban": "DE2", "purpose": "before", "valid_to": LATER,
+         "import_id": "i-1"},
+        {"source_transaction_id": "1", "amount_cents": -500, "iban": "DE2", "purpose": "after", "valid_from": LATER,
+         "booking_type": "x", "import_id": "i-2"},
+        {"account_id": "kontist:b", "source_transaction_id": "2", "amount_cents": 500, "iban": "DE1", "booking_type": "x"},
+        {"source_transaction_id": "3", "amount_cents": -7, "valid_to": LATER},
+    ],
+    "kontist.imports": [
+        {"import_id": "i-1", "run_id": "r-1", "account_id": "kontist:a"},
+        {"import_id": "i-2", "run_id": "r-2", "account_id": "kontist:a"},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return data_dir(tmp_path_factory.mktemp("explained"), GIVEN)
+
+
+def test_each_version_is_told_with_its_import_and_its_load(folder: Path, capsys: Any) -> None:
+    ask(folder, "explain", "kontist:a:1", "--json")
+    why = told(capsys)
+
+    assert [one["import"]["run_id"] for one in why["versions"]] == ["r-1", "r-2"]
+    assert [one["said"]["purpose"] for one in why["versions"]] == ["before", "after"]
+    assert why["versions"][0]["load"]["load_id"] == "1772431200.0"
+    assert why["versions"][1]["load"] is None
+    assert [one["change"] for one in why["history"]] == ["new", "changed"]
+
+
+def test_the_rules_that_set_status_category_and_transfer_are_told(folder: Path, capsys: Any) -> None:
+    ask(folder, "explain", "kontist:a:1", "--json")
+    rules = told(capsys)["rules"]
+
+    assert rules["status"]["status"] == "booked"
+    assert [leg["ledger_account"] for leg in rules["category"]] == ["Assets:Bank:Kontist:A", "Assets:Transit"]
+    assert rules["category"][1]["decided_by"] == "transfer both_ibans"
+    (transfer,) = rules["transfer"]
+    assert transfer["in_transaction_id"] == "kontist:b:2"
+    assert transfer["rule"].startswith("each end names the other's IBAN")
+
+
+def test_people_read_the_same(folder: Path, capsys: Any) -> None:
+    assert ask(folder, "explain", "kontist:a:1") == 0
+    shown = capsys.readouterr().out
+
+    for words in ("version 2: shown from 2026-03-04 06:00:00 UTC and still is", "import i-2 of run r-2", "load 1772431200.0",
+                  "decided by transfer both_ibans", "status: booked. Kontist: booked as soon as"):  # fmt: skip
+        assert words in shown
+
+
+def test_a_row_that_the_bank_took_away_is_explained_too(folder: Path, capsys: Any) -> None:
+    ask(folder, "explain", "kontist:a:3", "--json")
+    why = told(capsys)
+    assert why["now"] is None
+    assert [one["change"] for one in why["history"]] == ["new", "removed"]
+
+    ask(folder, "explain", "kontist:a:3")
+    assert "the bank shows it no more" in capsys.readouterr().out
+
+
+def test_an_id_that_never_was_is_wrong_usage(folder: Path) -> None:
+    with pytest.raises(WrongUsage, match="No transaction has or had this id"):
+        ask(folder, "explain", "kontist:a:4711")
+
+
+def test_a_ledger_that_cannot_be_read_says_how_to_build_it_again(tmp_path: Path) -> None:
+    (tmp_path / "ledger.duckdb").write_bytes(b"no database" * 1000)
+
+    with pytest.raises(Failure, match="pipelines transform"):
+        ask(tmp_path, "explain", "kontist:a:1")
