@@ -12,7 +12,7 @@ from pydantic import Field
 
 from flows import artifacts
 from flows.guard import guarded, quiet, whole
-from flows.reading import DataDir, WaitSeconds, threads
+from flows.reading import WaitSeconds, threads
 from flows.secrets import settings_in_force
 from flows.telling import told
 from pipelines import institutions
@@ -62,10 +62,10 @@ def end(name: str, settings: Settings, consent_id: str, erase: bool) -> State[An
 
 
 @task(task_run_name="erase what was asked for", cache_policy=NO_CACHE, persist_result=False)
-def finish_erasing(settings: Settings) -> list[str]:
+def finish_erasing(settings: Settings, wait_seconds: int) -> list[str]:
     """Remove the data of consents that are over, where that was asked for; a sentence with each receipt."""
     with guarded():
-        return chores.finish_erasing(settings, utc_now)
+        return chores.finish_erasing(settings, utc_now, wait_seconds)
 
 
 @task(
@@ -90,14 +90,13 @@ def keep_catalog(settings: Settings, found: list[dict[str, Any]], wait_seconds: 
 
 
 @flow(name="consent-renewals", flow_run_name="consent-renewals")
-def consent_renewals(
-    sign_in_for: Annotated[
-        list[ConsentId],
-        Field(description="Consents to start a sign-in for now: its link, good for minutes, becomes an artifact."),
-    ] = [],  # noqa: B006
-    data_dir: DataDir = None,
-) -> State[Any]:
-    """Warn 30, 14, 7 and 1 days before a consent ends, and expire what is over. As `python -m pipelines consents tend`."""
+def consent_renewals(sign_in_for: list[ConsentId] = [], data_dir: str | None = None) -> State[Any]:  # noqa: B006
+    """Warn 30, 14, 7 and 1 days before a consent ends, and expire what is over. As `python -m pipelines consents tend`.
+
+    Args:
+        sign_in_for: Start a sign-in that renews these consents now: the bank's link, good for minutes, becomes an artifact.
+        data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
+    """
     quiet()
     with guarded():
         settings = settings_in_force(data_dir)
@@ -112,13 +111,17 @@ def consent_renewals(
 
 @flow(name="consent-revocation", flow_run_name="consent-revocation", task_runner=threads(4))
 def consent_revocation(
-    consent_id: Annotated[ConsentId | None, Field(description="End this consent now; empty: finish what was asked for.")] = None,
-    erase: Annotated[bool, Field(description="Also erase what only this consent brought, with a receipt.")] = False,
-    data_dir: DataDir = None,
+    consent_id: ConsentId | None = None, erase: bool = False, wait_seconds: WaitSeconds = 600, data_dir: str | None = None
 ) -> State[Any]:
     """Finish every consent that waits for the bank's word, and every erasure that was asked for; or end one consent now.
 
     As `python -m pipelines consents tend`, `consents revoke ID` and `consents erase ID`.
+
+    Args:
+        consent_id: End this consent now; empty: finish what was asked for.
+        erase: Also erase what only this consent brought, with a receipt.
+        wait_seconds: How long an erasure waits for a run that holds the data directory; then it is left to the next run.
+        data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
     quiet()
     with guarded():
@@ -133,7 +136,7 @@ def consent_revocation(
             future.wait()
         troubles = [f"{future.state.message}" for future in futures if not future.state.is_completed()]
         try:
-            receipts = finish_erasing(whole(settings))
+            receipts = finish_erasing(whole(settings), wait_seconds)
         except Busy as busy:
             receipts = []
             troubles.append(f"erasing waits: {busy}")
@@ -146,8 +149,13 @@ def consent_revocation(
 
 
 @flow(name="catalog", flow_run_name="catalog: Kontomatik")
-def catalog(wait_seconds: WaitSeconds = 1800, data_dir: DataDir = None) -> State[Any]:
-    """Fetch the banks that Kontomatik covers and keep them in the ledger. As `python -m pipelines catalog`."""
+def catalog(wait_seconds: WaitSeconds = 1800, data_dir: str | None = None) -> State[Any]:
+    """Fetch the banks that Kontomatik covers and keep them in the ledger. As `python -m pipelines catalog`.
+
+    Args:
+        wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
+        data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
+    """
     quiet()
     with guarded():
         settings = settings_in_force(data_dir)

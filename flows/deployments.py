@@ -34,6 +34,11 @@ class Scheduled:
         """As Prefect's commands take it."""
         return f"{self.name}/{self.name}"
 
+    @property
+    def about(self) -> str:
+        """What it does, without its parameters."""
+        return (self.flow.description or "").partition("Args:")[0].strip()
+
     def deployment(self) -> RunnerDeployment:
         """For `prefect.serve`. The entry point is a module's, so that the working directory may hold settings only."""
         return self.flow.to_deployment(  # type: ignore[return-value]  # an awaitable only where a loop runs
@@ -41,7 +46,7 @@ class Scheduled:
             schedule=Cron(self.cron, timezone=TIMEZONE),
             parameters=self.parameters,
             tags=TAGS,
-            description=self.flow.description,
+            description=self.about,
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
 

@@ -38,14 +38,9 @@ AT_ONCE = 8
 UNREAD, AWAY, REFUSED = "NotRead", "BankAway", "ChecksFailed"
 
 Bank = Literal["kontist", "kontomatik"]
-DataDir = Annotated[str | None, Field(description="Where data is kept; empty: as the settings say (pipelines.data_dir).")]
-Reserve = Annotated[int, Field(ge=0, le=4, description="Imports of each account's four in 24 hours that are kept for people.")]
-DueHours = Annotated[
-    float, Field(ge=0, le=24, description="A consent that was imported so few hours ago is left alone; 0: every consent is due.")
-]
-WaitSeconds = Annotated[
-    int, Field(ge=0, le=3600, description="How long to wait for a run that holds the data directory, before this one is skipped.")
-]
+Reserve = Annotated[int, Field(ge=0, le=4)]
+DueHours = Annotated[float, Field(ge=0, le=24)]
+WaitSeconds = Annotated[int, Field(ge=0, le=3600)]
 
 
 def threads(count: int) -> TaskRunner[PrefectFuture[Any]]:
@@ -107,16 +102,27 @@ def ledger(run: Run) -> State[Any]:
 
 @flow(name="ingest", flow_run_name="ingest", task_runner=threads(AT_ONCE + 1))
 def ingest(
-    sources: Annotated[list[Bank], Field(description="Only these banks; empty: every bank that is configured.")] = [],  # noqa: B006
-    since: Annotated[date | None, Field(description="Read again from this day.")] = None,
-    full_refresh: Annotated[bool, Field(description="Read all that the banks still show.")] = False,
-    accept_removals: Annotated[list[str], Field(description="Accounts (ids) whose bank removed rows: believe it.")] = [],  # noqa: B006
+    sources: list[Bank] = [],  # noqa: B006  # Prefect's form shows it; nobody changes it
+    since: date | None = None,
+    full_refresh: bool = False,
+    accept_removals: list[str] = [],  # noqa: B006
     reserve: Reserve = 0,
     due_hours: DueHours = 5,
     wait_seconds: WaitSeconds = 0,
-    data_dir: DataDir = None,
+    data_dir: str | None = None,
 ) -> State[Any]:
-    """Read both banks, build the ledger, check it, publish it. As `python -m pipelines run --due-hours 5`."""
+    """Read both banks, build the ledger, check it, publish it. As `python -m pipelines run --due-hours 5`.
+
+    Args:
+        sources: Only these banks; empty: every bank that is configured.
+        since: Read again from this day.
+        full_refresh: Read all that the banks still show.
+        accept_removals: Accounts (their ids) whose bank removed rows: believe it.
+        reserve: Imports of each account's four in 24 hours that are kept back for people.
+        due_hours: A consent whose last import is less than so many hours ago is left alone; 0: every consent is due.
+        wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
+        data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
+    """
     options = Options(tuple(sources), since, full_refresh, tuple(accept_removals), reserve, timedelta(hours=due_hours))
     return read_banks("ingest", options, wait_seconds, data_dir)
 
@@ -126,19 +132,30 @@ def reuse_multiple_access(
     reserve: Reserve = 0,
     due_hours: DueHours = 5,
     wait_seconds: WaitSeconds = 0,
-    data_dir: DataDir = None,
+    data_dir: str | None = None,
 ) -> State[Any]:
     """Import through the consents that are due, the most urgent first, within their quota; then ledger, checks, publish.
 
     As `python -m pipelines run --source kontomatik --due-hours 5`. Without a consent there is nothing to do.
+
+    Args:
+        reserve: Imports of each account's four in 24 hours that are kept back for people.
+        due_hours: A consent whose last import is less than so many hours ago is left alone; 0: every consent is due.
+        wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
+        data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
     options = Options(("kontomatik",), reserve=reserve, due_after=timedelta(hours=due_hours))
     return read_banks("reuse", options, wait_seconds, data_dir, optional=True)
 
 
 @flow(name="kontist-full-read", flow_run_name="kontist-full-read", task_runner=threads(2))
-def kontist_full_read(wait_seconds: WaitSeconds = 1800, data_dir: DataDir = None) -> State[Any]:
-    """Read all of Kontist again, to catch edits and deletions of old rows. As `run --source kontist --full-refresh`."""
+def kontist_full_read(wait_seconds: WaitSeconds = 1800, data_dir: str | None = None) -> State[Any]:
+    """Read all of Kontist again, to catch edits and deletions of old rows. As `run --source kontist --full-refresh`.
+
+    Args:
+        wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
+        data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
+    """
     options = Options(("kontist",), full_refresh=True)
     return read_banks("kontist-full-read", options, wait_seconds, data_dir, optional=True)
 

@@ -4,7 +4,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pipelines.connections import has_vault, kontist_client, kontomatik_client, vault_of
 from pipelines.errors import Failure
 from pipelines.lock import prepare
-from pipelines.settings import Settings
+from pipelines.settings import Dialect, Settings
 from sources._errors import SourceError
 from sources._http import Http
 
@@ -117,9 +117,22 @@ def _kontomatik(settings: Settings, now: Callable[[], datetime]) -> Iterator[Fin
         told = f"the key is accepted, dialect {settings.kontomatik.dialect} is understood, {len(institutions)} banks"
         yield Finding("kontomatik key and dialect", "fine", told)
     except SourceError as error:
-        yield Finding("kontomatik", "wrong", error.cause, error.next_step)
+        yield _other_dialect(settings, now) or Finding("kontomatik", "wrong", error.cause, error.next_step)
         return
     yield from _clock("kontomatik", settings.kontomatik.base_url, "health", now)
+
+
+def _other_dialect(settings: Settings, now: Callable[[], datetime]) -> Finding | None:
+    """What is wrong if the service understands the dialect that it is not asked in."""
+    ours = settings.kontomatik.dialect
+    other: Dialect = "live" if ours == "openapi" else "openapi"
+    try:
+        with kontomatik_client(replace(settings, kontomatik=replace(settings.kontomatik, dialect=other)), now) as client:
+            client.catalog()
+    except SourceError:
+        return None
+    found = f"the service speaks the dialect {other}, and is asked in {ours}"
+    return Finding("kontomatik dialect", "wrong", found, f'Set sources.kontomatik.dialect to "{other}"')
 
 
 def _kontist(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:

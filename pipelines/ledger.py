@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.errors import ChecksFailed, Failure, RawBroken
@@ -19,6 +19,8 @@ class Published:
     rows: dict[str, int]
     checks: list[CheckResult]
     seconds: float
+    notices: list[str] = field(default_factory=list)
+    """What somebody should look at in a ledger that is right."""
 
 
 class LedgerRefused(ChecksFailed):
@@ -59,7 +61,7 @@ def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] 
         raise RawBroken(f"The new ledger could not be put into place ({error.strerror})", "The one before is untouched") from None
     finally:
         new.unlink(missing_ok=True)
-    return Published(ledger, built.rows, built.checks, time.perf_counter() - started)
+    return Published(ledger, built.rows, built.checks, time.perf_counter() - started, built.notices)
 
 
 def check_again(data_dir: Path) -> list[CheckResult]:

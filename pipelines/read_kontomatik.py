@@ -42,6 +42,7 @@ SHAPE = Shape(
     # Kept as first seen: a field that nobody has described may change with every answer.
     unversioned=frozenset({"extra"}),
 )
+_DIALECT = "Check the setting sources.kontomatik.dialect with `python -m pipelines doctor`"
 REUSE_DAYS = 90
 """A reused consent shows the last 90 days at most (vendor); its first session shows all that the bank has."""
 
@@ -214,6 +215,9 @@ class Reader:
                 quota = self._vault.quota(consent.consent_id, 1, self._now())
                 outcome.end("skipped", f"the bank says that its quota is used up; {_next_text(quota.next_at)}")
             case ConsentGone() | SessionGone():
+                if consent.status != "pending" and isinstance(error, ConsentGone) and not self._understood():
+                    outcome.end("failed", f"{error} It is kept: the bank's catalog was not understood. {_DIALECT}")
+                    return
                 # A session that is over is the end of a consent that has nothing else.
                 if isinstance(error, ConsentGone) or consent.status == "pending":
                     with suppress(MoveRefused):  # somebody has ended it meanwhile
@@ -222,6 +226,14 @@ class Reader:
                 outcome.end("failed", str(error))
             case _:
                 outcome.end("failed", str(error))
+
+    def _understood(self) -> bool:
+        """Whether the service speaks our dialect: in the other one it finds no token in what we send, and every consent gone."""
+        try:
+            self._client.catalog()
+        except SourceError:
+            return False
+        return True
 
     def _spent(self, spent: NoneLeft) -> str:
         per_day, kept = self._settings.imports_per_day, min(self._reserve, self._settings.imports_per_day)

@@ -258,6 +258,7 @@ def publish_ledger(settings: Settings, report: Report, progress: Progress) -> No
             settings.data_dir, lambda name, done, total: progress.step(f"Ledger: {name}", done, total)
         )
         report.checks = report.published.checks
+        report.notes += report.published.notices
     except LedgerRefused as refused:
         report.refused = str(refused)
         report.checks = refused.checks

@@ -7,7 +7,7 @@ file. Its content depends on raw history and seeds alone: no clock is read, and 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -17,6 +17,7 @@ from transforms.checks import CheckResult, run_checks
 from transforms.engine import attach, connect, spill_beside, translated
 from transforms.errors import CannotWrite
 from transforms.models import Model, in_order, load
+from transforms.notices import notices
 from transforms.raw import attach_raw
 
 STORAGE = "v1.0.0"
@@ -28,8 +29,8 @@ transactions, a build took 5.9 s with a table of them and 3.7 s with a view. The
 after a first run."""
 
 SMALL = 16 * 1024 * 1024
-"""Bytes of raw history up to which texts are stored without DuckDB's slowest compression: at 20,000 transactions a tenth of the
-build for a tenth of the file. A long history is half as large with it."""
+"""Bytes of raw history up to which time counts for more than room: texts are stored without DuckDB's slowest compression (a tenth
+of the build for a tenth of the file; a long history is half as large with it), and two checks are asked at the same time."""
 
 OnModel = Callable[[str, int, int], None]
 
@@ -43,6 +44,8 @@ class Built:
     """By table."""
     checks: list[CheckResult]
     seconds: float
+    notices: list[str] = field(default_factory=list)
+    """What somebody should look at in a ledger that is right."""
 
     @property
     def failed(self) -> list[CheckResult]:
@@ -78,14 +81,16 @@ def build(
             seeds.fill(connection, given)
         with translated(raw, target, "opening the new file"):
             attach(connection, target, "ledger", f"storage_version '{STORAGE}'")
-            if raw.stat().st_size < SMALL:
+            small = raw.stat().st_size < SMALL
+            if small:
                 connection.execute("set disabled_compression_methods = 'fsst'")
         rows = _make_all(connection, models, raw, target, on_model)
         with translated(raw, target, "checking the ledger"):
-            checks = run_checks(connection, models)
+            checks = run_checks(connection, models, at_once=2 if small else 1)
+            noticed = notices(connection)
         with translated(raw, target, "closing the new file"):
             connection.execute("detach ledger")
-    return Built(target, rows, checks, time.perf_counter() - began)
+    return Built(target, rows, checks, time.perf_counter() - began, noticed)
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> None:

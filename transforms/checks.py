@@ -5,8 +5,10 @@ The header of a model promises its grain, what is never null, which values a col
 and how many rows break it, never a row.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -56,16 +58,27 @@ def check(raw: Path, ledger: Path, *, memory_limit: str = "1GB", temp_directory:
             raise LedgerUnreadable(ledger, "it is damaged, or not of this version") from None
 
 
-def run_checks(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> list[CheckResult]:
-    """Every check of the ledger's models and of `checks/`, on a connection with `raw` and `ledger` attached."""
-    results = []
-    for model in sorted(models, key=lambda model: model.name):
-        if model.layer == "ledger":
-            results += check_header(connection, model)
-    for name, meaning, sql in singular():
-        failed = connection.execute(f"select count(*) from (\n{sql}\n) as failed").fetchone()
-        results.append(CheckResult(name, meaning, int(failed[0]) if failed else 0))
-    return results
+def run_checks(connection: duckdb.DuckDBPyConnection, models: Iterable[Model], *, at_once: int = 1) -> list[CheckResult]:
+    """Every check of the ledger's models and of `checks/`, on a connection with `raw` and `ledger` attached.
+
+    With `at_once` more than 1, so many are asked at the same time, each on a cursor of its own that sees only what is committed.
+    """
+    headers = [
+        partial(check_header, model=model) for model in sorted(models, key=lambda one: one.name) if model.layer == "ledger"
+    ]
+    asked: list[Callable[[duckdb.DuckDBPyConnection], list[CheckResult]]] = [
+        *headers,
+        *(partial(_check_singular, name=name, meaning=meaning, sql=sql) for name, meaning, sql in singular()),
+    ]
+    if at_once == 1:
+        return [result for ask in asked for result in ask(connection)]
+    with ThreadPoolExecutor(at_once) as pool:
+        return [result for results in pool.map(lambda ask: ask(connection.cursor()), asked) for result in results]
+
+
+def _check_singular(connection: duckdb.DuckDBPyConnection, name: str, meaning: str, sql: str) -> list[CheckResult]:
+    failed = connection.execute(f"select count(*) from (\n{sql}\n) as failed").fetchone()
+    return [CheckResult(name, meaning, int(failed[0]) if failed else 0)]
 
 
 def check_header(connection: duckdb.DuckDBPyConnection, model: Model) -> list[CheckResult]:

@@ -77,9 +77,12 @@ def fill(connection: duckdb.DuckDBPyConnection, seeds: Sequence[Seed]) -> None:
     _insert(connection, "files", [(seed.name, seed.origin, len(seed.rows), seed.sha256) for seed in seeds])
 
 
-def seed_of(name: str, text: str, path: Path, origin: str = "own") -> Seed:
-    """A seed from the text of its file. Raises `SeedUnreadable`, which names `path`."""
+def _seed(name: str, content: bytes, path: Path, origin: str) -> Seed:
     columns = COLUMNS[name]
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise SeedUnreadable(path, "it is no UTF-8 text") from None
     lines = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
     try:
         header, *given = [line for line in lines if line] or [[]]
@@ -96,16 +99,16 @@ def seed_of(name: str, text: str, path: Path, origin: str = "own") -> Seed:
             raise SeedUnreadable(path, f"row {number}: {complaint}")
         rows.append(row)
     _refuse_repeats(name, rows, path)
-    return Seed(name, origin, hashlib.sha256(text.encode()).hexdigest(), tuple(rows))
+    return Seed(name, origin, hashlib.sha256(content).hexdigest(), tuple(rows))
 
 
 def _read(name: str, own: Path | None) -> Seed:
     path, origin = _path(name, own)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes()
+    except OSError as error:
         raise SeedUnreadable(path, f"it cannot be read ({type(error).__name__})") from None
-    return seed_of(name, text, path, origin)
+    return _seed(name, content, path, origin)
 
 
 def _path(name: str, own: Path | None) -> tuple[Path, str]:
@@ -115,10 +118,10 @@ def _path(name: str, own: Path | None) -> tuple[Path, str]:
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
-    """All rows in one statement: one each costs more than reading the file."""
+    """Column by column: a statement of many single values costs more than reading the file."""
     if rows:
-        places = ", ".join(f"({', '.join('?' * len(rows[0]))})" for _ in rows)
-        connection.execute(f"insert into seeds.{table} values {places}", [value for row in rows for value in row])
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        connection.execute(f"insert into seeds.{table} select {', '.join(['unnest(?)'] * len(columns))}", columns)
 
 
 def _refuse_repeats(name: str, rows: Sequence[Row], path: Path) -> None:

@@ -84,10 +84,10 @@ def end_at_its_bank(settings: "Settings", vault: Vault, consent_id: str, now: Ca
         steward.revoke(vault, client, consent_id, now())
 
 
-def finish_erasing(settings: "Settings", now: Callable[[], datetime]) -> list[str]:
+def finish_erasing(settings: "Settings", now: Callable[[], datetime], patience: float = 0) -> list[str]:
     """Erase what was asked for and is over at the bank; returns a sentence with the receipt for each.
 
-    Raises `Busy` when there is something to erase and a run holds the data directory: it stays asked for.
+    Raises `Busy` when there is something to erase and a run holds the data directory for `patience` seconds: it stays asked for.
     """
     if not has_vault(settings):
         return []
@@ -98,7 +98,7 @@ def finish_erasing(settings: "Settings", now: Callable[[], datetime]) -> list[st
         asked = [one for one in vault.consents(status=("revoked",)) if one.erase_asked_at is not None]
         if not asked:
             return []
-        with held(settings.data_dir, "erase"):
+        with held(settings.data_dir, "erase", patience):
             return finish_erasures(settings, vault, now)
 
 

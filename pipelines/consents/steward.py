@@ -36,6 +36,18 @@ class Ends(Protocol):
 
 
 @dataclass(frozen=True)
+class _Understood:
+    """Asked in the other dialect, the bank knows no token at all: its "gone already" counts once it has understood us."""
+
+    client: "KontomatikClient"
+
+    def delete(self, token: str) -> None:
+        """As the client's, once the catalog is answered in our dialect. It costs nothing."""
+        self.client.catalog()
+        self.client.delete(token)
+
+
+@dataclass(frozen=True)
 class Opening:
     """A consent to import through: stored, or `session` fresh from a sign-in, which alone reaches the whole history."""
 
@@ -205,7 +217,7 @@ def revoke(vault: Vault, client: "KontomatikClient", consent_id: str, now: datet
         return
     if consent.status == "pending":
         _given_up(vault, client, consent, now)
-    end_stored(vault, client, consent_id, now)
+    end_stored(vault, _Understood(client), consent_id, now)
 
 
 def end_stored(vault: Vault, bank: Ends, consent_id: str, now: datetime) -> None:

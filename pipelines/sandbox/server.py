@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.utils import format_datetime
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Event, Lock, Thread, current_thread
 from typing import TYPE_CHECKING, cast
@@ -173,8 +174,9 @@ class _Handler(StreamRequestHandler):
         if answer.dropped:
             return False
         more = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
+        date = format_datetime(cast(_Server, self.server).bank.world.clock.now(), usegmt=True)
         head = (
-            f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, 'Unknown')}\r\n"
+            f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, 'Unknown')}\r\nDate: {date}\r\n"
             f"Content-Type: {answer.content_type}\r\n{more}Content-Length: {len(answer.body)}\r\n\r\n"
         ).encode("latin-1")
         body = answer.body if answer.sent is None else answer.body[: answer.sent]

@@ -119,27 +119,15 @@ def connected(bank: SandboxBank, settings: Settings) -> Consent:
         return vault.consents()[-1]
 
 
-def signed_in_as(login: str, now: Callable[[], datetime]) -> Openings:
-    """Opens a mock session as this customer. The published specification takes no login, so that the bank has to be told."""
-
-    def opened(vault: Vault, client: Any) -> list[Opening]:
-        session = client.mock_session(login=login)
-        consent = vault.add(
-            source="kontomatik",
-            institution="KontoBank",
-            target=session.target,
-            access_mode="MULTIPLE",
-            now=now(),
-            token=session.token,
-        )
-        return [Opening(consent, session)]
-
-    return opened
-
-
 def outcome_of(report: Report, consent_id: str) -> Any:
     """What came of a consent as a whole, or of its first account."""
     return next(one for one in report.outcomes if one.consent_id == consent_id)
+
+
+def only_ben(bank: SandboxBank) -> None:
+    """Mock sessions are Ben's, who has one account: what is not about accounts is over sooner."""
+    mock = bank.kontomatik.mock_session
+    bank.kontomatik.mock_session = lambda fields, **more: mock(fields | {"login": "test2"}, **more)  # type: ignore[method-assign]
 
 
 def with_kontomatik(settings: Settings, **more: Any) -> Settings:

@@ -225,9 +225,7 @@ def test_waiting_asks_at_its_interval_and_tells_how_long(desk: Desk, dialect: st
         (consent,) = vault.consents()
         asked = desk.bank.count("GET", "redirection-status")
         with pytest.raises(steward.SignInFailed, match="Nobody has signed in for 10 seconds"):
-            steward.wait_for_sign_in(
-                vault, client, consent, seconds=10, every=3, now=now, sleep=sleep, progress=heard.append
-            )
+            steward.wait_for_sign_in(vault, client, consent, seconds=10, every=3, now=now, sleep=sleep, progress=heard.append)
     assert (heard, desk.bank.count("GET", "redirection-status") - asked) == ([0, 3, 6, 9], 5)
 
 
@@ -261,5 +259,3 @@ def test_without_a_vault_key_the_bank_is_not_even_asked(desk: Desk, dialect: str
         ended = desk.command("connect", "kontomatik", "--json", *arguments, PIPELINES__VAULT_KEY="")
         assert (ended.status, desk.bank.requests) == (2, [])
         assert "doctor --new-vault-key" in ended.told["error"]
-
-

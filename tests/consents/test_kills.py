@@ -222,4 +222,3 @@ def accounts(settings: Settings) -> list[Any]:
 def _query(settings: Settings, query: str) -> list[Any]:
     with duckdb.connect(settings.data_dir / "raw.duckdb", read_only=True) as connection:
         return connection.execute(query).fetchall()
-

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.connections import kontomatik_client
 from pipelines.consents.attempts import NoneLeft
+from pipelines.consents.connect import mock_opening
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.slots import slot
 from pipelines.consents.steward import Opening
@@ -27,11 +28,11 @@ from tests.consents.customers import (
     VAULT_KEY,
     a_bank,
     connected,
+    only_ben,
     outcome_of,
     read,
     reading_of,
     settings_for,
-    signed_in_as,
     the_vault,
     with_kontomatik,
 )
@@ -45,7 +46,7 @@ class Killed(BaseException):
 
 
 class Month:
-    """Two customers who share an account, at a bank that counts and does not refuse."""
+    """Two consents for one account, at a bank that counts and does not refuse."""
 
     def __init__(self, bank: SandboxBank, folder: Path) -> None:
         self.bank, self.now = bank, bank.world.clock.now
@@ -60,10 +61,9 @@ class Month:
 
         bank.kontomatik._count_import = counted  # type: ignore[method-assign]
         self.vault = Vault(folder / "vault.sqlite", VAULT_KEY)
+        only_ben(bank)
         with kontomatik_client(self.settings, self.now) as client:
-            openings = [one for login in ("test1", "test2") for one in signed_in_as(login, self.now)(self.vault, client)]
-            for opening, login in zip(openings, ("test1", "test2"), strict=True):
-                bank.kontomatik.sessions[opening.session.session_id].customer = _customer(login)  # type: ignore[union-attr]
+            openings = [one for _ in range(2) for one in mock_opening(self.now)(self.vault, client)]
         self.read(openings)
 
     def read(self, openings: list[Opening] | None = None, *, reserve: int = 0, killed_in: str = "") -> Reading | None:
@@ -76,17 +76,15 @@ class Month:
 
     def most_in_a_day(self) -> int:
         """The most imports that any account had in any 24 hours, by the bank's own count."""
-        return max(sum(0 <= (at - one).total_seconds() < DAY.total_seconds() for at in times) for times in self.seen.values() for one in times)
+        return max(
+            sum(0 <= (at - one).total_seconds() < DAY.total_seconds() for at in times)
+            for times in self.seen.values()
+            for one in times
+        )
 
 
 def _kills(*_: Any, **__: Any) -> None:
     raise Killed
-
-
-def _customer(login: str) -> Any:
-    from pipelines.sandbox.people import CUSTOMERS
-
-    return next(one for one in CUSTOMERS if one.login == login)
 
 
 FAULTS = {
@@ -222,7 +220,9 @@ def test_people_keep_what_is_reserved(new_folder: Any) -> None:
         assert read(bank, config, Options(("kontomatik",), reserve=2)).banks[0].imports == 1
         kept = read(bank, config, Options(("kontomatik",), reserve=2))
         assert (kept.outcomes[0].status, kept.exit_status, kept.banks[0].imports) == ("skipped", 0, 0)
-        assert "the last 2 of 4 imports in 24 hours are kept back for people (--reserve); next possible" in kept.outcomes[0].reason
+        assert (
+            "the last 2 of 4 imports in 24 hours are kept back for people (--reserve); next possible" in kept.outcomes[0].reason
+        )
         assert read(bank, config).banks[0].imports == 1
 
 

@@ -119,7 +119,9 @@ def test_a_new_consent_that_reads_fewer_accounts_leaves_the_old_one(desk: Desk, 
 
     assert (renewed.status, desk.states) == (0, ["active", "active"])
     assert stored_tokens(desk.settings) == desk.given.alive() == desk.given.tokens
-    assert any("does not read 5 of the accounts" in note and f"consents revoke {desk.old}" in note for note in renewed.told["notes"])
+    assert any(
+        "does not read 5 of the accounts" in note and f"consents revoke {desk.old}" in note for note in renewed.told["notes"]
+    )
 
 
 @dialects
@@ -210,4 +212,3 @@ def test_warnings_come_at_30_14_7_and_1_once_each(tmp_path: Path) -> None:
     assert noted == [(f"warned, {days} days", NOON + timedelta(days=180 - days - 0.5)) for days in (30, 14, 7, 1)]
     assert [entry.what for entry in vault.trail(own) if " to " in entry.what] == ["active to expiring", "expiring to expired"]
     vault.close()
-

@@ -257,9 +257,5 @@ def with_kontist(bank: SandboxBank, settings: Settings) -> Settings:
     from dataclasses import replace
 
     world = bank.world
-    own = KontistSettings(
-        base_url=bank.url, email=world.kontist_email, password=world.kontist_password, requests_per_minute=0
-    )
+    own = KontistSettings(base_url=bank.url, email=world.kontist_email, password=world.kontist_password, requests_per_minute=0)
     return replace(settings, kontist=own)
-
-

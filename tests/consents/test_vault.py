@@ -339,11 +339,15 @@ def test_all_who_recognise_first_agree(opens: Opens) -> None:
 # ---- what is wrong with the database
 
 
-@pytest.mark.parametrize("content", [b"this is no database at all, and it is long enough to be one" * 20, b"SQLite format 3\0" + b"\xff" * 4096])
+@pytest.mark.parametrize(
+    "content", [b"this is no database at all, and it is long enough to be one" * 20, b"SQLite format 3\0" + b"\xff" * 4096]
+)
 def test_a_damaged_file_is_a_sentence(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "vault.sqlite"
     path.write_bytes(content)
-    with pytest.raises(VaultBroken, match=r"The vault .*vault.sqlite cannot be used \(DatabaseError\). Check .* restore a backup"):
+    with pytest.raises(
+        VaultBroken, match=r"The vault .*vault.sqlite cannot be used \(DatabaseError\). Check .* restore a backup"
+    ):
         Vault(path, VAULT_KEY)
 
 
@@ -382,5 +386,3 @@ def test_an_id_that_nobody_has_is_told(opens: Opens) -> None:
 def test_fresh_keys_are_keys() -> None:
     assert new_vault_key() != new_vault_key()
     Vault(Path("/nonexistent"), new_vault_key(), url="sqlite://").seal_possible()
-
-

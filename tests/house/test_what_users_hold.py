@@ -18,7 +18,7 @@ from tests.end_to_end.banking import ROOT, a_bank, opened, read, rows
 
 SECRET = ("api_key", "password", "email", "refresh_token", "vault_key", "vault_url")
 SECTIONS = {"pipelines": Settings, "sources.kontomatik": KontomatikSettings, "sources.kontist": KontistSettings}
-NOT_SET = ("kontomatik", "kontist", "sandbox")
+NOT_SET = ("kontomatik", "kontist", "notifications", "sandbox")
 EXAMPLES = {
     "allow_payments": True,
     "dialect": "live",

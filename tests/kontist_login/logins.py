@@ -115,3 +115,8 @@ def a_customer(folder: Path, *faults: Fault, world: World | None = None, **more:
 def tokens_asked(bank: SandboxBank) -> list[str]:
     """Method and endpoint of each request about tokens."""
     return [f"{method} {path.rpartition('/')[2]}" for method, path in bank.requests if "/api/user/" in path]
+
+
+def good(report: Report) -> bool:
+    """Whether every account was read, and whole."""
+    return bool(report.outcomes) and all(one.status == "complete" and one.reason is None for one in report.outcomes)

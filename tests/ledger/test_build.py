@@ -4,6 +4,7 @@ import os
 import resource
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,28 @@ def test_a_build_tells_its_rows_its_checks_and_its_progress(folder: Path, tmp_pa
     assert built.failed == []
     assert built.seconds > 0
     assert told == [(model.table, number, len(MODELS)) for number, model in enumerate(MODELS, start=1)]
+
+
+def test_what_a_good_ledger_still_has_to_tell_is_told_in_numbers(tmp_path: Path) -> None:
+    given: Given = {
+        "kontomatik.accounts": [
+            {"account_id": "kontomatik:a", "iban": "PL1", "currency": "PLN", "balance": "5.00"},
+            {"account_id": "kontomatik:b", "iban": "PL2", "currency": "PLN"},
+        ],
+        "kontomatik.transactions": [
+            {"booked_on": date(2026, 1, 1), "amount": "-3.00", "party_iban": "PL2", "balance_after": "7.00"},
+            {"booked_on": date(2026, 1, 20), "amount": "-1.00", "balance_after": "5.00"},
+            {"account_id": "kontomatik:b", "booked_on": date(2026, 1, 20), "amount": "1.00"},
+        ],
+    }
+    built = build(raw_file(tmp_path / "raw.duckdb", given), tmp_path / "ledger.duckdb")
+
+    assert built.failed == []
+    assert [notice.partition(":")[0].partition(" to ")[0] for notice in built.notices] == [
+        "1 own transfer under way for more than ten days",
+        "1 account whose bank moved more or less than the ledger holds",
+        "1 suggested transfer",
+    ]
 
 
 def test_nothing_but_the_file_is_left_behind(folder: Path, tmp_path: Path) -> None:

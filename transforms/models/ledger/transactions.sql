@@ -6,18 +6,12 @@
 
 with
 
-versions       as (select * from intermediate.int_transaction_versions where valid_to is null),
-counterparties as (select * from intermediate.int_counterparty_names),
-
-transfers as (
-    select transfer_id, unnest([out_transaction_id, in_transaction_id]) as transaction_id
-    from ledger.transfers
-    where status = 'matched'
-),
+-- What the history shows as still so
+versions as (select * from ledger.transaction_history where valid_to is null and change <> 'removed'),
 
 final as (
     select
-        versions.transaction_id,
+        transaction_id,
         account_id,
         source,
         source_transaction_id,
@@ -30,24 +24,20 @@ final as (
         currency,
         original_amount,
         original_currency,
-        versions.counterparty_name,
-        versions.counterparty_iban,
-        counterparties.counterparty_id,
+        counterparty_name,
+        counterparty_iban,
+        counterparty_id,
         description,
         end_to_end_id,
         transaction_type,
         category,
         labels,
         balance_after,
-        transfers.transfer_id,
+        transfer_id,
         import_id,
         first_seen_at,
         last_changed_at
     from versions
-    left join transfers using (transaction_id)
-    left join counterparties
-        on counterparties.counterparty_name is not distinct from versions.counterparty_name
-        and counterparties.counterparty_iban is not distinct from versions.counterparty_iban
 )
 
 select * from final

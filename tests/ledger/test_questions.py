@@ -1,0 +1,59 @@
+"""What the file answers by itself: `as_of`, and the view of changes, in any client that opens it."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.ledger.worlds import RICH, raw_file
+from transforms.build import build
+from transforms.errors import ModelError
+from transforms.macros import macros
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("questions")
+    return build(raw_file(folder / "raw.duckdb", RICH), folder / "ledger.duckdb").path
+
+
+def test_as_of_tells_the_transactions_as_they_were_known_then(ledger: Path) -> None:
+    with duckdb.connect(ledger, read_only=True) as connection:
+        before = "select count(*), min(description) from ledger.as_of(timestamptz '2026-03-02 06:00:00+00')"
+        assert connection.execute(before).fetchall() == [(9, "before")]
+        assert connection.execute("select min(description) from as_of('2026-03-04 06:00:00+00')").fetchall() == [("after",)]
+        assert connection.execute("select count(*) from ledger.as_of('2026-03-02 05:59:59+00')").fetchall() == [(0,)]
+
+
+def test_now_as_of_is_the_transactions(ledger: Path) -> None:
+    with duckdb.connect(ledger, read_only=True) as connection:
+        difference = "(from as_of('2030-01-01 00:00:00+00') except all from transactions)"
+        assert connection.execute(f"select count(*) from {difference}").fetchall() == [(0,)]
+        described = connection.execute("describe from as_of('2030-01-01 00:00:00+00')").fetchall()
+        assert described == connection.execute("describe transactions").fetchall()
+
+
+def test_the_file_answers_when_it_is_attached_as_ledger(ledger: Path) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{ledger}' as ledger (read_only)")
+
+        assert connection.execute("select count(*) from ledger.as_of('2030-01-01 00:00:00+00')").fetchall() == [(8,)]
+        assert connection.execute("select count(*) from ledger.changes").fetchall() != [(0,)]
+
+
+def test_every_macro_carries_its_sentence(ledger: Path) -> None:
+    with duckdb.connect(ledger, read_only=True) as connection:
+        said = dict(
+            connection.execute(
+                "select function_name, comment from duckdb_functions() where database_name = 'ledger' and not internal"
+            ).fetchall()
+        )
+
+    assert said == {macro.name: macro.sentence for macro in macros()}
+
+
+def test_a_macro_without_its_header_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "broken.sql").write_text("select 1", encoding="utf-8")
+
+    with pytest.raises(ModelError, match=r"macros/broken\.sql must begin"):
+        list(macros(tmp_path))

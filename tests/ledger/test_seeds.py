@@ -1,0 +1,102 @@
+"""What people decide in seed files: read exactly, refused with the row named, and part of what the ledger is made from."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.ledger.worlds import RICH, raw_file
+from transforms import seeds
+from transforms.build import build
+from transforms.errors import SeedUnreadable
+
+RULES = "rule,account_id,counterparty,iban,text,direction,ledger_account\n"
+CHART = (seeds.FOLDER / "chart_of_accounts.csv").read_text(encoding="utf-8")
+
+
+def own(folder: Path, name: str, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_the_shipped_seeds_are_good_and_all_read() -> None:
+    read = seeds.read()
+
+    assert [seed.name for seed in read] == list(seeds.NAMES)
+    assert {path.stem for path in seeds.FOLDER.iterdir()} == set(seeds.NAMES)
+    assert {seed.origin for seed in read} == {"shipped"}
+    assert seeds.read(Path("nowhere")) == read
+
+
+def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one_and_is_noted(tmp_path: Path) -> None:
+    text = "\ufeff" + RULES.replace("\n", "\r\n") + ' coffee ,,Kaffee,,,any,Expenses:Restaurants\r\n\r\n"a, b",,,,,,\r\n'
+    text = text.replace('"a, b",,,,,,\r\n', '"a, b",,,DE1,,out,Assets:Cash\r\n')
+    folder = own(tmp_path / "seeds", "rules", text)
+    raw = raw_file(tmp_path / "raw.duckdb", RICH)
+    built = build(raw, tmp_path / "ledger.duckdb", own_seeds=folder)
+
+    assert built.failed == []
+    with duckdb.connect(built.path, read_only=True) as connection:
+        noted = connection.execute("select origin, rows, sha256 from seeds where seed = 'rules'").fetchall()
+        others = connection.execute("select distinct origin from seeds where seed <> 'rules'").fetchall()
+    assert noted == [("own", 2, sha256(text.encode()).hexdigest())]
+    assert others == [("shipped",)]
+    rules = next(seed for seed in seeds.read(folder) if seed.name == "rules")
+    assert [row["rule"] for row in rules.rows] == ["coffee", "a, b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("rules", "rule,iban\n", "its first line must be"),
+        ("rules", "", "its first line must be"),
+        ("rules", RULES + "x,,,,\n", "row 1 has 5 fields instead of 7"),
+        ("rules", RULES + 'x,"unfinished\n', "is no CSV"),
+        ("rules", RULES + "x,,a,,,any,Expenses:Nothing\n", "row 1 names an account that chart_of_accounts.csv does not have"),
+        ("rules", RULES + "x,,,,,any,Expenses:Rent\n", "row 1: one of account_id"),
+        ("rules", RULES + ",,a,,,any,Expenses:Rent\n", "row 1: rule is missing"),
+        ("rules", RULES + "x,,a,,,sideways,Expenses:Rent\n", "row 1: direction must be one of in, out, any"),
+        ("rules", RULES + "x,,a,,,in,Expenses:Rent\nx,,b,,,in,Expenses:Rent\n", "row 2 repeats the rule"),
+        ("categories", "source,field,value,direction,ledger_account\nbank,label,x,any,Assets:Cash\n", "source must be one of"),
+        ("categories", "source,field,value,direction,ledger_account\nkontist,kind,x,any,Assets:Cash\n", "field must be one of"),
+        ("categories", "source,field,value,direction,ledger_account\nkontist,label,,any,Assets:Cash\n", "value is missing"),
+        ("transfers", "out_transaction_id,in_transaction_id,decision\na,b,perhaps\n", "decision must be one of"),
+        ("transfers", "out_transaction_id,in_transaction_id,decision\na,,confirm\n", "both transactions must be named"),
+        ("settings", "name,value\nreporting_currency,euro\n", "must be an ISO 4217 code"),
+        ("settings", "name,value\nforecast_days,-1\n", "must be a whole number"),
+        ("settings", "name,value\nhorizon,1\n", "name must be one of"),
+        ("chart_of_accounts", "ledger_account,kind,description\n", "it lacks the account Assets:Transit"),
+        ("chart_of_accounts", CHART + "Expenses:Tea,money,x\n", "kind must be one of"),
+        ("chart_of_accounts", CHART + "expenses:tea,expense,x\n", "is written Expenses:Name"),
+        ("chart_of_accounts", CHART + "Expenses:Tea,income,x\n", "is written Income:Name"),
+        ("chart_of_accounts", CHART + "Assets:Bank:Mine,asset,x\n", "are made by the program"),
+        ("chart_of_accounts", CHART + "Expenses:Tea,expense,\n", "description is missing"),
+        ("chart_of_accounts", CHART + "Assets:Cash,asset,x\n", "repeats the ledger_account"),
+    ],
+)
+def test_a_seed_that_cannot_be_used_is_refused_by_file_and_row(tmp_path: Path, name: str, text: str, complaint: str) -> None:
+    folder = own(tmp_path / "seeds", name, text)
+
+    with pytest.raises(SeedUnreadable, match=complaint) as caught:
+        seeds.read(folder)
+    assert str(folder / f"{name}.csv") in str(caught.value)
+    assert "The ledger published before is as it was" in str(caught.value)
+
+
+def test_a_seed_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    own(tmp_path, "rules", "")
+    (tmp_path / "rules.csv").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(SeedUnreadable, match="no UTF-8 text"):
+        seeds.read(tmp_path)
+
+
+def test_a_bad_seed_leaves_no_ledger_behind(tmp_path: Path) -> None:
+    folder = own(tmp_path / "seeds", "rules", "x")
+    raw = raw_file(tmp_path / "raw.duckdb", {})
+
+    with pytest.raises(SeedUnreadable):
+        build(raw, tmp_path / "ledger.duckdb", own_seeds=folder)
+    assert not (tmp_path / "ledger.duckdb").exists()
