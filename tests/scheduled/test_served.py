@@ -75,6 +75,8 @@ def scene(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             "revoking": ending(settings, now - timedelta(days=9), now),
             "unwanted": consent(settings, now - timedelta(days=30)),
         }
+        with vault_of(settings) as vault:
+            vault.covers(consents["expiring"], vault.accounts_of(first.consent_id))
         secret_block(server, "kontoledger-vault-key", VAULT_KEY)
         environ = environment(
             bank,
