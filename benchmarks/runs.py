@@ -85,7 +85,7 @@ def main(transactions: int = 10_000) -> None:
     print("In a sandbox of its own, both histories in one first run:")
     seconds, memory = first_of_both(transactions)
     print(
-        f"first run, both banks, {transactions:,} each: {seconds:.2f} s, {seconds / start:.1f} starts (at most 4 s), {memory:.0f} MiB"
+        f"first run, both banks, {transactions:,} each: {seconds:.2f} s (at most 4), {seconds / start:.1f} starts, {memory:.0f} MiB"
     )
 
 

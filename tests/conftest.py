@@ -51,5 +51,5 @@ def nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """hypothesis's hook into garbage collection outlives the interpreter's last steps, and DuckDB then reports leaks that are none."""
+    """hypothesis's hook into garbage collection outlives the interpreter, and DuckDB then reports leaks that are none."""
     gc.callbacks.clear()

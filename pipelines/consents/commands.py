@@ -56,7 +56,7 @@ def renew(options: argparse.Namespace) -> int:
         raise WrongUsage(f"Consent {old.consent_id} is {old.status}", "Connect the bank again with `connect kontomatik`")
     if quota.next_at is not None:
         raise Failure(
-            f"All {settings.kontomatik.imports_per_day} imports of its accounts are used, and a sign-in has to be imported at once",
+            f"All {settings.kontomatik.imports_per_day} imports of its accounts are used, and a sign-in is imported at once",
             f"The next one is possible at {quota.next_at:%Y-%m-%d %H:%M} UTC",
         )
     target = options.target or old.target or old.institution

@@ -98,10 +98,6 @@ def environment(bank: Any, data_dir: Path, **more: str) -> dict[str, str]:
 
 def _forge() -> None:
     """Import all that any command needs, then run each order in a fork."""
-    import pipelines.cli
-    import pipelines.consents.commands
-    import pipelines.consents.erase
-    import pipelines.job
     import transforms.build  # noqa: F401
     from tests.consents.quick import INSTEAD  # noqa: F401
 

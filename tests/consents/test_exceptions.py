@@ -1,4 +1,4 @@
-"""Every exception that Kontomatik is known to name, wherever it names it: what becomes of the consent, the run and the next one."""
+"""Every exception that Kontomatik is known to name, wherever it does: what becomes of the consent, the run and the next one."""
 
 from collections.abc import Iterator
 from pathlib import Path

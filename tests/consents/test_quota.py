@@ -21,10 +21,9 @@ from pipelines.consents.steward import Opening
 from pipelines.consents.vault import attempts
 from pipelines.read_kontomatik import Reading
 from pipelines.run import Options
-from pipelines.sandbox import CommandFails, CommandNeverEnds, DropsConnection, Fault, Refuses, SandboxBank, World
+from pipelines.sandbox import CommandFails, CommandNeverEnds, DropsConnection, Refuses, SandboxBank, World
 from tests.consents.customers import (
     DIALECTS,
-    ONLY,
     VAULT_KEY,
     a_bank,
     connected,
@@ -34,7 +33,6 @@ from tests.consents.customers import (
     reading_of,
     settings_for,
     the_vault,
-    with_kontomatik,
 )
 
 DAY = timedelta(hours=24)
@@ -88,7 +86,7 @@ def _kills(*_: Any, **__: Any) -> None:
 
 
 FAULTS = {
-    "nothing": lambda: [],
+    "nothing": list,
     "no answer": lambda: [DropsConnection(times=1, path_contains="/command/")],
     "half an answer": lambda: [DropsConnection(times=2, path_contains="default-import")],
     "failed": lambda: [CommandFails(times=1)],

@@ -1,6 +1,6 @@
 """Runs through stored consents: what one of them meets never costs another, and nothing that was missed is forgotten."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,11 @@ import pytest
 from pipelines.connections import kontomatik_client
 from pipelines.consents import steward
 from pipelines.consents.registry import Vault
-from pipelines.consents.steward import Opening
-from pipelines.run import Options, Report
+from pipelines.run import Options
 from pipelines.sandbox import CommandNeverEnds, PartialDueToTimeout, SandboxBank, World
 from pipelines.settings import KontistSettings, Settings
 from tests.consents.customers import (
     DIALECTS,
-    ONLY,
-    ROWS,
     a_bank,
     connected,
     outcome_of,

@@ -262,7 +262,7 @@ def test_without_a_usable_key_no_token_is_taken(opens: Opens, key: str | None) -
 def test_another_key_opens_nothing_and_says_so(opens: Opens) -> None:
     own = add(opens())
     other = opens(OTHER_KEY)
-    with pytest.raises(VaultBroken, match="cannot be opened with this vault key.*NEW,OLD"):
+    with pytest.raises(VaultBroken, match=r"cannot be opened with this vault key.*NEW,OLD"):
         other.token(own)
     with pytest.raises(VaultBroken, match="cannot be opened with this vault key"):
         other.keyring.rotate()
@@ -306,7 +306,7 @@ def test_one_secret_that_is_damaged_is_told_and_costs_no_other(opens: Opens) -> 
     vault = opens()
     own, other = add(vault), add(vault)
     vault.write(consents.update().where(consents.c.consent_id == own).values(sealed_token=b"not sealed at all"))
-    with pytest.raises(VaultBroken, match="A sealed secret is damaged. Connect the bank again"):
+    with pytest.raises(VaultBroken, match=r"A sealed secret is damaged\. Connect the bank again"):
         vault.token(own)
     assert vault.token(other) == TOKEN
 

@@ -134,7 +134,7 @@ happenings = st.dictionaries(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(plan=happenings, options=st.sampled_from([ONLY, FULL, replace(ONLY, since=AUTUMN - timedelta(20))]))
 def test_the_history_is_the_world_after_a_run_or_the_account_is_reported_unread(
     plan: dict[int, tuple[str, int]], options: Options, history: Path, tmp_path_factory: pytest.TempPathFactory
