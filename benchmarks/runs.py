@@ -84,9 +84,7 @@ def main(transactions: int = 10_000) -> None:
         print(f"  peak memory of any of these: {again[-1][1]:.0f} MiB")
     print("In a sandbox of its own, both histories in one first run:")
     seconds, memory = first_of_both(transactions)
-    print(
-        f"first run, both banks, {transactions:,} each: {seconds:.2f} s (at most 4), {seconds / start:.1f} starts, {memory:.0f} MiB"
-    )
+    print(f"both banks, {transactions:,} each: {seconds:.2f} s (at most 4), {seconds / start:.1f} starts, {memory:.0f} MiB")
 
 
 def first_of_both(transactions: int) -> tuple[float, float]:

@@ -124,8 +124,10 @@ def _asset() -> "AppriseAsset":
 
 
 def _by(plugin: "NotifyBase") -> Send:
+    from apprise import NotifyType
+
     def send(notice: Notice) -> bool:
-        kind = "info" if notice.kind in _INFO else "warning"
+        kind = NotifyType.INFO if notice.kind in _INFO else NotifyType.WARNING
         return bool(plugin.notify(body=notice.text, title=notice.subject, notify_type=kind, body_format="text"))
 
     return send

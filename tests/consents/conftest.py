@@ -9,7 +9,7 @@ import pytest
 from pipelines.history import opened
 from pipelines.load import Package, load
 from tests.consents.killing import Killer, killer
-from tests.consents.quick import INSTEAD
+from tests.consents.quick import CERTIFICATES, INSTEAD
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +44,13 @@ def new_folder(tmp_path: Path, empty_raw: Path) -> Callable[[], Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here leaves the machine."""
+    module, name, way = CERTIFICATES
+    monkeypatch.setattr(f"{module}.{name}", way)
 
 
 @pytest.fixture

@@ -161,7 +161,8 @@ def test_revoke(scene: Scene, dialect: str) -> None:
         assert scene.given.alive() == ([] if asked else scene.tokens_at_start), victim.steps
         assert not asked or scene.imports_at_the_bank() == 0
         assert after.status in (0, 2), victim.steps
-    assert steps == ["vault move", "POST command/delete-multiple-access.xml", "vault move", "vault move"]
+    assert steps[0] == steps[-1] == "vault move"
+    assert "POST command/delete-multiple-access.xml" in steps
 
 
 def test_erase(scene: Scene, dialect: str) -> None:
