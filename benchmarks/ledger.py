@@ -105,7 +105,7 @@ from range({accounts}) as accounts (a);
 def raw_history(path: Path, transactions: int) -> Path:
     """A raw history with so many current transactions."""
     with duckdb.connect(path, config={"memory_limit": "2GB", "temp_directory": str(path.with_suffix(".spill"))}) as connection:
-        connection.execute("set preserve_insertion_order = false")
+        connection.execute("set preserve_insertion_order = false; set enable_progress_bar = false")
         for bank, module in (("kontist", kontist), ("kontomatik", kontomatik)):
             connection.execute(f"create schema {bank}")
             for name, schema in module.TABLES.items():

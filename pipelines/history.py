@@ -51,7 +51,8 @@ def opened(data_dir: Path) -> Iterator[tuple[History, "Publisher"]]:
                 copy(raw, copied)
             connection = duckdb.connect(copied, config=_config(work))
             copied.chmod(0o600)
-            connection.execute("set TimeZone = 'UTC'")
+            # DuckDB's own bar would stand on standard output, in the middle of `--json`
+            connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
             connection.execute("select count(*) from duckdb_tables()")
         except (duckdb.Error, OSError) as error:
             raise broken(raw, error) from None

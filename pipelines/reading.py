@@ -23,7 +23,7 @@ def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyCo
         raise WrongUsage(f"There is no ledger in {data_dir}", "`python -m pipelines run` makes it")
     connection = duckdb.connect(":memory:")
     try:
-        connection.execute("set TimeZone = 'UTC'")
+        connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")  # the bar would be in the middle of `--json`
         _attach(connection, ledger, "ledger")
         if with_raw:
             _attach(connection, data_dir / "raw.duckdb", "raw")

@@ -31,7 +31,8 @@ def connect(memory_limit: str = "1GB", temp_directory: Path | None = None) -> du
         "temp_directory": str(temp_directory or ""),
     }
     connection = duckdb.connect(":memory:", config=config)
-    connection.execute("set TimeZone = 'UTC'")
+    # DuckDB draws a bar on standard output, terminal or not, once a query takes two seconds: in the middle of `--json`
+    connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
     return connection
 
 

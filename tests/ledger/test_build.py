@@ -13,7 +13,7 @@ import pytest
 
 from tests.ledger.worlds import LEDGER, MODELS, RICH, TABLES, Given, empty, raw_file
 from transforms.build import VIEWS, build
-from transforms.engine import translated
+from transforms.engine import connect, translated
 from transforms.errors import (
     CannotWrite,
     LedgerUnreadable,
@@ -202,6 +202,12 @@ def test_what_a_good_ledger_still_has_to_tell_is_told_in_numbers(tmp_path: Path)
         "1 account whose bank moved more or less than the ledger holds",
         "1 suggested transfer",
     ]
+
+
+def test_a_long_query_draws_nothing_on_standard_output() -> None:
+    with connect() as connection:
+        for one in (connection, connection.cursor()):
+            assert one.execute("select current_setting('enable_progress_bar')").fetchone() == (False,)
 
 
 def test_nothing_but_the_file_is_left_behind(folder: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def ending(settings: Settings, signed_in: datetime, now: datetime) -> str:
 
 def days_before_its_end(now: datetime, days: float) -> datetime:
     """The sign-in of a consent that has so many days left."""
-    return now - timedelta(days=180) + timedelta(days=days, minutes=1)
+    return now - timedelta(days=180) + timedelta(days=days, hours=1)
 
 
 @dataclass(eq=False)

@@ -112,10 +112,15 @@ class Server:
         found = self.ask("/artifacts/filter", {"flow_runs": {"id": {"any_": [run_id]}}, "limit": 100, "sort": "CREATED_DESC"})
         return {one["key"]: json.loads(one["data"]) if one["type"] == "table" else one["data"] for one in found}
 
-    def events(self, *names: str) -> list[dict[str, Any]]:
-        """Our events of these names, oldest first."""
+    def events(self, *names: str, count: int = 1) -> list[dict[str, Any]]:
+        """Our events of these names, oldest first, once there are `count`: they arrive a moment after they were sent."""
         chosen = {"event": {"name": list(names)}, "order": "ASC"}
-        return list(self.ask("/events/filter", {"filter": chosen, "limit": 50})["events"])
+
+        def enough() -> list[dict[str, Any]] | None:
+            found = self.ask("/events/filter", {"filter": chosen, "limit": 50})["events"]
+            return found if len(found) >= count else None
+
+        return list(until(enough, what=f"{count} events {', '.join(names)}"))
 
     def logs(self, run_id: str) -> str:
         """All that a run and its tasks logged."""
