@@ -40,7 +40,7 @@ from sources.kontomatik.errors import (
     unauthorized,
     web_page,
 )
-from sources.kontomatik.reply import exception_of, read_reply
+from sources.kontomatik.reply import exception_of, read_reply, spoken_by
 
 LARGEST_ANSWER = 1 << 24
 """Bytes of any answer but an import's."""
@@ -208,12 +208,18 @@ class KontomatikClient:
         return reply.result
 
     def delete(self, token: str) -> None:
-        """End a consent at the bank. A consent that is gone already is no failure."""
+        """End a consent at the bank. A consent that is gone already is no failure.
+
+        A confirmation is an empty answer (published specification) or a document of the bank without an exception (observed).
+        Raises `Unexpected` for anything else, like the web page of somebody in between: that is nobody's word.
+        """
         with suppress(ConsentGone):
             body = self._post("command/delete-multiple-access.xml", {self._dialect.consent_field: token})
             failure = self._failure_in(body)
             if failure is not None:
                 raise failure
+            if body.strip():
+                spoken_by(small_document(body))
 
     def catalog(self, country: str | None = None, access_mode: AccessMode | None = None) -> list[Institution]:
         """The banks that Kontomatik covers, of `country` (two letters) and open to `access_mode`; `MIXED` is any."""

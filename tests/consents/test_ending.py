@@ -37,11 +37,10 @@ NO: dict[str, Any] = {
     "down": lambda times: ServerError(times=times, path_contains=DELETE),
     "no answer": lambda times: DropsConnection(times=times, unread=True, path_contains=DELETE),
 }
-TAKEN_FOR_A_YES = pytest.mark.xfail(strict=True, reason="the client takes any 200 without an exception for a confirmation")
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("no", [*NO, pytest.param("a web page that says 200", marks=TAKEN_FOR_A_YES)])
+@pytest.mark.parametrize("no", [*NO, "a web page that says 200"])
 @pytest.mark.usefixtures("quick")
 def test_a_revocation_that_is_not_confirmed_is_tried_again_until_it_is(new_folder: Any, dialect: str, no: str) -> None:
     with a_bank(World(transactions=12), dialect=dialect) as (bank, given):
