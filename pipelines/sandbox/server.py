@@ -5,7 +5,6 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from email.utils import format_datetime
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Event, Lock, Thread, current_thread
 from typing import TYPE_CHECKING, cast
@@ -174,7 +173,7 @@ class _Handler(StreamRequestHandler):
         if answer.dropped:
             return False
         more = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
-        date = format_datetime(cast(_Server, self.server).bank.world.clock.now(), usegmt=True)
+        date = f"{cast(_Server, self.server).bank.world.clock.now():%a, %d %b %Y %H:%M:%S} GMT"
         head = (
             f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, 'Unknown')}\r\nDate: {date}\r\n"
             f"Content-Type: {answer.content_type}\r\n{more}Content-Length: {len(answer.body)}\r\n\r\n"
