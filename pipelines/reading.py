@@ -55,7 +55,8 @@ def account_of(connection: "DuckDBPyConnection", name: str) -> dict[str, Any]:
         " where account_id = $1 or ($2 <> '' and ends_with(upper(replace(iban, ' ', '')), $2)) order by exact desc, account_id",
         [name, wanted],
     )
-    chosen = [one for one in found if one["exact"]] or found
+    # a card repeats the IBAN of the account behind it: whoever names an IBAN means the account
+    chosen = [one for one in found if one["exact"]] or [one for one in found if one["account_type"] != "card"] or found
     if not chosen:
         raise WrongUsage("No account has this id, or an IBAN that ends so", "`python -m pipelines status` lists the accounts")
     if len(chosen) > 1:

@@ -181,6 +181,14 @@ def test_holes_and_days_that_nobody_read_are_missing(tmp_path: Path, capsys: Any
     assert "2026-01-06: no complete import claims these days" in shown
 
 
+def test_an_iban_means_the_account_and_not_the_card_that_repeats_it(tmp_path: Path, capsys: Any) -> None:
+    both = [{"account_id": f"kontomatik:{kind}", "account_type": kind, "iban": "PL0042"} for kind in ("account", "card")]
+    data_dir(tmp_path, {"kontomatik.accounts": both})
+
+    ask(tmp_path, "prove", "0042", "--from", "2026-03-01", "--to", "2026-03-01", "--json")
+    assert told(capsys)["account"]["account_id"] == "kontomatik:account"
+
+
 def test_an_account_is_named_by_its_id_or_the_end_of_one_iban(tmp_path: Path) -> None:
     data_dir(tmp_path, {"kontist.accounts": [{"account_id": f"kontist:{one}", "iban": f"DE0{one}99"} for one in ("1", "2")]})
 

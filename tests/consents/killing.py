@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -96,11 +97,18 @@ def environment(bank: Any, data_dir: Path, **more: str) -> dict[str, str]:
 # ---- the inside: the process that forks
 
 
+NEEDED = (
+    *("pipelines.cli", "pipelines.consents.commands", "pipelines.consents.erase", "pipelines.job", "pipelines.notify.telling"),
+    *("pipelines.report", "sources.kontomatik.client", "sources.kontomatik.reply", "transforms.build", "tests.consents.quick"),
+    *("dlt", "filelock", "httpcore", "httpx", "lxml.etree", "pyarrow.compute", "sqlalchemy.dialects.sqlite", "_strptime"),
+)
+"""What the commands import when they get there: each fork would do it again."""
+
+
 def _forge() -> None:
     """Import all that any command needs, then run each order in a fork."""
-    import transforms.build  # noqa: F401
-    from tests.consents.quick import INSTEAD  # noqa: F401
-
+    for name in NEEDED:
+        import_module(name)
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()
