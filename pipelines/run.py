@@ -300,11 +300,11 @@ OPEN = ("pending", "active", "expiring", "replaced", "revoking")
 def _wanted(settings: Settings, options: Options, report: Report, vault: "Vault | None", connecting: bool) -> list[str]:
     """The sources to read. One that lacks something is left out with a note, or refused if it was asked for by name."""
     lacking: dict[str, str] = {}
-    if not settings.kontist.configured and not _logged_in(settings, vault):
+    if not settings.kontist.configured and (settings.kontist.auth != "jwt" or not _has_work(vault, "kontist")):
         lacking["kontist"] = f"Kontist is not configured: {HOW_KONTIST}"
     if not settings.kontomatik.configured:
         lacking["kontomatik"] = f"Kontomatik is not configured: {HOW_KONTOMATIK}"
-    elif not connecting and (vault is None or not vault.consents(source="kontomatik", status=OPEN)):
+    elif not connecting and not _has_work(vault, "kontomatik"):
         lacking["kontomatik"] = f"Kontomatik has no consent that can be used: {HOW_CONSENT}"
     asked = options.sources or SOURCES
     wanted = [source for source in asked if source not in lacking]
@@ -317,9 +317,7 @@ def _wanted(settings: Settings, options: Options, report: Report, vault: "Vault 
     return wanted
 
 
-def _logged_in(settings: Settings, vault: "Vault | None") -> bool:
-    """Whether a login at Kontist is stored that a run has something to do with."""
-    if vault is None or settings.kontist.auth != "jwt":
-        return False
-    stored = vault.consents(source="kontist")
+def _has_work(vault: "Vault | None", source: str) -> bool:
+    """Whether a consent is stored that a run has something to do with: it can be used, or has to be ended or erased."""
+    stored = vault.consents(source=source) if vault is not None else []
     return any(one.status in OPEN or (one.erase_asked_at and one.status != "erased") for one in stored)

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from pipelines import read_kontist, read_kontomatik
 from pipelines.connections import kontomatik_client
 from pipelines.consents import steward
+from pipelines.consents.due import due
 from pipelines.consents.kontist import KeptLogin, client_of, kept_login
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.states import USABLE
@@ -89,7 +90,7 @@ class Units:
         self._under_way = threading.Condition()
         self._reading = 0
         self._readings: dict[str, Reading] = {}
-        self._not_due: list[Consent] = []
+        self._not_due: list[tuple[Consent, str]] = []
         self._kontomatik: read_kontomatik.Reader | None = None
         self._requests: Callable[[], int] = lambda: 0
         self.listed: dict[str, Unit] = {}
@@ -234,14 +235,9 @@ class Units:
         """Sign-ins that were just finished, and the consents that are due."""
         fresh = {opening.consent.consent_id for opening in self._tended.openings}
         stored = [one for one in vault.consents(source="kontomatik", status=USABLE) if one.consent_id not in fresh]
-        self._not_due = [one for one in stored if not self._due(vault, one)]
-        return [steward.Opening(one) for one in stored if one not in self._not_due] + self._tended.openings
-
-    def _due(self, vault: Vault, consent: Consent) -> bool:
-        after, last = self._options.due_after, consent.last_import_at
-        if after is None or last is None or last <= self._now() - after:
-            return True
-        return vault.unfinished(consent.consent_id, self._now()) is not None
+        if self._options.due_after is not None:
+            stored, self._not_due = due(vault, stored, self._options.due_after, self._now())
+        return [steward.Opening(one) for one in stored] + self._tended.openings
 
     def _read_consent(self, unit: Unit) -> read_kontomatik.Reading:
         if self._kontomatik is None or unit.opening is None:
@@ -256,8 +252,8 @@ class Units:
                 reading.run.outcomes += part.run.outcomes
         for consent, trouble in self._troubles("kontomatik"):
             reading.run.outcomes.append(self._about(consent).end("failed", trouble))
-        for consent in self._not_due:
-            reading.run.outcomes.append(self._about(consent).end("skipped", _not_due(consent)))
+        for consent, reason in self._not_due:
+            reading.run.outcomes.append(self._about(consent).end("skipped", reason))
         return reading
 
     def _troubles(self, source: str) -> list[tuple[Consent, str]]:
@@ -267,7 +263,3 @@ class Units:
         outcome = Outcome(consent.source, self._now(), consent_id=consent.consent_id, institution=consent.institution)
         outcome.account = f"consent {consent.consent_id}"
         return outcome
-
-
-def _not_due(consent: Consent) -> str:
-    return f"not due: imported at {consent.last_import_at:%Y-%m-%d %H:%M} UTC"

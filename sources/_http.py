@@ -5,12 +5,14 @@ Redirects are never followed: `Authorization` goes to the configured host and no
 """
 
 import ipaddress
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,6 +60,12 @@ class Pace:
             self._sent.append(now)
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates that are trusted, read once: that takes longer than all else a client needs."""
+    return httpx.create_ssl_context()
+
+
 class Http:
     """One bank's host. Threads may share it.
 
@@ -82,7 +90,7 @@ class Http:
         self._resting = threading.Lock()
         self._rests = 0
         self._refuse_plain_http()
-        self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=False, transport=transport)
+        self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=False, transport=transport, verify=_trusted())
 
     def close(self) -> None:
         """Close the connections."""

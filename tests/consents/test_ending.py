@@ -19,6 +19,7 @@ from tests.consents.customers import (
     SignsIn,
     a_bank,
     connected,
+    only_ben,
     outcome_of,
     read,
     settings_for,
@@ -44,6 +45,7 @@ NO: dict[str, Any] = {
 @pytest.mark.usefixtures("quick")
 def test_a_revocation_that_is_not_confirmed_is_tried_again_until_it_is(new_folder: Any, dialect: str, no: str) -> None:
     with a_bank(World(transactions=12), dialect=dialect) as (bank, given):
+        only_ben(bank)
         settings = settings_for(bank, new_folder())
         own = connected(bank, settings)
         bank.faults.append(NO[no](2) if no in NO else HtmlInsteadOfJson(times=2, path_contains=DELETE))

@@ -172,6 +172,7 @@ def test_the_next_one_is_possible_when_it_is_said_and_not_before(
 @pytest.mark.usefixtures("quick")
 def test_a_spent_quota_is_skipped_and_says_until_when(new_folder: Any, dialect: str) -> None:
     with a_bank(dialect=dialect) as (bank, _):
+        only_ben(bank)
         config = settings_for(bank, new_folder())
         began = bank.world.clock.now()
         own = connected(bank, config)
@@ -196,6 +197,7 @@ def test_a_spent_quota_is_skipped_and_says_until_when(new_folder: Any, dialect: 
 def test_the_banks_own_count_may_be_stricter_and_is_no_failure(new_folder: Any, dialect: str) -> None:
     """Another company that reads the same account spends of its imports too."""
     with a_bank(dialect=dialect, imports_per_day=2) as (bank, _):
+        only_ben(bank)
         config = settings_for(bank, new_folder())
         own = connected(bank, config)
         assert read(bank, config).status == "ok"
@@ -213,6 +215,7 @@ def test_the_banks_own_count_may_be_stricter_and_is_no_failure(new_folder: Any, 
 @pytest.mark.usefixtures("quick")
 def test_people_keep_what_is_reserved(new_folder: Any) -> None:
     with a_bank() as (bank, _):
+        only_ben(bank)
         config = settings_for(bank, new_folder())
         connected(bank, config)
         assert read(bank, config, Options(("kontomatik",), reserve=2)).banks[0].imports == 1
@@ -240,6 +243,7 @@ def test_two_consents_of_one_account_share_its_imports(new_folder: Any) -> None:
 def test_a_vault_that_cannot_be_opened_spends_nothing(new_folder: Any) -> None:
     """Or the fifth run with a wrong key would say `skipped`, and nobody would look."""
     with a_bank() as (bank, _):
+        only_ben(bank)
         config = settings_for(bank, new_folder())
         own = connected(bank, config)
         wrong = settings_for(bank, config.data_dir, vault_key="YW5vdGhlci12YXVsdC1rZXktZm9yLXRlc3RzLTAwMDA=")

@@ -1,7 +1,7 @@
 """No token, key, signature, session or identity number in any file, and none in anything that is printed."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ def numbered(*people: Customer) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_nothing_secret_is_written_or_said(the_killer: Killer, tmp_path: Path, dialect: str) -> None:
-    data, said = tmp_path / "data", []
+def test_nothing_secret_is_written_or_said(the_killer: Killer, new_folder: Callable[[], Path], dialect: str) -> None:
+    data, said = new_folder(), []
     links: list[str] = []
     with numbered(ADA, BEN), a_bank(None, dialect=dialect) as (bank, given):
         environ = environment(bank, data) | {"SOURCES__KONTOMATIK__COMMAND_DEADLINE": "0.03"}
@@ -46,8 +46,9 @@ def test_nothing_secret_is_written_or_said(the_killer: Killer, tmp_path: Path, d
             return ended
 
         sign_in = ("connect", "kontomatik", "--target", "KontoBankApi")
-        assert command(*sign_in, quick=False).status == 0
-        assert command("run", quick=False).status == 0
+        quick = dialect == "openapi"  # with dlt and a ledger in one of them
+        assert command(*sign_in, quick=quick).status == 0
+        assert command("run", quick=quick).status == 0
         (own,) = states(settings_for(bank, data))
         secrets = {*given.tokens, "tests-only-vault-key", environ["PIPELINES__VAULT_KEY"], bank.world.kontomatik_api_key}
         identities = {*PESEL.values(), DOCUMENT}
@@ -83,6 +84,7 @@ def test_nothing_secret_is_written_or_said(the_killer: Killer, tmp_path: Path, d
         secrets |= {one.signature for one in sessions.values()}
         secrets |= set(sessions) - {re.sub(r".*id=", "", link) for link in links}  # the link names the sign-in, and must
         assert len(said) > 20
+        assert not any("fault in this program" in one for one in said)
         assert len(secrets) > 10
         for where, found in (("files", _everything_in(data)), ("output", "".join(said))):
             assert (where, [secret for secret in secrets | identities if secret in found]) == (where, [])
