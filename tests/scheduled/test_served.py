@@ -1,0 +1,323 @@
+"""The deployments on a real Prefect server, served by a process of its own against the sandbox bank."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.connections import vault_of
+from pipelines.lock import held
+from pipelines.sandbox import SandboxBank, World
+from pipelines.settings import Settings
+from tests.end_to_end.banking import VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
+from tests.scheduled.desk import HeldUp, consent, days_before_its_end, ending, somebody_listening
+from tests.scheduled.serving import Server, Serving, flows, names_of, serving
+
+DEPLOYMENTS = {"ingest", "reuse-multiple-access", "consent-renewals", "consent-revocation", "kontist-full-read", "catalog"}
+
+
+@dataclass
+class Scene:
+    """A bank, a data directory with consents of every age, and the deployments served."""
+
+    server: Server
+    served: Serving
+    bank: SandboxBank
+    settings: Settings
+    environ: dict[str, str]
+    heard: list[dict[str, Any]]
+    consents: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def data_dir(self) -> Path:
+        return self.settings.data_dir
+
+    @property
+    def folder(self) -> Path:
+        return self.data_dir.parent
+
+    def imports(self) -> int:
+        """How often the bank was asked for an import."""
+        return sum(len(times) for times in self.bank.world.imports.values())
+
+
+def secret_block(server: Server, name: str, value: str) -> None:
+    """What `Secret(value=…).save(name)` does."""
+    kind = server.ask("/block_types/slug/secret")
+    schema = server.ask("/block_schemas/filter", {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}})[0]
+    about = {"name": name, "data": {"value": value}, "block_type_id": kind["id"], "block_schema_id": schema["id"]}
+    server.ask("/block_documents/", about)
+
+
+@pytest.fixture(scope="module")
+def scene(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """The vault key is on the server only, as a Secret block."""
+    folder = tmp_path_factory.mktemp("served")
+    now = datetime.now(UTC)
+    with a_bank(World(transactions=160)) as bank, somebody_listening() as (hook, heard):
+        settings = settings_for(bank, folder / "data")
+        read(bank, settings.data_dir)
+        with vault_of(settings) as vault:
+            (first,) = vault.consents()
+            token = vault.token(first.consent_id)
+        consents = {
+            "first": first.consent_id,
+            "expiring": consent(settings, days_before_its_end(now, 13), token),
+            "over": consent(settings, days_before_its_end(now, -1)),
+            "revoking": ending(settings, now - timedelta(days=9), now),
+            "unwanted": consent(settings, now - timedelta(days=30)),
+        }
+        with vault_of(settings) as vault:
+            vault.covers(consents["expiring"], vault.accounts_of(first.consent_id))
+        secret_block(server, "kontoledger-vault-key", VAULT_KEY)
+        environ = environment(
+            bank,
+            PIPELINES__DATA_DIR=str(settings.data_dir),
+            NOTIFICATIONS__WEBHOOK_URL=hook,
+            NOTIFICATIONS__STALE_HOURS="0",
+        )
+        del environ["PIPELINES__VAULT_KEY"]
+        with serving(server, folder, environ) as served:
+            yield Scene(server, served, bank, settings, environ, heard, consents)
+
+
+@pytest.fixture(scope="module")
+def ran(scene: Scene) -> Scene:
+    """Every deployment was run once, `ingest` twice at once."""
+    server, unwanted = scene.server, scene.consents["unwanted"]
+    begun = {
+        "consent-revocation": [server.trigger("consent-revocation", consent_id=unwanted, erase=True)],
+        "consent-renewals": [server.trigger("consent-renewals", sign_in_for=[scene.consents["expiring"]])],
+        "catalog": [server.trigger("catalog")],
+    }
+    scene.runs |= {name: server.ended(*runs) for name, runs in begun.items()}
+    scene.bank.world.append("4711", amount="-12.34")
+    scene.bank.world.append("Konto Start", amount="56.78")
+    scene.runs["ingest"] = server.ended(server.trigger("ingest"), server.trigger("ingest"))
+    begun = {
+        "reuse-multiple-access": [server.trigger("reuse-multiple-access", wait_seconds=60)],
+        "kontist-full-read": [server.trigger("kontist-full-read")],
+    }
+    scene.runs |= {name: server.ended(*runs) for name, runs in begun.items()}
+    return scene
+
+
+def test_all_are_deployed_with_schedule_time_zone_and_described_parameters(scene: Scene) -> None:
+    found = {name: scene.server.deployment(name) for name in DEPLOYMENTS}
+
+    for name, one in found.items():
+        (schedule,) = one["schedules"]
+        assert schedule["schedule"]["timezone"] == "Europe/Berlin", name
+        assert one["description"], name
+        assert not one["paused"], name
+        properties = one["parameter_openapi_schema"]["properties"]
+        assert all(about.get("description") for about in properties.values()), name
+
+
+def test_every_deployment_comes_to_its_good_end(ran: Scene) -> None:
+    ends = {name: names_of(runs) for name, runs in ran.runs.items()}
+
+    assert ends == {
+        "consent-revocation": ["Completed"],
+        "consent-renewals": ["Completed"],
+        "catalog": ["Completed"],
+        "ingest": ["Completed", "Skipped"],
+        "reuse-multiple-access": ["Completed"],
+        "kontist-full-read": ["Completed"],
+    }, [run["state"]["message"] for runs in ran.runs.values() for run in runs]
+
+
+def test_the_same_deployment_twice_at_once_is_one_run_and_one_skip(ran: Scene) -> None:
+    well, skipped = sorted(ran.runs["ingest"], key=lambda run: str(run["state_name"]))
+
+    assert "holds" in skipped["state"]["message"]
+    assert ran.server.tasks(skipped["id"]) == {}
+    assert "2 new" in well["state"]["message"]
+    assert_the_ledger_is_the_world(ran.data_dir, ran.bank)
+    assert ran.imports() == 2 * 6, "the first by hand and one through the consent that had none yet, of six accounts"
+
+
+def test_runs_and_tasks_are_named_for_bank_and_institution(ran: Scene) -> None:
+    well, skipped = sorted(ran.runs["ingest"], key=lambda run: str(run["state_name"]))
+
+    assert (well["name"], skipped["name"]) == ("ingest: Kontist, KontoBank", "ingest: skipped")
+    assert set(ran.server.tasks(well["id"])) == {
+        "Kontist: Kontist",
+        f"Kontomatik: KontoBank {ran.consents['expiring']}",
+        "settle, load and publish raw history",
+        "build, check and publish the ledger",
+    }
+    (revoked,) = ran.runs["consent-revocation"]
+    assert revoked["name"] == f"consent-revocation: KontoBank {ran.consents['unwanted']}"
+
+
+def test_a_run_shows_its_accounts_checks_and_consents(ran: Scene) -> None:
+    well = min(ran.runs["ingest"], key=lambda run: str(run["state_name"]))
+
+    shown = ran.server.artifacts(well["id"])
+
+    by_account = {(row["bank"], row["account"], row["balance"]): row for row in shown["kontoledger-accounts"]}
+    new = {key[0]: row["new"] for key, row in by_account.items() if row["new"] == "1"}
+    assert new == {"Kontist": "1", "KontoBank": "1"}
+    assert {row["proof"] for row in by_account.values()} <= {"chain", "derived", None}
+    assert all(row["balance"].endswith(("EUR", "PLN", "CZK")) for row in by_account.values() if row["result"] == "complete")
+    assert shown["kontoledger-checks"] == "Nothing."
+    assert shown["kontoledger-progress"] == 100
+    listed = {row["consent_id"]: row for row in shown["kontoledger-consents"]}
+    assert (listed[ran.consents["expiring"]]["days_left"], listed[ran.consents["over"]]["status"]) == (13, "expired")
+    assert listed[ran.consents["first"]]["imports_left"] == 1000 - 2
+    assert f"consents renew {ran.consents['expiring']}" in shown["kontoledger-renewals"]
+    assert "/deployments/deployment/" in shown["kontoledger-renewals"]
+
+
+def test_a_sign_in_link_is_made_when_asked_for(ran: Scene) -> None:
+    (renewals,) = ran.runs["consent-renewals"]
+
+    link = ran.server.artifacts(renewals["id"])["kontoledger-sign-in"]
+
+    assert f"{ran.bank.url}/kontobank/" in link
+    with vault_of(ran.settings) as vault:
+        assert [one.replaces for one in vault.consents(status=("pending",))] == [ran.consents["expiring"]]
+
+
+def test_consents_are_ended_and_erased_with_receipts(ran: Scene) -> None:
+    (by_hand,) = ran.runs["consent-revocation"]
+
+    assert "receipts" in ran.server.artifacts(by_hand["id"])["kontoledger-receipts"]
+    with vault_of(ran.settings) as vault:
+        states = {name: vault.consent(consent_id).status for name, consent_id in ran.consents.items()}
+    assert states == {
+        "first": "active",
+        "expiring": "expiring",
+        "over": "expired",
+        "revoking": "revoked",
+        "unwanted": "erased",
+    }
+
+
+def test_events_tell_machines_once(ran: Scene) -> None:
+    kinds = ("consent.expiring", "consent.expired", "consent.revoked")
+    consents = ran.server.events(*(f"kontoledger.{kind}" for kind in kinds), count=4)
+
+    assert sorted((one["event"].rpartition(".")[2], one["payload"]["consent_id"]) for one in consents) == sorted(
+        [
+            ("expiring", ran.consents["expiring"]),
+            ("expired", ran.consents["over"]),
+            ("revoked", ran.consents["revoking"]),
+            ("revoked", ran.consents["unwanted"]),
+        ]
+    )
+    expiring = next(one for one in consents if one["event"].endswith("expiring"))
+    assert expiring["resource"]["prefect.resource.id"] == f"kontoledger.consent.{ran.consents['expiring']}"
+    assert (expiring["payload"]["days_left"], expiring["payload"]["step"]) == (13, 14)
+    assert {one["payload"]["institution"] for one in ran.server.events("kontoledger.account.stale", count=8)} == {
+        "Kontist",
+        "KontoBank",
+    }
+
+
+def test_people_are_told_the_same_once(ran: Scene) -> None:
+    told = [(one["event"], one["key"]) for one in ran.heard]
+
+    assert len(told) == len(set(told))
+    assert ("kontoledger.consent.expired", ran.consents["over"]) in told
+    assert ("kontoledger.consent.expiring", f"{ran.consents['expiring']} 14") in told
+
+
+def test_nothing_that_is_shown_or_logged_names_people_account_numbers_or_secrets(ran: Scene) -> None:
+    with vault_of(replace(ran.settings, vault_key=VAULT_KEY)) as vault:
+        token = vault.token(ran.consents["first"])
+    world = ran.bank.world
+    hidden = {token, VAULT_KEY, world.kontomatik_api_key, world.kontist_password, world.kontist_email}
+    hidden |= {account.iban for account in world.accounts if account.iban}
+    hidden |= {row.party for account in world.accounts for row in account.transactions if row.party}
+
+    for run in (run for runs in ran.runs.values() for run in runs):
+        said = ran.server.logs(run["id"]) + json.dumps(ran.server.artifacts(run["id"])) + json.dumps(run)
+        assert not [one for one in hidden if one in said], run["name"]
+    assert not [one for one in hidden if one in json.dumps(ran.heard)]
+
+
+def test_status_tells_of_every_deployment(ran: Scene) -> None:
+    told = flows(ran.server, ran.folder, ran.environ, "status", "--json")
+
+    shown = json.loads(told.stdout)
+    assert (told.returncode, shown["troubles"]) == (0, []), told.stderr
+    assert {one["name"] for one in shown["deployments"]} == DEPLOYMENTS
+    assert all(one["next_run"] and one["last_run"] for one in shown["deployments"])
+
+
+def test_a_failed_check_keeps_the_ledger_and_is_told(ran: Scene) -> None:
+    raw, kept = ran.data_dir / "raw.duckdb", ran.data_dir / "raw.kept"
+    shutil.copy(raw, kept)
+    ledger = digest(ran.data_dir / "ledger.duckdb")
+    with duckdb.connect(raw) as spoiling:
+        spoiling.execute("insert into kontist.transactions from kontist.transactions where _dlt_valid_to is null limit 1")
+
+    try:
+        (run,) = ran.server.ended(ran.server.trigger("reuse-multiple-access"))
+    finally:
+        kept.replace(raw)
+
+    assert (run["state_type"], run["state_name"]) == ("FAILED", "ChecksFailed")
+    assert digest(ran.data_dir / "ledger.duckdb") == ledger
+    shown = ran.server.artifacts(run["id"])["kontoledger-checks"]
+    assert all(row["rows"] >= 1 and row["check"] for row in shown)
+    told = ran.server.events("kontoledger.check.failed", count=len(shown))
+    assert {one["payload"]["check"] for one in told} == {row["check"] for row in shown}
+
+
+def test_a_cancelled_run_leaves_no_half_state(ran: Scene) -> None:
+    before, imports = digest(ran.data_dir / "raw.duckdb"), ran.imports()
+    slow = HeldUp(bank="kontomatik", path_contains="command/")
+    ran.bank.faults.append(slow)
+    run_id = ran.server.trigger("ingest", due_hours=0)
+    assert slow.reached.wait(60)
+
+    ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
+    slow.let_go.set()
+    (run,) = ran.server.ended(run_id)
+    ran.bank.faults.remove(slow)
+
+    assert run["state_type"] == "CANCELLED", run["state"]
+    assert digest(ran.data_dir / "raw.duckdb") == before
+    assert not (ran.data_dir / "raw.new.duckdb").exists()
+    with held(ran.data_dir, "test", patience=10):
+        assert not (ran.data_dir / ".work").exists()
+    assert ran.imports() > imports, "the bank had accepted them; the next run resumes them"
+
+
+def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
+    """Its run is closed in the books, its import is resumed and not repeated, and the ledger is whole."""
+    ran.bank.world.append("4712", amount="-9.99")
+    before, imports = digest(ran.data_dir / "raw.duckdb"), ran.imports()
+    slow = HeldUp(bank="kontomatik", path_contains="command/")
+    ran.bank.faults.append(slow)
+    lost = ran.server.trigger("ingest", due_hours=0)
+    assert slow.reached.wait(60)
+
+    ran.served.kill()
+    slow.let_go.set()
+    ran.bank.faults.remove(slow)
+    assert ran.server.run(lost)["state_type"] == "RUNNING"
+    assert digest(ran.data_dir / "raw.duckdb") == before
+    with serving(ran.server, ran.folder, ran.environ) as again:
+        (healed,) = ran.server.ended(ran.server.trigger("ingest", due_hours=0))
+
+        assert ran.server.run(lost)["state_type"] == "CRASHED", again.log.read_text()
+    assert healed["state_name"] == "Completed", healed["state"]
+    assert ran.imports() == imports, "what the cancelled run had begun was resumed by its command id"
+    assert_the_ledger_is_the_world(ran.data_dir, ran.bank)
+
+
+def digest(path: Path) -> str:
+    """What a file holds, in short."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,200 @@
+"""A week of every schedule, in order and at its time by the sandbox's clock: what the deployments do, without Prefect."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import institutions, ledger
+from pipelines.connections import vault_of
+from pipelines.consents import chores
+from pipelines.consents.connect import mock_opening
+from pipelines.ledger import Published
+from pipelines.lock import held
+from pipelines.notify.notices import Notice
+from pipelines.notify.telling import tell
+from pipelines.run import Options, Report, run
+from pipelines.sandbox import Refuses, SandboxBank, World, running
+from pipelines.settings import Settings
+from tests.end_to_end.banking import assert_the_ledger_is_the_world, settings_for
+from tests.scheduled.desk import consent, days_before_its_end, ending
+
+DAY = timedelta(days=1)
+DUE = timedelta(hours=5)
+READS = {
+    "ingest": Options(due_after=DUE),
+    "reuse-multiple-access": Options(("kontomatik",), due_after=DUE),
+    "kontist-full-read": Options(("kontist",), full_refresh=True),
+}
+
+
+@dataclass
+class Week:
+    """What happened, and when."""
+
+    bank: SandboxBank
+    settings: Settings
+    consents: dict[str, str]
+    begun: datetime
+    runs: list[tuple[datetime, str]] = field(default_factory=list)
+    reports: list[tuple[datetime, str, Report]] = field(default_factory=list)
+    notices: list[tuple[datetime, Notice]] = field(default_factory=list)
+    imports: dict[str, set[datetime]] = field(default_factory=dict)
+    """By account, as the bank counted them; it forgets after a day."""
+
+    def now(self) -> datetime:
+        return self.bank.world.clock.now()
+
+    def do(self, name: str) -> None:
+        """What the deployment of this name does."""
+        report = None
+        if name in READS:
+            with held(self.settings.data_dir, name):
+                report = run(self.settings, READS[name], now=self.now)
+            self.reports.append((self.now(), name, report))
+        elif name == "consent-renewals":
+            chores.watch(self.settings, self.now)
+        elif name == "consent-revocation":
+            chores.tidy(self.settings, self.now)
+        else:
+            found = institutions.fetch(self.settings, self.now, country=None, access_mode=None)
+            with held(self.settings.data_dir, name):
+                institutions.kept(self.settings, found, self.now())
+        tell(self.settings, self.now, report=report, also={"test": self._heard})
+        for account, times in self.bank.world.imports.items():
+            self.imports.setdefault(account, set()).update(times)
+
+    def build_at_the_end(self, build: Callable[..., Published]) -> Callable[..., Published]:
+        """In place of `build_and_publish`: at the end of the week is enough here, and building is most of a run's work."""
+
+        def built(data_dir: Path, *more: Any) -> Published:
+            if self.now() > self.begun + 7 * DAY - timedelta(hours=4):
+                return build(data_dir, *more)
+            return Published(data_dir / "ledger.duckdb", {}, [], 0.0)
+
+        return built
+
+    def _heard(self, notice: Notice) -> bool:
+        self.notices.append((self.now(), notice))
+        return True
+
+
+def fire_times(begin: datetime, end: datetime) -> list[tuple[datetime, str]]:
+    """Every run of every schedule between the two, in order."""
+    from prefect.server.schemas.schedules import CronSchedule as Planned
+
+    from flows.deployments import SCHEDULE, TIMEZONE
+
+    planned = []
+    for one in SCHEDULE:
+        dates = asyncio.run(Planned(cron=one.cron, timezone=TIMEZONE).get_dates(500, start=begin, end=end))
+        planned += [(datetime.fromtimestamp(moment.timestamp(), UTC), one.name) for moment in dates]
+    return sorted(planned)
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
+    """From a Friday's noon to the next but one Sunday's morning; the bank refuses to end a consent twice."""
+    data_dir = tmp_path_factory.mktemp("week") / "data"
+    data_dir.mkdir()
+    world = World(transactions=120)
+    refuses = Refuses(times=2, path_contains="delete")
+    with running(world, refuses) as bank:
+        settings = settings_for(bank, data_dir, kontomatik={"imports_per_day": 4})
+        begun = world.clock.now()
+        with held(data_dir, "test"):
+            run(settings, Options(("kontomatik",)), openings=mock_opening(world.clock.now), now=world.clock.now)
+        consents = {f"{days} days left": consent(settings, days_before_its_end(begun, days)) for days in (33, 16, 9, 3)}
+        with vault_of(settings) as vault:
+            (first,) = (one.consent_id for one in vault.consents() if one.consent_id not in consents.values())
+            token = vault.token(first)
+        found = Week(bank, settings, consents | {"first": first, "unwanted": ending(settings, begun, begun)}, begun)
+        with vault_of(settings) as vault:
+            for name in consents.values():
+                vault.keep_token(name, token, begun)
+                vault.covers(name, vault.accounts_of(first))
+                vault.imported(name, begun)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(ledger, "build_and_publish", found.build_at_the_end(ledger.build_and_publish))
+            for moment, name in fire_times(begun, begun + 7 * DAY):
+                world.clock.advance(moment - world.clock.now())
+                found.runs.append((moment, name))
+                found.do(name)
+        yield found
+
+
+def test_every_schedule_ran_as_often_as_it_should(week: Week) -> None:
+    assert Counter(name for _, name in week.runs) == {
+        "ingest": 28,
+        "reuse-multiple-access": 28,
+        "consent-renewals": 7,
+        "consent-revocation": 168,
+        "kontist-full-read": 1,
+        "catalog": 1,
+    }
+    assert {report.status for _, _, report in week.reports} == {"ok"}
+    assert_the_ledger_is_the_world(week.settings.data_dir, week.bank)
+
+
+def test_there_is_never_a_fifth_import_in_24_hours(week: Week) -> None:
+    """By the bank's own books, for every account."""
+    assert len(week.imports) == 6
+    for times in week.imports.values():
+        assert max(sum(last - DAY < one <= last for one in times) for last in times) == 4
+        assert len(times) >= 7 * 24 / 27 * 4, "one of four comes three hours late, when the first of them is a day ago"
+
+
+def test_no_account_is_left_unread_for_long(week: Week) -> None:
+    for times in week.imports.values():
+        moments = sorted(times)
+        assert max(later - earlier for earlier, later in pairwise(moments)) <= timedelta(hours=10)
+
+
+def test_warnings_come_on_the_right_days_and_once(week: Week) -> None:
+    names = {consent_id: name for name, consent_id in week.consents.items()}
+    told = [
+        (
+            names[str(notice.payload["consent_id"])],
+            notice.payload["step"],
+            notice.payload["days_left"],
+            (moment - week.begun).days,
+        )
+        for moment, notice in week.notices
+        if notice.kind == "consent.expiring"
+    ]
+
+    # consent, step, whole days left when it was told, days into the week
+    assert sorted(told) == [
+        ("16 days left", 14, 14, 1),
+        ("16 days left", 30, 16, 0),
+        ("3 days left", 1, 1, 1),
+        ("3 days left", 7, 3, 0),
+        ("33 days left", 30, 30, 2),
+        ("9 days left", 7, 7, 1),
+        ("9 days left", 14, 9, 0),
+    ]
+
+
+def test_a_consent_expires_on_its_day_and_that_is_told(week: Week) -> None:
+    over = week.consents["3 days left"]
+
+    with vault_of(week.settings) as vault:
+        assert vault.consent(over).status == "expired"
+        (entry,) = [one for one in vault.trail(over) if one.what.endswith("to expired")]
+    assert timedelta(days=3) <= entry.at - week.begun <= timedelta(days=3, hours=7)
+
+
+def test_a_revocation_that_the_bank_refuses_twice_is_finished_at_the_third_try(week: Week) -> None:
+    with vault_of(week.settings) as vault:
+        tries = [entry.what for entry in vault.trail(week.consents["unwanted"])][-3:]
+
+    assert tries == ["revocation tried", "revocation tried", "revoking to revoked"]
+    assert [notice.payload["consent_id"] for _, notice in week.notices if notice.kind == "consent.revoked"] == [
+        week.consents["unwanted"]
+    ]
