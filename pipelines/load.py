@@ -131,7 +131,7 @@ def _load_by_dlt(history: History, dataset: str, source: "Callable[[], DltSource
         pipeline = dlt.pipeline(
             pipeline_name=dataset,
             pipelines_dir=str(history.work / "dlt"),
-            destination=dlt.destinations.duckdb(history.connection),
+            destination=_looking_up_once(dlt.destinations.duckdb(history.connection)),
             dataset_name=dataset,
         )
         pipeline.sync_destination()
@@ -149,6 +149,21 @@ def _load_by_dlt(history: History, dataset: str, source: "Callable[[], DltSource
         ) from None
     except ConfigurationException as error:
         raise RawBroken(f"dlt refuses its configuration ({type(error).__name__})", "Check .dlt/config.toml") from None
+
+
+def _looking_up_once(destination: Any) -> Any:
+    """dlt asks for its destination's settings some thirty times a load, and looks all of them up anew each time: half its work."""
+    look_up = destination.configuration
+    found: dict[tuple[type, str, bool], Any] = {}
+
+    def configuration(initial: Any, accept_partial: bool = False) -> Any:
+        asked = (type(initial), repr(initial), accept_partial)
+        if asked not in found:
+            found[asked] = look_up(initial, accept_partial)
+        return found[asked]
+
+    destination.configuration = configuration
+    return destination
 
 
 def _source(dataset: str, said: Mapping[str, Batches], moved_cursors: Mapping[str, Any], *, all_tables: bool) -> "DltSource":

@@ -14,10 +14,8 @@ import pytest
 from pipelines import cli
 from pipelines.sandbox import (
     BadRow,
-    BrokenXml,
     CommandFails,
     CommandNeverEnds,
-    ExternalEntity,
     HtmlInsteadOfJson,
     SandboxBank,
     UnknownCommandState,
@@ -219,9 +217,7 @@ def test_an_import_that_never_left_this_machine_is_not_spent(pipelines: Pipeline
 FAULTS = [
     (HtmlInsteadOfJson(times=None, bank="kontist"), "kontist", "web page"),
     (BadRow("amount", account="4711", bank="kontist"), "kontist", "could not be understood"),
-    (BrokenXml(times=None), "kontomatik", "XML"),
     (XmlBomb(times=None), "kontomatik", "document type"),
-    (ExternalEntity(times=None), "kontomatik", "document type"),
     (CommandFails(times=None), "kontomatik", "ServiceTemporarilyUnavailable"),
     (CommandNeverEnds(times=None), "kontomatik", "not done"),
     (UnknownCommandState(times=None), "kontomatik", "a state that we do not know"),

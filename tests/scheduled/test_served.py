@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,14 +13,26 @@ from typing import Any
 
 import duckdb
 import pytest
+import yaml
 
 from pipelines.connections import vault_of
 from pipelines.lock import held
 from pipelines.sandbox import SandboxBank, World
 from pipelines.settings import Settings
-from tests.end_to_end.banking import VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
+from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
 from tests.scheduled.desk import HeldUp, consent, days_before_its_end, ending, somebody_listening
-from tests.scheduled.serving import Server, Serving, flows, names_of, serving
+from tests.scheduled.serving import LONG, Server, Serving, flows, names_of, serving
+from tests.scheduled.serving import environment as serving_environment
+
+TOLD = """
+import json
+from flows.deployments import SCHEDULE, TAGS, TIMEZONE
+print(json.dumps([
+    {"name": one.name, "entrypoint": f"{one.flow.fn.__module__}.{one.flow.fn.__name__}", "description": one.about, "tags": TAGS,
+     "schedules": [{"cron": one.cron, "timezone": TIMEZONE}], "parameters": one.parameters}
+    for one in SCHEDULE
+]))
+"""
 
 DEPLOYMENTS = {"ingest", "reuse-multiple-access", "consent-renewals", "consent-revocation", "kontist-full-read", "catalog"}
 
@@ -316,6 +330,53 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
     assert healed["state_name"] == "Completed", healed["state"]
     assert ran.imports() == imports, "what the cancelled run had begun was resumed by its command id"
     assert_the_ledger_is_the_world(ran.data_dir, ran.bank)
+
+
+def prefect(server: Server, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Prefect's own command line, in the project's folder."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=serving_environment(server.home, PREFECT_API_URL=server.url, KONTOLEDGER_HOME=str(ROOT), **environ),
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_the_file_says_what_the_code_says(server: Server) -> None:
+    written = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+
+    said = json.loads(prefect(server, {}, "-c", TOLD).stdout)
+
+    assert [without_pool(one) for one in written] == said
+    assert {one["work_pool"]["name"] for one in written} == {"kontoledger"}
+
+
+def test_a_worker_of_a_pool_runs_what_was_deployed(server: Server, tmp_path: Path) -> None:
+    server.ask("/work_pools/", {"name": "kontoledger", "type": "process"})
+    with a_bank(World(transactions=20)) as bank:
+        settings = settings_for(bank, tmp_path / "data")
+        environ = environment(bank, PIPELINES__DATA_DIR=str(settings.data_dir))
+        prefect(server, environ, "-m", "prefect", "deploy", "--all")
+        for schedule in ("ingest", "consent-revocation"):
+            assert server.deployment(schedule)["work_pool_name"] == "kontoledger"
+        run_id = server.trigger("ingest", sources=["kontist"])
+
+        prefect(server, environ, "-m", "prefect", "worker", "start", "--pool", "kontoledger", "--run-once", "--limit", "1")
+        (run,) = server.ended(run_id)
+
+    assert (run["state_name"], run["name"]) == ("Completed", "ingest: Kontist"), run["state"]
+    assert (settings.data_dir / "ledger.duckdb").exists()
+
+
+def without_pool(deployment: dict[str, Any]) -> dict[str, Any]:
+    """A deployment of the file as the code would say it."""
+    return {"parameters": {}} | {name: value for name, value in deployment.items() if name != "work_pool"}
 
 
 def digest(path: Path) -> str:

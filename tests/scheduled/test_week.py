@@ -25,6 +25,7 @@ from pipelines.settings import Settings
 from tests.end_to_end.banking import assert_the_ledger_is_the_world, settings_for
 from tests.scheduled.desk import consent, days_before_its_end, ending
 
+FRIDAY = datetime(2026, 3, 27, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 DUE = timedelta(hours=5)
 READS = {
@@ -100,10 +101,11 @@ def fire_times(begin: datetime, end: datetime) -> list[tuple[datetime, str]]:
 
 @pytest.fixture(scope="module")
 def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
-    """From a Friday's noon to the next but one Sunday's morning; the bank refuses to end a consent twice."""
+    """From a Friday's noon to the next one's, over the night that summer time begins; the bank refuses twice to end a consent."""
     data_dir = tmp_path_factory.mktemp("week") / "data"
     data_dir.mkdir()
-    world = World(transactions=120)
+    world = World(today=FRIDAY.date(), transactions=120)
+    world.clock.advance(FRIDAY - world.clock.now())
     refuses = Refuses(times=2, path_contains="delete")
     with running(world, refuses) as bank:
         settings = settings_for(bank, data_dir, kontomatik={"imports_per_day": 4})
@@ -138,6 +140,7 @@ def test_every_schedule_ran_as_often_as_it_should(week: Week) -> None:
         "kontist-full-read": 1,
         "catalog": 1,
     }
+    assert [outcome.reason for _, _, report in week.reports for outcome in report.outcomes if outcome.troubled] == []
     assert {report.status for _, _, report in week.reports} == {"ok"}
     assert_the_ledger_is_the_world(week.settings.data_dir, week.bank)
 
