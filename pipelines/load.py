@@ -152,7 +152,7 @@ def _load_by_dlt(history: History, dataset: str, source: "Callable[[], DltSource
 
 
 def _looking_up_once(destination: Any) -> Any:
-    """dlt asks for its destination's settings some thirty times a load, and looks all of them up anew each time: half its work."""
+    """dlt asks for its destination's settings some thirty times a load, and looks all of them up anew each time."""
     look_up = destination.configuration
     found: dict[tuple[type, str, bool], Any] = {}
 

@@ -29,7 +29,7 @@ def test_since_never_passes_over_days_that_are_still_to_be_read(tmp_path: Path, 
 
 def test_each_day_of_a_life_ends_with_the_world_in_the_ledger(tmp_path: Path) -> None:
     """A deep read a day, everything once a week (here: every three days), and an old row that is edited is caught by then."""
-    world = World(today=date(2025, 1, 31))
+    world = World(today=date(2024, 12, 31))
     old = [row for row in world.account("4711").transactions if row.booked_on is not None][-3]
     depths, caught = [], []
     with a_bank(world, dialect="live") as bank:
@@ -50,7 +50,7 @@ def test_each_day_of_a_life_ends_with_the_world_in_the_ledger(tmp_path: Path) ->
 
 
 def test_a_second_run_of_a_day_asks_for_one_page_and_changes_nothing(tmp_path: Path) -> None:
-    world = World(today=date(2025, 3, 31))
+    world = World(today=date(2024, 10, 31))
     with a_bank(world) as bank:
         read(bank, tmp_path, Options(sources=("kontist",)))
         world.live(days=1)
