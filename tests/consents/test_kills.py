@@ -140,8 +140,8 @@ def test_renew(scene: Scene, dialect: str) -> None:
             assert scene.tokens_at_start[0] in scene.given.alive(), step
         else:
             assert after.status == 0, step
-            if step == "vault note_command":  # both consents' attempts have used up the day
-                assert [*found.values()] == ["active", "active"], step
+            # One import is left of the day, for whichever of the two asks first: if it is the old one, the new one's is tomorrow.
+            if step == "vault note_command" and [*found.values()] == ["active", "active"]:
                 scene.run(settings, "run", "--json", ahead=timedelta(hours=25))
                 found = states(settings)
             assert [*found.values()] == ["revoked", "active"], step
