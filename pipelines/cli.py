@@ -108,6 +108,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     run.add_argument("--due-hours", type=_hours, metavar="N", help="only consents whose last import is at least N hours ago")
     run.add_argument("--reserve", type=_count, default=0, metavar="N", help="keep so many of an account's imports for people")
+    run.add_argument("--wait", type=_count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work")
     run.add_argument("--sandbox", action="store_true", help="read the built-in sandbox bank, into a data directory of its own")
     _json(run)
     _json(command("status", "commands.status", "freshness per account, consents, quota, last run and checks"))

@@ -23,13 +23,15 @@ def run(options: argparse.Namespace) -> int:
     removed = tuple(options.accept_removals)
     asked = Options(tuple(options.source), options.since, options.full_refresh, removed, options.reserve, due_after)
     if not options.sandbox:
-        return run_and_tell(options, settings, asked)
+        return run_and_tell(options, settings, asked, patience=options.wait)
     from pipelines.consents.connect import mock_opening
     from pipelines.run import utc_now
     from pipelines.trying import sandbox
 
     with sandbox(settings) as trying:
-        return run_and_tell(options, trying, asked, openings=lambda: None if _connected(trying) else mock_opening(utc_now))
+        return run_and_tell(
+            options, trying, asked, patience=options.wait, openings=lambda: None if _connected(trying) else mock_opening(utc_now)
+        )
 
 
 def run_and_tell(
@@ -38,6 +40,7 @@ def run_and_tell(
     asked: "Options",
     *,
     command: str = "run",
+    patience: float = 0,
     openings: "Callable[[], Openings | None]" = lambda: None,
 ) -> int:
     """Hold the lock, run, and tell what came of it. `openings` is asked under the lock."""
@@ -47,7 +50,7 @@ def run_and_tell(
     from pipelines.run import run as run_job
     from pipelines.run import utc_now
 
-    with held(settings.data_dir, command), progress_for(options) as progress:
+    with held(settings.data_dir, command, patience), progress_for(options) as progress:
         report = run_job(settings, asked, openings=openings(), progress=progress)
         text = telling.as_json(report)
         telling.remember(settings.data_dir, text)

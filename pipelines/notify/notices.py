@@ -10,7 +10,7 @@
 A notice names banks, consents and accounts by their ids: never an amount, a person, an account number in full or a token.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -45,8 +45,11 @@ class Notice:
         return f"kontoledger.{self.kind}"
 
 
-def about_consents(vault: "Vault", now: datetime) -> list[Notice]:
-    """Consents that end soon, and those that ended in the last days; the audit trail says when and why."""
+def about_consents(vault: "Vault", now: datetime, *, configured: Container[str] = ()) -> list[Notice]:
+    """Consents that end soon, and those that ended in the last days; the audit trail says when and why.
+
+    Sources that are `configured` are read without a consent: that one of theirs expired stops nothing.
+    """
     notices = []
     for consent in vault.consents(status=USABLE):
         days = consent.days_left(now)
@@ -62,14 +65,15 @@ def about_consents(vault: "Vault", now: datetime) -> list[Notice]:
             continue
         if after == "revoked":
             notices.append(_revoked(over, entry))
-        elif after == "expired" and not _read_otherwise(vault.accounts_of(over.consent_id), read):
+        elif after == "expired" and over.source not in configured and not _read_otherwise(vault, over, read):
             notices.append(_expired(over, entry))
     return notices
 
 
-def _read_otherwise(accounts: list[str], read: set[str]) -> bool:
-    """Whether another consent reads all of these accounts."""
-    return bool(accounts) and set(accounts) <= read
+def _read_otherwise(vault: "Vault", over: "Consent", read: set[str]) -> bool:
+    """Whether another consent reads all of its accounts."""
+    accounts = set(vault.accounts_of(over.consent_id))
+    return bool(accounts) and accounts <= read
 
 
 def about_checks(report: "Report") -> list[Notice] | None:

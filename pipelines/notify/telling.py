@@ -65,11 +65,11 @@ def _collect(settings: "Settings", now: datetime, outbox: Outbox, report: "Repor
 
     expected: set[str] = set()
     listed = accounts(settings.data_dir / "ledger.duckdb")
-    if settings.kontist.configured:
-        expected |= {account["account_id"] for account in listed if account["source"] == "kontist"}
+    by_itself = ("kontist",) if settings.kontist.configured else ()
+    expected |= {account["account_id"] for account in listed if account["source"] in by_itself}
     if has_vault(settings):
         with vault_of(settings) as vault:
-            told.fresh += outbox.put(about_consents(vault, now), now)
+            told.fresh += outbox.put(about_consents(vault, now, configured=by_itself), now)
             for consent in vault.consents(status=USABLE):
                 expected |= set(vault.accounts_of(consent.consent_id))
     stale = about_stale(listed, expected, settings.notifications.stale_hours, now)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from pipelines import cli
+from pipelines.lock import held
 from pipelines.sandbox import (
     BadRow,
     CommandFails,
@@ -147,6 +149,16 @@ def test_a_file_that_cannot_be_used(pipelines: Pipelines, tmp_path: Path, file: 
     assert said.status == 2
     assert said.is_a_sentence()
     assert named in said.err
+
+
+def test_a_run_waits_for_another_as_long_as_it_is_told_to(pipelines: Pipelines, tmp_path: Path) -> None:
+    with a_bank(a_world()) as bank, held(tmp_path / "data", "test"):
+        began = time.monotonic()
+        said = pipelines("run", "--wait", "1", bank=bank)
+
+    assert (said.status, time.monotonic() - began >= 1) == (1, True)
+    assert f"Process {os.getpid()} (test, since " in said.err
+    assert bank.requests == []
 
 
 def test_a_folder_where_nothing_can_be_written(pipelines: Pipelines, tmp_path: Path) -> None:
