@@ -3,7 +3,6 @@
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -67,9 +66,11 @@ def _data_dir(settings: Settings) -> Iterator[Finding]:
 def _raw(settings: Settings) -> Finding:
     import duckdb
 
+    from pipelines.reading import read_only
+
     raw = settings.data_dir / "raw.duckdb"
     try:
-        with closing(duckdb.connect(raw, read_only=True)) as connection:
+        with read_only(raw) as connection:
             connection.execute("select count(*) from duckdb_tables()").fetchall()
     except duckdb.Error as error:
         previous = raw.with_name("raw.previous.duckdb")

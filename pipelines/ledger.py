@@ -5,10 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.errors import ChecksFailed, Failure, RawBroken
+from pipelines.errors import ChecksFailed, Failure, RawBroken, WrongUsage
 from pipelines.history import MEMORY
 from pipelines.publish import publish
 from transforms.checks import CheckResult
+
+SEEDS = "seeds"
+"""The folder of a data directory for files that people edit."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class LedgerRefused(ChecksFailed):
 def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] | None = None) -> Published:
     """Build, check and publish. Raises `LedgerRefused` when a check fails, `Failure` when it cannot be built."""
     from transforms.build import build
-    from transforms.errors import TransformError
+    from transforms.errors import SeedUnreadable, TransformError
 
     started = time.perf_counter()
     ledger, new = data_dir / "ledger.duckdb", data_dir / "ledger.new.duckdb"
@@ -47,7 +50,7 @@ def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] 
         built = build(
             data_dir / "raw.duckdb",
             new,
-            own_seeds=data_dir / "seeds",
+            own_seeds=data_dir / SEEDS,
             memory_limit=MEMORY,
             temp_directory=data_dir / ".spill",
             on_model=on_model,
@@ -55,6 +58,8 @@ def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] 
         if built.failed:
             raise LedgerRefused(ledger, built.checks)
         publish(new, ledger)
+    except SeedUnreadable as error:
+        raise WrongUsage(str(error).rstrip(". ")) from None
     except TransformError as error:
         raise Failure(str(error).rstrip(". ")) from None
     except OSError as error:
@@ -62,6 +67,17 @@ def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] 
     finally:
         new.unlink(missing_ok=True)
     return Published(ledger, built.rows, built.checks, time.perf_counter() - started, built.notices)
+
+
+def check_seeds(data_dir: Path) -> None:
+    """Whether a ledger could be built with the seeds as they are. Raises `WrongUsage`: before a run spends anything at a bank."""
+    from transforms.errors import SeedUnreadable
+    from transforms.seeds import read
+
+    try:
+        read(data_dir / SEEDS)
+    except SeedUnreadable as error:
+        raise WrongUsage(str(error).rstrip(". ")) from None
 
 
 def check_again(data_dir: Path) -> list[CheckResult]:

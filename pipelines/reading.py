@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Rows = list[dict[str, Any]]
+NO_BAR = "set enable_progress_bar = false"
+"""DuckDB shows how far it is on standard output, after two seconds: in the middle of what `--json` prints."""
 
 
 @contextmanager
@@ -23,7 +25,7 @@ def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyCo
         raise WrongUsage(f"There is no ledger in {data_dir}", "`python -m pipelines run` makes it")
     connection = duckdb.connect(":memory:")
     try:
-        connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")  # the bar would be in the middle of `--json`
+        connection.execute(f"set TimeZone = 'UTC'; {NO_BAR}")
         _attach(connection, ledger, "ledger")
         if with_raw:
             _attach(connection, data_dir / "raw.duckdb", "raw")
@@ -36,6 +38,16 @@ def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyCo
         ) from None
     finally:
         connection.close()
+
+
+@contextmanager
+def read_only(path: Path) -> Iterator["DuckDBPyConnection"]:
+    """One DuckDB file, for a short question. Raises `duckdb.Error` as it is: who asks knows the next step."""
+    import duckdb
+
+    with duckdb.connect(path, read_only=True) as connection:
+        connection.execute(NO_BAR)
+        yield connection
 
 
 def rows_of(connection: "DuckDBPyConnection", query: str, parameters: Any = None) -> Rows:

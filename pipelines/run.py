@@ -153,6 +153,9 @@ class Run:
             wanted = _wanted(self._settings, self._options, self.report, self._vault, connecting)
             from pipelines import history as raw
             from pipelines.job import Job
+            from pipelines.ledger import check_seeds
+
+            check_seeds(self._settings.data_dir)
 
             tended = _untended() if connecting else _tended(self._settings, self._options, self._vault, self.report, self._now)
             history, self._publish = stack.enter_context(raw.opened(self._settings.data_dir))

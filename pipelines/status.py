@@ -68,13 +68,15 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
         return []
     import duckdb
 
+    from pipelines.reading import read_only
+
     query = (
         "select account_id, source, institution, account_type, right(iban, 4) as iban_ends, currency, last_booked_on,"
         " strftime(last_imported_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as last_imported_at"
         " from main.accounts order by source, institution, account_id"
     )
     try:
-        with duckdb.connect(ledger, read_only=True) as connection:
+        with read_only(ledger) as connection:
             cursor = connection.execute(query)
             names = [column[0] for column in cursor.description or []]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

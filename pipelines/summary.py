@@ -55,12 +55,14 @@ def _proofs(ledger: Path) -> dict[str, str | None]:
         return {}
     import duckdb
 
+    from pipelines.reading import read_only
+
     query = """
         select account_id, proof from main.balances_daily
         qualify row_number() over (partition by account_id order by day desc) = 1
         """
     try:
-        with duckdb.connect(ledger, read_only=True) as connection:
+        with read_only(ledger) as connection:
             return dict(connection.execute(query).fetchall())
     except duckdb.Error:
         return {}

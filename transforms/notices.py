@@ -20,11 +20,17 @@ _ASKED = (
         "select count(*) from ledger.transfers where status = 'suggested'",
         "{number} suggested transfer{s} to confirm or reject in seeds/transfers.csv (`transfers`)",
     ),
+    (
+        "select count(*) from seeds.transfers as decided where not exists (select 1 from ledger.transactions as known"
+        " where known.transaction_id = decided.out_transaction_id) or not exists (select 1 from ledger.transactions as known"
+        " where known.transaction_id = decided.in_transaction_id)",
+        "{number} row{s} of seeds/transfers.csv decide nothing: the ledger has no transaction of that id",
+    ),
 )
 
 
 def notices(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Sentences with numbers, never a row, about the attached `ledger`."""
+    """Sentences with numbers, never a row, about the attached `ledger` and the seeds that it was built with."""
     told = []
     for query, sentence in _ASKED:
         ((number,),) = connection.execute(query).fetchall()

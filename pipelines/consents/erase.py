@@ -132,13 +132,14 @@ def _brought(data_dir: Path, dataset: str) -> dict[str, set[str]]:
     import duckdb
 
     from pipelines.history import broken
+    from pipelines.reading import read_only
 
     raw = data_dir / "raw.duckdb"
     if not raw.exists():
         return {}
     query = f"select account_id, list(distinct consent_id) from {dataset}.imports where account_id is not null group by 1"
     try:
-        with duckdb.connect(raw, read_only=True) as connection:
+        with read_only(raw) as connection:
             return {account: set(consent_ids) for account, consent_ids in connection.execute(query).fetchall()}
     except duckdb.CatalogException:
         return {}

@@ -151,6 +151,18 @@ def test_a_file_that_cannot_be_used(pipelines: Pipelines, tmp_path: Path, file: 
     assert named in said.err
 
 
+def test_a_seed_that_says_something_impossible_stops_a_run_before_it_asks_a_bank(pipelines: Pipelines, tmp_path: Path) -> None:
+    seeds = tmp_path / "data" / "seeds"
+    seeds.mkdir(parents=True)
+    (seeds / "settings.csv").write_text("name,value\nreporting_currency,euro\n")
+    with a_bank(a_world()) as bank:
+        said = pipelines("run", bank=bank)
+
+    assert said.status == 2
+    assert "settings.csv cannot be used: row 1" in said.err
+    assert bank.requests == []
+
+
 def test_a_run_waits_for_another_as_long_as_it_is_told_to(pipelines: Pipelines, tmp_path: Path) -> None:
     with a_bank(a_world()) as bank, held(tmp_path / "data", "test"):
         began = time.monotonic()

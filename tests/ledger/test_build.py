@@ -194,13 +194,15 @@ def test_what_a_good_ledger_still_has_to_tell_is_told_in_numbers(tmp_path: Path)
             {"account_id": "kontomatik:b", "booked_on": date(2026, 1, 20), "amount": "1.00"},
         ],
     }
-    built = build(raw_file(tmp_path / "raw.duckdb", given), tmp_path / "ledger.duckdb")
+    (tmp_path / "transfers.csv").write_text("out_transaction_id,in_transaction_id,decision\nwritten,wrongly,confirm\n")
+    built = build(raw_file(tmp_path / "raw.duckdb", given), tmp_path / "ledger.duckdb", own_seeds=tmp_path)
 
     assert built.failed == []
     assert [notice.partition(":")[0].partition(" to ")[0] for notice in built.notices] == [
         "1 own transfer under way for more than ten days",
         "1 account whose bank moved more or less than the ledger holds",
         "1 suggested transfer",
+        "1 row of seeds/transfers.csv decide nothing",
     ]
 
 
