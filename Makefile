@@ -10,7 +10,7 @@ run: .venv/.ready
 	$(BIN)/python -m pipelines run --sandbox
 
 test: .venv/.ready-test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 check: .venv/.ready-test
 	$(BIN)/ruff format --check .

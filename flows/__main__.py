@@ -72,10 +72,11 @@ def status(options: argparse.Namespace) -> int:
 
 def tidy_up(_: argparse.Namespace) -> int:
     """`tidy`."""
-    from flows.operating import server, tidy
+    from flows.operating import server, set_limit, tidy
     from flows.secrets import settings_in_force
 
     with server() as client:
+        set_limit(client)
         sentences = tidy(client, settings_in_force().data_dir)
     print("\n".join(sentences) or "Nothing to put in order.")
     return GOOD
@@ -96,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     standing = commands.add_parser("status", help="server, deployments, next runs, late ones")
     standing.add_argument("--json", action="store_true", help="one JSON object on standard output")
     standing.set_defaults(command=status)
-    tidying = commands.add_parser("tidy", help="drop late runs but the newest, close the books on runs whose process is gone")
+    tidying = commands.add_parser("tidy", help="set the limit of commands; drop late runs but the newest; close dead runs' books")
     tidying.set_defaults(command=tidy_up)
     return parser
 

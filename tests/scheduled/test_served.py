@@ -260,6 +260,19 @@ def test_nothing_that_is_shown_or_logged_names_people_account_numbers_or_secrets
     assert not [one for one in hidden if one in json.dumps(ran.heard)]
 
 
+def test_all_workers_together_send_eight_commands_at_once(scene: Scene) -> None:
+    limit = scene.server.ask("/v2/concurrency_limits/kontomatik-commands")
+
+    assert (limit["limit"], limit["active"]) == (8, True)
+
+
+def test_a_server_that_does_not_answer_is_named(scene: Scene) -> None:
+    told = flows(replace(scene.server, url="http://127.0.0.1:1/api"), scene.folder, scene.environ, "status")
+
+    assert told.returncode == 1
+    assert told.stderr == "No Prefect server answers at http://127.0.0.1:1/api. Start it, or correct PREFECT_API_URL.\n"
+
+
 def test_status_tells_of_every_deployment(ran: Scene) -> None:
     told = flows(ran.server, ran.folder, ran.environ, "status", "--json")
 
@@ -323,9 +336,13 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
     ran.bank.faults.remove(slow)
     assert ran.server.run(lost)["state_type"] == "RUNNING"
     assert digest(ran.data_dir / "raw.duckdb") == before
+    late = [ran.server.trigger("catalog") for _ in range(3)]
+    for run_id in late:
+        ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "SCHEDULED", "name": "Late"}, "force": True})
     with serving(ran.server, ran.folder, ran.environ) as again:
         (healed,) = ran.server.ended(ran.server.trigger("ingest", due_hours=0))
 
+        assert names_of(ran.server.ended(*late)) == ["Cancelled", "Cancelled", "Completed"]
         assert ran.server.run(lost)["state_type"] == "CRASHED", again.log.read_text()
     assert healed["state_name"] == "Completed", healed["state"]
     assert ran.imports() == imports, "what the cancelled run had begun was resumed by its command id"
