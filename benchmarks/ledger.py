@@ -1,4 +1,4 @@
-"""The ledger from a raw history made by SQL: seconds by number of transactions, with one gigabyte of memory.
+"""The ledger from a raw history made by SQL: seconds by number of transactions, with the memory that a run gives DuckDB.
 
     python -m benchmarks.ledger [TRANSACTIONS ...]
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from pipelines.history import MEMORY
 from sources._columns import DAY, INSTANT, TEXT, TRUTH, WHOLE
 from sources.kontist import columns as kontist
 from sources.kontomatik import columns as kontomatik
@@ -132,7 +133,7 @@ def measure(raw: Path, target: Path) -> tuple[float, float, int, list[str]]:
 
 def _measured(raw: Path, target: Path) -> tuple[float, float, int, list[str]]:
     started = time.perf_counter()
-    built = build(raw, target)
+    built = build(raw, target, memory_limit=MEMORY)
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     target.unlink()
