@@ -1,10 +1,18 @@
 """The commands that ask the ledger and raw history, or copy from them: prove, explain, export, rates."""
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import CHECKS_FAILED, GOOD, WrongUsage
+from pipelines.errors import CHECKS_FAILED, GOOD, Failure, WrongUsage
 from pipelines.terminal import print_json, progress_for, settings_of
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from pipelines.ask_bank import Question
+    from pipelines.settings import Settings
 
 
 def prove(options: argparse.Namespace) -> int:
@@ -22,16 +30,49 @@ def prove(options: argparse.Namespace) -> int:
 
 
 def explain(options: argparse.Namespace) -> int:
-    """`explain`."""
+    """`explain`. A bank that cannot be asked ends `--ask-bank` with 1; what raw history knows is told all the same."""
     from pipelines.explain import explanation, text
     from pipelines.reading import ledger_of
 
-    with ledger_of(settings_of(options).data_dir, with_raw=True) as connection:
+    settings = settings_of(options)
+    with ledger_of(settings.data_dir, with_raw=True) as connection:
         told = explanation(connection, options.transaction_id)
+        asked = _question(connection, told) if options.ask_bank else None
+    if asked is not None:
+        return _ask_bank(options, settings, told, asked)
     if options.json:
         print_json(told)
     else:
         print(text(told))
+    return GOOD
+
+
+def _question(connection: "DuckDBPyConnection", told: dict[str, Any]) -> "Question":
+    from pipelines.ask_bank import question  # what it takes to log in costs more than the explanation
+
+    return question(connection, told)
+
+
+def _ask_bank(options: argparse.Namespace, settings: "Settings", told: dict[str, Any], asked: "Question") -> int:
+    from pipelines import ask_bank
+    from pipelines.explain import text
+    from pipelines.run import utc_now
+
+    with ask_bank.login_of(settings, utc_now) as kept:
+        if not options.json:
+            print(text(told), end="\n\n", flush=True)  # before the bank is waited for
+        try:
+            told["bank"] = ask_bank.answer(kept, asked)
+        except Failure as failure:
+            if not options.json:
+                raise
+            print(failure, file=sys.stderr)
+            print_json(told | {"bank": None, "status": "failed", "error": str(failure), "exit_status": failure.exit_status})
+            return failure.exit_status
+    if options.json:
+        print_json(told)
+    else:
+        print(ask_bank.text(told))
     return GOOD
 
 

@@ -143,6 +143,7 @@ def _asking_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _json(prove)
     explain = command("explain", "asking.explain", "where a transaction came from: versions, imports, loads, rules")
     explain.add_argument("transaction_id", metavar="TRANSACTION_ID")
+    explain.add_argument("--ask-bank", action="store_true", help="also ask Kontist what it says of it now (one request)")
     _json(explain)
     export = command("export", "asking.export", "copy the ledger to files for other programs")
     export.add_argument("--format", choices=("csv", "parquet", "beancount"), required=True)

@@ -18,7 +18,7 @@ from pipelines.errors import Failure, WrongUsage
 from pipelines.lock import prepare
 from pipelines.settings import Settings
 from sources._errors import ConsentGone, Misconfigured, SourceError
-from sources._http import Http, Pace
+from sources._http import Http, Pace, Patience
 from sources.kontist.answers import BANK
 from sources.kontist.client import KontistClient
 from sources.kontist.tokens import Login, expiry
@@ -175,10 +175,10 @@ def connect(settings: Settings, vault: Vault, login: Login, now: Callable[[], da
 
 
 @contextmanager
-def client_of(kept: KeptLogin) -> Iterator[KontistClient]:
-    """A client that logs in so, while the block runs."""
+def client_of(kept: KeptLogin, *, patience: Patience | None = None) -> Iterator[KontistClient]:
+    """A client that logs in so, while the block runs; as patient as a run, unless `patience` says otherwise."""
     own = kept.settings.kontist
-    http = Http(BANK, own.base_url, pace=Pace(own.requests_per_minute))
+    http = Http(BANK, own.base_url, patience=patience, pace=Pace(own.requests_per_minute))
     try:
         yield KontistClient(
             http,

@@ -24,8 +24,9 @@ _INFO = ("consent.revoked",)
 def channels(settings: "NotificationSettings") -> dict[str, Send]:
     """A sender for each way out that is configured. Raises `WrongUsage` for an address that cannot be used."""
     found: dict[str, Send] = {}
-    if settings.email_to:
-        found[_named("e-mail", settings.email_to)] = _email(settings)
+    for to in settings.email_to.split(",") if settings.email_to else ():
+        if to.strip():  # each for itself: one that is refused must not make the others get it again
+            found[_named("e-mail", to.strip())] = _email(settings, to.strip())
     if settings.webhook_url:
         found[_named("webhook", settings.webhook_url)] = _webhook(settings.webhook_url)
     if settings.slack_url:
@@ -39,7 +40,7 @@ def _named(kind: str, address: str) -> str:
     return f"{kind} {hashlib.sha256(address.encode()).hexdigest()[:8]}"
 
 
-def _email(settings: "NotificationSettings") -> Send:
+def _email(settings: "NotificationSettings", to: str) -> Send:
     if not (settings.email_host and settings.email_from):
         raise WrongUsage("E-mail needs notifications.email_host and notifications.email_from", "Set both, or remove email_to")
     security = {"starttls": "starttls", "tls": "ssl", "none": "insecure"}[settings.email_security]
@@ -50,12 +51,16 @@ def _email(settings: "NotificationSettings") -> Send:
         "port": settings.email_port,
         "secure_mode": security,
         "from_addr": settings.email_from,
-        "targets": [one.strip() for one in (settings.email_to or "").split(",")],
+        "targets": [to],
         "format": "text",
     }
+    for setting, mailbox in (("email_from", settings.email_from), ("email_to", to)):
+        _plugin(setting, address | {"from_addr": mailbox})  # apprise lets a wrong receiver pass, and with a user a sender
     if settings.email_user:
         address |= {"user": settings.email_user, "password": settings.email_password or ""}
-    return _by(_plugin("email_host", address))
+    plugin = _plugin("email_host", address)
+    plugin.request_rate_per_sec = 0  # by itself it sleeps 5.5 seconds between two mails, and a run waits for it
+    return _by(plugin)
 
 
 def _webhook(url: str) -> Send:
@@ -72,10 +77,11 @@ def _webhook(url: str) -> Send:
 
 def _slack(url: str) -> Send:
     """Slack itself by its own plugin; Mattermost, Rocket.Chat and others take the same `{"text": …}` at an address of theirs."""
-    if urlsplit(url).hostname == "hooks.slack.com":
+    address = _json_address("slack_url", url)
+    if address["host"] == "hooks.slack.com":
         return _by(_plugin("slack_url", url))
     only_text = {"message": "text", "title": "", "version": "", "type": "", "attachments": ""}
-    plugin = _plugin("slack_url", _json_address("slack_url", url) | {"payload": only_text})
+    plugin = _plugin("slack_url", address | {"payload": only_text})
 
     def send(notice: Notice) -> bool:
         return bool(plugin.notify(body=f"*{notice.subject}*\n{notice.text}", body_format="text"))
@@ -84,26 +90,39 @@ def _slack(url: str) -> Send:
 
 
 def _json_address(setting: str, url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # its text repeats the address
+        parts, port = urlsplit(""), None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise WrongUsage(f"The setting notifications.{setting} is no http or https address", "Correct it")
     address: dict[str, Any] = {
         "schema": "jsons" if parts.scheme == "https" else "json",
-        "host": parts.hostname,
-        "port": parts.port,
+        "host": f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname,
+        "port": port,
         "fullpath": parts.path or "/",
-        "params": dict(parse_qsl(parts.query)),
+        "params": _query(parts.query),
     }
     if parts.username:
         address |= {"user": unquote(parts.username), "password": unquote(parts.password or "")}
     return address
 
 
+def _query(text: str) -> dict[str, list[str]]:
+    """Every parameter, those without a value and those named twice, too."""
+    found: dict[str, list[str]] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        found.setdefault(name, []).append(value)
+    return found
+
+
 def _plugin(setting: str, address: str | dict[str, Any]) -> "NotifyBase":
     from apprise import Apprise
 
-    # Its own log lines may hold addresses; what failed is told by us.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL)
+    # Their own log lines hold addresses; what failed is told by us.
+    for name in ("apprise", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     plugin = Apprise.instantiate(address, asset=_asset(), suppress_exceptions=True)
     if plugin is None:
         raise WrongUsage(f"The setting notifications.{setting} holds an address that apprise does not know", "Correct it")

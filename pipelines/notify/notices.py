@@ -48,6 +48,7 @@ class Notice:
 def about_consents(vault: "Vault", now: datetime, *, configured: Container[str] = ()) -> list[Notice]:
     """Consents that end soon, and those that ended in the last days; the audit trail says when and why.
 
+    A sign-in that was never finished never was a consent, and its end is no news.
     Sources that are `configured` are read without a consent: that one of theirs expired stops nothing.
     """
     notices = []
@@ -58,10 +59,12 @@ def about_consents(vault: "Vault", now: datetime, *, configured: Container[str] 
             notices.append(_expiring(consent, days, step))
     read = {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
     known = {consent.consent_id: consent for consent in vault.consents()}
-    for entry in vault.trail():
-        before, _, after = entry.what.partition(" to ")
+    trail = vault.trail()
+    unfinished = {entry.consent_id for entry in trail if entry.what == "pending to expired"}
+    for entry in trail:
+        after = entry.what.partition(" to ")[2]
         over = known.get(entry.consent_id)
-        if over is None or before == "pending" or entry.at < now - NEWS:
+        if over is None or over.consent_id in unfinished or entry.at < now - NEWS:
             continue
         if after == "revoked":
             notices.append(_revoked(over, entry))

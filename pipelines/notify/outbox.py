@@ -50,6 +50,7 @@ class Outbox:
     """`outbox.sqlite` in the data directory. Raises `sqlite3.Error` or `OSError` when it cannot be used."""
 
     def __init__(self, data_dir: Path) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True)
         self._path = data_dir / "outbox.sqlite"
         if not self._path.exists():
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -88,7 +89,7 @@ class Outbox:
             for recipient, send in recipients.items():
                 waiting = self._waiting(recipient, now)
                 for done, (number, notice) in enumerate(waiting):
-                    if not _arrived(send, notice):
+                    if not arrived(send, notice):
                         delivery.waiting[recipient] = len(waiting) - done
                         break
                     with self._open() as connection:
@@ -121,7 +122,8 @@ class Outbox:
             yield connection
 
 
-def _arrived(send: Send, notice: Notice) -> bool:
+def arrived(send: Send, notice: Notice) -> bool:
+    """Whether it did. Never raises."""
     try:
         return send(notice)
     except Exception:  # a way out that is broken must not cost the run; it is tried again

@@ -1,7 +1,8 @@
 """After a run: keep what there is to tell, and send what waits. Nothing here can fail a run."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -46,36 +47,47 @@ def tell(
     told = Told()
     if settings.sandbox:
         return told
-    try:
+    with _noted(told):
         recipients = channels(settings.notifications) | (also or {})
         if not recipients:
             return told
         outbox = Outbox(settings.data_dir)
-        _collect(settings, now(), outbox, report, told)
+        with _noted(told):  # what waits is sent, whatever cannot be looked at
+            _collect(settings, now(), outbox, report, told)
         told.delivery = outbox.deliver(recipients, now())
+    return told
+
+
+@contextmanager
+def _noted(told: Told) -> Iterator[None]:
+    """Whatever goes wrong in the block ends it, and is noted."""
+    try:
+        yield
     except (Failure, OSError, sqlite3.Error) as error:
         told.trouble = str(error) if isinstance(error, Failure) else f"the outbox cannot be used ({type(error).__name__})"
     except Exception as error:  # a fault of ours here must not cost a run that has published
         told.trouble = f"a fault in this program ({type(error).__name__})"
-    return told
 
 
 def _collect(settings: "Settings", now: datetime, outbox: Outbox, report: "Report | None", told: Told) -> None:
+    """What only the report knows goes first, and the ledger last: a vault or a ledger that cannot be read costs no more."""
     from pipelines.status import accounts
 
-    expected: set[str] = set()
-    listed = accounts(settings.data_dir / "ledger.duckdb")
-    by_itself = ("kontist",) if settings.kontist.configured else ()
-    expected |= {account["account_id"] for account in listed if account["source"] in by_itself}
-    if has_vault(settings):
-        with vault_of(settings) as vault:
-            told.fresh += outbox.put(about_consents(vault, now, configured=by_itself), now)
-            for consent in vault.consents(status=USABLE):
-                expected |= set(vault.accounts_of(consent.consent_id))
-    stale = about_stale(listed, expected, settings.notifications.stale_hours, now)
-    told.fresh += outbox.hold("account.stale", stale, now)
     if report is not None:
         told.fresh += outbox.put(about_holes(report.holes), now)
         failed = about_checks(report)
         if failed is not None:
             told.fresh += outbox.hold("check.failed", failed, now)
+    own = settings.kontist
+    expected: set[str] = set()
+    if has_vault(settings):
+        # A configured refresh token is worth nothing once a login was made of it; a password always is.
+        configured = ("kontist",) if own.email and own.password else ()
+        with vault_of(settings) as vault:
+            told.fresh += outbox.put(about_consents(vault, now, configured=configured), now)
+            for consent in vault.consents(status=USABLE):
+                expected |= set(vault.accounts_of(consent.consent_id))
+    listed = accounts(settings.data_dir / "ledger.duckdb")
+    expected |= {account["account_id"] for account in listed if own.configured and account["source"] == "kontist"}
+    stale = about_stale(listed, expected, settings.notifications.stale_hours, now)
+    told.fresh += outbox.hold("account.stale", stale, now)

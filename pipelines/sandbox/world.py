@@ -180,6 +180,7 @@ class World:
         amount: Amount | None = None,
         description: str | None = None,
         party: str | None = None,
+        party_iban: str | None = None,
         day: date | None = None,
         category: str | None = None,
         labels: tuple[str, ...] | None = None,
@@ -189,6 +190,7 @@ class World:
             row.cents = row.cents if amount is None else to_cents(amount)
             row.description = row.description if description is None else description
             row.party = row.party if party is None else party
+            row.party_iban = row.party_iban if party_iban is None else party_iban
             row.category = row.category if category is None else category
             row.labels = row.labels if labels is None else labels
             if day is not None and row.booked_on is not None:

@@ -21,10 +21,14 @@ def json_bytes(response: httpx.Response) -> bytes:
     """The body of a good answer, unparsed. Raises the error that the status stands for, `Unexpected` for a web page."""
     if not response.is_success:
         raise refusal(response.status_code)
-    body = response.content
-    if body.lstrip()[:1] == b"<" or "html" in response.headers.get("Content-Type", ""):
+    if is_web_page(response):
         raise Unexpected(BANK, "the bank sent a web page where JSON should be", "Check the setting sources.kontist.base_url")
-    return body
+    return response.content
+
+
+def is_web_page(response: httpx.Response) -> bool:
+    """Whether somebody answers for people: a proxy, a maintenance page, a server that does not know the address."""
+    return response.content.lstrip()[:1] == b"<" or "html" in response.headers.get("Content-Type", "")
 
 
 def decoded(body: bytes | msgspec.Raw, kind: Any = Any) -> Any:

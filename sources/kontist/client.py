@@ -15,7 +15,7 @@ import msgspec
 
 from sources._errors import Unexpected
 from sources._http import Http
-from sources.kontist.answers import ASK_A_PERSON, BANK, decoded, json_bytes
+from sources.kontist.answers import ASK_A_PERSON, BANK, decoded, is_web_page, json_bytes
 from sources.kontist.orders import Account, Orders, read_account, read_orders
 from sources.kontist.rows import read_rows
 from sources.kontist.tokens import Login, Tokens
@@ -84,11 +84,17 @@ class KontistClient:
         total = envelope.total if type(envelope.total) is int else None
         return Page(envelope.results, self.resolved(address, following) if following else None, total)
 
-    def transaction(self, account: Account, transaction_id: str) -> dict[str, Any]:
-        """One transaction by column. Do not trust its sign: in the vendor document's own sample it differs from the list's."""
-        body = self._get(f"{first_page(account)}/{quote(transaction_id, safe='')}")
-        rows = read_rows(b"[" + body + b"]", account.source_account_id)
-        if rows.batch.num_rows != 1:
+    def transaction(self, account: Account, transaction_id: str) -> dict[str, Any] | None:
+        """One transaction by column, None where the bank does not know it (404): gone, or not this login's to see.
+
+        Do not trust its sign: in the vendor document's own sample it differs from the list's. A 404 that is a web page comes
+        from whoever does not know the address, and is the error that it is elsewhere.
+        """
+        answer = self._answer(f"{first_page(account)}/{quote(transaction_id, safe='')}")
+        if answer.status_code == 404 and not is_web_page(answer):
+            return None
+        rows = read_rows(b"[" + json_bytes(answer) + b"]", account.source_account_id)
+        if rows.batch.num_rows != 1 or rows.ids != (transaction_id,):
             raise Unexpected(BANK, "a transaction cannot be understood", ASK_A_PERSON)
         columns: dict[str, Any] = rows.batch.to_pylist()[0]
         return columns
@@ -110,12 +116,16 @@ class KontistClient:
         return read_orders(kind, decoded(self._get(path), list[Any]), account)
 
     def _get(self, address: str, accept: str = "application/json") -> bytes:
-        """The JSON at an address. A 401 costs one more request, with a fresh token; then it counts."""
+        """The JSON at an address."""
+        return json_bytes(self._answer(address, accept))
+
+    def _answer(self, address: str, accept: str = "application/json") -> httpx.Response:
+        """What an address answers. A 401 costs one more request, with a fresh token; then it counts."""
         authorization = self.tokens.authorization()
         answer = self._send(address, accept, authorization)
         if answer.status_code == 401:
             answer = self._send(address, accept, self.tokens.authorization(refused=authorization))
-        return json_bytes(answer)
+        return answer
 
     def _send(self, address: str, accept: str, authorization: str) -> httpx.Response:
         return self.http.request("GET", address, headers={"Accept": accept, "Authorization": authorization})

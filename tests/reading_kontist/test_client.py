@@ -167,12 +167,24 @@ def test_one_transaction_has_the_lists_columns() -> None:
     assert client.transaction(ACCOUNT, "905800")["amount_cents"] == 50433
     with pytest.raises(Unexpected):
         FakeBank(orders={"1": row(1, cents="x")}).client().transaction(ACCOUNT, "1")
+    with pytest.raises(Unexpected):
+        FakeBank(orders={"1": row(2)}).client().transaction(ACCOUNT, "1")
+
+
+def test_a_transaction_that_the_bank_does_not_know_is_none() -> None:
+    assert asking(httpx.Response(404, json={"title": "Not Found"})).client().transaction(ACCOUNT, "1") is None
+
+
+def test_an_address_that_is_no_bank_does_not_pass_for_a_transaction_that_is_gone() -> None:
+    nowhere = FakeBank(instead=lambda _: httpx.Response(404, json={"title": "Not Found"}))
+    for bank in (nowhere, asking(httpx.Response(404, html="<h1>Cannot GET</h1>"))):
+        with pytest.raises(Misconfigured, match="does not know the address"):
+            bank.client().transaction(ACCOUNT, "1")
 
 
 def test_an_id_cannot_lead_to_another_address() -> None:
-    bank = FakeBank(instead=lambda one: httpx.Response(404) if "accounts" in one.url.path else None)
-    with pytest.raises(Misconfigured):
-        bank.client().transaction(ACCOUNT, "../../user?x=1")
+    bank = asking(httpx.Response(404))
+    assert bank.client().transaction(ACCOUNT, "../../user?x=1") is None
 
     assert bank.asked[-1].url.raw_path == b"/api/accounts/4711/transactions/..%2F..%2Fuser%3Fx%3D1"
 
