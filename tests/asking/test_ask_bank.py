@@ -1,0 +1,238 @@
+"""`explain --ask-bank`: what the bank says of a row today, next to what the ledger holds."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.connections import BankSaidNo
+from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
+from pipelines.sandbox import ServerError, Transaction, running
+from tests.asking.asked import ask, data_dir, told
+from tests.kontist_login.logins import VAULT_KEY, Customer, a_customer
+
+ROOT = Path(__file__).parents[2]
+LOGGING_IN = [("POST", "/api/user/refresh-token"), ("POST", "/api/user/auth-token")]
+NEW_IBAN = "DE02120300000000202051"
+
+
+@pytest.fixture(scope="module")
+def read_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Customer]:
+    """A customer whose accounts were read into a ledger; the bank goes on, and each test changes rows of its own."""
+    with a_customer(tmp_path_factory.mktemp("asked")) as customer:
+        customer.world.append("4711", amount="-9.99", pending=True)
+        assert customer.read(customer.with_password(), ledger=True).status == "ok"
+        yield customer
+
+
+@pytest.fixture
+def customer(read_once: Customer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Customer]:
+    """The same, with settings to log in with, and a bank that was asked nothing yet."""
+    monkeypatch.setenv("SOURCES__KONTIST__BASE_URL", read_once.bank.url)
+    monkeypatch.setenv("SOURCES__KONTIST__EMAIL", read_once.world.kontist_email)
+    monkeypatch.setenv("SOURCES__KONTIST__PASSWORD", read_once.world.kontist_password)
+    read_once.bank.requests.clear()
+    yield read_once
+    read_once.bank.faults.clear()
+
+
+def booked(customer: Customer, number: int) -> Transaction:
+    """A row with money out; each test takes a number of its own."""
+    return [row for row in customer.world.account("4711").transactions if row.cents < 0 and row.booked_on][number]
+
+
+def our_id(customer: Customer, row: Transaction) -> str:
+    query = f"select transaction_id from kontist.transactions where source_transaction_id = '{row.id}'"
+    return str(customer.rows(query)[0][0])
+
+
+def asked(customer: Customer, row: Transaction, capsys: Any) -> tuple[dict[str, Any], str]:
+    """The answer as an object, and what people read of it."""
+    transaction_id = our_id(customer, row)
+    assert ask(customer.data_dir, "explain", transaction_id, "--ask-bank", "--json") == GOOD
+    bank = told(capsys)["bank"]
+    assert ask(customer.data_dir, "explain", transaction_id, "--ask-bank") == GOOD
+    return bank, capsys.readouterr().out
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def a_copy(customer: Customer, folder: Path) -> Customer:
+    """The same bank and a data directory that a test may change."""
+    shutil.copytree(customer.data_dir, folder / "data")
+    return Customer(customer.bank, folder / "data")
+
+
+def test_a_row_that_is_unchanged_is_the_same_whichever_way_its_money_went(customer: Customer, capsys: Any) -> None:
+    came_in = next(row for row in customer.world.account("4711").transactions if row.cents > 0)
+    for row in (booked(customer, 0), came_in):
+        bank, read = asked(customer, row, capsys)
+
+        assert (bank["answer"], bank["differences"], bank["read_again_since"]) == ("same", [], None)
+        assert "version 1: shown from" in read
+        assert read.endswith("UTC: the bank says the same\n")
+
+
+def test_one_request_is_sent_after_the_login_and_nothing_is_stored(customer: Customer, capsys: Any) -> None:
+    row, before = booked(customer, 0), files(customer.data_dir)
+    ask(customer.data_dir, "explain", our_id(customer, row), "--ask-bank")
+
+    assert customer.bank.requests == [*LOGGING_IN, ("GET", f"/api/accounts/4711/transactions/{row.id}")]
+    assert files(customer.data_dir) == before
+
+
+def test_nobody_is_asked_unless_somebody_says_so(customer: Customer, capsys: Any) -> None:
+    ask(customer.data_dir, "explain", our_id(customer, booked(customer, 0)), "--json")
+
+    assert "bank" not in told(capsys)
+    assert customer.bank.requests == []
+
+
+def test_an_edited_row_differs_in_the_fields_that_were_edited(customer: Customer, capsys: Any) -> None:
+    row = booked(customer, 1)
+    before, cents = row.description, -row.cents
+    customer.world.correct(row, amount=row.amount - 1, description="edited")
+    bank, read = asked(customer, row, capsys)
+
+    assert bank["answer"] == "differs"
+    assert bank["differences"] == [
+        {"field": "absolute_amount_cents", "ledger": cents, "bank": cents + 100},
+        {"field": "purpose", "ledger": before, "bank": "edited"},
+    ]
+    assert "UTC: the bank says something else\n" in read
+    assert f"  absolute_amount_cents: {cents} in the ledger, {cents + 100} at the bank\n" in read
+    assert read.endswith(f"run --source kontist --since {row.booked_on}\n")
+
+
+def test_a_row_that_moved_is_to_be_read_again_from_the_earlier_of_its_days(customer: Customer, capsys: Any) -> None:
+    row, earlier = booked(customer, 2), booked(customer, 3).booked_on
+    customer.world.correct(row, day=earlier)
+    bank, _ = asked(customer, row, capsys)
+
+    assert [one["field"] for one in bank["differences"]] == ["booking_date", "valuta_date"]
+    assert bank["read_again_since"] == str(earlier)
+
+
+def test_an_iban_that_differs_is_shown_by_its_end(customer: Customer, capsys: Any) -> None:
+    row = booked(customer, 4)
+    customer.world.correct(row, party_iban=NEW_IBAN)
+    bank, read = asked(customer, row, capsys)
+
+    assert [one["bank"] for one in bank["differences"]] == ["…2051"]
+    assert NEW_IBAN not in read
+
+
+def test_a_deleted_row_is_one_that_the_bank_no_longer_knows(customer: Customer, capsys: Any) -> None:
+    row = booked(customer, 5)
+    customer.world.delete(row)
+    bank, read = asked(customer, row, capsys)
+
+    assert (bank["answer"], bank["differences"], bank["read_again_since"]) == ("unknown", [], str(row.booked_on))
+    assert "UTC: the bank no longer knows it\n" in read
+
+
+def test_a_reservation_that_is_gone_may_be_booked(customer: Customer, capsys: Any) -> None:
+    row = next(row for row in customer.world.account("4711").transactions if not row.booked_on)
+    customer.world.delete(row)
+    _, read = asked(customer, row, capsys)
+
+    assert "no longer knows it; a reservation goes when it is booked" in read
+
+
+def test_a_row_that_its_list_stopped_showing_may_still_be_known(customer: Customer, tmp_path: Path, capsys: Any) -> None:
+    row, copy = booked(customer, 6), a_copy(customer, tmp_path)
+    with duckdb.connect(copy.data_dir / "raw.duckdb") as raw:
+        raw.execute(f"update kontist.transactions set _dlt_valid_to = now() where source_transaction_id = '{row.id}'")
+    bank, read = asked(copy, row, capsys)
+
+    assert (bank["answer"], bank["read_again_since"]) == ("same", str(row.booked_on))
+    assert "the bank says the same, though its list has stopped showing it" in read
+
+
+def test_a_stored_login_is_used_as_a_run_would_and_is_over_once_the_bank_refuses_it(
+    customer: Customer, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOURCES__KONTIST__PASSWORD")
+    monkeypatch.setenv("PIPELINES__VAULT_KEY", VAULT_KEY)
+    row, copy = booked(customer, 0), a_copy(customer, tmp_path)
+    copy.connect()
+    customer.bank.requests.clear()
+    assert ask(copy.data_dir, "explain", our_id(copy, row), "--ask-bank") == GOOD
+    assert customer.bank.requests == [LOGGING_IN[1], ("GET", f"/api/accounts/4711/transactions/{row.id}")]
+
+    customer.bank.kontist.tokens.end_all("refresh")
+    with pytest.raises(BankSaidNo, match="Log in again"):
+        ask(copy.data_dir, "explain", our_id(copy, row), "--ask-bank")
+    assert copy.states() == ["expired"]
+
+
+def test_a_kontomatik_row_cannot_be_asked_for(customer: Customer, tmp_path: Path, capsys: Any) -> None:
+    folder = data_dir(tmp_path, {"kontomatik.transactions": [{"account_id": "kontomatik:a", "transaction_id": "kontomatik:a:1"}]})
+    with pytest.raises(WrongUsage, match="no such endpoint, and asking would spend one of the imports") as refused:
+        ask(folder, "explain", "kontomatik:a:1", "--ask-bank")
+
+    assert refused.value.exit_status == WRONG_USAGE
+    assert capsys.readouterr().out == ""
+    assert customer.bank.requests == []
+
+
+def test_an_id_that_never_was_is_not_asked_for(customer: Customer) -> None:
+    with pytest.raises(WrongUsage, match="No transaction has or had this id"):
+        ask(customer.data_dir, "explain", "kontist:a:4711", "--ask-bank")
+
+    assert customer.bank.requests == []
+
+
+def test_without_a_login_it_says_how_to_get_one(customer: Customer, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOURCES__KONTIST__PASSWORD")
+    with pytest.raises(WrongUsage, match="Kontist is not configured: run `python -m pipelines connect kontist`"):
+        ask(customer.data_dir, "explain", our_id(customer, booked(customer, 0)), "--ask-bank")
+
+    assert capsys.readouterr().out == ""
+    assert not (customer.data_dir / "vault.sqlite").exists()
+
+
+def test_a_wrong_password_is_told_after_what_raw_history_knows(
+    customer: Customer, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCES__KONTIST__PASSWORD", "a wrong one")
+    with pytest.raises(BankSaidNo) as refused:
+        ask(customer.data_dir, "explain", our_id(customer, booked(customer, 0)), "--ask-bank")
+
+    assert refused.value.exit_status == FAILED
+    assert "a wrong one" not in str(refused.value)
+    assert "status: booked" in capsys.readouterr().out
+    assert customer.bank.requests == LOGGING_IN[:1]
+
+
+def test_a_bank_that_is_down_is_asked_once(customer: Customer, capsys: Any) -> None:
+    customer.bank.faults.append(ServerError(path_contains="/transactions/"))
+    transaction_id = our_id(customer, booked(customer, 0))
+    assert ask(customer.data_dir, "explain", transaction_id, "--ask-bank", "--json") == FAILED
+
+    printed = capsys.readouterr()
+    content = json.loads(printed.out)
+    assert printed.err == f"{content['error']}\n" == "Kontist: the bank answered 503. Try again later.\n"
+    assert (content["exit_status"], content["bank"], len(content["versions"])) == (FAILED, None, 1)
+    assert len(customer.bank.requests) == 3
+
+
+def test_a_bank_that_is_away_costs_no_traceback_and_no_explanation(customer: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(customer.world) as gone:
+        monkeypatch.setenv("SOURCES__KONTIST__BASE_URL", gone.url)
+    command = [sys.executable, "-m", "pipelines", "explain", our_id(customer, booked(customer, 0)), "--ask-bank"]
+    ended = subprocess.run(
+        [*command, "--data-dir", str(customer.data_dir)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ended.returncode == FAILED
+    assert "version 1: shown from" in ended.stdout
+    assert ended.stderr == f"Kontist: {gone.url[7:]} cannot be reached. Check the network and the setting base_url.\n"
