@@ -340,7 +340,7 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
     for run_id in late:
         ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "SCHEDULED", "name": "Late"}, "force": True})
     with serving(ran.server, ran.folder, ran.environ) as again:
-        (healed,) = ran.server.ended(ran.server.trigger("ingest", due_hours=0))
+        (healed,) = ran.server.ended(ran.server.trigger("ingest", due_hours=0, wait_seconds=60))
 
         assert names_of(ran.server.ended(*late)) == ["Cancelled", "Cancelled", "Completed"]
         assert ran.server.run(lost)["state_type"] == "CRASHED", again.log.read_text()
