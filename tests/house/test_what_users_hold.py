@@ -13,11 +13,17 @@ import duckdb
 import pytest
 
 from pipelines.sandbox import World
-from pipelines.settings import KontistSettings, KontomatikSettings, Settings, load_settings
+from pipelines.settings import KontistSettings, KontomatikSettings, NotificationSettings, Settings, load_settings
 from tests.end_to_end.banking import ROOT, a_bank, opened, read, rows
 
 SECRET = ("api_key", "password", "email", "refresh_token", "vault_key", "vault_url")
-SECTIONS = {"pipelines": Settings, "sources.kontomatik": KontomatikSettings, "sources.kontist": KontistSettings}
+SECRET += ("email_user", "email_password", "webhook_url", "slack_url", "urls")
+SECTIONS = {
+    "pipelines": Settings,
+    "sources.kontomatik": KontomatikSettings,
+    "sources.kontist": KontistSettings,
+    "notifications": NotificationSettings,
+}
 NOT_SET = ("kontomatik", "kontist", "notifications", "sandbox")
 EXAMPLES = {
     "allow_payments": True,
@@ -25,7 +31,8 @@ EXAMPLES = {
     "auth": "basic",
     "base_url": "https://bank.example",
     "data_dir": "elsewhere",
-} | {name: f"a {name}" for name in (*SECRET, "redirect_url")}
+    "email_security": "tls",
+} | {name: f"a {name}" for name in (*SECRET, "redirect_url", "email_host", "email_from", "email_to")}
 KEYS = [f"{section}.{one.name}" for section, kind in SECTIONS.items() for one in fields(kind) if one.name not in NOT_SET]
 CONTRACT = {
     "pipelines": "data_dir vault_key",
@@ -70,8 +77,7 @@ def test_dlt_finds_the_same_settings_as_we_do(tmp_path: Path) -> None:
     theirs = json.loads(told.stdout)
     for key in KEYS:
         section, _, name = key.rpartition(".")
-        held = {"pipelines": ours, "sources.kontomatik": ours.kontomatik, "sources.kontist": ours.kontist}[section]
-        value = getattr(held, name)
+        value = getattr({"pipelines": ours}.get(section) or getattr(ours, section.rpartition(".")[2]), name)
         assert str(value) in (str(theirs[key]), f"{theirs[key]}.0", str(Path.cwd() / str(theirs[key]))), key
 
 
@@ -83,6 +89,14 @@ def test_the_settings_file_says_what_the_defaults_are() -> None:
             table = table[part]
         for name, value in table.items():
             assert str(getattr(kind(), name)) == str(value), f"{section}.{name}"
+
+
+def test_every_setting_of_notifications_is_explained_in_the_file_where_it_belongs() -> None:
+    for file, secret in (("config", False), ("example.secrets", True)):
+        section = (ROOT / ".dlt" / f"{file}.toml").read_text().partition("[notifications]")[2].partition("\n[")[0]
+        named = set(re.findall(r"^(?:# )?(\w+) = ", section, re.MULTILINE))
+
+        assert named == {one.name for one in fields(NotificationSettings) if (one.name in SECRET) is secret}
 
 
 @pytest.fixture(scope="module")
