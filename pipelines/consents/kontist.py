@@ -175,7 +175,7 @@ def connect(settings: Settings, vault: Vault, login: Login, now: Callable[[], da
 
 
 @contextmanager
-def client_of(kept: KeptLogin, *, patience: Patience | None = None) -> Iterator[KontistClient]:
+def client_of(kept: KeptLogin, *, patience: "Patience | None" = None) -> Iterator[KontistClient]:
     """A client that logs in so, while the block runs; as patient as a run, unless `patience` says otherwise."""
     own = kept.settings.kontist
     http = Http(BANK, own.base_url, patience=patience, pace=Pace(own.requests_per_minute))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["consent.expiring", "consent.expired", "consent.revoked", "check.failed", "account.stale", "hole"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-LASTING: tuple[Kind, ...] = ("check.failed", "account.stale")
+LASTING: tuple[Kind, ...] = ("consent.expiring", "check.failed", "account.stale")
 """Troubles that end: told once while they last, and again when they come back. The others happen once for all."""
 NEWS = timedelta(days=7)
 """What is over for longer is not told any more: it was, or nobody was listening then."""

@@ -84,7 +84,9 @@ def _collect(settings: "Settings", now: datetime, outbox: Outbox, report: "Repor
         # A configured refresh token is worth nothing once a login was made of it; a password always is.
         configured = ("kontist",) if own.email and own.password else ()
         with vault_of(settings) as vault:
-            told.fresh += outbox.put(about_consents(vault, now, configured=configured), now)
+            notices = about_consents(vault, now, configured=configured)
+            told.fresh += outbox.hold("consent.expiring", [one for one in notices if one.kind == "consent.expiring"], now)
+            told.fresh += outbox.put([one for one in notices if one.kind != "consent.expiring"], now)
             for consent in vault.consents(status=USABLE):
                 expected |= set(vault.accounts_of(consent.consent_id))
     listed = accounts(settings.data_dir / "ledger.duckdb")
