@@ -76,7 +76,13 @@ class _WithoutPandas:
 def parser() -> argparse.ArgumentParser:
     """Every command and option."""
     anywhere = argparse.ArgumentParser(add_help=False)
-    anywhere.add_argument("--data-dir", type=Path, default=argparse.SUPPRESS, metavar="PATH", help="where data is kept")
+    anywhere.add_argument(
+        "--data-dir",
+        type=Path,
+        default=argparse.SUPPRESS,
+        metavar="PATH",
+        help="where data is kept (default: `pipelines.data_dir` of the settings, else `data`; the sandbox's: data/sandbox)",
+    )
     top = argparse.ArgumentParser(
         prog="python -m pipelines",
         description="Reads bank accounts through Kontomatik and Kontist into one checked DuckDB ledger.",
@@ -102,13 +108,17 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     run = command("run", "commands.run", "extract, load, build the ledger, check it, publish it")
     run.add_argument("--source", action="append", choices=("kontomatik", "kontist"), default=[], help="only this bank")
     run.add_argument("--since", type=day, metavar="DATE", help="read again from this day (YYYY-MM-DD)")
-    run.add_argument("--full-refresh", action="store_true", help="read all that the banks still show")
+    run.add_argument("--full-refresh", action="store_true", help="read all that the banks still show; goes before --since")
     run.add_argument(
-        "--accept-removals", action="append", default=[], metavar="ACCOUNT", help="believe that its bank removed rows"
+        "--accept-removals", action="append", default=[], metavar="ACCOUNT_ID", help="believe that its bank removed rows"
     )
-    run.add_argument("--due-hours", type=_hours, metavar="N", help="only consents whose last import is at least N hours ago")
+    run.add_argument(
+        "--due-hours", type=_hours, metavar="N", help="Kontomatik: only consents whose last import is at least N hours ago"
+    )
     run.add_argument("--reserve", type=_count, default=0, metavar="N", help="keep so many of an account's imports for people")
-    run.add_argument("--wait", type=_count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work")
+    run.add_argument(
+        "--wait", type=_count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work (default 0)"
+    )
     run.add_argument("--sandbox", action="store_true", help="read the built-in sandbox bank, into a data directory of its own")
     _json(run)
     _json(command("status", "commands.status", "freshness per account, consents, quota, last run and checks"))
@@ -130,7 +140,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     actions = command("sandbox", "commands.sandbox_help", "the sandbox bank").add_subparsers(metavar="ACTION")
     serve = command("serve", "commands.sandbox_serve", "run the sandbox bank as a server of its own", actions)
-    serve.add_argument("--port", type=int, default=8711)
+    serve.add_argument("--port", type=int, default=8711, help="of loopback (default 8711)")
     serve.add_argument("--dialect", choices=("openapi", "live"), default="openapi", help="how its Kontomatik speaks")
     serve.add_argument("--seed", type=int, default=7, help="which world it tells of")
 
@@ -186,11 +196,13 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _json(renew)
     for name, about in (
         ("revoke", "end a consent at the bank; done when the bank said so"),
-        ("erase", "revoke it, then remove all that only it brought, with a receipt"),
+        ("erase", "revoke it, then remove for good all that only it brought, with a receipt"),
     ):
         one = command(name, f"consents.commands.{name}", about, actions)
         one.add_argument("consent_id", metavar="ID")
         _json(one)
+        if name == "erase":
+            one.add_argument("--yes", action="store_true", help="do not ask; a script is not asked anyway")
     _json(command("tend", "consents.commands.tend", "warn, expire, finish revocations and erasures", actions))
     command(
         "rotate-key", "consents.commands.rotate_key", "seal the vault with a new key (pipelines.vault_key = NEW,OLD)", actions
@@ -250,7 +262,9 @@ def _signing_in(command: argparse.ArgumentParser) -> None:
     command.add_argument("--owner-external-id", metavar="X", help="your own name for the customer")
     command.add_argument("--redirect-url", metavar="U", help="where the bank sends the customer afterwards")
     command.add_argument("--open", action="store_true", help="open the bank's link in a browser")
-    command.add_argument("--wait", type=_count, default=600, metavar="SECONDS", help="how long to wait for the sign-in")
+    command.add_argument(
+        "--wait", type=_count, default=600, metavar="SECONDS", help="how long to wait for the sign-in (default 600)"
+    )
 
 
 def _json(command: argparse.ArgumentParser) -> None:

@@ -175,10 +175,11 @@ def revoke(options: argparse.Namespace) -> int:
 
 
 def erase(options: argparse.Namespace) -> int:
-    """`consents erase ID`: end the consent if it is not over, then remove what it brought."""
+    """`consents erase ID`: end the consent if it is not over, then remove what it brought. A person is asked first."""
     from pipelines.consents.erase import erase as erase_now
 
     settings = settings_of(options)
+    _surely(options, settings)
     with held(settings.data_dir, "erase"), vault_of(settings) as vault:
         consent = vault.consent(options.consent_id)
         if consent.status == "erased":
@@ -244,6 +245,25 @@ def trail(options: argparse.Namespace) -> int:
         table.add_row(f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.who, entry.consent_id, entry.what, entry.outcome)
     console().print(table)
     return GOOD
+
+
+def _surely(options: argparse.Namespace, settings: "Settings") -> None:
+    """Ask a person whether to erase for good; a script has decided already. Raises `Failure` when the answer is no."""
+    if options.yes or not sys.stdin.isatty():
+        return
+    with vault_of(settings) as vault:
+        consent = vault.consent(options.consent_id)
+    if consent.status == "erased":
+        return
+    print(
+        f"This ends consent {consent.consent_id} ({consent.institution}, {consent.status}) and removes for good what only it"
+        " brought. Go on? [y/N] ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Failure("Nothing was erased", "Run it again and answer y, or give --yes")
 
 
 def _configured(options: argparse.Namespace) -> "Settings":

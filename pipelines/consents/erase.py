@@ -21,6 +21,12 @@ from pipelines.settings import Settings
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+BESIDE = {
+    "export": "files that somebody exported are not touched; remove those that hold its accounts",
+    "seeds": "your own rules are not touched; remove what names its people or account numbers",
+}
+"""Folders of the data directory that an erasure leaves alone, and what is left to do there."""
+
 
 @dataclass
 class Receipt:
@@ -87,17 +93,22 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
     receipt.erased_at = _minute(now())
     receipt.kept = [
         "the consent's entry in the vault (institution, times, state) and its audit trail: proof of what was allowed and ended",
-        "the times of its imports in the vault: they count against the bank's quota",
     ]
+    if consent.source == "kontomatik":
+        receipt.kept.append("the times of its imports in the vault: other consents of the same accounts share the bank's quota")
     if shared:
         receipt.kept.append(f"{len(shared)} accounts with their rows: another consent that is not erased reads them too")
+    receipt.kept += [f"{name}/: {why}" for name, why in BESIDE.items() if (settings.data_dir / name).exists()]
     if consent.source == "kontist" and settings.kontist.configured:
         receipt.kept.append("the login in the settings sources.kontist: unless it is removed, the next run reads the bank again")
     path = _write(receipts, receipt)
     # The consent that was named comes last: until it is erased, the next run does all of this again.
     for one in reversed(chain):
-        vault.covers(one, [])
+        # What it spent today is still spent for the consents beside it, which read the same accounts.
+        vault.covers(one, set(vault.accounts_of(one)) & set(shared))
         vault.move(one, "erased", "its data and its key are destroyed", now())
+    for before in vault.consents(status=("erased",)):
+        vault.covers(before.consent_id, set(vault.accounts_of(before.consent_id)) - set(own))
     return path
 
 
@@ -176,6 +187,7 @@ def _remove_from_raw(
             for table in ("read_windows", "moved_rows"):
                 connection.execute(f"delete from {dataset}.{table}")
             connection.execute(f"attach '{_quoted(fresh)}' as fresh (storage_version '{STORAGE}')")
+            fresh.chmod(0o600)  # before any row is in it
             (name,) = connection.execute("select current_database()").fetchall()[0]
             connection.execute(f'copy from database "{name}" to fresh')
             connection.execute("detach fresh")
@@ -268,6 +280,7 @@ def _json(receipt: Receipt) -> str:
 def _put(target: Path, text: str) -> None:
     beside = target.with_name(target.name + ".new")
     beside.write_text(text, encoding="utf-8")
+    beside.chmod(0o600)
     publish(beside, target)
 
 

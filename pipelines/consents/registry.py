@@ -138,6 +138,8 @@ class Vault(Attempts):
                 values |= {"status": "active", "status_reason": None, "expires_at": as_text(expires_at)}
             connection.execute(consents.update().where(consents.c.consent_id == consent_id).values(**values))
             self._note(connection, consent_id, "token stored", "sealed", now)
+            if values.get("status", row.status) != row.status:
+                self._note(connection, consent_id, f"{row.status} to active", "its token is known", now)
 
     def token(self, consent_id: str) -> str:
         """The token in plain, for one request. Raises `VaultBroken` when there is none, or this key did not seal it."""

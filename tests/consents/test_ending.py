@@ -1,15 +1,19 @@
 """Consents that are ended: revoked when the bank says so and not before, and erased without a trace but the receipt."""
 
+import io
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from pipelines.cli import parser
 from pipelines.connections import kontomatik_client
-from pipelines.consents import steward
+from pipelines.consents import commands, steward
 from pipelines.consents.erase import erase
+from pipelines.errors import Failure
 from pipelines.sandbox import DropsConnection, HtmlInsteadOfJson, Refuses, SandboxBank, ServerError, World
 from pipelines.sandbox.people import ADA, BEN, CARD_NUMBER, CZK_MAIN, PLN_EUR, PLN_MAIN, PLN_SHARED, SAVINGS_NUMBER
 from pipelines.settings import Settings
@@ -138,6 +142,11 @@ def test_erasing_leaves_nothing_of_the_owner_but_what_another_consent_reads(
 
         assert (ended.status, states(settings)) == (0, {ben: "active", ada: "erased"})
         assert [one for one in hers if holds(data, one)] == []
+        private = [data / "raw.duckdb", data / "vault.sqlite", *(data / "receipts").iterdir()]
+        assert {oct(path.stat().st_mode & 0o777) for path in private} == {"0o600"}
+        with the_vault(settings) as vault:
+            left = {one: vault.quota(one, 4, bank.world.clock.now()).left for one in (ben, ada)}
+        assert left[ben] == 2  # hers was an import of his account, too
         assert holds(data, PLN_SHARED) == ["raw.duckdb"] if quick else ["ledger.duckdb", "raw.duckdb"]
         assert given.alive() == stored_tokens(settings) == given.tokens[:1]
         receipt = json.loads((data / "receipts" / f"erased-{ada}.json").read_text())
@@ -154,6 +163,8 @@ def test_erasing_leaves_nothing_of_the_owner_but_what_another_consent_reads(
         (data / "run.last.json").unlink(missing_ok=True)
         assert the_killer.run(environ, "consents", "erase", ben, "--json", quick=quick).status == 0
         assert [one for one in (*hers, *theirs) if holds(data, one)] == []
+        with the_vault(settings) as vault:
+            assert vault.accounts_of(ben) == vault.accounts_of(ada) == []
         if not quick:
             with duckdb.connect(data / "ledger.duckdb", read_only=True) as ledger:
                 assert ledger.execute("select count(*) from transaction_history").fetchall() == [(0,)]
@@ -170,6 +181,28 @@ def test_an_account_that_a_consent_showed_once_is_erased_too(tmp_path: Path) -> 
             path = erase(settings, vault, vault.consent(own.consent_id), bank.world.clock.now)
         assert json.loads(path.read_text())["accounts_removed"] == 6
         assert holds(tmp_path, PLN_MAIN) == holds(tmp_path, CZK_MAIN) == []
+
+
+@pytest.mark.parametrize(("answer", "ended"), [("n\n", "active"), ("", "active"), ("y\n", "erased")])
+@pytest.mark.usefixtures("quick")
+def test_a_person_is_asked_before_anything_is_erased(
+    new_folder: Any, monkeypatch: pytest.MonkeyPatch, answer: str, ended: str
+) -> None:
+    class Keyboard(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    with a_bank(World(transactions=12)) as (bank, _):
+        only_ben(bank)
+        settings = settings_for(bank, new_folder())
+        own = connected(bank, settings)
+        for name, value in environment(bank, settings.data_dir).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("sys.stdin", Keyboard(answer))
+        options = parser().parse_args(["consents", "erase", own.consent_id])
+        with nullcontext() if ended == "erased" else pytest.raises(Failure, match="Nothing was erased"):
+            commands.erase(options)
+    assert states(settings) == {own.consent_id: ended}
 
 
 def revoke(bank: SandboxBank, settings: Settings, consent_id: str) -> None:

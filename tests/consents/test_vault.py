@@ -222,7 +222,7 @@ def test_a_token_that_is_given_again_is_no_news(opens: Opens) -> None:
     own = add(vault, None)
     vault.keep_token(own, TOKEN, NOON + timedelta(hours=1))
     vault.keep_token(own, TOKEN, NOON + timedelta(hours=2))
-    assert [entry.what for entry in vault.trail(own)] == ["added", "token stored"]
+    assert [entry.what for entry in vault.trail(own)] == ["added", "token stored", "pending to active"]
     assert vault.consent(own).expires_at == NOON + timedelta(hours=1) + LIFETIME
 
 
