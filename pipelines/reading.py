@@ -1,5 +1,6 @@
 """The published ledger and raw history, opened for a question: read-only, and an error that says what to do."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyCo
 
     ledger = data_dir / "ledger.duckdb"
     if not ledger.exists():
-        raise WrongUsage(f"There is no ledger in {data_dir}", "`python -m pipelines run` makes it")
+        raise WrongUsage(f"There is no ledger in {data_dir}", no_ledger(data_dir))
     connection = duckdb.connect(":memory:")
     try:
         connection.execute(f"set TimeZone = 'UTC'; {NO_BAR}")
@@ -32,12 +33,31 @@ def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyCo
         connection.execute("use ledger")
         yield connection
     except duckdb.Error as error:
-        raise Failure(
-            f"The ledger {ledger} cannot be read ({type(error).__name__}): it is damaged, or not of this version",
-            "Build it again with `python -m pipelines transform`",
-        ) from None
+        raise unreadable(ledger, error) from None
     finally:
         connection.close()
+
+
+def no_ledger(data_dir: Path) -> str:
+    """The next step where no ledger is: to make one, or to name the sandbox's folder, where somebody has only tried that."""
+    if (data_dir / "sandbox" / "ledger.duckdb").exists():
+        return f"The sandbox's is in `--data-dir {data_dir / 'sandbox'}`; `python -m pipelines run` makes your own"
+    return "`python -m pipelines run` makes it"
+
+
+def unreadable(ledger: Path, error: Exception) -> Failure:
+    """Why a ledger that is there cannot be opened, told without the error's own text."""
+    if "Could not set lock" in str(error):
+        process = re.search(r"\(PID \d+\)", str(error))
+        who = f"another program {process.group()}" if process else "another program"
+        return Failure(
+            f"The ledger {ledger} cannot be read: {who} has it open for writing",
+            "Open it read-only there, or close it. Runs are not held up: they put a new file in its place",
+        )
+    return Failure(
+        f"The ledger {ledger} cannot be read ({type(error).__name__}): it is damaged, or not of this version",
+        "Build it again with `python -m pipelines transform`",
+    )
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import Failure
 from pipelines.report import hole_sentence
 from pipelines.settings import Settings
 
@@ -68,7 +67,7 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
         return []
     import duckdb
 
-    from pipelines.reading import read_only
+    from pipelines.reading import read_only, unreadable
 
     query = (
         "select account_id, source, institution, account_type, right(iban, 4) as iban_ends, currency, last_booked_on,"
@@ -81,9 +80,7 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
             names = [column[0] for column in cursor.description or []]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     except duckdb.Error as error:
-        raise Failure(
-            f"The ledger {ledger} cannot be read ({type(error).__name__})", "Build it again with `python -m pipelines transform`"
-        ) from None
+        raise unreadable(ledger, error) from None
 
 
 def _last_run(path: Path) -> dict[str, Any] | None:
@@ -100,6 +97,8 @@ def show(gathered: dict[str, Any], console: "Console") -> None:
     """For people."""
     from rich.table import Table
 
+    from pipelines.reading import no_ledger
+
     table = Table(title="Accounts", title_justify="left")
     for heading in ("bank", "account", "currency", "last booked", "last imported"):
         table.add_column(heading)
@@ -107,11 +106,11 @@ def show(gathered: dict[str, Any], console: "Console") -> None:
         ends = f"{account['account_type']} …{account['iban_ends']}" if account["iban_ends"] else account["account_id"]
         last = (str(account["last_booked_on"] or "–"), account["last_imported_at"] or "never")
         table.add_row(account["institution"], ends, account["currency"], *last)
-    console.print(table if gathered["accounts"] else "No ledger yet: `python -m pipelines run` makes it.")
+    console.print(table if gathered["accounts"] else f"No ledger yet. {no_ledger(Path(gathered['data_dir']))}.")
     show_consents(gathered["consents"], console)
     last_run = gathered["last_run"]
     if last_run is None:
-        console.print("No run is on record.")
+        console.print("No run is on record (an erasure removes what the last one told).")
         return
     checks = last_run["checks"] or {"passed": 0, "failed": []}
     console.print(
