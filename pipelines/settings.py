@@ -1,7 +1,7 @@
 """Every setting with its default, read where dlt reads them: environment, `.dlt/secrets.toml`, `.dlt/config.toml`.
 
 dlt's own resolution is not used here, because importing it costs more than most commands take; a test holds that both
-find the same values. Names are those of the configuration table in README.
+find the same values. `.dlt/config.toml` and `.dlt/example.secrets.toml` list every name with its meaning.
 """
 
 import os
