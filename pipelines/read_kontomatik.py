@@ -367,12 +367,12 @@ def _with_institution(account: Mapping[str, Any], institution: str) -> dict[str,
 
 
 def _label(account: AccountRead) -> str:
+    """The end of its IBAN; where it has none, of its number, which other accounts may end in too, and the start of its id."""
     row = account.account
-    if row.get("account_type") == "card":
-        return f"card {tail(row.get('number'))}"
-    if number := row.get("iban") or row.get("number"):
-        return f"account {tail(number)}"
-    return f"account {row.get('currency') or ''} {tail(None)}".replace("  ", " ")
+    kind = "card" if row.get("account_type") == "card" else "account"
+    if kind == "account" and row.get("iban"):
+        return f"account {tail(row['iban'])}"
+    return f"{kind} {tail(row.get('number'))} ({account.account_id.partition(':')[2][:4]})"
 
 
 def _urgency(opening: Opening) -> tuple[bool, str, str]:

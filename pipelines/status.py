@@ -103,9 +103,9 @@ def show(gathered: dict[str, Any], console: "Console") -> None:
     for heading in ("bank", "account", "currency", "last booked", "last imported"):
         table.add_column(heading)
     for account in gathered["accounts"]:
-        ends = f"{account['account_type']} …{account['iban_ends']}" if account["iban_ends"] else account["account_id"]
+        named = f"…{account['iban_ends']}" if account["iban_ends"] else account["account_id"]
         last = (str(account["last_booked_on"] or "–"), account["last_imported_at"] or "never")
-        table.add_row(account["institution"], ends, account["currency"], *last)
+        table.add_row(account["institution"], f"{account['account_type']} {named}", account["currency"], *last)
     console.print(table if gathered["accounts"] else f"No ledger yet. {no_ledger(Path(gathered['data_dir']))}.")
     show_consents(gathered["consents"], console)
     last_run = gathered["last_run"]
