@@ -82,7 +82,7 @@ free_of_both as (
     where transaction_id not in (select unnest([out_transaction_id, in_transaction_id]) from by_both_ibans)
 ),
 
--- 2: the same in two currencies: amounts say nothing then, so each must be the other's only candidate
+-- 2: the same in two currencies, also under one IBAN: amounts say nothing then, so each must be the other's only candidate
 exchanges as (
     select
         gone.transaction_id                                         as out_transaction_id,
@@ -90,13 +90,13 @@ exchanges as (
         'exchange'                                                  as evidence,
         count(*) over (partition by gone.transaction_id)            as of_out,
         count(*) over (partition by came.transaction_id)            as of_in
-    from free_of_both as gone
+    from (select *, cast(unnest(range(-4, 5)) as integer) as days from free_of_both where is_out) as gone
     inner join free_of_both as came
-        on came.own_iban = gone.named_iban and came.named_iban = gone.own_iban and came.currency <> gone.currency
-        and came.day between gone.day - 4 and gone.day + 4
+        on came.own_iban = gone.exchange_iban and came.exchange_iban = gone.own_iban and came.currency <> gone.currency
+        and came.day = gone.day + gone.days
     anti join rejected
         on rejected.out_transaction_id = gone.transaction_id and rejected.in_transaction_id = came.transaction_id
-    where gone.is_out and not came.is_out and gone.names_own and came.names_own
+    where not came.is_out
 ),
 
 by_exchange as (select * exclude (of_out, of_in) from exchanges where of_out = 1 and of_in = 1),
