@@ -5,11 +5,16 @@ No check: such a ledger is right, and published. It is the world that somebody s
 
 import duckdb
 
+_DECIDED = (
+    "select count(*) from seeds.transfers as decided"
+    " left join ledger.transactions as gone on gone.transaction_id = decided.out_transaction_id"
+    " left join ledger.transactions as came on came.transaction_id = decided.in_transaction_id"
+)
 _ASKED = (
     (
         "select count(*) from ledger.in_transit where overdue",
-        "{number} own transfer{s} under way for more than ten days: the other account is not read, or it is no transfer"
-        " (`in_transit`)",
+        "{number} own transfer{s} under way for more than ten days: the other account is not read, it is no transfer, or the two"
+        " amounts of a confirmed pair differ (`in_transit`)",
     ),
     (
         "select count(distinct account_id) from ledger.coverage where difference_amount is not null",
@@ -21,10 +26,28 @@ _ASKED = (
         "{number} suggested transfer{s} to confirm or reject in seeds/transfers.csv (`transfers`)",
     ),
     (
-        "select count(*) from seeds.transfers as decided where not exists (select 1 from ledger.transactions as known"
-        " where known.transaction_id = decided.out_transaction_id) or not exists (select 1 from ledger.transactions as known"
-        " where known.transaction_id = decided.in_transaction_id)",
-        "{number} row{s} of seeds/transfers.csv decide nothing: the ledger has no transaction of that id",
+        f"{_DECIDED} where gone.transaction_id is null or came.transaction_id is null",
+        "{number} row{s} of seeds/transfers.csv without effect: the ledger has no transaction of that id",
+    ),
+    (
+        f"{_DECIDED} where gone.amount >= 0 or came.amount <= 0 or gone.status <> 'booked' or came.status <> 'booked'",
+        "{number} row{s} of seeds/transfers.csv without effect: the first id must be of money that left, the second of money that"
+        " came in, both booked",
+    ),
+    (
+        f"{_DECIDED} where gone.account_id = came.account_id and gone.amount < 0 and came.amount > 0",
+        "{number} row{s} of seeds/transfers.csv without effect: both ids are of one account",
+    ),
+    (
+        f"{_DECIDED} left join ledger.transfers as pairs on pairs.out_transaction_id = gone.transaction_id"
+        " and pairs.in_transaction_id = came.transaction_id"
+        " where decided.decision = 'confirm' and pairs.transfer_id is null and gone.account_id <> came.account_id"
+        " and gone.amount < 0 and came.amount > 0 and gone.status = 'booked' and came.status = 'booked'",
+        "{number} row{s} of seeds/transfers.csv without effect: an earlier row confirms one of the two with another",
+    ),
+    (
+        "select count(*) from seeds.rules anti join ledger.accounts using (account_id) where account_id is not null",
+        "{number} row{s} of seeds/rules.csv without effect: the ledger has no account of that id",
     ),
 )
 

@@ -55,12 +55,16 @@ def read(own: Path | None = None) -> tuple[Seed, ...]:
     """Every seed, from the folder `own` where it has a file of that name. Raises `SeedUnreadable`."""
     seeds = {name: _read(name, own) for name in NAMES}
     places = {name: _path(name, own)[0] for name in NAMES}
+    chart = places["chart_of_accounts"]
     known = {row["ledger_account"] for row in seeds["chart_of_accounts"].rows}
     for needed in NEEDED:
         if needed not in known:
-            raise SeedUnreadable(places["chart_of_accounts"], f"it lacks the account {needed}, which every ledger needs")
+            raise SeedUnreadable(chart, f"it lacks the account {needed}, which every ledger needs")
     for name in ("categories", "rules"):
         for line, row in enumerate(seeds[name].rows, start=2):
+            if row["ledger_account"] not in known and seeds[name].origin == "shipped":
+                cause = f"it lacks the account {row['ledger_account']}, to which the {name}.csv that comes with the program books"
+                raise SeedUnreadable(chart, f"{cause}; keep the account, or put a {name}.csv of your own beside it")
             if row["ledger_account"] not in known:
                 raise SeedUnreadable(places[name], f"row {line - 1} names an account that chart_of_accounts.csv does not have")
     return tuple(seeds.values())
@@ -135,7 +139,7 @@ def _refuse_repeats(name: str, rows: Sequence[Row], path: Path) -> None:
     for number, row in enumerate(rows, start=1):
         key = tuple(row[column] for column in keys)
         if keys and key in seen:
-            raise SeedUnreadable(path, f"row {number} repeats the {keys[0]} of an earlier one")
+            raise SeedUnreadable(path, f"row {number} repeats the {' and '.join(keys)} of an earlier one")
         seen.add(key)
 
 

@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from tests.ledger.worlds import LEDGER, MODELS, RICH, TABLES, Given, empty, raw_file
+from tests.ledger.worlds import built as made
 from transforms.build import VIEWS, build
 from transforms.engine import connect, translated
 from transforms.errors import (
@@ -23,7 +24,9 @@ from transforms.errors import (
     RawUnreadable,
     TransformError,
 )
+from transforms.notices import notices
 from transforms.raw import later
+from transforms.seeds import COLUMNS as SEED_COLUMNS
 
 FORMAT_OF_DUCKDB_1_0 = 64
 
@@ -194,16 +197,51 @@ def test_what_a_good_ledger_still_has_to_tell_is_told_in_numbers(tmp_path: Path)
             {"account_id": "kontomatik:b", "booked_on": date(2026, 1, 20), "amount": "1.00"},
         ],
     }
-    (tmp_path / "transfers.csv").write_text("out_transaction_id,in_transaction_id,decision\nwritten,wrongly,confirm\n")
-    built = build(raw_file(tmp_path / "raw.duckdb", given), tmp_path / "ledger.duckdb", own_seeds=tmp_path)
+    built = build(raw_file(tmp_path / "raw.duckdb", given), tmp_path / "ledger.duckdb")
 
     assert built.failed == []
     assert [notice.partition(":")[0].partition(" to ")[0] for notice in built.notices] == [
         "1 own transfer under way for more than ten days",
         "1 account whose bank moved more or less than the ledger holds",
         "1 suggested transfer",
-        "1 row of seeds/transfers.csv decide nothing",
     ]
+
+
+@pytest.mark.parametrize(
+    ("decided", "effect"),
+    [
+        ("kontist:a:1,kontist:b:3,confirm", ""),
+        ("kontist:a:1,kontist:b:3,reject", ""),
+        ("written,wrongly,confirm", "the ledger has no transaction of that id"),
+        ("kontist:b:3,kontist:a:1,confirm", "the first id must be of money that left"),
+        ("kontist:a:1,kontist:a:2,confirm", "both ids are of one account"),
+        ("kontist:a:1,kontist:b:3,confirm\nkontist:a:1,kontist:b:4,confirm", "an earlier row confirms one of the two"),
+    ],
+)
+def test_a_decision_without_effect_is_told_with_the_reason(decided: str, effect: str) -> None:
+    rows = [("a", -500), ("a", 500), ("b", 500), ("b", 500)]
+    given: Given = {
+        "kontist.transactions": [
+            {"account_id": f"kontist:{account}", "source_transaction_id": str(number), "amount_cents": cents, "booking_type": "x"}
+            for number, (account, cents) in enumerate(rows, start=1)
+        ],
+        "seeds.transfers": [dict(zip(SEED_COLUMNS["transfers"], row.split(","), strict=True)) for row in decided.split("\n")],
+    }
+    with made(given) as connection:
+        told = [notice for notice in notices(connection) if "without effect" in notice]
+
+    assert len(told) == bool(effect)
+    assert all(notice.startswith("1 row of seeds/transfers.csv without effect: ") and effect in notice for notice in told)
+
+
+def test_a_rule_of_an_account_that_is_not_there_is_told() -> None:
+    rule = {"rule": "r", "direction": "any", "ledger_account": "Assets:Cash"}
+    given: Given = {
+        "kontist.accounts": [{}],
+        "seeds.rules": [rule | {"account_id": "kontist:a"}, rule | {"rule": "s", "account_id": "kontist:z"}],
+    }
+    with made(given) as connection:
+        assert [notice.partition(":")[0] for notice in notices(connection)] == ["1 row of seeds/rules.csv without effect"]
 
 
 def test_a_long_query_draws_nothing_on_standard_output() -> None:

@@ -90,3 +90,53 @@ def test_transfers_cancel_and_what_does_not_is_under_way(moved: list[Transfer], 
     # whoever names an own account has its other end, or is told of as under way; a foreign IBAN never is a transfer
     foreign = {f"kontomatik:{ACCOUNTS[account]}:p{number}" for number, (account, _, _, named) in enumerate(paid) if named}
     assert foreign.isdisjoint({*ends, *under_way})
+
+
+class Series(NamedTuple):
+    """Equal transfers with one delay, each there before the next one leaves, and one of their ends that the bank never showed."""
+
+    delay: int
+    gaps: list[int]
+    lost: int
+    lost_end: str
+    named: str
+
+
+def series(delay: int) -> st.SearchStrategy[Series]:
+    gaps = st.lists(st.integers(delay + 1, 9), min_size=3, max_size=6)
+    return st.builds(
+        Series,
+        st.just(delay),
+        gaps,
+        st.integers(0, 6),
+        st.sampled_from(["out", "in"]),
+        st.sampled_from(["both", "out", "in"]),
+    )
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.integers(0, 4).flatmap(series), min_size=4, max_size=8))
+def test_the_end_that_was_lost_is_the_one_that_is_told(given_series: list[Series]) -> None:
+    rows, expected, under_way = [], set(), set()
+    for number, one in enumerate(given_series):
+        days = [sum(one.gaps[:place]) for place in range(len(one.gaps) + 1)]
+        for place, day in enumerate(days):
+            end = f"s{number}t{place}"
+            left = row("a", end, -1_000 - number, day, "IBANb" if one.named != "in" else None)
+            came = row("b", end, 1_000 + number, day + one.delay, "IBANa" if one.named != "out" else None)
+            if place != one.lost % len(days):
+                rows += [left, came]
+                expected.add((left["transaction_id"], came["transaction_id"]))
+            else:
+                kept = came if one.lost_end == "out" else left
+                rows.append(kept)
+                # an end that names nobody tells nobody that it is one
+                under_way |= {kept["transaction_id"]} if kept["party_iban"] else set()
+    accounts = [{"account_id": f"kontomatik:{one}", "iban": f"IBAN{one}", "currency": "EUR"} for one in ACCOUNTS]
+
+    with built({"kontomatik.accounts": accounts, "kontomatik.transactions": rows}) as connection:
+        pairs = connection.execute("select out_transaction_id, in_transaction_id from ledger.transfers").fetchall()
+        told = connection.execute("select transaction_id from ledger.in_transit").fetchall()
+
+    assert set(pairs) == expected
+    assert {one for (one,) in told} == under_way

@@ -14,8 +14,10 @@ normal as (
     select
         *,
         nullif(upper(replace(counterparty_iban, ' ', '')), '')      as iban,
-        -- case, accents, punctuation and blanks are spelling, not another party
-        nullif(trim(regexp_replace(lower(strip_accents(counterparty_name)), '[^\p{L}\p{N}]+', ' ', 'g')), '') as plain_name
+        -- case, accents, punctuation and blanks are spelling, not another party, and so are letters that Unicode does not take apart
+        translate(lower(strip_accents(counterparty_name)), 'łøđ', 'lod') as letters,
+        replace(replace(replace(letters, 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe') as plain_letters,
+        nullif(trim(regexp_replace(plain_letters, '[^\p{L}\p{N}]+', ' ', 'g')), '') as plain_name
     from shown
 ),
 

@@ -1,6 +1,6 @@
 -- One row per payment that a standing or timed order promised: those whose day has come while the order stood, and those to come.
 -- grain:  account_id, order_id, order_kind, due_on
--- checks: not_null(amount, currency, known_through), accepted(order_kind, 'standing', 'timed')
+-- checks: not_null(amount, currency, known_through, called_off), accepted(order_kind, 'standing', 'timed')
 
 with
 
@@ -35,6 +35,7 @@ standing_versions as (
         standing.*,
         accounts.last_completed_on                                  as known_through,
         steps.step,
+        lead(upper(standing.status)) over (partition by account_id, order_id order by standing.valid_from) as next_status,
         coalesce(standing.valid_to_on, accounts.last_completed_on + settings.forecast_days) as until_on,
         case
             when standing.next_payment_on = last_day(standing.next_payment_on) then true_days.day_of_month
@@ -42,10 +43,10 @@ standing_versions as (
         end                                                         as day_of_month
     from standing
     inner join accounts using (account_id)
-    inner join true_days using (account_id, order_id)
+    left join true_days using (account_id, order_id)
     cross join settings
     left join steps on steps.reoccurrence = upper(standing.reoccurrence)
-    where upper(standing.status) = 'ACTIVE' and standing.next_payment_on is not null
+    qualify upper(standing.status) = 'ACTIVE' and standing.next_payment_on is not null
 ),
 
 -- Counted from the first day each time, so that a short month does not shorten the months after it
@@ -83,6 +84,8 @@ promises as (
         description,
         end_to_end_id,
         known_through,
+        -- cancelled on the very day: only the movement tells whether that was before the payment
+        coalesce(next_status in ('CANCELED', 'CANCELLED') and due_on = valid_to_on, false) as called_off,
         valid_from
     from standing_promises
     where due_on <= until_on and due_on <= coalesce(last_payment_on, due_on)
@@ -99,6 +102,7 @@ promises as (
         timed.description,
         timed.end_to_end_id,
         accounts.last_completed_on                                  as known_through,
+        false                                                       as called_off,
         timed.valid_from
     from timed
     inner join accounts using (account_id)

@@ -4,9 +4,12 @@
 
 with
 
-accounts   as (select account_id, own_iban from intermediate.int_accounts),
+accounts   as (select account_id, currency, own_iban from intermediate.int_accounts),
 categories as (select * from intermediate.int_categories where ledger_account = 'Assets:Transit'),
 decided    as (select unnest([out_transaction_id, in_transaction_id]) as transaction_id from seeds.transfers),
+
+-- One IBAN with an account in each of several currencies: only there a movement may go from an IBAN to itself
+shared_ibans as (select own_iban from accounts where own_iban is not null group by own_iban having count(distinct currency) > 1),
 
 booked as (
     select
@@ -17,8 +20,15 @@ booked as (
         cast(abs(transactions.amount) * 100 as bigint)              as cents,
         transactions.amount < 0                                     as is_out,
         accounts.own_iban,
-        nullif(upper(replace(transactions.counterparty_iban, ' ', '')), accounts.own_iban) as named_iban,
-        transactions.end_to_end_id,
+        nullif(upper(replace(transactions.counterparty_iban, ' ', '')), '') as shown_iban,
+        nullif(shown_iban, accounts.own_iban)                       as named_iban,
+        case
+            when shown_iban <> accounts.own_iban or accounts.own_iban in (select own_iban from shared_ibans) then shown_iban
+        end                                                         as exchange_iban,
+        -- some banks write that there is none
+        case
+            when replace(upper(transactions.end_to_end_id), ' ', '') not in ('', 'NOTPROVIDED') then transactions.end_to_end_id
+        end                                                         as end_to_end_id,
         categories.ledger_account is not null                       as is_marked
     from intermediate.int_transaction_versions as transactions
     inner join accounts using (account_id)
@@ -33,7 +43,7 @@ booked as (
 
 known as (
     select
-        *,
+        * exclude (shown_iban),
         coalesce(named_iban in (select own_iban from accounts where own_iban is not null), false) as names_own
     from booked
 ),
@@ -54,6 +64,7 @@ final as (
     from known
     where names_own
         or is_marked
+        or exchange_iban = own_iban
         or (named_iban is null and (not is_out or (currency, cents) in (select (currency, cents) from came_in)))
         or end_to_end_id in (select end_to_end_id from shared_references)
         or transaction_id in (select transaction_id from decided)

@@ -3,7 +3,7 @@
 -- checks: not_null(account_id, order_id, due_on, amount, currency), accepted(order_kind, 'standing', 'timed'),
 --         accepted(status, 'expected', 'due', 'executed', 'late', 'different amount', 'missing'), relationship(account_id, accounts)
 
-with
+with recursive
 
 promises as (select * from intermediate.int_promises),
 
@@ -13,9 +13,9 @@ transactions as (
         account_id,
         booked_on,
         amount,
-        upper(replace(counterparty_iban, ' ', ''))                  as iban,
+        nullif(upper(replace(counterparty_iban, ' ', '')), '')      as iban,
         lower(trim(counterparty_name))                              as name,
-        end_to_end_id
+        case when replace(upper(end_to_end_id), ' ', '') not in ('', 'NOTPROVIDED') then end_to_end_id end as end_to_end_id
     from ledger.transactions
     where status = 'booked' and account_id in (select account_id from promises)
 ),
@@ -49,15 +49,34 @@ ranked as (
     select
         *,
         row_number() over (
-            partition by account_id, order_kind, order_id, due_on order by same_amount desc, abs(days), booked_on, transaction_id
-        )                                                           as rank_for_promise,
-        row_number() over (
-            partition by transaction_id order by same_amount desc, abs(days), due_on, order_kind, order_id
-        )                                                           as rank_for_transaction
+            order by same_amount desc, abs(days), days desc, due_on, booked_on, order_kind, order_id, transaction_id
+        )                                                           as rank
     from candidates
 ),
 
-fulfilled as (select * from ranked where rank_for_promise = 1 and rank_for_transaction = 1),
+-- Whoever is the other's first choice is taken, then the same among those that are left, until nobody is
+rounds as (
+    select
+        *,
+        rank = min(rank) over (partition by account_id, order_kind, order_id, due_on)
+            and rank = min(rank) over (partition by transaction_id) as is_taken
+    from ranked
+    union all
+    select
+        * exclude (is_over),
+        rank = min(rank) over (partition by account_id, order_kind, order_id, due_on)
+            and rank = min(rank) over (partition by transaction_id) as is_taken
+    from (
+        select
+            * exclude (is_taken),
+            bool_or(is_taken) over (partition by account_id, order_kind, order_id, due_on)
+                or bool_or(is_taken) over (partition by transaction_id) as is_over
+        from rounds
+    )
+    where not is_over
+),
+
+fulfilled as (select * from rounds where is_taken),
 
 final as (
     select
@@ -84,6 +103,7 @@ final as (
         fulfilled.amount                                            as paid_amount
     from promises
     left join fulfilled using (account_id, order_kind, order_id, due_on)
+    where fulfilled.transaction_id is not null or not promises.called_off
 )
 
 select * from final

@@ -1,4 +1,4 @@
--- One row per booked movement to or from an own account whose other end is not there: the balance of `Assets:Transit`.
+-- One row per booked movement to or from an own account whose other end is not there, or not in full: the balance of `Assets:Transit`.
 -- grain:  transaction_id
 -- checks: not_null(account_id, booked_on, amount, currency, days, overdue, decided_by), relationship(account_id, accounts)
 
@@ -8,23 +8,55 @@ postings  as (select * from ledger.postings where leg = 2 and ledger_account = '
 transfers as (select * from ledger.transfers where status = 'matched'),
 accounts  as (select * from intermediate.int_accounts),
 
+-- The days go on for an account that nobody reads any more
+known     as (select coalesce(max(last_completed_on), max(last_booked_on)) as known_through from accounts),
+
 paired as (select unnest([out_transaction_id, in_transaction_id]) as transaction_id from transfers),
 
-waiting as (
+without_end as (
     select
-        postings.transaction_id,
-        postings.account_id,
-        postings.booked_on,
-        cast(-postings.amount as decimal(18, 2))                    as amount,
-        postings.currency,
-        greatest(coalesce(accounts.last_completed_on, accounts.last_booked_on) - postings.booked_on, 0) as days,
-        postings.decided_by
+        transaction_id,
+        account_id,
+        booked_on,
+        -amount                                                     as amount,
+        currency,
+        decided_by
     from postings
-    inner join accounts using (account_id)
     anti join paired using (transaction_id)
 ),
 
-final as (select *, days > 10 as overdue from waiting)
+-- A confirmed pair of unequal amounts: what left and did not come, or came and had not left, stays with the larger of the two
+without_rest as (
+    select
+        case when out_amount + in_amount < 0 then out_transaction_id else in_transaction_id end as transaction_id,
+        case when out_amount + in_amount < 0 then out_account_id else in_account_id end as account_id,
+        case when out_amount + in_amount < 0 then left_on else arrived_on end as booked_on,
+        out_amount + in_amount                                      as amount,
+        out_currency                                                as currency,
+        concat('transfer ', evidence)                               as decided_by
+    from transfers
+    where out_currency = in_currency and out_amount + in_amount <> 0
+),
+
+waiting as (
+    select * from without_end
+    union all
+    select * from without_rest
+),
+
+final as (
+    select
+        waiting.transaction_id,
+        waiting.account_id,
+        waiting.booked_on,
+        cast(waiting.amount as decimal(18, 2))                      as amount,
+        waiting.currency,
+        greatest(known.known_through - waiting.booked_on, 0)        as days,
+        waiting.decided_by,
+        greatest(known.known_through - waiting.booked_on, 0) > 10   as overdue
+    from waiting
+    cross join known
+)
 
 select * from final
 order by account_id, booked_on, transaction_id

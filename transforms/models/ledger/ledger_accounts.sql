@@ -18,7 +18,7 @@ final as (
     select
         ledger_account,
         case when account_type = 'card' then 'liability' else 'asset' end as kind,
-        concat_ws(' ', institution, account_type, concat('…', right(coalesce(iban, source_account_id), 4)), currency) as description,
+        concat_ws(' ', institution, account_type, coalesce('…' || right(iban, 4), name, source_account_id), currency) as description,
         account_id
     from accounts
 )
