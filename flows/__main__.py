@@ -40,7 +40,8 @@ def serve(options: argparse.Namespace) -> int:
     import prefect
 
     from flows.deployments import SCHEDULE
-    from flows.operating import server, set_limit, tidy
+    from flows.operating import server, tidy
+    from flows.places import set_limit
     from flows.secrets import settings_in_force
 
     with server() as client:
@@ -58,21 +59,23 @@ def status(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from flows.operating import as_json, server, show, standings, troubles
+    from flows.places import taken
 
     with server() as client:
         about = f"Prefect {client.api_version()} at {get_current_settings().api.url}"
-        listed = standings(client)
+        listed, places = standings(client), taken(client)
     if options.json:
-        print(json.dumps(as_json(listed, about)))
+        print(json.dumps(as_json(listed, places, about)))
     else:
         console = Console()
-        show(listed, about, console if console.is_terminal else Console(width=140))
+        show(listed, places, about, console if console.is_terminal else Console(width=140))
     return PARTIAL if troubles(listed) else GOOD
 
 
 def tidy_up(_: argparse.Namespace) -> int:
     """`tidy`."""
-    from flows.operating import server, set_limit, tidy
+    from flows.operating import server, tidy
+    from flows.places import set_limit
     from flows.secrets import settings_in_force
 
     with server() as client:

@@ -24,7 +24,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 
 from flows.deployments import SCHEDULE, TAGS
-from flows.reading import AT_ONCE, COMMANDS
+from flows.places import AT_ONCE, count_anew, taken
 from pipelines.errors import Busy, Failure
 from pipelines.lock import held
 
@@ -87,11 +87,6 @@ def troubles(listed: Sequence[Standing]) -> list[str]:
     return sentences
 
 
-def set_limit(client: SyncPrefectClient) -> None:
-    """Let the server hand out eight places for Kontomatik's commands, over all workers."""
-    client.upsert_global_concurrency_limit_by_name(COMMANDS, AT_ONCE)
-
-
 def tidy(client: SyncPrefectClient, data_dir: Path) -> list[str]:
     """Drop late runs but the newest of each deployment, and close the books on runs whose process is gone; returns sentences.
 
@@ -110,12 +105,15 @@ def tidy(client: SyncPrefectClient, data_dir: Path) -> list[str]:
                 for run in _runs(client, deployment, types=UNDER_WAY):
                     client.set_flow_run_state(run.id, Crashed(message="its process is gone; the next run goes on"), force=True)
                     sentences.append(f"{name}: run {run.name} is marked as crashed, its process is gone")
+            if taken(client):
+                count_anew(client)
+                sentences.append("The places for Kontomatik's commands are counted anew: none is taken")
     except Busy as busy:
         sentences.append(str(busy))
     return sentences
 
 
-def show(listed: Sequence[Standing], about: str, console: "Console") -> None:
+def show(listed: Sequence[Standing], places: int, about: str, console: "Console") -> None:
     """For people."""
     from rich.table import Table
 
@@ -126,13 +124,15 @@ def show(listed: Sequence[Standing], about: str, console: "Console") -> None:
         planned = one.next_run or ("paused" if one.paused else "–")
         table.add_row(one.name, planned, one.last_run or "–", str(one.late or "–"), str(one.under_way or "–"))
     console.print(table)
+    console.print(f"{places} of {AT_ONCE} places for Kontomatik's commands are taken", highlight=False)
     for sentence in troubles(listed):
         console.print(f"! {sentence}", highlight=False, markup=False, soft_wrap=True)
 
 
-def as_json(listed: Sequence[Standing], about: str) -> dict[str, Any]:
+def as_json(listed: Sequence[Standing], places: int, about: str) -> dict[str, Any]:
     """The object of `status --json`."""
-    return {"server": about, "deployments": [asdict(one) for one in listed], "troubles": troubles(listed)}
+    commands = {"taken": places, "of": AT_ONCE}
+    return {"server": about, "deployments": [asdict(one) for one in listed], "commands": commands, "troubles": troubles(listed)}
 
 
 def _deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, cast
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.concurrency.sync import concurrency
 from prefect.futures import PrefectFuture, wait
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
@@ -23,6 +22,7 @@ from pydantic import Field
 
 from flows import artifacts
 from flows.guard import guarded, quiet, whole
+from flows.places import AT_ONCE, place
 from flows.secrets import settings_in_force
 from flows.telling import told
 from pipelines.errors import CHECKS_FAILED, GOOD, PARTIAL, Busy, Failure
@@ -32,9 +32,6 @@ from pipelines.run import NothingToRead, Options, Report, Run
 from pipelines.settings import Settings
 from pipelines.summary import account_rows, check_rows
 
-COMMANDS = "kontomatik-commands"
-"""The global concurrency limit that stands beside our own slots: Kontomatik takes eight commands of one client at once."""
-AT_ONCE = 8
 UNREAD, AWAY, REFUSED = "NotRead", "BankAway", "ChecksFailed"
 
 Bank = Literal["kontist", "kontomatik"]
@@ -72,7 +69,7 @@ def read_kontist(unit: str, run: Run) -> State[Any]:
 @task(task_run_name="Kontomatik: {unit}", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def read_consent(unit: str, run: Run) -> State[Any]:
     """Import through one consent. Spends one of four imports in 24 hours: never tried again by Prefect."""
-    with concurrency(COMMANDS, occupy=1):
+    with place():
         return _read(unit, run)
 
 

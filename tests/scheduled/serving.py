@@ -37,6 +37,13 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     }
 
 
+def deployed() -> dict[str, str]:
+    """What deploy/prefect.env says about the server and is not this test's own business."""
+    lines = (ROOT / "deploy" / "prefect.env").read_text(encoding="utf-8").splitlines()
+    settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return {name: value for name, value in settings.items() if name.startswith("PREFECT_SERVER_")}
+
+
 def until(done: Callable[[], Any], seconds: float = LONG, what: str = "it") -> Any:
     """What `done` says once it says something; fails when it does not in so many seconds."""
     end = time.monotonic() + seconds
@@ -107,6 +114,10 @@ class Server:
         found = self.ask("/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}, "limit": 100})
         return {task["name"]: task["state_name"] for task in found}
 
+    def places_taken(self) -> int:
+        """How many of Kontomatik's eight commands the server counts as under way."""
+        return int(self.ask("/v2/concurrency_limits/kontomatik-commands")["active_slots"])
+
     def artifacts(self, run_id: str) -> dict[str, Any]:
         """What a run shows: by key, tables as rows."""
         found = self.ask("/artifacts/filter", {"flow_runs": {"id": {"any_": [run_id]}}, "limit": 100, "sort": "CREATED_DESC"})
@@ -140,7 +151,7 @@ def a_server(home: Path) -> Iterator[Server]:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", *options],
             cwd=home,
-            env=environment(home, PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="2"),
+            env=environment(home, PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="2") | deployed(),
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -308,6 +308,7 @@ def test_a_cancelled_run_leaves_no_half_state(ran: Scene) -> None:
     ran.bank.faults.append(slow)
     run_id = ran.server.trigger("ingest", due_hours=0)
     assert slow.reached.wait(60)
+    assert ran.server.places_taken() > 0, "one a consent that is being read"
 
     ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
     slow.let_go.set()
@@ -320,6 +321,7 @@ def test_a_cancelled_run_leaves_no_half_state(ran: Scene) -> None:
     with held(ran.data_dir, "test", patience=10):
         assert not (ran.data_dir / ".work").exists()
     assert ran.imports() > imports, "the bank had accepted them; the next run resumes them"
+    assert ran.server.places_taken() == 0
 
 
 def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
@@ -335,6 +337,7 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
     slow.let_go.set()
     ran.bank.faults.remove(slow)
     assert ran.server.run(lost)["state_type"] == "RUNNING"
+    assert ran.server.places_taken() > 0
     assert digest(ran.data_dir / "raw.duckdb") == before
     late = [ran.server.trigger("catalog") for _ in range(3)]
     for run_id in late:
@@ -344,6 +347,7 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
 
         assert names_of(ran.server.ended(*late)) == ["Cancelled", "Cancelled", "Completed"]
         assert ran.server.run(lost)["state_type"] == "CRASHED", again.log.read_text()
+        assert ran.server.places_taken() == 0, "the dead run's were counted anew"
     assert healed["state_name"] == "Completed", healed["state"]
     assert ran.imports() == imports, "what the cancelled run had begun was resumed by its command id"
     assert_the_ledger_is_the_world(ran.data_dir, ran.bank)
