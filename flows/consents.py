@@ -11,9 +11,9 @@ from prefect.tasks import Task, exponential_backoff
 from pydantic import Field
 
 from flows import artifacts
-from flows.guard import guarded, quiet, whole
+from flows.alive import under_way
+from flows.guard import guarded, whole
 from flows.reading import WaitSeconds, threads
-from flows.secrets import settings_in_force
 from flows.telling import told
 from pipelines import institutions
 from pipelines.consents import chores
@@ -97,9 +97,7 @@ def consent_renewals(sign_in_for: list[ConsentId] = [], data_dir: str | None = N
         sign_in_for: Start a sign-in that renews these consents now: the bank's link, good for minutes, becomes an artifact.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
-    quiet()
-    with guarded():
-        settings = settings_in_force(data_dir)
+    with under_way(data_dir) as settings:
         warnings = watch(whole(settings))
         for warning in warnings:
             get_run_logger().warning(warning)
@@ -123,11 +121,9 @@ def consent_revocation(
         wait_seconds: How long an erasure waits for a run that holds the data directory; then it is left to the next run.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
-    quiet()
-    with guarded():
+    with under_way(data_dir) as settings:
         if erase and not consent_id:
             raise WrongUsage("`erase` needs a consent_id", "Give the consent whose data is to go")
-        settings = settings_in_force(data_dir)
         waiting = chores.to_end(settings, consent_id)
         named = [f"{consent.institution} {consent.consent_id}" for consent in waiting]
         artifacts.named(f"consent-revocation: {', '.join(named) or 'nothing waits'}")
@@ -156,9 +152,7 @@ def catalog(wait_seconds: WaitSeconds = 1800, data_dir: str | None = None) -> St
         wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
-    quiet()
-    with guarded():
-        settings = settings_in_force(data_dir)
+    with under_way(data_dir) as settings:
         if not settings.kontomatik.configured:
             return Completed(name="Skipped", message="Kontomatik is not configured")
         found = fetch_catalog(whole(settings))

@@ -21,9 +21,9 @@ from prefect.utilities.annotations import unmapped
 from pydantic import Field
 
 from flows import artifacts
-from flows.guard import guarded, quiet, whole
+from flows.alive import under_way
+from flows.guard import guarded, whole
 from flows.places import AT_ONCE, place
-from flows.secrets import settings_in_force
 from flows.telling import told
 from pipelines.errors import CHECKS_FAILED, GOOD, PARTIAL, Busy, Failure
 from pipelines.lock import held
@@ -159,9 +159,7 @@ def kontist_full_read(wait_seconds: WaitSeconds = 1800, data_dir: str | None = N
 
 def read_banks(name: str, options: Options, wait_seconds: int, data_dir: str | None, *, optional: bool = False) -> State[Any]:
     """The steps of a run, as tasks; ends as the report does. `optional`: having nothing to read is no failure."""
-    quiet()
-    with guarded():
-        settings = settings_in_force(data_dir)
+    with under_way(data_dir) as settings:
         progress = artifacts.Shown("kontoledger-progress")
         try:
             with held(settings.data_dir, name, wait_seconds), Run(settings, options, progress=progress, lives_on=True) as run:

@@ -15,6 +15,7 @@ import duckdb
 import pytest
 import yaml
 
+from flows.alive import marked
 from pipelines.connections import vault_of
 from pipelines.lock import held
 from pipelines.sandbox import SandboxBank, World
@@ -302,13 +303,20 @@ def test_a_failed_check_keeps_the_ledger_and_is_told(ran: Scene) -> None:
     assert {one["payload"]["check"] for one in told} == {row["check"] for row in shown}
 
 
-def test_a_cancelled_run_leaves_no_half_state(ran: Scene) -> None:
+def test_a_run_that_is_begun_twice_imports_once_and_cancelled_leaves_no_half_state(ran: Scene) -> None:
     before, imports = digest(ran.data_dir / "raw.duckdb"), ran.imports()
     slow = HeldUp(bank="kontomatik", path_contains="command/")
     ran.bank.faults.append(slow)
     run_id = ran.server.trigger("ingest", due_hours=0)
     assert slow.reached.wait(60)
     assert ran.server.places_taken() > 0, "one a consent that is being read"
+
+    begun = ran.imports()
+    prefect(ran.server, ran.environ, "-m", "prefect", "flow-run", "execute", run_id)
+    assert ran.imports() == begun, "the same run, given out twice, is one import"
+    under_way = ran.server.run(run_id)
+    assert under_way["state_type"] == "RUNNING"
+    assert "skipped" not in under_way["name"]
 
     ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
     slow.let_go.set()
@@ -342,12 +350,15 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
     late = [ran.server.trigger("catalog") for _ in range(3)]
     for run_id in late:
         ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "SCHEDULED", "name": "Late"}, "force": True})
-    with serving(ran.server, ran.folder, ran.environ) as again:
+    elsewhere, alive = ran.server.trigger("catalog", data_dir=str(ran.folder / "other")), ran.server.trigger("consent-renewals")
+    for run_id in (elsewhere, alive):
+        ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "RUNNING"}, "force": True})
+    with marked(ran.data_dir, alive), serving(ran.server, ran.folder, ran.environ) as again:
         (healed,) = ran.server.ended(ran.server.trigger("ingest", due_hours=0, wait_seconds=60))
 
         assert names_of(ran.server.ended(*late)) == ["Cancelled", "Cancelled", "Completed"]
         assert ran.server.run(lost)["state_type"] == "CRASHED", again.log.read_text()
-        assert ran.server.places_taken() == 0, "the dead run's were counted anew"
+        assert [ran.server.run(run_id)["state_type"] for run_id in (elsewhere, alive)] == ["RUNNING", "RUNNING"]
     assert healed["state_name"] == "Completed", healed["state"]
     assert ran.imports() == imports, "what the cancelled run had begun was resumed by its command id"
     assert_the_ledger_is_the_world(ran.data_dir, ran.bank)
