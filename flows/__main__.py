@@ -37,19 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """`serve`: deploys all, puts the books in order, then starts runs when they are due, each in a process of its own."""
-    import prefect
-
     from flows.deployments import SCHEDULE
     from flows.operating import server, tidy
     from flows.places import set_limit
     from flows.secrets import settings_in_force
+    from flows.serving import serve as served
 
     with server() as client:
         set_limit(client)
         for sentence in tidy(client, settings_in_force().data_dir):
             print(sentence, flush=True)
-    deployments = [one.deployment() for one in SCHEDULE]
-    prefect.serve(*deployments, limit=options.limit, query_seconds=options.poll, print_starting_message=False)
+    served([one.deployment() for one in SCHEDULE], limit=options.limit, poll=options.poll)
     return GOOD
 
 
@@ -85,6 +83,13 @@ def tidy_up(_: argparse.Namespace) -> int:
     return GOOD
 
 
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("1 or more is needed")
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m flows",
@@ -94,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serving = commands.add_parser("serve", help="deploy everything and run it in this process; no work pool is needed")
-    serving.add_argument("--limit", type=int, default=4, help="runs at once (default %(default)s)")
-    serving.add_argument("--poll", type=float, default=10.0, metavar="SECONDS", help="between two looks for due runs")
+    serving.add_argument("--limit", type=_at_least_one, default=4, help="runs at once (default %(default)s)")
+    serving.add_argument("--poll", type=_at_least_one, default=10, metavar="SECONDS", help="between two looks for due runs")
     serving.set_defaults(command=serve)
     standing = commands.add_parser("status", help="server, deployments, next runs, late ones")
     standing.add_argument("--json", action="store_true", help="one JSON object on standard output")

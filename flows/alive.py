@@ -3,6 +3,8 @@
 Prefect's server only knows what a run last told it; a killed run stays `Running` there.
 """
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +18,16 @@ from flows.secrets import settings_in_force
 from pipelines.lock import prepare
 from pipelines.settings import Settings
 
+SERVED = "KONTOLEDGER_SERVED"
+"""Set for the processes that `serve` starts."""
+
 
 @contextmanager
 def under_way(data_dir: str | None) -> Iterator[Settings]:
     """What every flow works in: guarded, with its settings, and marked as alive."""
     quiet()
+    if SERVED in os.environ:  # Ctrl-C reaches both, and `serve` ends its runs in order
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     with guarded():
         settings = settings_in_force(data_dir)
         with marked(settings.data_dir, str(flow_run.id)):

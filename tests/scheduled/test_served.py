@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,18 +11,24 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import duckdb
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
+from prefect.exceptions import Abort
+from prefect.flow_engine import run_flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.alive import marked
+from flows.reading import ingest
 from pipelines.connections import vault_of
 from pipelines.lock import held
 from pipelines.sandbox import SandboxBank, World
 from pipelines.settings import Settings
 from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
-from tests.scheduled.desk import HeldUp, consent, days_before_its_end, ending, somebody_listening
+from tests.scheduled.desk import consent, days_before_its_end, ending, held_up, somebody_listening
 from tests.scheduled.serving import LONG, Server, Serving, flows, names_of, serving
 from tests.scheduled.serving import environment as serving_environment
 
@@ -303,25 +310,33 @@ def test_a_failed_check_keeps_the_ledger_and_is_told(ran: Scene) -> None:
     assert {one["payload"]["check"] for one in told} == {row["check"] for row in shown}
 
 
-def test_a_run_that_is_begun_twice_imports_once_and_cancelled_leaves_no_half_state(ran: Scene) -> None:
+def taken_up_again(ran: Scene, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect hands out the very same run to a second process: this one."""
+    for name, value in ran.environ.items():
+        monkeypatch.setenv(name, value)
+    with temporary_settings({PREFECT_API_URL: ran.server.url}), get_client(sync_client=True) as client, pytest.raises(Abort):
+        run_flow(ingest, client.read_flow_run(UUID(run_id)))
+
+
+def test_a_run_that_is_begun_twice_imports_once_and_cancelled_leaves_no_half_state(
+    ran: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before, imports = digest(ran.data_dir / "raw.duckdb"), ran.imports()
-    slow = HeldUp(bank="kontomatik", path_contains="command/")
-    ran.bank.faults.append(slow)
-    run_id = ran.server.trigger("ingest", due_hours=0)
-    assert slow.reached.wait(60)
-    assert ran.server.places_taken() > 0, "one a consent that is being read"
+    with held_up(ran.bank) as slow:
+        run_id = ran.server.trigger("ingest", due_hours=0)
+        assert slow.reached.wait(60)
+        assert ran.server.places_taken() > 0, "one a consent that is being read"
 
-    begun = ran.imports()
-    prefect(ran.server, ran.environ, "-m", "prefect", "flow-run", "execute", run_id)
-    assert ran.imports() == begun, "the same run, given out twice, is one import"
-    under_way = ran.server.run(run_id)
-    assert under_way["state_type"] == "RUNNING"
-    assert "skipped" not in under_way["name"]
+        begun = ran.imports()
+        taken_up_again(ran, run_id, monkeypatch)
+        assert ran.imports() == begun, "the same run, given out twice, is one import"
+        under_way = ran.server.run(run_id)
+        assert under_way["state_type"] == "RUNNING"
+        assert "skipped" not in under_way["name"]
 
-    ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
-    slow.let_go.set()
-    (run,) = ran.server.ended(run_id)
-    ran.bank.faults.remove(slow)
+        ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
+        slow.let_go.set()
+        (run,) = ran.server.ended(run_id)
 
     assert run["state_type"] == "CANCELLED", run["state"]
     assert digest(ran.data_dir / "raw.duckdb") == before
@@ -336,14 +351,12 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
     """Its run is closed in the books, its import is resumed and not repeated, and the ledger is whole."""
     ran.bank.world.append("4712", amount="-9.99")
     before, imports = digest(ran.data_dir / "raw.duckdb"), ran.imports()
-    slow = HeldUp(bank="kontomatik", path_contains="command/")
-    ran.bank.faults.append(slow)
-    lost = ran.server.trigger("ingest", due_hours=0)
-    assert slow.reached.wait(60)
+    with held_up(ran.bank) as slow:
+        lost = ran.server.trigger("ingest", due_hours=0)
+        assert slow.reached.wait(60)
 
-    ran.served.kill()
-    slow.let_go.set()
-    ran.bank.faults.remove(slow)
+        ran.served.kill()
+        slow.let_go.set()
     assert ran.server.run(lost)["state_type"] == "RUNNING"
     assert ran.server.places_taken() > 0
     assert digest(ran.data_dir / "raw.duckdb") == before
@@ -359,9 +372,29 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
         assert names_of(ran.server.ended(*late)) == ["Cancelled", "Cancelled", "Completed"]
         assert ran.server.run(lost)["state_type"] == "CRASHED", again.log.read_text()
         assert [ran.server.run(run_id)["state_type"] for run_id in (elsewhere, alive)] == ["RUNNING", "RUNNING"]
+        resumed = ran.imports()
+        stopped_in_order(ran, again)
     assert healed["state_name"] == "Completed", healed["state"]
-    assert ran.imports() == imports, "what the cancelled run had begun was resumed by its command id"
+    assert resumed == imports, "what the cancelled run had begun was resumed by its command id"
     assert_the_ledger_is_the_world(ran.data_dir, ran.bank)
+
+
+def stopped_in_order(ran: Scene, served: Serving) -> None:
+    """As systemd stops it, in the middle of a run: that is cancelled, nothing of it stays, and nothing is left to be started."""
+    before = digest(ran.data_dir / "raw.duckdb")
+    with held_up(ran.bank) as slow:
+        run_id = ran.server.trigger("ingest", due_hours=0)
+        assert slow.reached.wait(60)
+        served.process.send_signal(signal.SIGTERM)
+        slow.let_go.set()
+        assert served.process.wait(timeout=60) == 0
+
+    run = ran.server.run(run_id)
+    assert (run["state_type"], run["state"]["message"]) == ("CANCELLED", "The schedule was stopped; the next run goes on.")
+    assert digest(ran.data_dir / "raw.duckdb") == before
+    assert not (ran.data_dir / "flow-runs" / f"{run_id}.lock").exists()
+    assert all(ran.server.deployment(name)["paused"] for name in DEPLOYMENTS)
+    assert not [line for line in ("Traceback", "Warning:") if line in served.log.read_text()], served.log.read_text()
 
 
 def prefect(server: Server, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
