@@ -26,11 +26,18 @@ ConsentId = Annotated[str, Field(pattern="^c-[0-9a-f]+$")]
 
 
 def _not_ours(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether asking again may help: not when it is the person or the configuration that has to change something."""
-    return not isinstance(state.data, WrongUsage)
+    """Whether asking again may help: not when a person has to change something, nor when the step has waited by itself."""
+    return not isinstance(state.data, (WrongUsage, Busy))
 
 
-@task(task_run_name="look after consents", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    task_run_name="look after consents",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(backoff_factor=30),
+    retry_condition_fn=_not_ours,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def watch(settings: Settings) -> list[str]:
     """Expire what is over; the warnings that are due."""
     with guarded():
@@ -61,7 +68,14 @@ def end(name: str, settings: Settings, consent_id: str, erase: bool) -> State[An
     return Completed(message=f"{name} is over at the bank")
 
 
-@task(task_run_name="erase what was asked for", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    task_run_name="erase what was asked for",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(backoff_factor=30),
+    retry_condition_fn=_not_ours,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def finish_erasing(settings: Settings, wait_seconds: int) -> list[str]:
     """Remove the data of consents that are over, where that was asked for; a sentence with each receipt."""
     with guarded():
@@ -82,7 +96,14 @@ def fetch_catalog(settings: Settings) -> list[dict[str, Any]]:
         return institutions.fetch(settings, utc_now, country=None, access_mode=None)
 
 
-@task(task_run_name="keep the catalog", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    task_run_name="keep the catalog",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(backoff_factor=30),
+    retry_condition_fn=_not_ours,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def keep_catalog(settings: Settings, found: list[dict[str, Any]], wait_seconds: int) -> None:
     """Into raw history and ledger, under the data directory's lock."""
     with guarded(), held(settings.data_dir, "catalog", wait_seconds):

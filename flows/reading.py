@@ -73,9 +73,12 @@ def read_consent(unit: str, run: Run) -> State[Any]:
         return _read(unit, run)
 
 
-@task(task_run_name="settle, load and publish raw history", cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="settle, load and publish raw history", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def load(run: Run) -> None:
-    """Everything that was read goes into raw history, with its cursors, in one step."""
+    """Everything that was read goes into raw history, with its cursors, in one step.
+
+    Never tried again: a copy that was loaded by half is thrown away with its run, and the next run resumes the imports.
+    """
     with guarded():
         run.load()
         run.publish()

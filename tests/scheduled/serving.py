@@ -133,6 +133,12 @@ class Server:
 
         return list(until(enough, what=f"{count} events {', '.join(names)}"))
 
+    def all_told(self) -> str:
+        """All that our events say, and all that is kept of tasks: names, states, inputs."""
+        ours = {"event": {"prefix": ["kontoledger."]}}
+        told = self.ask("/events/filter", {"filter": ours, "limit": 50})["events"]
+        return json.dumps([told, self.ask("/task_runs/filter", {"limit": 200})])
+
     def logs(self, run_id: str) -> str:
         """All that a run and its tasks logged."""
         found = self.ask("/logs/filter", {"logs": {"flow_run_id": {"any_": [run_id]}}, "limit": 200})

@@ -5,9 +5,47 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from prefect import Task
+from prefect.client.schemas.objects import State
 from prefect.logging import disable_run_logger
+from prefect.states import Failed
 
-from flows import places
+from flows import consents, places, reading
+from pipelines.errors import Busy, Failure, WrongUsage
+
+ONCE = (reading.read_consent, reading.load, consents.sign_in)
+TRIED_AGAIN = (reading.read_kontist, reading.ledger)
+TRIED_AGAIN += (consents.watch, consents.end, consents.finish_erasing, consents.fetch_catalog, consents.keep_catalog)
+
+
+def test_what_spends_an_import_starts_a_sign_in_or_would_publish_a_half_is_done_once_and_the_rest_again() -> None:
+    assert [step.name for step in ONCE if step.retries] == []
+    assert [step.name for step in TRIED_AGAIN if not step.retries] == []
+    tasks = {one for module in (reading, consents) for one in vars(module).values() if isinstance(one, Task)}
+    assert tasks == {*ONCE, *TRIED_AGAIN}
+
+
+def test_pauses_between_tries_grow() -> None:
+    for step in TRIED_AGAIN:
+        assert isinstance(step.retry_delay_seconds, list), step.name
+        assert step.retry_delay_seconds == sorted(set(step.retry_delay_seconds)), step.name
+
+
+@pytest.mark.parametrize(
+    ("trouble", "again"),
+    [
+        (OSError(28, "No space left on device"), True),
+        (Failure("The bank is away"), True),
+        (Busy("Another run holds the data directory"), False),
+        (WrongUsage("There is no such consent"), False),
+    ],
+)
+def test_what_a_person_has_to_mend_is_not_tried_again(trouble: Exception, again: bool) -> None:
+    state: State[Any] = Failed(data=trouble)
+
+    for step in (consents.watch, consents.end, consents.finish_erasing, consents.fetch_catalog, consents.keep_catalog):
+        assert step.retry_condition_fn is not None
+        assert step.retry_condition_fn(step, None, state) is again, step.name
 
 
 @contextmanager
