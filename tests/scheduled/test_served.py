@@ -346,6 +346,7 @@ def test_a_run_that_is_begun_twice_imports_once_and_cancelled_leaves_no_half_sta
         assert not (ran.data_dir / ".work").exists()
     assert ran.imports() > imports, "the bank had accepted them; the next run resumes them"
     assert ran.server.places_taken() == 0
+    assert "fault in this program" not in ran.server.logs(run_id), "to be cancelled is no bug"
 
 
 def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:

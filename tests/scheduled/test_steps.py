@@ -8,9 +8,12 @@ import pytest
 from prefect import Task
 from prefect.client.schemas.objects import State
 from prefect.logging import disable_run_logger
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Failed
 
 from flows import consents, places, reading
+from flows.guard import guarded
+from flows.secrets import secret_blocks
 from pipelines.errors import Busy, Failure, WrongUsage
 
 ONCE = (reading.read_consent, reading.load, consents.sign_in)
@@ -99,3 +102,19 @@ def test_a_server_that_went_away_does_not_stop_an_import(monkeypatch: pytest.Mon
         read.append("all")
 
     assert read == ["all"]
+
+
+def test_a_server_that_is_away_is_not_called_a_fault_of_this_program() -> None:
+    away = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api", PREFECT_CLIENT_MAX_RETRIES: 0})
+
+    with away, pytest.raises(Failure, match="Prefect's server did not answer") as told, guarded():
+        secret_blocks()
+
+    assert "report" not in str(told.value)
+
+
+def test_any_other_trouble_is_told_by_kind_and_line_only() -> None:
+    with pytest.raises(Failure, match=r"A fault in this program \(ValueError at test_steps.py") as told, guarded():
+        raise ValueError("DE89370400440532013000")
+
+    assert "DE89" not in str(told.value)
