@@ -8,13 +8,19 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
+from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
+from flows import artifacts
 from flows.guard import guarded, quiet
 from flows.secrets import settings_in_force
+from pipelines.errors import Failure
 from pipelines.lock import prepare
 from pipelines.settings import Settings
 
@@ -28,10 +34,27 @@ def under_way(data_dir: str | None) -> Iterator[Settings]:
     quiet()
     if SERVED in os.environ:  # Ctrl-C reaches both, and `serve` ends its runs in order
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with guarded():
+    with _explained(), guarded():
         settings = settings_in_force(data_dir)
         with marked(settings.data_dir, str(flow_run.id)):
             yield settings
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Every run leaves something for people to read, a failed one why it failed."""
+    try:
+        yield
+    except Failure as failure:
+        artifacts.why("Why this run failed", str(failure))
+        raise
+
+
+def skipped(reason: str) -> State[Any]:
+    """The end of a run that had nothing to do, or could not because another one is at it."""
+    artifacts.why("Why this run was skipped", reason)
+    get_run_logger().warning("Skipped: %s", reason)
+    return Completed(name="Skipped", message=reason)
 
 
 @contextmanager

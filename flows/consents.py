@@ -11,7 +11,7 @@ from prefect.tasks import Task, exponential_backoff
 from pydantic import Field
 
 from flows import artifacts
-from flows.alive import under_way
+from flows.alive import skipped, under_way
 from flows.guard import guarded, whole
 from flows.reading import WaitSeconds, threads
 from flows.telling import told
@@ -122,9 +122,12 @@ def consent_renewals(sign_in_for: list[ConsentId] = [], data_dir: str | None = N
         warnings = watch(whole(settings))
         for warning in warnings:
             get_run_logger().warning(warning)
-        for consent_id in sign_in_for:
-            sign_in(whole(settings), consent_id)
-        told(settings)
+        begun = [sign_in(whole(settings), consent_id, return_state=True) for consent_id in sign_in_for]
+        told(settings)  # whoever cannot be renewed, the others hear of their own
+        troubles = [str(one.message) for one in begun if not one.is_completed()]
+        if troubles:
+            artifacts.why("Sign-ins that could not be started", "\n".join(f"- {trouble}" for trouble in troubles))
+            return Failed(message="; ".join(troubles))
     return Completed(message=f"{len(warnings)} warnings" if warnings else "nothing ends soon")
 
 
@@ -175,11 +178,11 @@ def catalog(wait_seconds: WaitSeconds = 1800, data_dir: str | None = None) -> St
     """
     with under_way(data_dir) as settings:
         if not settings.kontomatik.configured:
-            return Completed(name="Skipped", message="Kontomatik is not configured")
+            return skipped("Kontomatik is not configured")
         found = fetch_catalog(whole(settings))
         try:
             keep_catalog(whole(settings), whole(found), wait_seconds)
         except Busy as busy:
-            return Completed(name="Skipped", message=str(busy))
+            return skipped(str(busy))
         told(settings)
     return Completed(message=f"{len(found)} ways into banks")

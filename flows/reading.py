@@ -21,7 +21,7 @@ from prefect.utilities.annotations import unmapped
 from pydantic import Field
 
 from flows import artifacts
-from flows.alive import under_way
+from flows.alive import skipped, under_way
 from flows.guard import guarded, whole
 from flows.places import AT_ONCE, place
 from flows.telling import told
@@ -178,10 +178,10 @@ def read_banks(name: str, options: Options, wait_seconds: int, data_dir: str | N
                     f"The ledger could not be built: {str(built.message).rstrip('.')}", "Raw history is loaded and safe"
                 )
         except Busy as busy:
-            return _skipped(name, str(busy))
+            return _skipped(name, str(busy), settings)
         except NothingToRead as nothing:
             if optional:
-                return _skipped(name, str(nothing))
+                return _skipped(name, str(nothing), settings)
             raise
         _show(settings, run.report)
         return _ended(run.report)
@@ -228,10 +228,10 @@ def _show(settings: Settings, report: Report) -> None:
     told(settings, report=report)
 
 
-def _skipped(name: str, reason: str) -> State[Any]:
+def _skipped(name: str, reason: str, settings: Settings) -> State[Any]:
     artifacts.named(f"{name}: skipped")
-    get_run_logger().warning("Skipped: %s", reason)
-    return Completed(name="Skipped", message=reason)
+    artifacts.table("kontoledger-accounts", f"Skipped: {reason}", account_rows(None, settings.data_dir))
+    return skipped(reason)
 
 
 def _ended(report: Report) -> State[Any]:

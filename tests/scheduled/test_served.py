@@ -161,6 +161,10 @@ def test_the_same_deployment_twice_at_once_is_one_run_and_one_skip(ran: Scene) -
     well, skipped = sorted(ran.runs["ingest"], key=lambda run: str(run["state_name"]))
 
     assert "holds" in skipped["state"]["message"]
+    shown = ran.server.artifacts(skipped["id"])
+    assert shown["kontoledger-why"] == skipped["state"]["message"]
+    assert len(shown["kontoledger-accounts"]) == 8
+    assert all(row["balance"] and row["proof"] for row in shown["kontoledger-accounts"]), "as they were published last"
     assert ran.server.tasks(skipped["id"]) == {}
     assert "2 new" in well["state"]["message"]
     assert_the_ledger_is_the_world(ran.data_dir, ran.bank)
@@ -191,6 +195,7 @@ def test_a_run_shows_its_accounts_checks_and_consents(ran: Scene) -> None:
     assert new == {"Kontist": "1", "KontoBank": "1"}
     assert {row["proof"] for row in by_account.values() if row["result"] == "complete"} <= {"chain", "derived"}
     assert all(row["balance"].endswith(("EUR", "PLN", "CZK")) for row in by_account.values() if row["result"] == "complete")
+    assert {account for _, account, _ in by_account} >= {f"account …{ending}" for ending in ("4711", "4712")}, by_account.keys()
     assert shown["kontoledger-checks"] == "Nothing."
     assert shown["kontoledger-progress"] == 100
     listed = {row["consent_id"]: row for row in shown["kontoledger-consents"]}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +10,13 @@ from prefect import Task
 from prefect.client.schemas.objects import State
 from prefect.logging import disable_run_logger
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 
-from flows import consents, places, reading
+from flows import alive, consents, places, reading
 from flows.guard import guarded
 from flows.secrets import secret_blocks
 from pipelines.errors import Busy, Failure, WrongUsage
+from pipelines.settings import Settings
 
 ONCE = (reading.read_consent, reading.load, consents.sign_in)
 TRIED_AGAIN = (reading.read_kontist, reading.ledger)
@@ -118,3 +120,39 @@ def test_any_other_trouble_is_told_by_kind_and_line_only() -> None:
         raise ValueError("DE89370400440532013000")
 
     assert "DE89" not in str(told.value)
+
+
+@contextmanager
+def begun(_data_dir: str | None) -> Iterator[Settings]:
+    """In place of `under_way`: there is no run."""
+    yield Settings(data_dir=Path("nowhere"))
+
+
+def test_one_consent_that_cannot_be_renewed_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, told, why = [], [], []
+
+    def sign_in(_: Any, consent_id: str, *, return_state: bool) -> State[Any]:
+        asked.append(consent_id)
+        return Failed(message="There is no consent c-bad") if consent_id == "c-bad" else Completed()
+
+    monkeypatch.setattr(consents, "under_way", begun)
+    monkeypatch.setattr(consents, "watch", lambda _: [])
+    monkeypatch.setattr(consents, "sign_in", sign_in)
+    monkeypatch.setattr(consents, "told", told.append)
+    monkeypatch.setattr(consents.artifacts, "why", lambda _, reason: why.append(reason))
+    with disable_run_logger():
+        end = consents.consent_renewals.fn(["c-bad", "c-600d"])
+
+    assert (asked, len(told), why) == (["c-bad", "c-600d"], 1, ["- There is no consent c-bad"])
+    assert end.is_failed()
+
+
+def test_a_failed_run_shows_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    why = []
+    monkeypatch.setattr(alive.artifacts, "why", lambda _, reason: why.append(reason))
+    monkeypatch.setattr(alive, "settings_in_force", lambda _: Settings(data_dir=Path("what?")))
+
+    with pytest.raises(WrongUsage), alive.under_way(None):
+        pass
+
+    assert why == ["The data directory what? has a ? in its path, which DuckDB cannot open. Choose another path."]
