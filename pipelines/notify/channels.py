@@ -79,6 +79,8 @@ def _named(kind: str, address: str) -> str:
 def _email(settings: "NotificationSettings", to: str, where: str) -> Send:
     if not (settings.email_host and settings.email_from):
         raise WrongUsage("E-mail needs notifications.email_host and notifications.email_from", "Set both, or remove email_to")
+    if not 0 < settings.email_port < 65536:
+        raise WrongUsage("The setting notifications.email_port is no port", "Give a number from 1 to 65535, e.g. 587")
     security = {"starttls": "starttls", "tls": "ssl", "none": "insecure"}[settings.email_security]
     address: dict[str, Any] = {
         "schema": "mailto" if security == "insecure" else "mailtos",
