@@ -21,7 +21,10 @@ from prefect.exceptions import Abort
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import __main__ as command_line
+from flows import operating
 from flows.alive import marked
+from flows.deployments import SCHEDULE, TAGS, TIMEZONE
 from flows.reading import ingest
 from pipelines.connections import vault_of
 from pipelines.lock import held
@@ -29,18 +32,8 @@ from pipelines.sandbox import SandboxBank, World
 from pipelines.settings import Settings
 from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
 from tests.scheduled.desk import consent, days_before_its_end, ending, held_up, somebody_listening
-from tests.scheduled.serving import LONG, Server, Serving, flows, names_of, serving
+from tests.scheduled.serving import LONG, Server, Serving, names_of, serving
 from tests.scheduled.serving import environment as serving_environment
-
-TOLD = """
-import json
-from flows.deployments import SCHEDULE, TAGS, TIMEZONE
-print(json.dumps([
-    {"name": one.name, "entrypoint": f"{one.flow.fn.__module__}.{one.flow.fn.__name__}", "description": one.about, "tags": TAGS,
-     "schedules": [{"cron": one.cron, "timezone": TIMEZONE}], "parameters": one.parameters}
-    for one in SCHEDULE
-]))
-"""
 
 DEPLOYMENTS = {"ingest", "reuse-multiple-access", "consent-renewals", "consent-revocation", "kontist-full-read", "catalog"}
 
@@ -115,6 +108,7 @@ def scene(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def ran(scene: Scene) -> Scene:
     """Every deployment was run once, `ingest` twice at once."""
     server, unwanted = scene.server, scene.consents["unwanted"]
+    server.let_nothing_come_due()
     begun = {
         "consent-revocation": [server.trigger("consent-revocation", consent_id=unwanted, erase=True)],
         "consent-renewals": [server.trigger("consent-renewals", sign_in_for=[scene.consents["expiring"]])],
@@ -280,20 +274,25 @@ def test_all_workers_together_send_eight_commands_at_once(scene: Scene) -> None:
     assert (limit["limit"], limit["active"]) == (8, True)
 
 
-def test_a_server_that_does_not_answer_is_named(scene: Scene) -> None:
-    told = flows(replace(scene.server, url="http://127.0.0.1:1/api"), scene.folder, scene.environ, "status")
+def test_a_server_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
+        status = command_line.main(["status"])
 
-    assert told.returncode == 1
-    assert told.stderr == "No Prefect server answers at http://127.0.0.1:1/api. Start it, or correct PREFECT_API_URL.\n"
+    assert status == 1
+    assert (
+        capsys.readouterr().err == "No Prefect server answers at http://127.0.0.1:1/api. Start it, or correct PREFECT_API_URL.\n"
+    )
 
 
-def test_status_tells_of_every_deployment(ran: Scene) -> None:
-    told = flows(ran.server, ran.folder, ran.environ, "status", "--json")
+def test_status_tells_of_every_deployment(ran: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    with temporary_settings({PREFECT_API_URL: ran.server.url}):
+        status = command_line.main(["status", "--json"])
 
-    shown = json.loads(told.stdout)
-    assert (told.returncode, shown["troubles"]) == (0, []), told.stderr
+    shown = json.loads(capsys.readouterr().out)
+    assert (status, shown["troubles"]) == (0, [])
     assert {one["name"] for one in shown["deployments"]} == DEPLOYMENTS
     assert all(one["next_run"] and one["last_run"] for one in shown["deployments"])
+    assert shown["commands"] == {"taken": 0, "of": 8}
 
 
 def test_a_failed_check_keeps_the_ledger_and_is_told(ran: Scene) -> None:
@@ -382,6 +381,12 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
         resumed = ran.imports()
         stopped_in_order(ran, again)
     assert healed["state_name"] == "Completed", healed["state"]
+    assert ran.server.places_taken() > 0, "what the killed run held"
+    for run_id in (elsewhere, alive):
+        ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+    with temporary_settings({PREFECT_API_URL: ran.server.url}), operating.server() as client:
+        operating.tidy(client, ran.data_dir)
+    assert ran.server.places_taken() == 0, "counted anew when no run is under way"
     assert resumed == imports, "what the cancelled run had begun was resumed by its command id"
     assert_the_ledger_is_the_world(ran.data_dir, ran.bank)
 
@@ -420,10 +425,20 @@ def prefect(server: Server, environ: dict[str, str], *arguments: str) -> subproc
     return done
 
 
-def test_the_file_says_what_the_code_says(server: Server) -> None:
+def test_the_file_says_what_the_code_says() -> None:
     written = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
 
-    said = json.loads(prefect(server, {}, "-c", TOLD).stdout)
+    said = [
+        {
+            "name": one.name,
+            "entrypoint": f"{one.flow.fn.__module__}.{one.flow.fn.__name__}",
+            "description": one.about,
+            "tags": TAGS,
+            "schedules": [{"cron": one.cron, "timezone": TIMEZONE}],
+            "parameters": one.parameters,
+        }
+        for one in SCHEDULE
+    ]
 
     assert [without_pool(one) for one in written] == said
     assert {one["work_pool"]["name"] for one in written} == {"kontoledger"}

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 from prefect import Task
@@ -12,7 +14,7 @@ from prefect.logging import disable_run_logger
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Completed, Failed
 
-from flows import alive, consents, places, reading
+from flows import alive, consents, operating, places, reading
 from flows.guard import guarded
 from flows.secrets import secret_blocks
 from pipelines.errors import Busy, Failure, WrongUsage
@@ -156,3 +158,40 @@ def test_a_failed_run_shows_why(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
     assert why == ["The data directory what? has a ? in its path, which DuckDB cannot open. Choose another path."]
+
+
+class OfManyRuns:
+    """A server with more late runs than it gives in one answer."""
+
+    def __init__(self, count: int) -> None:
+        self.runs = [SimpleNamespace(id=number, name=f"run {number}") for number in range(count)]
+        self.cancelled: list[int] = []
+
+    def read_deployments(self, **_: Any) -> list[Any]:
+        return [SimpleNamespace(name="ingest", id=uuid4(), paused=False)]
+
+    def read_flow_runs(self, *, flow_run_filter: Any, limit: int, offset: int, **_: Any) -> list[Any]:
+        names = flow_run_filter.state.name
+        late = self.runs if names is not None and names.any_ == ["Late"] else []
+        return late[offset : offset + min(limit, 200)]
+
+    def set_flow_run_state(self, run_id: int, *_: Any, **__: Any) -> None:
+        self.cancelled.append(run_id)
+
+    def read_global_concurrency_limit_by_name(self, _: str) -> Any:
+        return SimpleNamespace(active_slots=0)
+
+
+def test_of_any_number_of_late_runs_the_newest_stays(tmp_path: Path) -> None:
+    client = OfManyRuns(401)
+
+    told = operating.tidy(cast(Any, client), tmp_path)
+
+    assert client.cancelled == list(range(1, 401))
+    assert told == ["ingest/ingest: 400 late runs dropped, the newest stays"]
+
+
+def test_one_late_run_is_told_of_as_one() -> None:
+    (told,) = operating.troubles([operating.Standing("ingest", deployed=True, late=1)])
+
+    assert told.startswith("ingest has 1 late run: ")
