@@ -22,7 +22,7 @@ STOPPED = "The schedule was stopped; the next run goes on."
 
 
 def serve(deployments: Sequence[RunnerDeployment], *, limit: int, poll: float) -> None:
-    """Deploy all, and run what is due until SIGTERM or Ctrl-C; a second Ctrl-C leaves at once."""
+    """Deploy all, and run what is due until SIGTERM or Ctrl-C."""
     runner = _Orderly(limit=limit, query_seconds=poll)
     for deployment in deployments:
         runner.add_deployment(deployment)
@@ -35,7 +35,6 @@ def serve(deployments: Sequence[RunnerDeployment], *, limit: int, poll: float) -
 class _Orderly(Runner):
     def handle_sigterm(self, *_: Any, **__: Any) -> None:
         """Begin to end."""
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         if not self.started or self._loop is None:
             sys.exit(0)
         if not self.stopping:
