@@ -37,18 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """`serve`: deploys all, puts the books in order, then starts runs when they are due, each in a process of its own."""
-    import prefect
-
     from flows.deployments import SCHEDULE
-    from flows.operating import server, set_limit, tidy
+    from flows.operating import server, tidy
+    from flows.places import set_limit
     from flows.secrets import settings_in_force
+    from flows.serving import serve as served
 
     with server() as client:
         set_limit(client)
         for sentence in tidy(client, settings_in_force().data_dir):
             print(sentence, flush=True)
-    deployments = [one.deployment() for one in SCHEDULE]
-    prefect.serve(*deployments, limit=options.limit, query_seconds=options.poll, print_starting_message=False)
+    served([one.deployment() for one in SCHEDULE], limit=options.limit, poll=options.poll)
     return GOOD
 
 
@@ -58,21 +57,23 @@ def status(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from flows.operating import as_json, server, show, standings, troubles
+    from flows.places import taken
 
     with server() as client:
         about = f"Prefect {client.api_version()} at {get_current_settings().api.url}"
-        listed = standings(client)
+        listed, places = standings(client), taken(client)
     if options.json:
-        print(json.dumps(as_json(listed, about)))
+        print(json.dumps(as_json(listed, places, about)))
     else:
         console = Console()
-        show(listed, about, console if console.is_terminal else Console(width=140))
+        show(listed, places, about, console if console.is_terminal else Console(width=140))
     return PARTIAL if troubles(listed) else GOOD
 
 
 def tidy_up(_: argparse.Namespace) -> int:
     """`tidy`."""
-    from flows.operating import server, set_limit, tidy
+    from flows.operating import server, tidy
+    from flows.places import set_limit
     from flows.secrets import settings_in_force
 
     with server() as client:
@@ -80,6 +81,13 @@ def tidy_up(_: argparse.Namespace) -> int:
         sentences = tidy(client, settings_in_force().data_dir)
     print("\n".join(sentences) or "Nothing to put in order.")
     return GOOD
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("1 or more is needed")
+    return number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serving = commands.add_parser("serve", help="deploy everything and run it in this process; no work pool is needed")
-    serving.add_argument("--limit", type=int, default=4, help="runs at once (default %(default)s)")
-    serving.add_argument("--poll", type=float, default=10.0, metavar="SECONDS", help="between two looks for due runs")
+    serving.add_argument("--limit", type=_at_least_one, default=4, help="runs at once (default %(default)s)")
+    serving.add_argument("--poll", type=_at_least_one, default=10, metavar="SECONDS", help="between two looks for due runs")
     serving.set_defaults(command=serve)
     standing = commands.add_parser("status", help="server, deployments, next runs, late ones")
     standing.add_argument("--json", action="store_true", help="one JSON object on standard output")

@@ -41,6 +41,11 @@ def markdown(key: str, about: str, text: str) -> None:
     _kept(lambda: create_markdown_artifact(text, key=key, description=about))
 
 
+def why(about: str, reason: str) -> None:
+    """Why a run did not do what it is for."""
+    markdown("kontoledger-why", about, reason)
+
+
 def link(key: str, about: str, url: str, text: str) -> None:
     """A link under `key`."""
     _kept(lambda: create_link_artifact(url, text, key=key, description=about))

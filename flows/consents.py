@@ -11,9 +11,9 @@ from prefect.tasks import Task, exponential_backoff
 from pydantic import Field
 
 from flows import artifacts
-from flows.guard import guarded, quiet, whole
+from flows.alive import skipped, under_way
+from flows.guard import guarded, whole
 from flows.reading import WaitSeconds, threads
-from flows.secrets import settings_in_force
 from flows.telling import told
 from pipelines import institutions
 from pipelines.consents import chores
@@ -26,11 +26,18 @@ ConsentId = Annotated[str, Field(pattern="^c-[0-9a-f]+$")]
 
 
 def _not_ours(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether asking again may help: not when it is the person or the configuration that has to change something."""
-    return not isinstance(state.data, WrongUsage)
+    """Whether asking again may help: not when a person has to change something, nor when the step has waited by itself."""
+    return not isinstance(state.data, (WrongUsage, Busy))
 
 
-@task(task_run_name="look after consents", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    task_run_name="look after consents",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(backoff_factor=30),
+    retry_condition_fn=_not_ours,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def watch(settings: Settings) -> list[str]:
     """Expire what is over; the warnings that are due."""
     with guarded():
@@ -61,7 +68,14 @@ def end(name: str, settings: Settings, consent_id: str, erase: bool) -> State[An
     return Completed(message=f"{name} is over at the bank")
 
 
-@task(task_run_name="erase what was asked for", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    task_run_name="erase what was asked for",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(backoff_factor=30),
+    retry_condition_fn=_not_ours,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def finish_erasing(settings: Settings, wait_seconds: int) -> list[str]:
     """Remove the data of consents that are over, where that was asked for; a sentence with each receipt."""
     with guarded():
@@ -82,7 +96,14 @@ def fetch_catalog(settings: Settings) -> list[dict[str, Any]]:
         return institutions.fetch(settings, utc_now, country=None, access_mode=None)
 
 
-@task(task_run_name="keep the catalog", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    task_run_name="keep the catalog",
+    retries=2,
+    retry_delay_seconds=exponential_backoff(backoff_factor=30),
+    retry_condition_fn=_not_ours,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def keep_catalog(settings: Settings, found: list[dict[str, Any]], wait_seconds: int) -> None:
     """Into raw history and ledger, under the data directory's lock."""
     with guarded(), held(settings.data_dir, "catalog", wait_seconds):
@@ -97,15 +118,16 @@ def consent_renewals(sign_in_for: list[ConsentId] = [], data_dir: str | None = N
         sign_in_for: Start a sign-in that renews these consents now: the bank's link, good for minutes, becomes an artifact.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
-    quiet()
-    with guarded():
-        settings = settings_in_force(data_dir)
+    with under_way(data_dir) as settings:
         warnings = watch(whole(settings))
         for warning in warnings:
             get_run_logger().warning(warning)
-        for consent_id in sign_in_for:
-            sign_in(whole(settings), consent_id)
-        told(settings)
+        begun = [sign_in(whole(settings), consent_id, return_state=True) for consent_id in sign_in_for]
+        told(settings)  # whoever cannot be renewed, the others hear of their own
+        troubles = [str(one.message) for one in begun if not one.is_completed()]
+        if troubles:
+            artifacts.why("Sign-ins that could not be started", "\n".join(f"- {trouble}" for trouble in troubles))
+            return Failed(message="; ".join(troubles))
     return Completed(message=f"{len(warnings)} warnings" if warnings else "nothing ends soon")
 
 
@@ -123,11 +145,9 @@ def consent_revocation(
         wait_seconds: How long an erasure waits for a run that holds the data directory; then it is left to the next run.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
-    quiet()
-    with guarded():
+    with under_way(data_dir) as settings:
         if erase and not consent_id:
             raise WrongUsage("`erase` needs a consent_id", "Give the consent whose data is to go")
-        settings = settings_in_force(data_dir)
         waiting = chores.to_end(settings, consent_id)
         named = [f"{consent.institution} {consent.consent_id}" for consent in waiting]
         artifacts.named(f"consent-revocation: {', '.join(named) or 'nothing waits'}")
@@ -156,15 +176,13 @@ def catalog(wait_seconds: WaitSeconds = 1800, data_dir: str | None = None) -> St
         wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
-    quiet()
-    with guarded():
-        settings = settings_in_force(data_dir)
+    with under_way(data_dir) as settings:
         if not settings.kontomatik.configured:
-            return Completed(name="Skipped", message="Kontomatik is not configured")
+            return skipped("Kontomatik is not configured")
         found = fetch_catalog(whole(settings))
         try:
             keep_catalog(whole(settings), whole(found), wait_seconds)
         except Busy as busy:
-            return Completed(name="Skipped", message=str(busy))
+            return skipped(str(busy))
         told(settings)
     return Completed(message=f"{len(found)} ways into banks")

@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import extract_tb
 from typing import TypeVar, cast
 
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.utilities.annotations import quote
 
 from pipelines.errors import Failure, where
@@ -17,6 +19,19 @@ def whole(thing: Thing) -> Thing:
     return cast(Thing, quote(thing))
 
 
+class PrefectAway(Failure):
+    """The server went away in the middle of a run."""
+
+
+def _server_is_away(error: Exception) -> bool:
+    """Whether it came out of Prefect's own client: the banks' clients have errors of their own."""
+    if isinstance(error, PrefectHTTPStatusError):
+        return True
+    return type(error).__module__.partition(".")[0] in ("httpx", "httpcore") and any(
+        frame.filename.replace("\\", "/").find("/prefect/client/") >= 0 for frame in extract_tb(error.__traceback__)
+    )
+
+
 @contextmanager
 def guarded() -> Iterator[None]:
     """Lets foreseen failures through; of any other it tells the kind and the line, since its text may hold a bank's row."""
@@ -25,6 +40,10 @@ def guarded() -> Iterator[None]:
     except Failure:
         raise
     except Exception as error:
+        if _server_is_away(error):
+            raise PrefectAway(
+                f"Prefect's server did not answer ({type(error).__name__})", "Nothing is lost; the next run goes on"
+            ) from None
         raise Failure(f"A fault in this program ({where(error)})", "Please report it with this line") from None
 
 

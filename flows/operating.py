@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +23,17 @@ from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 
+from flows.alive import is_gone
 from flows.deployments import SCHEDULE, TAGS
-from flows.reading import AT_ONCE, COMMANDS
-from pipelines.errors import Busy, Failure
-from pipelines.lock import held
+from flows.places import AT_ONCE, count_anew, taken
+from pipelines.errors import Failure
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+PAGE = 200
+BEGINS_WITHIN = timedelta(minutes=10)
+"""A run that was handed out begins in seconds; `serve` hands out no more than it has room for."""
 UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
 
 
@@ -81,41 +84,45 @@ def troubles(listed: Sequence[Standing]) -> list[str]:
         elif one.paused:
             sentences.append(f"{one.name} is paused: nothing serves it, or somebody has paused it")
         if one.late:
-            sentences.append(
-                f"{one.name} has {one.late} late runs: is a worker there? `python -m flows tidy` leaves the newest only"
-            )
+            late = _count(one.late, "late run")
+            sentences.append(f"{one.name} has {late}: is a worker there? `python -m flows tidy` leaves the newest only")
     return sentences
-
-
-def set_limit(client: SyncPrefectClient) -> None:
-    """Let the server hand out eight places for Kontomatik's commands, over all workers."""
-    client.upsert_global_concurrency_limit_by_name(COMMANDS, AT_ONCE)
 
 
 def tidy(client: SyncPrefectClient, data_dir: Path) -> list[str]:
     """Drop late runs but the newest of each deployment, and close the books on runs whose process is gone; returns sentences.
 
-    A later run does all that an earlier one would have done. While a run holds the data directory none is taken for gone.
+    A later run does all that an earlier one would have done. A run is gone when it marked a data directory of this machine as
+    being at work and the kernel has freed that mark, or when it was handed out and never began; any other is left alone.
     """
     sentences = []
+    begun = 0
     for name, deployment in _deployments(client).items():
         late = _runs(client, deployment, names=["Late"])
         for run in late[1:]:
             client.set_flow_run_state(run.id, Cancelled(message="a later run does the same"), force=True)
         if late[1:]:
-            sentences.append(f"{name}: {len(late) - 1} late runs dropped, the newest stays")
-    try:
-        with held(data_dir, "tidy"):
-            for name, deployment in _deployments(client).items():
-                for run in _runs(client, deployment, types=UNDER_WAY):
-                    client.set_flow_run_state(run.id, Crashed(message="its process is gone; the next run goes on"), force=True)
-                    sentences.append(f"{name}: run {run.name} is marked as crashed, its process is gone")
-    except Busy as busy:
-        sentences.append(str(busy))
+            sentences.append(f"{name}: {_count(len(late) - 1, 'late run')} dropped, the newest stays")
+        for run in _runs(client, deployment, types=UNDER_WAY):
+            if _is_gone(run, data_dir):
+                client.set_flow_run_state(run.id, Crashed(message="its process is gone; the next run goes on"), force=True)
+                sentences.append(f"{name}: run {run.name} is marked as crashed, its process is gone")
+            else:
+                begun += 1
+    if not begun and taken(client):  # leaked by the dead
+        count_anew(client)
+        sentences.append("The places for Kontomatik's commands are counted anew: none is taken")
     return sentences
 
 
-def show(listed: Sequence[Standing], about: str, console: "Console") -> None:
+def _is_gone(run: FlowRun, data_dir: Path) -> bool:
+    if run.state is not None and run.state.is_pending():
+        return run.state.timestamp < datetime.now(UTC) - BEGINS_WITHIN
+    own = run.parameters.get("data_dir")
+    return is_gone(Path(own) if own else data_dir, str(run.id))
+
+
+def show(listed: Sequence[Standing], places: int, about: str, console: "Console") -> None:
     """For people."""
     from rich.table import Table
 
@@ -126,13 +133,15 @@ def show(listed: Sequence[Standing], about: str, console: "Console") -> None:
         planned = one.next_run or ("paused" if one.paused else "–")
         table.add_row(one.name, planned, one.last_run or "–", str(one.late or "–"), str(one.under_way or "–"))
     console.print(table)
+    console.print(f"{places} of {AT_ONCE} places for Kontomatik's commands are taken", highlight=False)
     for sentence in troubles(listed):
         console.print(f"! {sentence}", highlight=False, markup=False, soft_wrap=True)
 
 
-def as_json(listed: Sequence[Standing], about: str) -> dict[str, Any]:
+def as_json(listed: Sequence[Standing], places: int, about: str) -> dict[str, Any]:
     """The object of `status --json`."""
-    return {"server": about, "deployments": [asdict(one) for one in listed], "troubles": troubles(listed)}
+    commands = {"taken": places, "of": AT_ONCE}
+    return {"server": about, "deployments": [asdict(one) for one in listed], "commands": commands, "troubles": troubles(listed)}
 
 
 def _deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:
@@ -155,9 +164,18 @@ def _standing(client: SyncPrefectClient, name: str, deployment: DeploymentRespon
         paused=deployment.paused,
         next_run=_minute(planned[0].next_scheduled_start_time) if planned else None,
         last_run=f"{last[0].name}: {last[0].state_name}, {_minute(last[0].end_time)}" if last else None,
-        late=len(_runs(client, deployment, names=["Late"])),
-        under_way=len(_runs(client, deployment, types=UNDER_WAY)),
+        late=client.count_flow_runs(flow_run_filter=_chosen(deployment, names=["Late"])),
+        under_way=client.count_flow_runs(flow_run_filter=_chosen(deployment, types=UNDER_WAY)),
     )
+
+
+def _chosen(
+    deployment: DeploymentResponse, *, names: list[str] | None = None, types: list[StateType] | None = None
+) -> FlowRunFilter:
+    state = FlowRunFilterState(
+        name=FlowRunFilterStateName(any_=names) if names else None, type=FlowRunFilterStateType(any_=types) if types else None
+    )
+    return FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]), state=state)
 
 
 def _runs(
@@ -167,13 +185,21 @@ def _runs(
     names: list[str] | None = None,
     types: list[StateType] | None = None,
     sort: FlowRunSort = FlowRunSort.EXPECTED_START_TIME_DESC,
-    limit: int = 200,
+    limit: int | None = None,
 ) -> list[FlowRun]:
-    state = FlowRunFilterState(
-        name=FlowRunFilterStateName(any_=names) if names else None, type=FlowRunFilterStateType(any_=types) if types else None
-    )
-    chosen = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]), state=state)
-    return client.read_flow_runs(flow_run_filter=chosen, sort=sort, limit=limit)
+    """All of them, or the first so many; the server gives two hundred at a time."""
+    chosen = _chosen(deployment, names=names, types=types)
+    found: list[FlowRun] = []
+    while limit is None or len(found) < limit:
+        page = client.read_flow_runs(flow_run_filter=chosen, sort=sort, limit=limit or PAGE, offset=len(found))
+        found += page
+        if len(page) < PAGE:
+            break
+    return found
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
 
 
 def _minute(moment: datetime | None) -> str:

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, cast
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.concurrency.sync import concurrency
 from prefect.futures import PrefectFuture, wait
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
@@ -22,8 +21,9 @@ from prefect.utilities.annotations import unmapped
 from pydantic import Field
 
 from flows import artifacts
-from flows.guard import guarded, quiet, whole
-from flows.secrets import settings_in_force
+from flows.alive import skipped, under_way
+from flows.guard import guarded, whole
+from flows.places import AT_ONCE, place
 from flows.telling import told
 from pipelines.errors import CHECKS_FAILED, GOOD, PARTIAL, Busy, Failure
 from pipelines.lock import held
@@ -32,9 +32,6 @@ from pipelines.run import NothingToRead, Options, Report, Run
 from pipelines.settings import Settings
 from pipelines.summary import account_rows, check_rows
 
-COMMANDS = "kontomatik-commands"
-"""The global concurrency limit that stands beside our own slots: Kontomatik takes eight commands of one client at once."""
-AT_ONCE = 8
 UNREAD, AWAY, REFUSED = "NotRead", "BankAway", "ChecksFailed"
 
 Bank = Literal["kontist", "kontomatik"]
@@ -72,13 +69,16 @@ def read_kontist(unit: str, run: Run) -> State[Any]:
 @task(task_run_name="Kontomatik: {unit}", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def read_consent(unit: str, run: Run) -> State[Any]:
     """Import through one consent. Spends one of four imports in 24 hours: never tried again by Prefect."""
-    with concurrency(COMMANDS, occupy=1):
+    with place():
         return _read(unit, run)
 
 
-@task(task_run_name="settle, load and publish raw history", cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="settle, load and publish raw history", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def load(run: Run) -> None:
-    """Everything that was read goes into raw history, with its cursors, in one step."""
+    """Everything that was read goes into raw history, with its cursors, in one step.
+
+    Never tried again: a copy that was loaded by half is thrown away with its run, and the next run resumes the imports.
+    """
     with guarded():
         run.load()
         run.publish()
@@ -162,9 +162,7 @@ def kontist_full_read(wait_seconds: WaitSeconds = 1800, data_dir: str | None = N
 
 def read_banks(name: str, options: Options, wait_seconds: int, data_dir: str | None, *, optional: bool = False) -> State[Any]:
     """The steps of a run, as tasks; ends as the report does. `optional`: having nothing to read is no failure."""
-    quiet()
-    with guarded():
-        settings = settings_in_force(data_dir)
+    with under_way(data_dir) as settings:
         progress = artifacts.Shown("kontoledger-progress")
         try:
             with held(settings.data_dir, name, wait_seconds), Run(settings, options, progress=progress, lives_on=True) as run:
@@ -180,10 +178,10 @@ def read_banks(name: str, options: Options, wait_seconds: int, data_dir: str | N
                     f"The ledger could not be built: {str(built.message).rstrip('.')}", "Raw history is loaded and safe"
                 )
         except Busy as busy:
-            return _skipped(name, str(busy))
+            return _skipped(name, str(busy), settings)
         except NothingToRead as nothing:
             if optional:
-                return _skipped(name, str(nothing))
+                return _skipped(name, str(nothing), settings)
             raise
         _show(settings, run.report)
         return _ended(run.report)
@@ -230,10 +228,10 @@ def _show(settings: Settings, report: Report) -> None:
     told(settings, report=report)
 
 
-def _skipped(name: str, reason: str) -> State[Any]:
+def _skipped(name: str, reason: str, settings: Settings) -> State[Any]:
     artifacts.named(f"{name}: skipped")
-    get_run_logger().warning("Skipped: %s", reason)
-    return Completed(name="Skipped", message=reason)
+    artifacts.table("kontoledger-accounts", f"Skipped: {reason}", account_rows(None, settings.data_dir))
+    return skipped(reason)
 
 
 def _ended(report: Report) -> State[Any]:

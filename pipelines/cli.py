@@ -140,7 +140,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     actions = command("sandbox", "commands.sandbox_help", "the sandbox bank").add_subparsers(metavar="ACTION")
     serve = command("serve", "commands.sandbox_serve", "run the sandbox bank as a server of its own", actions)
-    serve.add_argument("--port", type=int, default=8711, help="of loopback (default 8711)")
+    serve.add_argument("--port", type=_port, default=8711, help="of loopback (default 8711)")
     serve.add_argument("--dialect", choices=("openapi", "live"), default="openapi", help="how its Kontomatik speaks")
     serve.add_argument("--seed", type=int, default=7, help="which world it tells of")
 
@@ -274,6 +274,12 @@ def _json(command: argparse.ArgumentParser) -> None:
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError("not a whole number")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError("not a port from 0 (any that is free) to 65535")
     return int(text)
 
 

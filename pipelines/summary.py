@@ -11,14 +11,21 @@ Row = dict[str, str | int | None]
 HEADINGS = ("bank", "account", "read", "new", "changed", "removed", "balance", "result")
 
 
-def account_rows(report: Report, data_dir: Path) -> list[Row]:
-    """A row an account: what was read, what is new, changed and removed, its balance and how far the ledger proves that."""
-    proofs = _proofs(data_dir / "ledger.duckdb")
+def account_rows(report: Report | None, data_dir: Path) -> list[Row]:
+    """A row an account: what was read, what is new, changed and removed, its balance and how far the ledger proves that.
+
+    Accounts that this run did not read stand as they were published last. `report` is None when nothing was read at all.
+    """
+    kept = _published(data_dir / "ledger.duckdb")
+    proofs = {account: row["proof"] for account, row in kept}
     rows: list[Row] = []
-    for outcome in report.outcomes:
+    read = set()
+    for outcome in report.outcomes if report is not None else ():
         row: Row = dict(zip(HEADINGS, cells(outcome), strict=True))
         rows.append(row | {"proof": proofs.get(outcome.account_id or ""), "why": outcome.reason})
-    return rows
+        if outcome.status in ("complete", "partial"):
+            read.add(outcome.account_id)
+    return rows + [row for account, row in kept if account not in read]
 
 
 def check_rows(report: Report) -> list[Row]:
@@ -49,20 +56,32 @@ def renewal_text(listed: Iterable[Mapping[str, Any]], link: Callable[[str], str 
     return "\n".join(lines)
 
 
-def _proofs(ledger: Path) -> dict[str, str | None]:
-    """How the last day of each account is proven: `chain`, `derived`, `differs` or `unknown`."""
+def _published(ledger: Path) -> list[tuple[str, Row]]:
+    """Each account of the ledger as a row, with how its last day is proven: `chain`, `derived`, `differs` or `unknown`."""
     if not ledger.exists():
-        return {}
+        return []
     import duckdb
 
     from pipelines.reading import read_only
 
     query = """
-        select account_id, proof from main.balances_daily
-        qualify row_number() over (partition by account_id order by day desc) = 1
+        with last_days as (
+            select account_id, proof from main.balances_daily
+            qualify row_number() over (partition by account_id order by day desc) = 1
+        )
+        select account_id, institution, account_type || ' …' || right(coalesce(iban, source_account_id), 4) as name,
+            balance, currency, proof
+        from main.accounts left join last_days using (account_id)
+        order by source, institution, account_id
         """
     try:
         with read_only(ledger) as connection:
-            return dict(connection.execute(query).fetchall())
+            found = connection.execute(query).fetchall()
     except duckdb.Error:
-        return {}
+        return []
+    rows = []
+    for account, institution, name, balance, currency, proof in found:
+        shown = "" if balance is None else f"{balance:,.2f} {currency}"
+        row: Row = dict(zip(HEADINGS, (institution, name, "–", "", "", "", shown, "not read"), strict=True))
+        rows.append((str(account), row | {"proof": proof, "why": "as published before"}))
+    return rows

@@ -89,6 +89,7 @@ class Units:
         self._open = ExitStack()
         self._under_way = threading.Condition()
         self._reading = 0
+        self._closing = False
         self._readings: dict[str, Reading] = {}
         self._not_due: list[tuple[Consent, str]] = []
         self._kontomatik: read_kontomatik.Reader | None = None
@@ -150,7 +151,8 @@ class Units:
         return found
 
     def close(self, *, wait: bool = False) -> None:
-        """Close the clients. What is still being read fails at its next request; `wait` stays until it has."""
+        """Close the clients. What is still being read is broken off at its next request; `wait` stays until it is."""
+        self._closing = True
         self._open.close()
         if wait:
             with self._under_way:
@@ -167,6 +169,8 @@ class Units:
         except SourceError as error:
             return self._nothing(source, str(error), passing=isinstance(error, Unavailable))
         except Exception as error:  # a bug in one bank's reader must not cost the other bank's data
+            if self._closing:  # its client was closed under it
+                return self._nothing(source, f"{source} was broken off: the run was stopped")
             return self._nothing(source, f"{source}: a fault in this program ({where(error)}). Please report it with this line")
 
     def _nothing(self, source: str, reason: str, *, passing: bool = False) -> Nothing:

@@ -182,7 +182,12 @@ class Http:
         self.pace.wait()
         with self._counting:
             self.requests += 1
-        return self._client.send(self._client.build_request(method, url, **options), stream=True)
+        try:
+            return self._client.send(self._client.build_request(method, url, **options), stream=True)
+        except RuntimeError:
+            if not self._client.is_closed:
+                raise
+            raise Unreached(self.bank, "reading was broken off", "The next run goes on") from None
 
     def _away(self, error: httpx.HTTPError) -> SourceError:
         host = urlsplit(self.base_url).netloc

@@ -5,6 +5,8 @@ The names under which the outbox remembers who has got what hold a hash: an addr
 
 import hashlib
 import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -17,32 +19,68 @@ if TYPE_CHECKING:
 
     from pipelines.settings import NotificationSettings
 
-_INFO = ("consent.revoked",)
+_INFO = ("consent.revoked", "test")
 """Kinds that are no trouble."""
 
 
 def channels(settings: "NotificationSettings") -> dict[str, Send]:
     """A sender for each way out that is configured. Raises `WrongUsage` for an address that cannot be used."""
-    found: dict[str, Send] = {}
-    for to in settings.email_to.split(",") if settings.email_to else ():
-        if to.strip():  # each for itself: one that is refused must not make the others get it again
-            found[_named("e-mail", to.strip())] = _email(settings, to.strip())
-    if settings.webhook_url:
-        found[_named("webhook", settings.webhook_url)] = _webhook(settings.webhook_url)
-    if settings.slack_url:
-        found[_named("slack", settings.slack_url)] = _slack(settings.slack_url)
-    for url in settings.urls.split() if settings.urls else ():
-        found[_named(url.partition(":")[0], url)] = _by(_plugin("urls", url))
+    found, wrong = usable(settings)
+    if wrong:
+        raise wrong[0]
     return found
+
+
+def usable(settings: "NotificationSettings") -> tuple[dict[str, Send], list[WrongUsage]]:
+    """The ways out that can be used, and what is wrong with the others: one wrong address must not silence the rest."""
+    found: dict[str, Send] = {}
+    wrong: list[WrongUsage] = []
+    for name, setting, build in _configured(settings):
+        try:
+            found[name] = build(setting)
+        except WrongUsage as refused:
+            wrong.append(refused)
+    return found, wrong
+
+
+def places(settings: "NotificationSettings") -> dict[str, str]:
+    """Which setting each way out comes from, and where in it."""
+    return {name: setting for name, setting, _ in _configured(settings)}
+
+
+def _configured(settings: "NotificationSettings") -> Iterator[tuple[str, str, Callable[[str], Send]]]:
+    """Name, setting with the position in it, and what builds the sender from that."""
+    mailboxes = [to.strip() for to in (settings.email_to or "").split(",") if to.strip()]
+    for setting, to in _numbered(
+        "email_to", mailboxes
+    ):  # each for itself: one that is refused must not make the others get it again
+        yield _named("e-mail", to), setting, partial(_email, settings, to)
+    if settings.webhook_url:
+        yield _named("webhook", settings.webhook_url), "webhook_url", partial(_webhook, settings.webhook_url)
+    if settings.slack_url:
+        yield _named("slack", settings.slack_url), "slack_url", partial(_slack, settings.slack_url)
+    for setting, url in _numbered("urls", (settings.urls or "").split()):
+        yield _named(url.partition(":")[0], url), setting, partial(_any, url)
+
+
+def _numbered(setting: str, addresses: Sequence[str]) -> list[tuple[str, str]]:
+    several = len(addresses) > 1
+    return [(f"{setting} (address {n})" if several else setting, one) for n, one in enumerate(addresses, 1)]
+
+
+def _any(url: str, setting: str) -> Send:
+    return _by(_plugin(setting, url))
 
 
 def _named(kind: str, address: str) -> str:
     return f"{kind} {hashlib.sha256(address.encode()).hexdigest()[:8]}"
 
 
-def _email(settings: "NotificationSettings", to: str) -> Send:
+def _email(settings: "NotificationSettings", to: str, where: str) -> Send:
     if not (settings.email_host and settings.email_from):
         raise WrongUsage("E-mail needs notifications.email_host and notifications.email_from", "Set both, or remove email_to")
+    if not 0 < settings.email_port < 65536:
+        raise WrongUsage("The setting notifications.email_port is no port", "Give a number from 1 to 65535, e.g. 587")
     security = {"starttls": "starttls", "tls": "ssl", "none": "insecure"}[settings.email_security]
     address: dict[str, Any] = {
         "schema": "mailto" if security == "insecure" else "mailtos",
@@ -54,7 +92,7 @@ def _email(settings: "NotificationSettings", to: str) -> Send:
         "targets": [to],
         "format": "text",
     }
-    for setting, mailbox in (("email_from", settings.email_from), ("email_to", to)):
+    for setting, mailbox in (("email_from", settings.email_from), (where, to)):
         _plugin(setting, address | {"from_addr": mailbox})  # apprise lets a wrong receiver pass, and with a user a sender
     if settings.email_user:
         address |= {"user": settings.email_user, "password": settings.email_password or ""}
@@ -63,25 +101,25 @@ def _email(settings: "NotificationSettings", to: str) -> Send:
     return _by(plugin)
 
 
-def _webhook(url: str) -> Send:
+def _webhook(url: str, setting: str) -> Send:
     """A JSON object a notice: title, message, type, event, at best what the event's payload says."""
-    address = _json_address("webhook_url", url)
+    address = _json_address(setting, url)
 
     def send(notice: Notice) -> bool:
         extra = {"event": notice.event, "key": notice.key, "payload": notice.payload, "attachments": ""}
-        return _by(_plugin("webhook_url", address | {"payload": extra}))(notice)
+        return _by(_plugin(setting, address | {"payload": extra}))(notice)
 
-    _plugin("webhook_url", address)
+    _plugin(setting, address)
     return send
 
 
-def _slack(url: str) -> Send:
+def _slack(url: str, setting: str) -> Send:
     """Slack itself by its own plugin; Mattermost, Rocket.Chat and others take the same `{"text": …}` at an address of theirs."""
-    address = _json_address("slack_url", url)
+    address = _json_address(setting, url)
     if address["host"] == "hooks.slack.com":
-        return _by(_plugin("slack_url", url))
+        return _by(_plugin(setting, url))
     only_text = {"message": "text", "title": "", "version": "", "type": "", "attachments": ""}
-    plugin = _plugin("slack_url", address | {"payload": only_text})
+    plugin = _plugin(setting, address | {"payload": only_text})
 
     def send(notice: Notice) -> bool:
         return bool(plugin.notify(body=f"*{notice.subject}*\n{notice.text}", body_format="text"))

@@ -3,29 +3,35 @@
 import argparse
 import sys
 
-from pipelines.errors import FAILED, GOOD, WrongUsage
+from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
 from pipelines.terminal import print_json, settings_of
 
 
 def notify(options: argparse.Namespace) -> int:
     """`notify`: send what waits; with `--test` a message that says nothing, to try the settings."""
-    from pipelines.notify.channels import channels
+    from pipelines.notify.channels import channels, places, usable
     from pipelines.notify.outbox import arrived
     from pipelines.notify.telling import TEST, tell
     from pipelines.run import utc_now
 
     settings = settings_of(options)
-    ways_out = channels(settings.notifications)
-    if not ways_out:
+    ways_out, wrong = usable(settings.notifications)
+    if not ways_out and not wrong:
         raise WrongUsage("Nobody is to be told", "Set notifications.email_to, .webhook_url, .slack_url or .urls")
     if options.test:
         well = {name: arrived(send, TEST) for name, send in ways_out.items()}
         if options.json:
-            print_json({"arrived": well})
+            print_json({"arrived": well, "wrong": [str(refused) for refused in wrong]})
         else:
+            setting = places(settings.notifications)
             for name, got_it in well.items():
-                print(f"{name}: {'sent' if got_it else 'could not be sent'}")
+                print(f"{name} ({setting[name]}): {'sent' if got_it else 'could not be sent'}")
+        for refused in wrong:
+            print(refused, file=sys.stderr)
+        if wrong:
+            return WRONG_USAGE
         return GOOD if all(well.values()) else FAILED
+    channels(settings.notifications)  # here a wrong address ends it
     told = tell(settings, utc_now)
     if options.json:
         print_json({"sent": told.delivery.sent, "waiting": told.delivery.waiting})

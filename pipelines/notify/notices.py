@@ -6,6 +6,7 @@
     check.failed       a new ledger was refused; told again only after it was well in between
     account.stale      an account that should be read has not been for too long; likewise
     hole               days that no import will ever show
+    test               nothing: somebody tries the settings
 
 A notice names banks, consents and accounts by their ids: never an amount, a person, an account number in full or a token.
 """
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pipelines.consents.registry import AuditEntry, Consent, Vault
     from pipelines.run import Report
 
-Kind = Literal["consent.expiring", "consent.expired", "consent.revoked", "check.failed", "account.stale", "hole"]
+Kind = Literal["consent.expiring", "consent.expired", "consent.revoked", "check.failed", "account.stale", "hole", "test"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LASTING: tuple[Kind, ...] = ("consent.expiring", "check.failed", "account.stale")
 """Troubles that end: told once while they last, and again when they come back. The others happen once for all."""

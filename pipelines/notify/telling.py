@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.connections import has_vault, vault_of
 from pipelines.consents.states import USABLE
 from pipelines.errors import Failure
-from pipelines.notify.channels import channels
+from pipelines.notify.channels import usable
 from pipelines.notify.notices import Notice, about_checks, about_consents, about_holes, about_stale
 from pipelines.notify.outbox import Delivery, Outbox, Send
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipelines.settings import Settings
 
 
-TEST = Notice("check.failed", "test", "A test of kontoledger's notices", "If you read this, notices reach you. Nothing is wrong.")
+TEST = Notice("test", "test", "A test of kontoledger's notices", "If you read this, notices reach you. Nothing is wrong.")
 """What `notify --test` sends; it is kept nowhere."""
 
 
@@ -30,11 +30,13 @@ class Told:
     fresh: list[Notice] = field(default_factory=list)
     """Notices that were met for the first time."""
     delivery: Delivery = field(default_factory=Delivery)
+    wrong: list[str] = field(default_factory=list)
+    """Addresses that cannot be used, a sentence each; the others are told all the same."""
     trouble: str | None = None
 
     def sentences(self) -> list[str]:
         """What a person should know of it: what could not be sent."""
-        return self.delivery.sentences() + ([f"notices: {self.trouble}"] if self.trouble else [])
+        return self.delivery.sentences() + [f"notices: {one}" for one in (*self.wrong, self.trouble) if one]
 
 
 def tell(
@@ -48,8 +50,10 @@ def tell(
     if settings.sandbox:
         return told
     with _noted(told):
-        recipients = channels(settings.notifications) | (also or {})
-        if not recipients:
+        ways_out, wrong = usable(settings.notifications)
+        told.wrong = [str(refused) for refused in wrong]
+        recipients = ways_out | (also or {})
+        if not recipients and not wrong:  # what a wrong address should have got is kept until it is corrected
             return told
         outbox = Outbox(settings.data_dir)
         with _noted(told):  # what waits is sent, whatever cannot be looked at

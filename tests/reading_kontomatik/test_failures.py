@@ -14,6 +14,7 @@ from sources._errors import (
     SourceError,
     Unavailable,
     Unexpected,
+    Unreached,
 )
 from sources.kontomatik.answers import Session
 from sources.kontomatik.errors import MEANINGS, CommandUnfinished, MayBeAccepted, by_name
@@ -233,6 +234,17 @@ def test_an_answer_that_breaks_off_may_have_been_accepted() -> None:
         client.start_import(SESSION, None)
     with pytest.raises(Unavailable, match="broke off in the middle"):
         client.command("700", Kept)
+
+
+def test_a_client_closed_under_a_read_has_broken_it_off_and_sent_nothing() -> None:
+    from sources._http import Http
+    from sources.kontomatik.client import KontomatikClient
+
+    http = Http("kontomatik", "https://kontomatik.test/v1", transport=httpx.MockTransport(lambda _: httpx.Response(500)))
+    http.close()
+
+    with pytest.raises(Unreached, match="broken off"):
+        KontomatikClient(http, KEY, "live").start_import(SESSION, None)
 
 
 def test_too_many_commands_at_once_are_waited_for_longer_each_time_and_not_for_ever() -> None:

@@ -50,6 +50,18 @@ class HeldUp(Fault):
 
 
 @contextmanager
+def held_up(bank: SandboxBank) -> Iterator[HeldUp]:
+    """Kontomatik is held up inside the block."""
+    slow = HeldUp(bank="kontomatik", path_contains="command/")
+    bank.faults.append(slow)
+    try:
+        yield slow
+    finally:
+        slow.let_go.set()
+        bank.faults.remove(slow)
+
+
+@contextmanager
 def somebody_listening(*, status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A webhook on loopback, and what was sent to it."""
     heard: list[dict[str, Any]] = []

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,13 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5",
         **more,
     }
+
+
+def deployed() -> dict[str, str]:
+    """What deploy/prefect.env says about the server and is not this test's own business."""
+    lines = (ROOT / "deploy" / "prefect.env").read_text(encoding="utf-8").splitlines()
+    settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return {name: value for name, value in settings.items() if name.startswith("PREFECT_SERVER_")}
 
 
 def until(done: Callable[[], Any], seconds: float = LONG, what: str = "it") -> Any:
@@ -102,10 +110,26 @@ class Server:
 
         return list(until(all_over, what=f"the end of {len(run_ids)} runs"))
 
+    def let_nothing_come_due(self) -> None:
+        """Take out what the schedules would start in the next minutes: at :45 a test would meet a run that it did not begin."""
+
+        def planned() -> list[dict[str, Any]] | None:
+            found = self.ask("/flow_runs/filter", {"flow_runs": {"state": {"name": {"any_": ["Scheduled"]}}}, "limit": 200})
+            return found if len({run["deployment_id"] for run in found}) == 6 else None
+
+        soon = datetime.now(UTC) + timedelta(minutes=10)
+        for run in until(planned, what="the first plan"):
+            if datetime.fromisoformat(run["expected_start_time"]) < soon:
+                self.ask(f"/flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+
     def tasks(self, run_id: str) -> dict[str, str]:
         """The tasks of a run and the name of each one's state."""
         found = self.ask("/task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}, "limit": 100})
         return {task["name"]: task["state_name"] for task in found}
+
+    def places_taken(self) -> int:
+        """How many of Kontomatik's eight commands the server counts as under way."""
+        return int(self.ask("/v2/concurrency_limits/kontomatik-commands")["active_slots"])
 
     def artifacts(self, run_id: str) -> dict[str, Any]:
         """What a run shows: by key, tables as rows."""
@@ -121,6 +145,12 @@ class Server:
             return found if len(found) >= count else None
 
         return list(until(enough, what=f"{count} events {', '.join(names)}"))
+
+    def all_told(self) -> str:
+        """All that our events say, and all that is kept of tasks: names, states, inputs."""
+        ours = {"event": {"prefix": ["kontoledger."]}}
+        told = self.ask("/events/filter", {"filter": ours, "limit": 50})["events"]
+        return json.dumps([told, self.ask("/task_runs/filter", {"limit": 200})])
 
     def logs(self, run_id: str) -> str:
         """All that a run and its tasks logged."""
@@ -140,7 +170,7 @@ def a_server(home: Path) -> Iterator[Server]:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", *options],
             cwd=home,
-            env=environment(home, PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="2"),
+            env=environment(home, PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="2") | deployed(),
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -185,19 +215,6 @@ def serving(server: Server, folder: Path, environ: Mapping[str, str]) -> Iterato
             yield Serving(process, log)
         finally:
             ended(process, signal.SIGTERM)
-
-
-def flows(server: Server, folder: Path, environ: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m flows …` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "flows", *arguments],
-        cwd=folder,
-        env=environment(server.home, PREFECT_API_URL=server.url, **environ),
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        check=False,
-    )
 
 
 def ended(process: subprocess.Popen[Any], how: signal.Signals) -> None:

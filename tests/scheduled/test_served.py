@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,29 +11,29 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import duckdb
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
+from prefect.exceptions import Abort
+from prefect.flow_engine import run_flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows import __main__ as command_line
+from flows import operating
+from flows.alive import marked
+from flows.deployments import SCHEDULE, TAGS, TIMEZONE
+from flows.reading import ingest
 from pipelines.connections import vault_of
 from pipelines.lock import held
 from pipelines.sandbox import SandboxBank, World
 from pipelines.settings import Settings
 from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
-from tests.scheduled.desk import HeldUp, consent, days_before_its_end, ending, somebody_listening
-from tests.scheduled.serving import LONG, Server, Serving, flows, names_of, serving
+from tests.scheduled.desk import consent, days_before_its_end, ending, held_up, somebody_listening
+from tests.scheduled.serving import LONG, Server, Serving, names_of, serving
 from tests.scheduled.serving import environment as serving_environment
-
-TOLD = """
-import json
-from flows.deployments import SCHEDULE, TAGS, TIMEZONE
-print(json.dumps([
-    {"name": one.name, "entrypoint": f"{one.flow.fn.__module__}.{one.flow.fn.__name__}", "description": one.about, "tags": TAGS,
-     "schedules": [{"cron": one.cron, "timezone": TIMEZONE}], "parameters": one.parameters}
-    for one in SCHEDULE
-]))
-"""
 
 DEPLOYMENTS = {"ingest", "reuse-multiple-access", "consent-renewals", "consent-revocation", "kontist-full-read", "catalog"}
 
@@ -107,6 +108,7 @@ def scene(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def ran(scene: Scene) -> Scene:
     """Every deployment was run once, `ingest` twice at once."""
     server, unwanted = scene.server, scene.consents["unwanted"]
+    server.let_nothing_come_due()
     begun = {
         "consent-revocation": [server.trigger("consent-revocation", consent_id=unwanted, erase=True)],
         "consent-renewals": [server.trigger("consent-renewals", sign_in_for=[scene.consents["expiring"]])],
@@ -153,6 +155,10 @@ def test_the_same_deployment_twice_at_once_is_one_run_and_one_skip(ran: Scene) -
     well, skipped = sorted(ran.runs["ingest"], key=lambda run: str(run["state_name"]))
 
     assert "holds" in skipped["state"]["message"]
+    shown = ran.server.artifacts(skipped["id"])
+    assert shown["kontoledger-why"] == skipped["state"]["message"]
+    assert len(shown["kontoledger-accounts"]) == 8
+    assert all(row["balance"] and row["proof"] for row in shown["kontoledger-accounts"]), "as they were published last"
     assert ran.server.tasks(skipped["id"]) == {}
     assert "2 new" in well["state"]["message"]
     assert_the_ledger_is_the_world(ran.data_dir, ran.bank)
@@ -181,8 +187,9 @@ def test_a_run_shows_its_accounts_checks_and_consents(ran: Scene) -> None:
     by_account = {(row["bank"], row["account"], row["balance"]): row for row in shown["kontoledger-accounts"]}
     new = {key[0]: row["new"] for key, row in by_account.items() if row["new"] == "1"}
     assert new == {"Kontist": "1", "KontoBank": "1"}
-    assert {row["proof"] for row in by_account.values()} <= {"chain", "derived", None}
+    assert {row["proof"] for row in by_account.values() if row["result"] == "complete"} <= {"chain", "derived"}
     assert all(row["balance"].endswith(("EUR", "PLN", "CZK")) for row in by_account.values() if row["result"] == "complete")
+    assert {account for _, account, _ in by_account} >= {f"account …{ending}" for ending in ("4711", "4712")}, by_account.keys()
     assert shown["kontoledger-checks"] == "Nothing."
     assert shown["kontoledger-progress"] == 100
     listed = {row["consent_id"]: row for row in shown["kontoledger-consents"]}
@@ -257,7 +264,8 @@ def test_nothing_that_is_shown_or_logged_names_people_account_numbers_or_secrets
     for run in (run for runs in ran.runs.values() for run in runs):
         said = ran.server.logs(run["id"]) + json.dumps(ran.server.artifacts(run["id"])) + json.dumps(run)
         assert not [one for one in hidden if one in said], run["name"]
-    assert not [one for one in hidden if one in json.dumps(ran.heard)]
+    for said in (json.dumps(ran.heard), ran.server.all_told()):
+        assert not [one for one in hidden if one in said]
 
 
 def test_all_workers_together_send_eight_commands_at_once(scene: Scene) -> None:
@@ -266,20 +274,25 @@ def test_all_workers_together_send_eight_commands_at_once(scene: Scene) -> None:
     assert (limit["limit"], limit["active"]) == (8, True)
 
 
-def test_a_server_that_does_not_answer_is_named(scene: Scene) -> None:
-    told = flows(replace(scene.server, url="http://127.0.0.1:1/api"), scene.folder, scene.environ, "status")
+def test_a_server_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
+        status = command_line.main(["status"])
 
-    assert told.returncode == 1
-    assert told.stderr == "No Prefect server answers at http://127.0.0.1:1/api. Start it, or correct PREFECT_API_URL.\n"
+    assert status == 1
+    assert (
+        capsys.readouterr().err == "No Prefect server answers at http://127.0.0.1:1/api. Start it, or correct PREFECT_API_URL.\n"
+    )
 
 
-def test_status_tells_of_every_deployment(ran: Scene) -> None:
-    told = flows(ran.server, ran.folder, ran.environ, "status", "--json")
+def test_status_tells_of_every_deployment(ran: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    with temporary_settings({PREFECT_API_URL: ran.server.url}):
+        status = command_line.main(["status", "--json"])
 
-    shown = json.loads(told.stdout)
-    assert (told.returncode, shown["troubles"]) == (0, []), told.stderr
+    shown = json.loads(capsys.readouterr().out)
+    assert (status, shown["troubles"]) == (0, [])
     assert {one["name"] for one in shown["deployments"]} == DEPLOYMENTS
     assert all(one["next_run"] and one["last_run"] for one in shown["deployments"])
+    assert shown["commands"] == {"taken": 0, "of": 8}
 
 
 def test_a_failed_check_keeps_the_ledger_and_is_told(ran: Scene) -> None:
@@ -302,17 +315,33 @@ def test_a_failed_check_keeps_the_ledger_and_is_told(ran: Scene) -> None:
     assert {one["payload"]["check"] for one in told} == {row["check"] for row in shown}
 
 
-def test_a_cancelled_run_leaves_no_half_state(ran: Scene) -> None:
-    before, imports = digest(ran.data_dir / "raw.duckdb"), ran.imports()
-    slow = HeldUp(bank="kontomatik", path_contains="command/")
-    ran.bank.faults.append(slow)
-    run_id = ran.server.trigger("ingest", due_hours=0)
-    assert slow.reached.wait(60)
+def taken_up_again(ran: Scene, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect hands out the very same run to a second process: this one."""
+    for name, value in ran.environ.items():
+        monkeypatch.setenv(name, value)
+    with temporary_settings({PREFECT_API_URL: ran.server.url}), get_client(sync_client=True) as client, pytest.raises(Abort):
+        run_flow(ingest, client.read_flow_run(UUID(run_id)))
 
-    ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
-    slow.let_go.set()
-    (run,) = ran.server.ended(run_id)
-    ran.bank.faults.remove(slow)
+
+def test_a_run_that_is_begun_twice_imports_once_and_cancelled_leaves_no_half_state(
+    ran: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, imports = digest(ran.data_dir / "raw.duckdb"), ran.imports()
+    with held_up(ran.bank) as slow:
+        run_id = ran.server.trigger("ingest", due_hours=0)
+        assert slow.reached.wait(60)
+        assert ran.server.places_taken() > 0, "one a consent that is being read"
+
+        begun = ran.imports()
+        taken_up_again(ran, run_id, monkeypatch)
+        assert ran.imports() == begun, "the same run, given out twice, is one import"
+        under_way = ran.server.run(run_id)
+        assert under_way["state_type"] == "RUNNING"
+        assert "skipped" not in under_way["name"]
+
+        ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
+        slow.let_go.set()
+        (run,) = ran.server.ended(run_id)
 
     assert run["state_type"] == "CANCELLED", run["state"]
     assert digest(ran.data_dir / "raw.duckdb") == before
@@ -320,33 +349,64 @@ def test_a_cancelled_run_leaves_no_half_state(ran: Scene) -> None:
     with held(ran.data_dir, "test", patience=10):
         assert not (ran.data_dir / ".work").exists()
     assert ran.imports() > imports, "the bank had accepted them; the next run resumes them"
+    assert ran.server.places_taken() == 0
+    assert "fault in this program" not in ran.server.logs(run_id), "to be cancelled is no bug"
 
 
 def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
     """Its run is closed in the books, its import is resumed and not repeated, and the ledger is whole."""
     ran.bank.world.append("4712", amount="-9.99")
     before, imports = digest(ran.data_dir / "raw.duckdb"), ran.imports()
-    slow = HeldUp(bank="kontomatik", path_contains="command/")
-    ran.bank.faults.append(slow)
-    lost = ran.server.trigger("ingest", due_hours=0)
-    assert slow.reached.wait(60)
+    with held_up(ran.bank) as slow:
+        lost = ran.server.trigger("ingest", due_hours=0)
+        assert slow.reached.wait(60)
 
-    ran.served.kill()
-    slow.let_go.set()
-    ran.bank.faults.remove(slow)
+        ran.served.kill()
+        slow.let_go.set()
     assert ran.server.run(lost)["state_type"] == "RUNNING"
+    assert ran.server.places_taken() > 0
     assert digest(ran.data_dir / "raw.duckdb") == before
     late = [ran.server.trigger("catalog") for _ in range(3)]
     for run_id in late:
         ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "SCHEDULED", "name": "Late"}, "force": True})
-    with serving(ran.server, ran.folder, ran.environ) as again:
+    elsewhere, alive = ran.server.trigger("catalog", data_dir=str(ran.folder / "other")), ran.server.trigger("consent-renewals")
+    for run_id in (elsewhere, alive):
+        ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "RUNNING"}, "force": True})
+    with marked(ran.data_dir, alive), serving(ran.server, ran.folder, ran.environ) as again:
         (healed,) = ran.server.ended(ran.server.trigger("ingest", due_hours=0, wait_seconds=60))
 
         assert names_of(ran.server.ended(*late)) == ["Cancelled", "Cancelled", "Completed"]
         assert ran.server.run(lost)["state_type"] == "CRASHED", again.log.read_text()
+        assert [ran.server.run(run_id)["state_type"] for run_id in (elsewhere, alive)] == ["RUNNING", "RUNNING"]
+        resumed = ran.imports()
+        stopped_in_order(ran, again)
     assert healed["state_name"] == "Completed", healed["state"]
-    assert ran.imports() == imports, "what the cancelled run had begun was resumed by its command id"
+    assert ran.server.places_taken() > 0, "what the killed run held"
+    for run_id in (elsewhere, alive):
+        ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+    with temporary_settings({PREFECT_API_URL: ran.server.url}), operating.server() as client:
+        operating.tidy(client, ran.data_dir)
+    assert ran.server.places_taken() == 0, "counted anew when no run is under way"
+    assert resumed == imports, "what the cancelled run had begun was resumed by its command id"
     assert_the_ledger_is_the_world(ran.data_dir, ran.bank)
+
+
+def stopped_in_order(ran: Scene, served: Serving) -> None:
+    """As systemd stops it, in the middle of a run: that is cancelled, nothing of it stays, and nothing is left to be started."""
+    before = digest(ran.data_dir / "raw.duckdb")
+    with held_up(ran.bank) as slow:
+        run_id = ran.server.trigger("ingest", due_hours=0)
+        assert slow.reached.wait(60)
+        served.process.send_signal(signal.SIGTERM)
+        slow.let_go.set()
+        assert served.process.wait(timeout=60) == 0
+
+    run = ran.server.run(run_id)
+    assert (run["state_type"], run["state"]["message"]) == ("CANCELLED", "The schedule was stopped; the next run goes on.")
+    assert digest(ran.data_dir / "raw.duckdb") == before
+    assert not (ran.data_dir / "flow-runs" / f"{run_id}.lock").exists()
+    assert all(ran.server.deployment(name)["paused"] for name in DEPLOYMENTS)
+    assert not [line for line in ("Traceback", "Warning:") if line in served.log.read_text()], served.log.read_text()
 
 
 def prefect(server: Server, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -365,10 +425,20 @@ def prefect(server: Server, environ: dict[str, str], *arguments: str) -> subproc
     return done
 
 
-def test_the_file_says_what_the_code_says(server: Server) -> None:
+def test_the_file_says_what_the_code_says() -> None:
     written = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
 
-    said = json.loads(prefect(server, {}, "-c", TOLD).stdout)
+    said = [
+        {
+            "name": one.name,
+            "entrypoint": f"{one.flow.fn.__module__}.{one.flow.fn.__name__}",
+            "description": one.about,
+            "tags": TAGS,
+            "schedules": [{"cron": one.cron, "timezone": TIMEZONE}],
+            "parameters": one.parameters,
+        }
+        for one in SCHEDULE
+    ]
 
     assert [without_pool(one) for one in written] == said
     assert {one["work_pool"]["name"] for one in written} == {"kontoledger"}

@@ -1,4 +1,8 @@
-"""A week of every schedule, in order and at its time by the sandbox's clock: what the deployments do, without Prefect."""
+"""A week of every schedule, in order and at its time by the sandbox's clock.
+
+What runs, when and with which parameters is what `flows.deployments` says; each run is the flow's own function, called in this
+process. 233 of them on a server would take a quarter of an hour; each deployment runs there in `test_served.py`.
+"""
 
 import asyncio
 from collections import Counter
@@ -10,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.server.schemas.schedules import CronSchedule
 
-from pipelines import institutions, ledger
+from flows.deployments import SCHEDULE, TIMEZONE, Scheduled
+from pipelines import ledger
 from pipelines.connections import vault_of
-from pipelines.consents import chores
 from pipelines.consents.connect import mock_opening
 from pipelines.ledger import Published
 from pipelines.lock import held
@@ -24,15 +29,10 @@ from pipelines.sandbox import Refuses, SandboxBank, World, running
 from pipelines.settings import Settings
 from tests.end_to_end.banking import assert_the_ledger_is_the_world, settings_for
 from tests.scheduled.desk import consent, days_before_its_end, ending
+from tests.scheduled.inline import in_process
 
 FRIDAY = datetime(2026, 3, 27, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-DUE = timedelta(hours=5)
-READS = {
-    "ingest": Options(due_after=DUE),
-    "reuse-multiple-access": Options(("kontomatik",), due_after=DUE),
-    "kontist-full-read": Options(("kontist",), full_refresh=True),
-}
 
 
 @dataclass
@@ -43,8 +43,9 @@ class Week:
     settings: Settings
     consents: dict[str, str]
     begun: datetime
-    runs: list[tuple[datetime, str]] = field(default_factory=list)
-    reports: list[tuple[datetime, str, Report]] = field(default_factory=list)
+    ends: list[tuple[str, str]] = field(default_factory=list)
+    """Of each run: which deployment, and the state it ended in."""
+    reports: list[Report] = field(default_factory=list)
     notices: list[tuple[datetime, Notice]] = field(default_factory=list)
     imports: dict[str, set[datetime]] = field(default_factory=dict)
     """By account, as the bank counted them; it forgets after a day."""
@@ -52,24 +53,18 @@ class Week:
     def now(self) -> datetime:
         return self.bank.world.clock.now()
 
-    def do(self, name: str) -> None:
-        """What the deployment of this name does."""
-        report = None
-        if name in READS:
-            with held(self.settings.data_dir, name):
-                report = run(self.settings, READS[name], now=self.now)
-            self.reports.append((self.now(), name, report))
-        elif name == "consent-renewals":
-            chores.watch(self.settings, self.now)
-        elif name == "consent-revocation":
-            chores.tidy(self.settings, self.now)
-        else:
-            found = institutions.fetch(self.settings, self.now, country=None, access_mode=None)
-            with held(self.settings.data_dir, name):
-                institutions.kept(self.settings, found, self.now())
-        tell(self.settings, self.now, report=report, also={"test": self._heard})
+    def do(self, one: Scheduled) -> None:
+        """A run of this deployment."""
+        end = one.flow.fn(**one.parameters)
+        self.ends.append((one.name, end.name))
         for account, times in self.bank.world.imports.items():
             self.imports.setdefault(account, set()).update(times)
+
+    def told(self, settings: Settings, *, report: Report | None = None) -> None:
+        """What a run ends with."""
+        if report is not None:
+            self.reports.append(report)
+        tell(settings, self.now, report=report, also={"test": self._heard})
 
     def build_at_the_end(self, build: Callable[..., Published]) -> Callable[..., Published]:
         """In place of `build_and_publish`: at the end of the week is enough here, and building is most of a run's work."""
@@ -86,17 +81,13 @@ class Week:
         return True
 
 
-def fire_times(begin: datetime, end: datetime) -> list[tuple[datetime, str]]:
+def fire_times(begin: datetime, end: datetime) -> list[tuple[datetime, Scheduled]]:
     """Every run of every schedule between the two, in order."""
-    from prefect.server.schemas.schedules import CronSchedule as Planned
-
-    from flows.deployments import SCHEDULE, TIMEZONE
-
     planned = []
     for one in SCHEDULE:
-        dates = asyncio.run(Planned(cron=one.cron, timezone=TIMEZONE).get_dates(500, start=begin, end=end))
-        planned += [(datetime.fromtimestamp(moment.timestamp(), UTC), one.name) for moment in dates]
-    return sorted(planned)
+        dates = asyncio.run(CronSchedule(cron=one.cron, timezone=TIMEZONE).get_dates(500, start=begin, end=end))
+        planned += [(datetime.fromtimestamp(moment.timestamp(), UTC), one) for moment in dates]
+    return sorted(planned, key=lambda run: (run[0], run[1].name))
 
 
 @pytest.fixture(scope="module")
@@ -124,15 +115,15 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
                 vault.imported(name, begun)
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(ledger, "build_and_publish", found.build_at_the_end(ledger.build_and_publish))
-            for moment, name in fire_times(begun, begun + 7 * DAY):
-                world.clock.advance(moment - world.clock.now())
-                found.runs.append((moment, name))
-                found.do(name)
+            with in_process(settings, world.clock.now, found.told):
+                for moment, one in fire_times(begun, begun + 7 * DAY):
+                    world.clock.advance(moment - world.clock.now())
+                    found.do(one)
         yield found
 
 
 def test_every_schedule_ran_as_often_as_it_should(week: Week) -> None:
-    assert Counter(name for _, name in week.runs) == {
+    assert Counter(name for name, _ in week.ends) == {
         "ingest": 28,
         "reuse-multiple-access": 28,
         "consent-renewals": 7,
@@ -140,8 +131,9 @@ def test_every_schedule_ran_as_often_as_it_should(week: Week) -> None:
         "kontist-full-read": 1,
         "catalog": 1,
     }
-    assert [outcome.reason for _, _, report in week.reports for outcome in report.outcomes if outcome.troubled] == []
-    assert {report.status for _, _, report in week.reports} == {"ok"}
+    assert [outcome.reason for report in week.reports for outcome in report.outcomes if outcome.troubled] == []
+    assert {report.status for report in week.reports} == {"ok"}
+    assert Counter(state for _, state in week.ends) == {"Completed": 231, "StillRevoking": 2}
     assert_the_ledger_is_the_world(week.settings.data_dir, week.bank)
 
 

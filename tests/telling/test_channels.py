@@ -205,6 +205,7 @@ MAIL = {"email_host": "127.0.0.1", "email_from": "ledger@example.com", "email_to
         ({"slack_url": "s3cr3t"}, "slack_url"),
         ({"slack_url": "https://[s3cr3t/"}, "slack_url"),
         ({"slack_url": "https://hooks.slack.com/services/s3cr3t"}, "slack_url"),
+        ({"email_host": "s3cr3t", "email_from": "a@example.com", "email_to": "b@example.com", "email_port": 65536}, "email_port"),
         ({"urls": "s3cr3t"}, "urls"),
         ({"urls": "nobody-knows-this://s3cr3t@example.com"}, "urls"),
         ({"urls": "json://example.com slack://s3cr3t"}, "urls"),

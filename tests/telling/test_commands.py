@@ -95,6 +95,14 @@ def test_a_wrong_address_is_wrong_usage(pipelines: Pipelines, option: list[str])
     assert said.err == "The setting notifications.webhook_url is no http or https address. Correct it.\n"
 
 
+def test_a_test_tells_the_others_when_one_address_is_wrong(pipelines: Pipelines) -> None:
+    with a_hook() as hook:
+        said = pipelines("notify", "--test", **hook_at(hook.url), NOTIFICATIONS__URLS="nobody-knows-this://s3cr3t@example.com")
+
+    assert (said.status, len(hook.heard)) == (2, 1)
+    assert said.err == "The setting notifications.urls holds an address that apprise does not know. Correct it.\n"
+
+
 def test_before_the_first_run_there_is_nothing_to_tell(pipelines: Pipelines, tmp_path: Path) -> None:
     with a_hook() as hook:
         said = pipelines("notify", "--data-dir", str(tmp_path / "new" / "data"), **hook_at(hook.url))
@@ -137,7 +145,9 @@ def test_a_test_message_is_sent_to_everybody_and_kept_nowhere(pipelines: Pipelin
         said = pipelines("notify", "--test", **ways_out)
 
     assert (said.status, said.err) == (0, "")
-    assert [line.split()[0::2] for line in said.out.splitlines()] == [["e-mail", "sent"], ["webhook", "sent"]]
+    assert [line.split()[0::2] for line in said.out.splitlines()] == [["e-mail", "(email_to):"], ["webhook", "(webhook_url):"]]
+    assert all(line.endswith(": sent") for line in said.out.splitlines())
+    assert [call.said["event"] for call in hook.heard] == ["kontoledger.test"], "no automation takes it for a trouble"
     assert [mail.text for mail in post.mails] == [TEST.text]
     assert [call.said["message"] for call in hook.heard] == [TEST.text]
     assert list(settings.data_dir.iterdir()) == []

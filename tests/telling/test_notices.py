@@ -14,6 +14,7 @@ from pipelines.consents.states import LOGIN_WARNINGS, WARNINGS
 from pipelines.ledger import Published
 from pipelines.notify.notices import KINDS, NEWS, Notice, about_checks, about_consents, about_holes, about_stale
 from pipelines.notify.outbox import Outbox
+from pipelines.notify.telling import TEST
 from pipelines.run import Report
 from pipelines.settings import Settings
 from transforms.checks import CheckResult
@@ -238,7 +239,7 @@ def one_of_each(vault: Vault) -> dict[str, Notice]:
     vault.move(revoked, "revoked", "confirmed by the bank", NOW)
     made = about_consents(vault, NOW) + (about_checks(a_report(FAILED)) or [])
     made += about_holes([{"account_id": "a", "from_on": NOW.date(), "to_on": NOW.date()}])
-    made += about_stale([an_account("a", 99)], {"a"}, 30, NOW)
+    made += [*about_stale([an_account("a", 99)], {"a"}, 30, NOW), TEST]
     return {notice.event: notice for notice in made}
 
 

@@ -26,7 +26,7 @@ from pipelines.notify.telling import tell
 from pipelines.run import Report
 from pipelines.settings import KontistSettings, NotificationSettings, Settings
 from tests.scheduled.desk import consent, days_before_its_end
-from tests.telling.receivers import Somebody
+from tests.telling.receivers import Somebody, a_hook
 from transforms.checks import CheckResult
 
 ROOT = Path(__file__).parents[2]
@@ -362,6 +362,21 @@ def test_an_address_that_cannot_be_used_is_named(settings: Settings) -> None:
     told = tell(wrong, lambda: NOW, report=A_REPORT)
 
     assert told.sentences() == ["notices: The setting notifications.webhook_url is no http or https address. Correct it."]
+
+
+def test_a_wrong_address_silences_nobody_else_and_gets_what_it_missed_once_it_is_right(settings: Settings) -> None:
+    ann = Somebody()
+    with a_hook() as hook:
+        wrong = NotificationSettings(webhook_url=hook.url, urls="nobody-knows-this://a nor-this://s3cr3t@b")
+        told = tell(replace(settings, notifications=wrong), lambda: NOW, report=A_REPORT, also={"ann": ann})
+
+        assert "notifications.urls (address 2) " in "".join(told.sentences())
+        assert len(ann.got) == len(hook.heard) == len(told.fresh) > 0
+        alone = NotificationSettings(webhook_url="http://[/")
+        other = replace(settings, data_dir=settings.data_dir / "other", notifications=alone)
+        kept = tell(other, lambda: NOW, report=A_REPORT).fresh
+        right = replace(other, notifications=NotificationSettings(webhook_url=hook.url))
+        assert sum(tell(right, lambda: NOW).delivery.sent.values()) == len(kept) > 0
 
 
 @pytest.mark.parametrize("broken", ["vault.sqlite", "ledger.duckdb"])

@@ -1,0 +1,96 @@
+"""Which flow runs are at work here: each holds a file lock of its own, which the kernel frees however its process ends.
+
+Prefect's server only knows what a run last told it; a killed run stays `Running` there.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from prefect.client.schemas.objects import State
+from prefect.exceptions import Abort
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from flows import artifacts
+from flows.guard import guarded, quiet
+from flows.secrets import settings_in_force
+from pipelines.errors import Failure
+from pipelines.lock import prepare
+from pipelines.settings import Settings
+
+SERVED = "KONTOLEDGER_SERVED"
+"""Set for the processes that `serve` starts."""
+
+
+@contextmanager
+def under_way(data_dir: str | None) -> Iterator[Settings]:
+    """What every flow works in: guarded, with its settings, and marked as alive."""
+    quiet()
+    if SERVED in os.environ:  # Ctrl-C reaches both, and `serve` ends its runs in order
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with _explained(), guarded():
+        settings = settings_in_force(data_dir)
+        with marked(settings.data_dir, str(flow_run.id)):
+            yield settings
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Every run leaves something for people to read, a failed one why it failed."""
+    try:
+        yield
+    except Failure as failure:
+        artifacts.why("Why this run failed", str(failure))
+        raise
+
+
+def skipped(reason: str) -> State[Any]:
+    """The end of a run that had nothing to do, or could not because another one is at it."""
+    artifacts.why("Why this run was skipped", reason)
+    get_run_logger().warning("Skipped: %s", reason)
+    return Completed(name="Skipped", message=reason)
+
+
+@contextmanager
+def marked(data_dir: Path, run_id: str) -> Iterator[None]:
+    """Hold this run's lock.
+
+    Raises `Abort` when another process is at the very same run: Prefect may hand out a run twice. The second goes without a word,
+    since whatever it told the server would be told of the first.
+    """
+    prepare(data_dir)
+    path = _file(data_dir, run_id)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    lock = FileLock(path, timeout=1, mode=0o600)  # `tidy` may just be looking
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Abort(f"Another process is at run {run_id}") from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def is_gone(data_dir: Path, run_id: str) -> bool:
+    """Whether this run was at work here and its process is gone; what never was here may be alive elsewhere."""
+    path = _file(data_dir, run_id)
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0, mode=0o600):
+            path.unlink(missing_ok=True)
+            return True
+    except Timeout:
+        return False
+
+
+def _file(data_dir: Path, run_id: str) -> Path:
+    return data_dir / "flow-runs" / f"{run_id}.lock"

@@ -1,0 +1,82 @@
+"""The flows' own functions in this process, at whatever time it is told to be: what Prefect adds is tested on a real server."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prefect import Task
+from prefect.client.schemas.objects import State
+from prefect.logging import disable_run_logger
+from prefect.states import Completed, Failed
+from prefect.utilities.annotations import BaseAnnotation
+
+from flows import alive, consents, reading
+from pipelines.errors import Failure
+from pipelines.run import Progress, Run
+from pipelines.settings import Settings
+
+
+class Step:
+    """A task that is simply called."""
+
+    def __init__(self, task: Task[..., Any]) -> None:
+        self._work = task.fn
+
+    def __call__(self, *given: Any, return_state: bool = False) -> Any:
+        return self._work(*map(_plain, given))
+
+    def submit(self, *given: Any) -> Any:
+        try:
+            came = self(*given)
+        except Failure as failure:
+            return SimpleNamespace(state=Failed(message=str(failure)), wait=_nothing)
+        state = came if isinstance(came, State) else Completed(data=came)
+        return SimpleNamespace(state=state, wait=_nothing, result=_nothing)
+
+    def map(self, units: list[str], given: Any) -> list[Any]:
+        return [self.submit(unit, given) for unit in units]
+
+
+class _Unseen(Progress):
+    def reached(self, *_: Any) -> None:
+        """Nobody looks."""
+
+
+@contextmanager
+def in_process(settings: Settings, now: Callable[[], datetime], told: Callable[..., None]) -> Iterator[None]:
+    """Inside the block a flow's function does what it does, at the time that `now` says; `told` is what it ends with."""
+
+    @contextmanager
+    def under_way(_data_dir: str | None) -> Iterator[Settings]:
+        yield settings
+
+    unseen = SimpleNamespace(Shown=lambda _: _Unseen(), **dict.fromkeys(("named", "table", "markdown", "link", "why"), _nothing))
+    with pytest.MonkeyPatch.context() as patched, disable_run_logger():
+        for module in (reading, consents):
+            for name, task in list(vars(module).items()):
+                if isinstance(task, Task):
+                    patched.setattr(module, name, Step(task))
+            patched.setattr(module, "under_way", under_way)
+            patched.setattr(module, "told", told)
+        for module in (reading, consents, alive):
+            patched.setattr(module, "artifacts", unseen)
+        patched.setattr(reading, "account_rows", _nothing)
+        patched.setattr(reading, "wait", _nothing)
+        patched.setattr(reading, "place", nullcontext)
+        patched.setattr(reading, "Run", partial(Run, now=now))
+        patched.setattr(consents, "utc_now", now)
+        yield
+
+
+def _plain(given: Any) -> Any:
+    while isinstance(given, BaseAnnotation):
+        given = given.unwrap()
+    return given
+
+
+def _nothing(*_: Any) -> None:
+    """Done already."""
