@@ -112,14 +112,14 @@ def certificate(connection: "DuckDBPyConnection", account: str, first: date, las
         *({"kind": "altered", **one} for one in rows_of(connection, _BY_HAND, given)),
     ]
     proofs = _counted(days, "proof")
-    provable = sum(number for proof, number in proofs.items() if proof in ("chain", "reported", "quiet"))
+    proven = sum(number for proof, number in proofs.items() if proof in _PROVEN)
     (balances,) = rows_of(connection, _BALANCES, given)
     return {
         "account": named,
         "from": first,
         "to": last,
         "complete": not missing,
-        "verdict": "incomplete" if missing else "proven" if provable == len(days) else "seen",
+        "verdict": "incomplete" if missing else "proven" if proven == len(days) else "seen",
         "days": {"total": len(days), **_counted(days, "status")},
         "proof": proofs,
         **balances,
@@ -127,6 +127,11 @@ def certificate(connection: "DuckDBPyConnection", account: str, first: date, las
         "missing": missing,
         "seeds": rows_of(connection, "select seed, origin, sha256 from seeds order by seed"),
     }
+
+
+_PROVEN = frozenset({"chain", "reported"})
+"""Proofs that the bank's own balances give. A quiet day before the first movement was seen: an earlier movement that is missing
+would contradict nothing."""
 
 
 def _unseen(days: Rows) -> Rows:
@@ -166,13 +171,13 @@ def _imports(days: Rows) -> Rows:
 
 _VERDICTS = {
     "proven": "PROVEN: every day was seen, and the bank's own balances lead through every movement.",
-    "seen": "COMPLETE: every day was seen and nothing differs; for some days the bank gives no balance that could prove it.",
+    "seen": "COMPLETE: every day was seen and nothing differs; for {unproven} of {total} days no balance of the bank proves it.",
     "incomplete": "INCOMPLETE: see what is missing.",
 }
 _PROOFS = {
     "chain": "by the bank's running balances, row by row",
     "reported": "by the balances reported at two imports",
-    "quiet": "before the first movement",
+    "quiet": "before the first movement, nothing to compare with",
     "derived": "nothing to compare with",
     "differs": "something is missing or too much",
     "unknown": "no balance is known",
@@ -186,7 +191,9 @@ def text(told: dict[str, Any]) -> str:
     ends = f"{account['account_type']} …{account['iban_ends']}" if account["iban_ends"] else account["account_type"]
     lines = [
         f"Certificate of {account['institution']} {ends} ({account['account_id']}), {told['from']} to {told['to']}",
-        _VERDICTS[told["verdict"]],
+        _VERDICTS[told["verdict"]].format(
+            unproven=told["days"]["total"] - sum(told["proof"].get(proof, 0) for proof in _PROVEN), total=told["days"]["total"]
+        ),
         "",
         f"days      {told['days']['total']}: "
         + ", ".join(f"{number} {status}" for status, number in told["days"].items() if status != "total"),

@@ -21,8 +21,10 @@ MOVES = [(0, 10_000), (1, -2_000), (1, -2_000), (1, 350), (4, -99), (5, -2_000),
 SPOILED = [
     ("as it was", 0),
     ("doubled", 0),
-    # the first row of all has nothing before it that its removal or another amount could contradict
+    # the first row of all has nothing before it that its removal or another amount could contradict: see the next test but one
     *((way, row) for way in ("removed", "doubled", "changed") for row in range(1, len(MOVES))),
+    ("removed", 0),
+    ("changed", 0),
 ]
 DAYS = 8
 
@@ -81,14 +83,15 @@ def spoilt() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@pytest.mark.parametrize(("way", "row"), SPOILED)
+@pytest.mark.parametrize(("way", "row"), [one for one in SPOILED if one not in (("removed", 0), ("changed", 0))])
 def test_any_one_row_that_is_removed_doubled_or_changed_is_named(spoilt: duckdb.DuckDBPyConnection, way: str, row: int) -> None:
     proof = certificate(spoilt, f"kontomatik:{way}-{row}", FIRST, on(DAYS - 1))
     day = on(MOVES[row][0])
 
     if way == "as it was":
-        assert (proof["verdict"], proof["missing"]) == ("proven", [])
-        assert proof["proof"] == {"chain": DAYS}
+        assert (proof["verdict"], proof["missing"]) == ("seen", [])
+        assert proof["proof"] == {"chain": DAYS - 1, "derived": 1}
+        assert certificate(spoilt, f"kontomatik:{way}-{row}", on(1), on(DAYS - 1))["verdict"] == "proven"
         assert (proof["closing_balance"], proof["transactions"]) == (Decimal("112.50"), len(MOVES))
         return
     (one,) = proof["missing"]
@@ -100,6 +103,18 @@ def test_any_one_row_that_is_removed_doubled_or_changed_is_named(spoilt: duckdb.
         assert one["day"] == day
     assert f"{one['amount']:,.2f} PLN" in text(proof)
     assert str(one["day"]) in text(proof)
+
+
+@pytest.mark.parametrize("way", ["removed", "changed"])
+def test_the_day_of_the_first_row_and_quiet_days_before_it_are_never_called_proven(
+    spoilt: duckdb.DuckDBPyConnection, way: str
+) -> None:
+    account = f"kontomatik:{way}-0"
+    first, later = certificate(spoilt, account, on(0), on(0)), certificate(spoilt, account, on(0), on(DAYS - 1))
+
+    assert (first["verdict"], later["verdict"]) == ("seen", "seen")
+    assert first["proof"] == ({"quiet": 1} if way == "removed" else {"derived": 1})
+    assert "for 1 of 1 days no balance of the bank proves it" in text(first)
 
 
 def test_a_certificate_for_days_around_it_does_not_tell_of_a_difference(spoilt: duckdb.DuckDBPyConnection) -> None:
@@ -142,7 +157,7 @@ def test_without_running_balances_two_reports_prove_what_lies_between_them(tmp_p
     proof = told(capsys)
     assert (proof["verdict"], proof["proof"], proof["closing_balance"]) == ("proven", {"reported": 4}, "85.00")
     assert ask(tmp_path, "prove", "kontist:a", "--from", "2026-03-01", "--to", "2026-03-06") == GOOD
-    assert "COMPLETE: every day was seen and nothing differs; for some days" in capsys.readouterr().out
+    assert "COMPLETE: every day was seen and nothing differs; for 2 of 6 days no" in capsys.readouterr().out
 
 
 def test_a_payment_that_never_came_is_named_between_two_reports(tmp_path: Path, capsys: Any) -> None:

@@ -45,6 +45,8 @@ final as (
         case
             when first_links.day is not null and joined.day < first_links.day then 'derived'
             when first_links.day is not null and joined.chain_day is null then 'derived'
+            -- nothing before it says that its first movement is the account's first, or has the right amount
+            when joined.day = first_links.day and joined.chain_tied then 'derived'
             when first_links.day is not null then case when joined.chain_tied then 'chain' else 'differs' end
             when first_reports.day is null then 'unknown'
             when not joined.report_tied then 'differs'
