@@ -63,9 +63,11 @@ class Packer:
         self._doubts: dict[str, Any] = dict(self.state.get("doubts", {}))
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._settled: list[Settled] = []
+        self._read_days: list[pa.Table] = []
 
     def pack(self, answers: Iterable[Answer], outcomes: Iterable[Outcome]) -> Package:
         """Settle every answer and pack it; `outcomes` (these and those without an answer) become rows of `imports`."""
+        self._known_by_days = self.settler.known_by_days(self.shape)
         for answer in answers:
             self._take(answer)
         if "holes" in self.tables:
@@ -75,6 +77,8 @@ class Packer:
             self._package.batches[name] = batches_of(rows, self.tables[name])
         if differing := [settled for settled in self._settled if settled.differs]:
             self._package.batches["transactions"] = partial(self._transactions, differing)
+        if self._read_days:
+            self._package.batches["read_days"] = pa.concat_tables(self._read_days).to_batches
         self._package.cursors = {"accounts": self._cursors, "doubts": self._doubts}
         return self._package
 
@@ -115,6 +119,8 @@ class Packer:
             return
         self._doubts.pop(account_id, None)
         self._settled.append(settled)
+        if settled.differs or account_id not in self._known_by_days:
+            self._read_days.append(self.settler.read_days(self.shape, settled, outcome.import_id))
         outcome.counts = settled.counts
         self._quarantine(answer, settled)
         if settled.differs and settled.since is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipelines.late import news_before_the_window
-from sources._columns import read_by_source
+from sources._columns import READ_DAYS, read_by_source
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -37,6 +37,8 @@ class Shape:
     """Columns that change when another row does: part of a version, but no news about this row."""
     unversioned: frozenset[str] = frozenset()
     """Columns that are kept as first seen."""
+    booked_on: str = "window_on"
+    """SQL for the day that a booked row counts on."""
     told_apart_by: str | None = None
     """Where `key` counts: the day that, with `window_on` and amount, recognises a row when its day is not shown whole."""
 
@@ -49,6 +51,11 @@ class Shape:
     def amount(self) -> str:
         """The column of the signed amount."""
         return "amount" if "amount" in self.schema.names else "amount_cents"
+
+    @property
+    def money(self) -> str:
+        """SQL for the signed amount in whole units, exact."""
+        return "amount" if "amount" in self.schema.names else "amount_cents * 0.01"
 
     def version(self, *, without: frozenset[str] = frozenset()) -> str:
         """SQL for the hash of what the bank said of a row. Texts are joined in one fixed form, for any DuckDB."""
@@ -179,6 +186,46 @@ class Settler:
                 yield pa.RecordBatch.from_arrays(
                     [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)], schema=schema
                 )
+
+    def read_days(self, shape: Shape, settled: Settled, import_id: str) -> pa.Table:
+        """`READ_DAYS` of the account once `settled` is loaded, from what was read and what it leaves alone."""
+        found = self._connection.sql(
+            f"""
+            with
+
+            left_alone as (
+                select {shape.booked_on} as day, {shape.money} as amount
+                from {shape.table}
+                anti join {settled.table} using (transaction_id)
+                where account_id = $account and _dlt_valid_to is null and window_on < $start and {shape.booked}
+            ),
+
+            held as (
+                select {shape.booked_on} as day, {shape.money} as amount from {settled.table} where booked
+                union all
+                select day, amount from left_alone
+            )
+
+            select
+                $account as account_id, day, count(*) as rows, try_cast(sum(amount) as decimal(18, 2)) as amount,
+                $import as import_id
+            from held
+            group by day
+            order by day
+            """,
+            params={"account": settled.account_id, "import": import_id, "start": settled.since or date.max},
+        )
+        days = found.to_arrow_table().cast(READ_DAYS)
+        if days.num_rows:
+            return days
+        # an account without booked rows has been read, too: what was told of it before is no longer so
+        nothing = {"account_id": settled.account_id, "day": date(1970, 1, 1), "rows": 0, "amount": 0, "import_id": import_id}
+        return pa.Table.from_pylist([nothing], READ_DAYS)
+
+    def known_by_days(self, shape: Shape) -> set[str]:
+        """The accounts that have such days already."""
+        found = self._connection.execute(f"select distinct account_id from {shape.dataset}.read_days").fetchall()
+        return {account_id for (account_id,) in found}
 
     def _take(self, shape: Shape, account_id: str, spooled: Path | None, currency: str | None) -> None:
         """`answered`: all that the bank showed of the account."""

@@ -160,6 +160,36 @@ def test_without_running_balances_two_reports_prove_what_lies_between_them(tmp_p
     assert "COMPLETE: every day was seen and nothing differs; for 2 of 6 days no" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("spoil", "amount"),
+    [
+        ("delete from kontist.transactions where source_transaction_id = '1'", "40.00"),
+        ("insert into kontist.transactions select * replace ('x' as transaction_id) from kontist.transactions", "-40.00"),
+        ("update kontist.transactions set amount_cents = amount_cents - 77", "0.77"),
+    ],
+)
+def test_a_row_of_a_first_read_that_is_spoilt_in_raw_history_is_named(
+    tmp_path: Path, capsys: Any, spoil: str, amount: str
+) -> None:
+    rows = {"account_id": "kontist:a", "day": date(2026, 3, 1), "rows": 1, "amount": "40.00"}
+    data_dir(tmp_path, {
+        "kontist.accounts": [{"iban": "DE00 1234", "balance_cents": 4_000}],
+        "kontist.transactions": [{"booking_type": "x", "amount_cents": 4_000}],
+        "kontist.imports": [{"account_id": "kontist:a", "finished_at": datetime(2026, 3, 6, 6, tzinfo=UTC)}],
+        "kontist.read_days": [rows],
+    })  # fmt: skip
+    days = ("--from", "2026-03-01", "--to", "2026-03-05")
+    assert ask(tmp_path, "prove", "1234", *days) == GOOD
+    with duckdb.connect(tmp_path / "raw.duckdb") as connection:
+        connection.execute(spoil)
+    ask(tmp_path, "transform")
+    capsys.readouterr()
+
+    assert ask(tmp_path, "prove", "1234", *days, "--json") == CHECKS_FAILED
+    (one,) = told(capsys)["missing"]
+    assert one == {"kind": "difference", "day": "2026-03-01", "since": None, "amount": amount}
+
+
 def test_a_payment_that_never_came_is_named_between_two_reports(tmp_path: Path, capsys: Any) -> None:
     data_dir(tmp_path, kontist([]))
 

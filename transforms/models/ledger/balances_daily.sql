@@ -41,7 +41,8 @@ anchors as (
         case
             when several_currencies.account_id is null
                 then coalesce(accounts.balance, last_running.balance + coalesce(moved_later.amount, 0))
-        end                                                         as balance
+        end                                                         as balance,
+        accounts.balance                                            as reported_last
     from accounts
     left join several_currencies using (account_id)
     left join last_running using (account_id)
@@ -54,6 +55,7 @@ closed as (
         days.account_id,
         days.day,
         anchors.currency,
+        anchors.reported_last,
         coalesce(movements.money_in, 0)                             as money_in,
         coalesce(movements.money_out, 0)                            as money_out,
         differences.difference_amount,
@@ -83,8 +85,14 @@ final as (
         cast(closed.money_out as decimal(18, 2))                    as money_out,
         cast(closed.difference_amount as decimal(18, 2))            as difference_amount,
         cast(closed.closing_balance as decimal(18, 2))              as closing_balance,
+        -- on the last day, the balance that the bank reports for the account comes after the last movement's
         cast(
-            case when closed.closing_balance is not null then chain_ends.balance end
+            case
+                when closed.closing_balance is null or chain_ends.balance is null then null
+                when lead(day) over (partition by account_id order by day) is null
+                    then coalesce(closed.reported_last, chain_ends.balance)
+                else chain_ends.balance
+            end
             as decimal(18, 2)
         )                                                           as bank_balance,
         closed.transactions,
