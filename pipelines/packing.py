@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipelines.load import Package, batches_of
 from pipelines.outcomes import Outcome
-from pipelines.settle import Doubt, Settled, Settler, Shape
+from pipelines.settle import Believable, Doubt, Settled, Settler, Shape
 from pipelines.spool import SpoolFile
 from sources._reading import Depth
 
@@ -96,16 +96,20 @@ class Packer:
     def _take(self, answer: Answer) -> None:
         outcome = answer.outcome
         account_id = str(outcome.account_id)
+        spooled, believable = answer.spool.close(), Believable.on(answer.as_of)
+        for day, row in self.settler.unbelievable(self.shape, spooled, believable):
+            answer.spool.reject("its day lies before 1970 or more than a year ahead", row, min(day, answer.as_of))
         settled = self.settler.settle(
             self.shape,
             account_id=account_id,
             import_id=outcome.import_id,
-            spooled=answer.spool.close(),
+            spooled=spooled,
             since=answer.since,
             depth_known=answer.depth_known,
             complete=answer.complete,
             newest_first=answer.newest_first,
             currency=answer.account.get("currency"),
+            believable=believable,
         )
         outcome.rows = answer.spool.rows
         outcome.depth = answer.depth

@@ -82,6 +82,24 @@ def _as_text(column: pa.Field) -> str:
 
 
 @dataclass(frozen=True)
+class Believable:
+    """The days that a row may be of. One of the year 9999 would draw out every table that has a row a day."""
+
+    first: date = date(1970, 1, 1)
+    last: date = date.max
+
+    @classmethod
+    def on(cls, day: date) -> "Believable":
+        """What a bank may show on `day`: nothing that lies more than a year ahead."""
+        return cls(last=day + timedelta(days=366))
+
+    def sql(self, shape: Shape) -> str:
+        """SQL that is true for a row of such a day."""
+        days = f"window_on, {shape.booked_on}"
+        return f"least({days}) >= date '{self.first}' and greatest({days}) <= date '{self.last}'"
+
+
+@dataclass(frozen=True)
 class Counts:
     """Transactions that this read brought, changed and took away; by transaction, not by version."""
 
@@ -140,16 +158,18 @@ class Settler:
         newest_first: bool = True,
         currency: str | None = None,
         accept_removals: bool = False,
+        believable: Believable = Believable(),
     ) -> Settled:
         """Identify the spooled rows and say what they change.
 
         `since` is the claim: from that day on the spool is all that the bank shows; None claims everything. With
         `depth_known` False the bank may have cut old days off without saying so, and the claim starts at what it did show.
-        An answer that is not `complete` claims nothing: it only adds rows that were not known.
+        An answer that is not `complete` claims nothing: it only adds rows that were not known. Rows of a day that is not
+        `believable` are left out.
         """
         self._tables += 1
         name = f"settled_{self._tables}"
-        self._take(shape, account_id, spooled, currency)
+        self._take(shape, account_id, spooled, currency, believable)
         claim = since or (ALL if depth_known else self._oldest_day_shown_whole(shape, account_id))
         self._identify(shape, name, account_id, import_id, claim, newest_first)
         self._add_late(shape, name, account_id, import_id, claim, newest_first)
@@ -227,7 +247,19 @@ class Settler:
         found = self._connection.execute(f"select distinct account_id from {shape.dataset}.read_days").fetchall()
         return {account_id for (account_id,) in found}
 
-    def _take(self, shape: Shape, account_id: str, spooled: Path | None, currency: str | None) -> None:
+    def unbelievable(self, shape: Shape, spooled: Path | None, believable: Believable) -> list[tuple[date, dict[str, str]]]:
+        """The spooled rows of days that no bank can mean: the day of each, and what the bank said of it as texts."""
+        if spooled is None:
+            return []
+        cursor = self._connection.execute(
+            "select window_on as the_day, cast(columns(* exclude (position)) as varchar)"
+            f" from read_parquet({_quoted(str(spooled))}, hive_partitioning = false)"
+            f" where not ({believable.sql(shape)}) order by position"
+        )
+        names = [column[0] for column in cursor.description or []][1:]
+        return [(day, {name: text for name, text in zip(names, texts, strict=True) if text}) for day, *texts in cursor.fetchall()]
+
+    def _take(self, shape: Shape, account_id: str, spooled: Path | None, currency: str | None, believable: Believable) -> None:
         """`answered`: all that the bank showed of the account."""
         if spooled is None:
             columns = [*read_by_source(shape.schema), pa.field("position", pa.int64())]
@@ -241,6 +273,7 @@ class Settler:
         self._connection.execute(
             f"create or replace temp view answered as"
             f" select {_quoted(account_id)} as account_id, * {filled}, {shape.booked} as booked from {rows}"
+            f" where {believable.sql(shape)}"
         )
 
     def _identify(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
