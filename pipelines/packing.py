@@ -10,9 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.days import Believable, known_by_days, read_days, unbelievable
 from pipelines.load import Package, batches_of
 from pipelines.outcomes import Outcome
-from pipelines.settle import Believable, Doubt, Settled, Settler, Shape
+from pipelines.settle import Doubt, Settled, Settler, Shape
 from pipelines.spool import SpoolFile
 from sources._reading import Depth
 
@@ -67,7 +68,7 @@ class Packer:
 
     def pack(self, answers: Iterable[Answer], outcomes: Iterable[Outcome]) -> Package:
         """Settle every answer and pack it; `outcomes` (these and those without an answer) become rows of `imports`."""
-        self._known_by_days = self.settler.known_by_days(self.shape)
+        self._known_by_days = known_by_days(self.settler.connection, self.shape)
         for answer in answers:
             self._take(answer)
         if "holes" in self.tables:
@@ -97,7 +98,7 @@ class Packer:
         outcome = answer.outcome
         account_id = str(outcome.account_id)
         spooled, believable = answer.spool.close(), Believable.on(answer.as_of)
-        for day, row in self.settler.unbelievable(self.shape, spooled, believable):
+        for day, row in unbelievable(self.settler.connection, self.shape, spooled, believable):
             answer.spool.reject("its day lies before 1970 or more than a year ahead", row, min(day, answer.as_of))
         settled = self.settler.settle(
             self.shape,
@@ -124,7 +125,7 @@ class Packer:
         self._doubts.pop(account_id, None)
         self._settled.append(settled)
         if settled.differs or account_id not in self._known_by_days:
-            self._read_days.append(self.settler.read_days(self.shape, settled, outcome.import_id))
+            self._read_days.append(read_days(self.settler.connection, self.shape, settled, outcome.import_id))
         outcome.counts = settled.counts
         self._quarantine(answer, settled)
         if settled.differs and settled.since is not None:

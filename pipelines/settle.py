@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pipelines.days import ANY_DAY, Believable, quoted
 from pipelines.late import news_before_the_window
-from sources._columns import READ_DAYS, read_by_source
+from sources._columns import read_by_source
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -82,24 +83,6 @@ def _as_text(column: pa.Field) -> str:
 
 
 @dataclass(frozen=True)
-class Believable:
-    """The days that a row may be of. One of the year 9999 would draw out every table that has a row a day."""
-
-    first: date = date(1970, 1, 1)
-    last: date = date.max
-
-    @classmethod
-    def on(cls, day: date) -> "Believable":
-        """What a bank may show on `day`: nothing that lies more than a year ahead."""
-        return cls(last=day + timedelta(days=366))
-
-    def sql(self, shape: Shape) -> str:
-        """SQL that is true for a row of such a day."""
-        days = f"window_on, {shape.booked_on}"
-        return f"least({days}) >= date '{self.first}' and greatest({days}) <= date '{self.last}'"
-
-
-@dataclass(frozen=True)
 class Counts:
     """Transactions that this read brought, changed and took away; by transaction, not by version."""
 
@@ -145,6 +128,11 @@ class Settler:
         self._believed_percent = believed_percent
         self._tables = 0
 
+    @property
+    def connection(self) -> "DuckDBPyConnection":
+        """The run's held connection."""
+        return self._connection
+
     def settle(
         self,
         shape: Shape,
@@ -158,7 +146,7 @@ class Settler:
         newest_first: bool = True,
         currency: str | None = None,
         accept_removals: bool = False,
-        believable: Believable = Believable(),
+        believable: Believable = ANY_DAY,
     ) -> Settled:
         """Identify the spooled rows and say what they change.
 
@@ -207,58 +195,6 @@ class Settler:
                     [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)], schema=schema
                 )
 
-    def read_days(self, shape: Shape, settled: Settled, import_id: str) -> pa.Table:
-        """`READ_DAYS` of the account once `settled` is loaded, from what was read and what it leaves alone."""
-        found = self._connection.sql(
-            f"""
-            with
-
-            left_alone as (
-                select {shape.booked_on} as day, {shape.money} as amount
-                from {shape.table}
-                anti join {settled.table} using (transaction_id)
-                where account_id = $account and _dlt_valid_to is null and window_on < $start and {shape.booked}
-            ),
-
-            held as (
-                select {shape.booked_on} as day, {shape.money} as amount from {settled.table} where booked
-                union all
-                select day, amount from left_alone
-            )
-
-            select
-                $account as account_id, day, count(*) as rows, try_cast(sum(amount) as decimal(18, 2)) as amount,
-                $import as import_id
-            from held
-            group by day
-            order by day
-            """,
-            params={"account": settled.account_id, "import": import_id, "start": settled.since or date.max},
-        )
-        days = found.to_arrow_table().cast(READ_DAYS)
-        if days.num_rows:
-            return days
-        # an account without booked rows has been read, too: what was told of it before is no longer so
-        nothing = {"account_id": settled.account_id, "day": date(1970, 1, 1), "rows": 0, "amount": 0, "import_id": import_id}
-        return pa.Table.from_pylist([nothing], READ_DAYS)
-
-    def known_by_days(self, shape: Shape) -> set[str]:
-        """The accounts that have such days already."""
-        found = self._connection.execute(f"select distinct account_id from {shape.dataset}.read_days").fetchall()
-        return {account_id for (account_id,) in found}
-
-    def unbelievable(self, shape: Shape, spooled: Path | None, believable: Believable) -> list[tuple[date, dict[str, str]]]:
-        """The spooled rows of days that no bank can mean: the day of each, and what the bank said of it as texts."""
-        if spooled is None:
-            return []
-        cursor = self._connection.execute(
-            "select window_on as the_day, cast(columns(* exclude (position)) as varchar)"
-            f" from read_parquet({_quoted(str(spooled))}, hive_partitioning = false)"
-            f" where not ({believable.sql(shape)}) order by position"
-        )
-        names = [column[0] for column in cursor.description or []][1:]
-        return [(day, {name: text for name, text in zip(names, texts, strict=True) if text}) for day, *texts in cursor.fetchall()]
-
     def _take(self, shape: Shape, account_id: str, spooled: Path | None, currency: str | None, believable: Believable) -> None:
         """`answered`: all that the bank showed of the account."""
         if spooled is None:
@@ -268,11 +204,11 @@ class Settler:
             del nothing
             rows = "spooled_nothing"
         else:
-            rows = f"read_parquet({_quoted(str(spooled))}, hive_partitioning = false)"
-        filled = f"replace (coalesce(currency, {_quoted(currency)}) as currency)" if "currency" in shape.schema.names else ""
+            rows = f"read_parquet({quoted(str(spooled))}, hive_partitioning = false)"
+        filled = f"replace (coalesce(currency, {quoted(currency)}) as currency)" if "currency" in shape.schema.names else ""
         self._connection.execute(
             f"create or replace temp view answered as"
-            f" select {_quoted(account_id)} as account_id, * {filled}, {shape.booked} as booked from {rows}"
+            f" select {quoted(account_id)} as account_id, * {filled}, {shape.booked} as booked from {rows}"
             f" where {believable.sql(shape)}"
         )
 
@@ -386,11 +322,6 @@ class Settler:
     def _row(self, query: str, parameters: object = None) -> tuple[Any, ...]:
         (row,) = self._connection.execute(query, parameters).fetchall()
         return tuple(row)
-
-
-def _quoted(text: str | None) -> str:
-    """`text` inside SQL: a view takes no parameters."""
-    return "null" if text is None else "'" + text.replace("'", "''") + "'"
 
 
 def unchanged(connection: "DuckDBPyConnection", shape: Shape, account_id: str, rows: pa.RecordBatch) -> bool:

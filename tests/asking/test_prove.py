@@ -62,7 +62,7 @@ def spoilt() -> Iterator[duckdb.DuckDBPyConnection]:
             {
                 "import_id": f"i-{account}",
                 "account_id": account,
-                "finished_at": datetime(2026, 3, DAYS, 12, tzinfo=UTC),
+                "finished_at": datetime(2026, 3, DAYS + 1, 5, tzinfo=UTC),
                 "window_start": FIRST,
                 "window_end": on(DAYS - 1),
             }
@@ -153,11 +153,11 @@ SECOND: Row = {"booking_type": "x", "amount_cents": -1_500, "booking_date": date
 def test_without_running_balances_two_reports_prove_what_lies_between_them(tmp_path: Path, capsys: Any) -> None:
     data_dir(tmp_path, kontist([SECOND]))
 
-    assert ask(tmp_path, "prove", "1234", "--from", "2026-03-03", "--to", "2026-03-06", "--json") == GOOD
+    assert ask(tmp_path, "prove", "1234", "--from", "2026-03-03", "--to", "2026-03-05", "--json") == GOOD
     proof = told(capsys)
-    assert (proof["verdict"], proof["proof"], proof["closing_balance"]) == ("proven", {"reported": 4}, "85.00")
-    assert ask(tmp_path, "prove", "kontist:a", "--from", "2026-03-01", "--to", "2026-03-06") == GOOD
-    assert "COMPLETE: every day was seen and nothing differs; for 2 of 6 days no" in capsys.readouterr().out
+    assert (proof["verdict"], proof["proof"], proof["closing_balance"]) == ("proven", {"reported": 3}, "85.00")
+    assert ask(tmp_path, "prove", "kontist:a", "--from", "2026-03-01", "--to", "2026-03-05") == GOOD
+    assert "COMPLETE: every day was seen and nothing differs; for 2 of 5 days no" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -190,10 +190,21 @@ def test_a_row_of_a_first_read_that_is_spoilt_in_raw_history_is_named(
     assert one == {"kind": "difference", "day": "2026-03-01", "since": None, "amount": amount}
 
 
+def test_the_day_of_the_last_import_is_not_over(tmp_path: Path, capsys: Any) -> None:
+    data_dir(tmp_path, kontist([SECOND]))
+
+    assert ask(tmp_path, "prove", "1234", "--from", "2026-03-03", "--to", "2026-03-06", "--json") == CHECKS_FAILED
+    proof = told(capsys)
+    assert proof["days"] == {"total": 4, "seen": 3, "unfinished": 1}
+    assert proof["missing"] == [{"kind": "unfinished", "day": "2026-03-06", "seen_at": "2026-03-06 06:00:00+00:00"}]
+    ask(tmp_path, "prove", "1234", "--from", "2026-03-06", "--to", "2026-03-06")
+    assert "2026-03-06: read last at 2026-03-06 06:00 UTC, before the day was over" in capsys.readouterr().out
+
+
 def test_a_payment_that_never_came_is_named_between_two_reports(tmp_path: Path, capsys: Any) -> None:
     data_dir(tmp_path, kontist([]))
 
-    assert ask(tmp_path, "prove", "DE001234", "--from", "2026-03-01", "--to", "2026-03-06", "--json") == CHECKS_FAILED
+    assert ask(tmp_path, "prove", "DE001234", "--from", "2026-03-01", "--to", "2026-03-05", "--json") == CHECKS_FAILED
     (one,) = told(capsys)["missing"]
     assert one == {"kind": "difference", "day": "2026-03-06", "since": "2026-03-02", "amount": "-15.00"}
     assert ask(tmp_path, "prove", "1234", "--from", "2026-03-01", "--to", "2026-03-06") == CHECKS_FAILED

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import read_kontist, read_kontomatik
+from pipelines.days import read_days
 from pipelines.settle import Settled, Settler, Shape
 from pipelines.spool import SpoolFile
 from sources._columns import read_by_source
@@ -97,7 +98,7 @@ class Kept:
             self.shape, account_id="A", import_id=f"i{self.reads}", spooled=spool.close(), since=since, complete=complete,
             accept_removals=True,
         )  # fmt: skip
-        told = settler.read_days(self.shape, settled, f"i{self.reads}")
+        told = read_days(self.connection, self.shape, settled, f"i{self.reads}")
         if settled.differs:
             batches = list(settler.rows(settled, self.shape.schema))
             self.load(pa.Table.from_batches(batches, self.shape.schema), settled)

@@ -8,7 +8,7 @@ having bool_or(proof = 'differs') <> bool_or(difference_amount is not null)
 union all
 select account_id
 from ledger.coverage
-where status = 'seen' and (import_id is null or seen_at is null) or status <> 'seen' and status <> 'hole' and import_id is not null
+where (status in ('seen', 'unfinished') and (import_id is null or seen_at is null)) or (status = 'unseen' and import_id is not null)
 union all
 select account_id
 from ledger.coverage
