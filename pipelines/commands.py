@@ -89,7 +89,7 @@ def transform(options: argparse.Namespace) -> int:
     else:
         print(f"Published {done.path}: {done.rows.get('transactions', 0):,} transactions, {len(done.checks)} checks passed.")
         for notice in done.notices:
-            print(f"! {notice}")
+            print(f"- {notice}")
     return GOOD
 
 

