@@ -84,9 +84,12 @@ def transform(options: argparse.Namespace) -> int:
     with held(settings.data_dir, "transform"), progress_for(options) as progress:
         done = build_and_publish(settings.data_dir, lambda name, step, steps: progress.step(f"Ledger: {name}", step, steps))
     if options.json:
-        print_json({"published": done.path, "rows": done.rows, "checks": {"passed": len(done.checks), "failed": []}})
+        checks = {"passed": len(done.checks), "failed": []}
+        print_json({"published": done.path, "rows": done.rows, "checks": checks, "notes": done.notices})
     else:
         print(f"Published {done.path}: {done.rows.get('transactions', 0):,} transactions, {len(done.checks)} checks passed.")
+        for notice in done.notices:
+            print(f"- {notice}")
     return GOOD
 
 

@@ -31,7 +31,7 @@ def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> dict[s
         connection, "select * from transaction_history where transaction_id = $1 order by valid_from", [transaction_id]
     )
     if not history:
-        raise WrongUsage("No transaction has or had this id", "Ids are in `transactions.transaction_id` of the ledger")
+        raise WrongUsage("No transaction has or had this id", _hint(connection, transaction_id))
     source, account_id = history[0]["source"], history[0]["account_id"]
     return {
         "transaction_id": transaction_id,
@@ -55,6 +55,21 @@ def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> dict[s
             ),
         },
     }
+
+
+def _hint(connection: "DuckDBPyConnection", part: str) -> str:
+    """How to name it, for somebody who gave the beginning or the end of an id."""
+    alike = rows_of(
+        connection,
+        "select distinct transaction_id from transaction_history"
+        " where $1 <> '' and (starts_with(transaction_id, $1) or ends_with(transaction_id, concat(':', $1))) order by 1 limit 4",
+        [part],
+    )
+    if not alike:
+        return "Ids are in `transactions.transaction_id` of the ledger"
+    if len(alike) > 3:
+        return "Several begin or end so: give the whole `transactions.transaction_id`"
+    return f"Give the whole id: {' or '.join(one['transaction_id'] for one in alike)}"
 
 
 def _versions(connection: "DuckDBPyConnection", source: str, transaction_id: str) -> Rows:

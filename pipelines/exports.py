@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 BOM = "\ufeff"
 """Without it, Excel takes UTF-8 for the machine's own old code page."""
-_DANGEROUS = r"^[\s\x00-\x1f]*[=+\-@\t\r\n＝＋－＠]"
-"""Text that a spreadsheet would run as a formula, blanks before it included; the wide forms count too."""
+_DANGEROUS = r"^[\s\p{Z}\p{C}]*[=+\-@\t\r\n＝＋－＠]"
+"""Text that a spreadsheet would run as a formula, blanks before it included, seen or not; the wide forms count too."""
+_DANGEROUS_INSIDE = r"([;\t\r\n][\s\p{Z}\p{C}]*)([=+\-@＝＋－＠])"
+"""Where lists are separated by semicolons (German, Polish), Excel begins a new cell at each of them, commas and quotes or not."""
 
 
 def tables_of(connection: "DuckDBPyConnection") -> list[str]:
@@ -38,7 +40,8 @@ def write_parquet(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Pa
 def write_csv(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
     """Every table as `<table>.csv`: UTF-8 with byte order mark, a header, commas, quotes as RFC 4180 has them.
 
-    A text that a spreadsheet would take for a formula gets an apostrophe before it; numbers stay. Lists are joined by `; `.
+    What a spreadsheet would take for a formula, at the start of a text or after a `;` in it, gets an apostrophe before it;
+    numbers stay. Lists are joined by `; `.
     """
     for table in tables_of(connection):
         yield _copied(connection, _safe_select(connection, table), folder / f"{table}.csv", "format csv, header", BOM)
@@ -67,7 +70,8 @@ def _safe_select(connection: "DuckDBPyConnection", table: str) -> str:
         name, kind = f'"{column["column_name"]}"', column["column_type"]
         text = f"array_to_string({name}, '; ')" if kind == "VARCHAR[]" else name
         if kind in ("VARCHAR", "VARCHAR[]"):
-            shown.append(f"case when regexp_matches({text}, '{_DANGEROUS}') then concat('''', {text}) else {text} end as {name}")
+            safe = f"regexp_replace({text}, '{_DANGEROUS_INSIDE}', '\\1''\\2', 'g')"
+            shown.append(f"case when regexp_matches({text}, '{_DANGEROUS}') then concat('''', {safe}) else {safe} end as {name}")
         else:
             shown.append(name)
     return f"select {', '.join(shown)} from {table}"

@@ -31,6 +31,8 @@ Batches = Callable[[], Iterable[pa.RecordBatch]]
 TABLES: Mapping[str, Mapping[str, pa.Schema]] = {"kontist": KONTIST, "kontomatik": KONTOMATIK}
 APPENDED = frozenset({"imports"})
 """Tables of ours that grow; the others are rewritten."""
+REWRITTEN_BY_ACCOUNT = frozenset({"read_days"})
+"""Of these, only the accounts that are given."""
 
 # Before dlt is imported: nothing is sent anywhere, and only what fails is said.
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
@@ -87,16 +89,19 @@ def load(history: History, package: Package) -> None:
     _insert(connection, f"{dataset}.{READ_WINDOWS}", package.windows)
     _insert(connection, f"{dataset}.{MOVED_ROWS}", [(row,) for row in package.moved])
     said: dict[str, Batches] = {}
+    ours: dict[str, Batches] = {}
     for name, batches in package.batches.items():
         schema = TABLES[dataset][name]
         if not is_versioned(schema):
-            _keep(history, dataset, name, schema, batches)
+            ours[name] = batches
         elif not known or name == "transactions" or _differs(history, dataset, name, schema, batches):
             said[name] = batches
     if said or not known or package.cursors != cursors(history, dataset):
         if known:
             _refuse_a_clock_that_went_back(history, dataset)
         _load_by_dlt(history, dataset, lambda: _source(dataset, said, package.cursors, all_tables=not known))
+    for name, batches in ours.items():
+        _keep(history, dataset, name, TABLES[dataset][name], batches)
 
 
 def load_rates(history: History, rates: pa.Table) -> None:
@@ -195,7 +200,9 @@ def _differs(history: History, dataset: str, name: str, schema: pa.Schema, batch
 def _keep(history: History, dataset: str, name: str, schema: pa.Schema, batches: Batches) -> None:
     """Write a table of ours."""
     kept_now = pa.Table.from_batches(batches(), schema=schema)  # noqa: F841  # read by its name in the query
-    if name not in APPENDED:
+    if name in REWRITTEN_BY_ACCOUNT:
+        history.connection.execute(f"delete from {dataset}.{name} where account_id in (select account_id from kept_now)")
+    elif name not in APPENDED:
         history.connection.execute(f"delete from {dataset}.{name}")
     history.connection.execute(f"insert into {dataset}.{name} by name select * from kept_now")
 
@@ -215,5 +222,11 @@ def batches_of(rows: list[dict[str, Any]], schema: pa.Schema) -> Batches:
 
 
 def _sql_type(kind: pa.DataType) -> str:
-    names = {"string": "varchar", "date32[day]": "date", "int64": "bigint", "bool": "boolean"}
+    names = {
+        "string": "varchar",
+        "date32[day]": "date",
+        "int64": "bigint",
+        "bool": "boolean",
+        "decimal128(18, 2)": "decimal(18, 2)",
+    }
     return names.get(str(kind), "timestamptz")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.days import Believable, known_by_days, read_days, unbelievable
 from pipelines.load import Package, batches_of
 from pipelines.outcomes import Outcome
 from pipelines.settle import Doubt, Settled, Settler, Shape
@@ -63,9 +64,11 @@ class Packer:
         self._doubts: dict[str, Any] = dict(self.state.get("doubts", {}))
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._settled: list[Settled] = []
+        self._read_days: list[pa.Table] = []
 
     def pack(self, answers: Iterable[Answer], outcomes: Iterable[Outcome]) -> Package:
         """Settle every answer and pack it; `outcomes` (these and those without an answer) become rows of `imports`."""
+        self._known_by_days = known_by_days(self.settler.connection, self.shape)
         for answer in answers:
             self._take(answer)
         if "holes" in self.tables:
@@ -75,6 +78,8 @@ class Packer:
             self._package.batches[name] = batches_of(rows, self.tables[name])
         if differing := [settled for settled in self._settled if settled.differs]:
             self._package.batches["transactions"] = partial(self._transactions, differing)
+        if self._read_days:
+            self._package.batches["read_days"] = pa.concat_tables(self._read_days).to_batches
         self._package.cursors = {"accounts": self._cursors, "doubts": self._doubts}
         return self._package
 
@@ -92,16 +97,20 @@ class Packer:
     def _take(self, answer: Answer) -> None:
         outcome = answer.outcome
         account_id = str(outcome.account_id)
+        spooled, believable = answer.spool.close(), Believable.on(answer.as_of)
+        for day, row in unbelievable(self.settler.connection, self.shape, spooled, believable):
+            answer.spool.reject("its day lies before 1970 or more than a year ahead", row, min(day, answer.as_of))
         settled = self.settler.settle(
             self.shape,
             account_id=account_id,
             import_id=outcome.import_id,
-            spooled=answer.spool.close(),
+            spooled=spooled,
             since=answer.since,
             depth_known=answer.depth_known,
             complete=answer.complete,
             newest_first=answer.newest_first,
             currency=answer.account.get("currency"),
+            believable=believable,
         )
         outcome.rows = answer.spool.rows
         outcome.depth = answer.depth
@@ -115,6 +124,8 @@ class Packer:
             return
         self._doubts.pop(account_id, None)
         self._settled.append(settled)
+        if settled.differs or account_id not in self._known_by_days:
+            self._read_days.append(read_days(self.settler.connection, self.shape, settled, outcome.import_id))
         outcome.counts = settled.counts
         self._quarantine(answer, settled)
         if settled.differs and settled.since is not None:

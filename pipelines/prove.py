@@ -22,14 +22,16 @@ with days as (select cast(unnest(generate_series($from::timestamp, $to::timestam
 
 -- a day before the first movement was seen if an import claims it: nothing moved then
 claims as (
-    select import_id, finished_at, coalesce(window_start, date '0001-01-01') as window_start,
-        coalesce(window_end, cast(finished_at as date)) as window_end
+    select import_id, finished_at, finished_on, coalesce(window_start, date '0001-01-01') as window_start,
+        coalesce(window_end, finished_on) as window_end
     from imports
+    -- the clock of Berlin, Warsaw and Prague
+    cross join lateral (select cast(finished_at at time zone 'Europe/Berlin' as date) as finished_on)
     where account_id = $account and status = 'complete' and finished_at is not null
 ),
 
 outside as (
-    select days.day, max_by(import_id, finished_at) as import_id, max(finished_at) as seen_at
+    select days.day, max_by(import_id, finished_at) as import_id, max(finished_at) as seen_at, max(finished_on) as seen_on
     from days
     inner join claims on days.day between window_start and window_end
     where days.day not in (select day from coverage where account_id = $account)
@@ -38,7 +40,10 @@ outside as (
 
 select
     days.day,
-    coalesce(coverage.status, case when outside.day is not null then 'seen' else 'unseen' end) as status,
+    coalesce(
+        coverage.status,
+        case when outside.day is null then 'unseen' when outside.day >= outside.seen_on then 'unfinished' else 'seen' end
+    ) as status,
     coalesce(coverage.import_id, outside.import_id) as import_id,
     coalesce(coverage.seen_at, outside.seen_at) as seen_at,
     coalesce(coverage.proof, case when outside.day is not null then 'quiet' else 'unknown' end) as proof
@@ -107,19 +112,20 @@ def certificate(connection: "DuckDBPyConnection", account: str, first: date, las
     )
     missing = [
         *_unseen(days),
+        *({"kind": "unfinished", "day": one["day"], "seen_at": one["seen_at"]} for one in days if one["status"] == "unfinished"),
         *({"kind": "hole", **hole} for hole in holes),
         *({"kind": "difference", **one} for one in rows_of(connection, _DIFFERENCES, given)),
         *({"kind": "altered", **one} for one in rows_of(connection, _BY_HAND, given)),
     ]
     proofs = _counted(days, "proof")
-    provable = sum(number for proof, number in proofs.items() if proof in ("chain", "reported", "quiet"))
+    proven = sum(number for proof, number in proofs.items() if proof in _PROVEN)
     (balances,) = rows_of(connection, _BALANCES, given)
     return {
         "account": named,
         "from": first,
         "to": last,
         "complete": not missing,
-        "verdict": "incomplete" if missing else "proven" if provable == len(days) else "seen",
+        "verdict": "incomplete" if missing else "proven" if proven == len(days) else "seen",
         "days": {"total": len(days), **_counted(days, "status")},
         "proof": proofs,
         **balances,
@@ -127,6 +133,11 @@ def certificate(connection: "DuckDBPyConnection", account: str, first: date, las
         "missing": missing,
         "seeds": rows_of(connection, "select seed, origin, sha256 from seeds order by seed"),
     }
+
+
+_PROVEN = frozenset({"chain", "reported"})
+"""Proofs that the bank's own balances give. A quiet day before the first movement was seen: an earlier movement that is missing
+would contradict nothing."""
 
 
 def _unseen(days: Rows) -> Rows:
@@ -166,13 +177,13 @@ def _imports(days: Rows) -> Rows:
 
 _VERDICTS = {
     "proven": "PROVEN: every day was seen, and the bank's own balances lead through every movement.",
-    "seen": "COMPLETE: every day was seen and nothing differs; for some days the bank gives no balance that could prove it.",
+    "seen": "COMPLETE: every day was seen and nothing differs; for {unproven} of {total} days no balance of the bank proves it.",
     "incomplete": "INCOMPLETE: see what is missing.",
 }
 _PROOFS = {
     "chain": "by the bank's running balances, row by row",
     "reported": "by the balances reported at two imports",
-    "quiet": "before the first movement",
+    "quiet": "before the first movement, nothing to compare with",
     "derived": "nothing to compare with",
     "differs": "something is missing or too much",
     "unknown": "no balance is known",
@@ -186,7 +197,9 @@ def text(told: dict[str, Any]) -> str:
     ends = f"{account['account_type']} …{account['iban_ends']}" if account["iban_ends"] else account["account_type"]
     lines = [
         f"Certificate of {account['institution']} {ends} ({account['account_id']}), {told['from']} to {told['to']}",
-        _VERDICTS[told["verdict"]],
+        _VERDICTS[told["verdict"]].format(
+            unproven=told["days"]["total"] - sum(told["proof"].get(proof, 0) for proof in _PROVEN), total=told["days"]["total"]
+        ),
         "",
         f"days      {told['days']['total']}: "
         + ", ".join(f"{number} {status}" for status, number in told["days"].items() if status != "total"),
@@ -210,6 +223,8 @@ def _missing(one: dict[str, Any], currency: str) -> str:
             return f"{_days(one)}: no complete import claims these days"
         case "hole":
             return f"{_days(one)}: never read, and the bank cannot show it any more"
+        case "unfinished":
+            return f"{one['day']}: read last at {one['seen_at']:%Y-%m-%d %H:%M} UTC, before the day was over"
         case "altered":
             return (
                 f"{one['day']}: {_money(one['amount'])} {currency} are in the file's daily balances and not in its transactions"

@@ -38,6 +38,7 @@ SHAPE = Shape(
     key="md5(concat_ws(chr(31), cast(window_on as varchar), cast(amount as varchar), cast(occurrence as varchar)))",
     booked="(status is null or upper(status) = 'DONE')",
     shifting=frozenset({"balance_after", "position_in_day"}),
+    booked_on="coalesce(booked_on, transaction_on)",
     told_apart_by="booked_on",
     # Kept as first seen: a field that nobody has described may change with every answer.
     unversioned=frozenset({"extra"}),

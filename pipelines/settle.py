@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pipelines.days import ANY_DAY, Believable, quoted
 from pipelines.late import news_before_the_window
 from sources._columns import read_by_source
 
@@ -37,6 +38,8 @@ class Shape:
     """Columns that change when another row does: part of a version, but no news about this row."""
     unversioned: frozenset[str] = frozenset()
     """Columns that are kept as first seen."""
+    booked_on: str = "window_on"
+    """SQL for the day that a booked row counts on."""
     told_apart_by: str | None = None
     """Where `key` counts: the day that, with `window_on` and amount, recognises a row when its day is not shown whole."""
 
@@ -49,6 +52,11 @@ class Shape:
     def amount(self) -> str:
         """The column of the signed amount."""
         return "amount" if "amount" in self.schema.names else "amount_cents"
+
+    @property
+    def money(self) -> str:
+        """SQL for the signed amount in whole units, exact."""
+        return "amount" if "amount" in self.schema.names else "amount_cents * 0.01"
 
     def version(self, *, without: frozenset[str] = frozenset()) -> str:
         """SQL for the hash of what the bank said of a row. Texts are joined in one fixed form, for any DuckDB."""
@@ -120,6 +128,11 @@ class Settler:
         self._believed_percent = believed_percent
         self._tables = 0
 
+    @property
+    def connection(self) -> "DuckDBPyConnection":
+        """The run's held connection."""
+        return self._connection
+
     def settle(
         self,
         shape: Shape,
@@ -133,16 +146,18 @@ class Settler:
         newest_first: bool = True,
         currency: str | None = None,
         accept_removals: bool = False,
+        believable: Believable = ANY_DAY,
     ) -> Settled:
         """Identify the spooled rows and say what they change.
 
         `since` is the claim: from that day on the spool is all that the bank shows; None claims everything. With
         `depth_known` False the bank may have cut old days off without saying so, and the claim starts at what it did show.
-        An answer that is not `complete` claims nothing: it only adds rows that were not known.
+        An answer that is not `complete` claims nothing: it only adds rows that were not known. Rows of a day that is not
+        `believable` are left out.
         """
         self._tables += 1
         name = f"settled_{self._tables}"
-        self._take(shape, account_id, spooled, currency)
+        self._take(shape, account_id, spooled, currency, believable)
         claim = since or (ALL if depth_known else self._oldest_day_shown_whole(shape, account_id))
         self._identify(shape, name, account_id, import_id, claim, newest_first)
         self._add_late(shape, name, account_id, import_id, claim, newest_first)
@@ -180,7 +195,7 @@ class Settler:
                     [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)], schema=schema
                 )
 
-    def _take(self, shape: Shape, account_id: str, spooled: Path | None, currency: str | None) -> None:
+    def _take(self, shape: Shape, account_id: str, spooled: Path | None, currency: str | None, believable: Believable) -> None:
         """`answered`: all that the bank showed of the account."""
         if spooled is None:
             columns = [*read_by_source(shape.schema), pa.field("position", pa.int64())]
@@ -189,11 +204,12 @@ class Settler:
             del nothing
             rows = "spooled_nothing"
         else:
-            rows = f"read_parquet({_quoted(str(spooled))}, hive_partitioning = false)"
-        filled = f"replace (coalesce(currency, {_quoted(currency)}) as currency)" if "currency" in shape.schema.names else ""
+            rows = f"read_parquet({quoted(str(spooled))}, hive_partitioning = false)"
+        filled = f"replace (coalesce(currency, {quoted(currency)}) as currency)" if "currency" in shape.schema.names else ""
         self._connection.execute(
             f"create or replace temp view answered as"
-            f" select {_quoted(account_id)} as account_id, * {filled}, {shape.booked} as booked from {rows}"
+            f" select {quoted(account_id)} as account_id, * {filled}, {shape.booked} as booked from {rows}"
+            f" where {believable.sql(shape)}"
         )
 
     def _identify(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
@@ -306,11 +322,6 @@ class Settler:
     def _row(self, query: str, parameters: object = None) -> tuple[Any, ...]:
         (row,) = self._connection.execute(query, parameters).fetchall()
         return tuple(row)
-
-
-def _quoted(text: str | None) -> str:
-    """`text` inside SQL: a view takes no parameters."""
-    return "null" if text is None else "'" + text.replace("'", "''") + "'"
 
 
 def unchanged(connection: "DuckDBPyConnection", shape: Shape, account_id: str, rows: pa.RecordBatch) -> bool:

@@ -18,6 +18,7 @@ HARMLESS = frozenset(
     | {"bookingDate", "booking_date", "valutaDate", "valuta_date", "bookingType", "booking_type"}
     | {"originalAmount", "original_amount", "foreignCurrency", "foreign_currency", "nextOccurrence", "lastExecutionDate"}
     | {"transactionOn", "bookedOn", "currencyAmount", "currencyBalance"}
+    | {"window_on", "transaction_on", "booked_on", "amount_cents", "booking_type"}
 )
 
 

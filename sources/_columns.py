@@ -77,6 +77,16 @@ IMPORTS = table(
 """One attempt to read one account; `account_id` is null when not even the list of accounts could be read.
 `status`: `complete`, `partial` (the bank cut its answer), `failed`, `skipped` (a quota), `doubted` (too much vanished)."""
 
+READ_DAYS = table(
+    required("account_id"),
+    required("day", DAY),
+    required("rows", WHOLE),
+    ("amount", MONEY),
+    required("import_id"),
+)
+"""What each day of an account holds by what its reads showed: number and sum of the booked rows, told before they were loaded, so
+that a row that is lost, doubled or changed in the file afterwards contradicts it. Rewritten for an account that changes."""
+
 QUARANTINE = versioned(
     required("quarantine_id"),
     required("account_id"),

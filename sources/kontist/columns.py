@@ -4,7 +4,7 @@ Not kept: `invoicePreviewUrl` and `invoiceDownloadUrl`, which are signed links t
 documents to whoever holds them; `from`, `to` and `pending_from`, which only decide the sign of old answers.
 """
 
-from sources._columns import IMPORTS, INSTANT, QUARANTINE, TEXT, WHOLE, identified, required, table, versioned
+from sources._columns import IMPORTS, INSTANT, QUARANTINE, READ_DAYS, TEXT, WHOLE, identified, required, table, versioned
 
 ACCOUNTS = versioned(
     required("account_id"),
@@ -85,5 +85,6 @@ TABLES = {
     "timed_orders": TIMED_ORDERS,
     "quarantine": QUARANTINE,
     "imports": IMPORTS,
+    "read_days": READ_DAYS,
     "consents": CONSENTS,
 }

@@ -10,6 +10,7 @@ from sources._columns import (
     INSTANT,
     MONEY,
     QUARANTINE,
+    READ_DAYS,
     TEXT,
     TRUTH,
     WHOLE,
@@ -117,4 +118,5 @@ TABLES = {
     "institutions": INSTITUTIONS,
     "quarantine": QUARANTINE,
     "imports": IMPORTS,
+    "read_days": READ_DAYS,
 }

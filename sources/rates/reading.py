@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pyarrow as pa
 
-from sources._errors import Misconfigured, Unexpected
+from sources._errors import Misconfigured, SourceError, Unexpected
 from sources._http import Http, Patience
 from sources.rates.columns import REFERENCE_RATES
 
@@ -46,6 +46,10 @@ def from_url(url: str, *, patience: Patience | None = None, transport: httpx.Bas
         raise Misconfigured("rates", "the address is not https (plain http is for this machine only)", "Check it") from None
     try:
         response = http.request("GET", url)
+    except SourceError as error:
+        if "base_url" not in error.next_step:
+            raise
+        raise type(error)("rates", error.cause, "Check the network and the address") from None  # no setting names it
     finally:
         http.close()
     if response.status_code != httpx.codes.OK:
@@ -100,12 +104,21 @@ def _unpacked(content: bytes) -> bytes:
 
 def _days(header: list[str], lines: Iterator[list[str]]) -> Iterator[tuple[str, date, Decimal]]:
     currencies = header[1:]
+    while currencies and not currencies[-1]:  # the bank's own lines end with a comma
+        currencies.pop()
+    if len(set(currencies)) < len(currencies):
+        raise Unexpected("rates", "the first line names a currency twice", _ASK)
     for number, line in enumerate(lines, start=2):
         if not line or not line[0].strip():
             continue
         day = _day(line[0].strip(), number)
-        for currency, value in zip(currencies, line[1:], strict=False):
-            if currency and value.strip() not in _NONE:
+        values = line[1:]
+        if len(values) == len(currencies) + 1 and not values[-1].strip():
+            values.pop()
+        if len(values) != len(currencies):
+            raise Unexpected("rates", f"line {number} has not as many fields as the first line", _ASK)
+        for currency, value in zip(currencies, values, strict=True):
+            if value.strip() not in _NONE:
                 yield _currency(currency, number), day, _rate(value.strip(), number)
 
 
@@ -119,6 +132,8 @@ def _observations(header: list[str], lines: Iterator[list[str]]) -> Iterator[tup
             continue
         if len(line) <= max(places):
             raise Unexpected("rates", f"line {number} is cut short", _ASK)
+        if len(line) != len(header):
+            raise Unexpected("rates", f"line {number} has not as many fields as the first line", _ASK)
         currency, against, period, value = (line[place].strip() for place in places)
         if against != "EUR":
             raise Unexpected("rates", f"line {number} is not a rate against the euro", _ASK)
@@ -127,6 +142,8 @@ def _observations(header: list[str], lines: Iterator[list[str]]) -> Iterator[tup
 
 
 def _currency(text: str, number: int) -> str:
+    if text == "EUR":
+        raise Unexpected("rates", f"line {number} has a rate of the euro against itself", _ASK)
     if not _CURRENCY.fullmatch(text):
         raise Unexpected("rates", f"line {number} names no currency of three capital letters", _ASK)
     return text

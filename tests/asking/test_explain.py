@@ -78,6 +78,10 @@ def test_a_row_that_the_bank_took_away_is_explained_too(folder: Path, capsys: An
 def test_an_id_that_never_was_is_wrong_usage(folder: Path) -> None:
     with pytest.raises(WrongUsage, match="No transaction has or had this id"):
         ask(folder, "explain", "kontist:a:4711")
+    with pytest.raises(WrongUsage, match="Give the whole id: kontist:a:3"):
+        ask(folder, "explain", "3")
+    with pytest.raises(WrongUsage, match="kontist:a:3 or kontist:b:2"):
+        ask(folder, "explain", "kontist:")
 
 
 def test_a_ledger_that_cannot_be_read_says_how_to_build_it_again(tmp_path: Path) -> None:

@@ -16,7 +16,23 @@ from tests.asking.asked import ask, data_dir, told
 from tests.ledger.worlds import LEDGER, RICH, Given
 
 BEAN_CHECK = Path(sys.executable).with_name("bean-check")
-EVIL = ["=1+1", "+49 30", "-Verein", "@SUM(A1)", "\t=1", "  =1", "＝1", "a=1", "plain", 'quo"te, comma', "two\nlines"]
+EVIL = [
+    "=1+1",
+    "+49 30",
+    "-Verein",
+    "@SUM(A1)",
+    "\t=1",
+    "  =1",
+    "＝1",
+    "\u200b=1",
+    "\ufeff=1",
+    "a;=cmd|' /C x'!A0;b",
+    "a; -1",
+    "a=1",
+    "plain",
+    'quo"te, comma',
+    "two\nlines",
+]
 GIVEN: Given = RICH | {
     "kontist.transactions": [
         *RICH["kontist.transactions"],
@@ -52,7 +68,8 @@ def test_a_csv_holds_every_row_and_no_formula(folder: Path, tmp_path: Path, caps
     assert content.startswith(b"\xef\xbb\xbftransaction_id,account_id,")
     rows = list(csv.DictReader(content.decode("utf-8-sig").splitlines(keepends=True)))
     names = {row["counterparty_name"] for row in rows}
-    assert {"'=1+1", "'+49 30", "'-Verein", "'@SUM(A1)", "'\t=1", "'  =1", "'＝1", "a=1", "plain", 'quo"te, comma'} <= names
+    assert {"'=1+1", "'+49 30", "'-Verein", "'@SUM(A1)", "'\t'=1", "'＝1", "a=1", "plain", 'quo"te, comma'} <= names
+    assert {"'\u200b=1", "'\ufeff=1", "a;'=cmd|' /C x'!A0;b", "a; '-1"} <= names
     assert "two\nlines" in {name.replace("\r\n", "\n") for name in names}
     assert {row["labels"] for row in rows} == {"", "a; b"}
     assert "-20.00" in {row["amount"] for row in rows}
@@ -111,6 +128,36 @@ def test_the_banks_running_balance_is_asserted_at_month_ends(tmp_path: Path) -> 
         "2026-02-21 balance Assets:Bank:Kontomatik:A  16.00 ~ 0.00 PLN",
     ]
     assert bean_check(tmp_path / "export" / "ledger.beancount") == (0, "")
+
+
+def test_a_difference_is_an_entry_of_its_own_between_the_banks_balances(tmp_path: Path) -> None:
+    # 12,000.00, then 11.45 went out on a day of which nobody told, then 20.00
+    rows = [(date(2026, 1, 30), "-100.00", "11900.00"), (date(2026, 2, 3), "-20.00", "11868.55")]
+    data_dir(
+        tmp_path,
+        {
+            "kontomatik.accounts": [{"currency": "PLN", "balance": "11868.55"}],
+            "kontomatik.transactions": [{"booked_on": day, "amount": Decimal(amount), "balance_after": Decimal(after)}
+                                        for day, amount, after in rows],
+            "kontomatik.imports": [{"account_id": "kontomatik:a", "finished_at": datetime(2026, 2, 20, tzinfo=UTC)}],
+        },
+    )  # fmt: skip
+    ask(tmp_path, "export", "--format", "beancount")
+    path = tmp_path / "export" / "ledger.beancount"
+    journal = path.read_text(encoding="utf-8")
+
+    assert "  Equity:Opening-Balances  -12000.00 PLN" in journal
+    assert (
+        '2026-02-03 * "Difference" "The bank moved this beyond what the ledger holds, after the last movement of 2026-01-30"'
+        in journal
+    )
+    assert "  Assets:Bank:Kontomatik:A  -11.45 PLN\n  Equity:Differences  11.45 PLN" in journal
+    assert [line for line in journal.splitlines() if " balance " in line] == [
+        "2026-01-31 balance Assets:Bank:Kontomatik:A  11900.00 ~ 0.00 PLN",
+        "2026-02-04 balance Assets:Bank:Kontomatik:A  11868.55 ~ 0.00 PLN",
+        "2026-02-21 balance Assets:Bank:Kontomatik:A  11868.55 ~ 0.00 PLN",
+    ]
+    assert bean_check(path) == (0, "")
 
 
 def test_a_ledger_without_rows_can_be_exported(tmp_path: Path) -> None:

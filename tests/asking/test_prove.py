@@ -21,8 +21,10 @@ MOVES = [(0, 10_000), (1, -2_000), (1, -2_000), (1, 350), (4, -99), (5, -2_000),
 SPOILED = [
     ("as it was", 0),
     ("doubled", 0),
-    # the first row of all has nothing before it that its removal or another amount could contradict
+    # the first row of all has nothing before it that its removal or another amount could contradict: see the next test but one
     *((way, row) for way in ("removed", "doubled", "changed") for row in range(1, len(MOVES))),
+    ("removed", 0),
+    ("changed", 0),
 ]
 DAYS = 8
 
@@ -60,7 +62,7 @@ def spoilt() -> Iterator[duckdb.DuckDBPyConnection]:
             {
                 "import_id": f"i-{account}",
                 "account_id": account,
-                "finished_at": datetime(2026, 3, DAYS, 12, tzinfo=UTC),
+                "finished_at": datetime(2026, 3, DAYS + 1, 5, tzinfo=UTC),
                 "window_start": FIRST,
                 "window_end": on(DAYS - 1),
             }
@@ -81,14 +83,15 @@ def spoilt() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@pytest.mark.parametrize(("way", "row"), SPOILED)
+@pytest.mark.parametrize(("way", "row"), [one for one in SPOILED if one not in (("removed", 0), ("changed", 0))])
 def test_any_one_row_that_is_removed_doubled_or_changed_is_named(spoilt: duckdb.DuckDBPyConnection, way: str, row: int) -> None:
     proof = certificate(spoilt, f"kontomatik:{way}-{row}", FIRST, on(DAYS - 1))
     day = on(MOVES[row][0])
 
     if way == "as it was":
-        assert (proof["verdict"], proof["missing"]) == ("proven", [])
-        assert proof["proof"] == {"chain": DAYS}
+        assert (proof["verdict"], proof["missing"]) == ("seen", [])
+        assert proof["proof"] == {"chain": DAYS - 1, "derived": 1}
+        assert certificate(spoilt, f"kontomatik:{way}-{row}", on(1), on(DAYS - 1))["verdict"] == "proven"
         assert (proof["closing_balance"], proof["transactions"]) == (Decimal("112.50"), len(MOVES))
         return
     (one,) = proof["missing"]
@@ -100,6 +103,18 @@ def test_any_one_row_that_is_removed_doubled_or_changed_is_named(spoilt: duckdb.
         assert one["day"] == day
     assert f"{one['amount']:,.2f} PLN" in text(proof)
     assert str(one["day"]) in text(proof)
+
+
+@pytest.mark.parametrize("way", ["removed", "changed"])
+def test_the_day_of_the_first_row_and_quiet_days_before_it_are_never_called_proven(
+    spoilt: duckdb.DuckDBPyConnection, way: str
+) -> None:
+    account = f"kontomatik:{way}-0"
+    first, later = certificate(spoilt, account, on(0), on(0)), certificate(spoilt, account, on(0), on(DAYS - 1))
+
+    assert (first["verdict"], later["verdict"]) == ("seen", "seen")
+    assert first["proof"] == ({"quiet": 1} if way == "removed" else {"derived": 1})
+    assert "for 1 of 1 days no balance of the bank proves it" in text(first)
 
 
 def test_a_certificate_for_days_around_it_does_not_tell_of_a_difference(spoilt: duckdb.DuckDBPyConnection) -> None:
@@ -138,17 +153,60 @@ SECOND: Row = {"booking_type": "x", "amount_cents": -1_500, "booking_date": date
 def test_without_running_balances_two_reports_prove_what_lies_between_them(tmp_path: Path, capsys: Any) -> None:
     data_dir(tmp_path, kontist([SECOND]))
 
-    assert ask(tmp_path, "prove", "1234", "--from", "2026-03-03", "--to", "2026-03-06", "--json") == GOOD
+    assert ask(tmp_path, "prove", "1234", "--from", "2026-03-03", "--to", "2026-03-05", "--json") == GOOD
     proof = told(capsys)
-    assert (proof["verdict"], proof["proof"], proof["closing_balance"]) == ("proven", {"reported": 4}, "85.00")
-    assert ask(tmp_path, "prove", "kontist:a", "--from", "2026-03-01", "--to", "2026-03-06") == GOOD
-    assert "COMPLETE: every day was seen and nothing differs; for some days" in capsys.readouterr().out
+    assert (proof["verdict"], proof["proof"], proof["closing_balance"]) == ("proven", {"reported": 3}, "85.00")
+    assert ask(tmp_path, "prove", "kontist:a", "--from", "2026-03-01", "--to", "2026-03-05") == GOOD
+    assert "COMPLETE: every day was seen and nothing differs; for 2 of 5 days no" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("spoil", "amount"),
+    [
+        ("delete from kontist.transactions where source_transaction_id = '1'", "40.00"),
+        ("insert into kontist.transactions select * replace ('x' as transaction_id) from kontist.transactions", "-40.00"),
+        ("update kontist.transactions set amount_cents = amount_cents - 77", "0.77"),
+    ],
+)
+def test_a_row_of_a_first_read_that_is_spoilt_in_raw_history_is_named(
+    tmp_path: Path, capsys: Any, spoil: str, amount: str
+) -> None:
+    rows = {"account_id": "kontist:a", "day": date(2026, 3, 1), "rows": 1, "amount": "40.00"}
+    data_dir(tmp_path, {
+        "kontist.accounts": [{"iban": "DE00 1234", "balance_cents": 4_000}],
+        "kontist.transactions": [{"booking_type": "x", "amount_cents": 4_000}],
+        "kontist.imports": [{"account_id": "kontist:a", "finished_at": datetime(2026, 3, 6, 6, tzinfo=UTC)}],
+        "kontist.read_days": [rows],
+    })  # fmt: skip
+    days = ("--from", "2026-03-01", "--to", "2026-03-05")
+    assert ask(tmp_path, "prove", "1234", *days) == GOOD
+    with duckdb.connect(tmp_path / "raw.duckdb") as connection:
+        connection.execute(spoil)
+    ask(tmp_path, "transform")
+    assert "\n- 1 account whose bank moved more or less than the ledger holds" in capsys.readouterr().out
+    ask(tmp_path, "transform", "--json")
+    assert told(capsys)["notes"][0].startswith("1 account whose bank moved")
+
+    assert ask(tmp_path, "prove", "1234", *days, "--json") == CHECKS_FAILED
+    (one,) = told(capsys)["missing"]
+    assert one == {"kind": "difference", "day": "2026-03-01", "since": None, "amount": amount}
+
+
+def test_the_day_of_the_last_import_is_not_over(tmp_path: Path, capsys: Any) -> None:
+    data_dir(tmp_path, kontist([SECOND]))
+
+    assert ask(tmp_path, "prove", "1234", "--from", "2026-03-03", "--to", "2026-03-06", "--json") == CHECKS_FAILED
+    proof = told(capsys)
+    assert proof["days"] == {"total": 4, "seen": 3, "unfinished": 1}
+    assert proof["missing"] == [{"kind": "unfinished", "day": "2026-03-06", "seen_at": "2026-03-06 06:00:00+00:00"}]
+    ask(tmp_path, "prove", "1234", "--from", "2026-03-06", "--to", "2026-03-06")
+    assert "2026-03-06: read last at 2026-03-06 06:00 UTC, before the day was over" in capsys.readouterr().out
 
 
 def test_a_payment_that_never_came_is_named_between_two_reports(tmp_path: Path, capsys: Any) -> None:
     data_dir(tmp_path, kontist([]))
 
-    assert ask(tmp_path, "prove", "DE001234", "--from", "2026-03-01", "--to", "2026-03-06", "--json") == CHECKS_FAILED
+    assert ask(tmp_path, "prove", "DE001234", "--from", "2026-03-01", "--to", "2026-03-05", "--json") == CHECKS_FAILED
     (one,) = told(capsys)["missing"]
     assert one == {"kind": "difference", "day": "2026-03-06", "since": "2026-03-02", "amount": "-15.00"}
     assert ask(tmp_path, "prove", "1234", "--from", "2026-03-01", "--to", "2026-03-06") == CHECKS_FAILED

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from pipelines.errors import Failure, WrongUsage
-from sources._errors import Misconfigured, Unexpected
+from sources._errors import Misconfigured, Unavailable, Unexpected
 from sources._http import Patience
 from sources.rates.reading import from_file, from_url, read_rates
 from tests.asking.asked import ask, told
@@ -56,6 +56,12 @@ def test_every_form_of_the_file_is_read_exactly() -> None:
         (b"Date,USD\n2026-11-20,0\n", "line 2 has a rate"),
         (b"Date,USD\n2026-11-20,-1\n", "line 2 has a rate"),
         (b'Date,USD\n2026-11-20,"1,05"\n', "line 2 has a rate"),
+        (b"Date,USD\n2026-11-01,1,1\n", "line 2 has not as many fields"),
+        (b"Date,USD,PLN\n2026-11-01,1\n", "line 2 has not as many fields"),
+        (b"Date,USD,USD\n2026-11-01,1,2\n", "names a currency twice"),
+        (b"Date,USD,EUR\n2026-11-01,1,1\n", "the euro against itself"),
+        (b"Date,USD,,PLN\n2026-11-01,1,2,3\n", "names no currency"),
+        (PORTAL.replace(b"PLN,EUR,2026", b"PLN,EUR,,2026"), "line 2 has not as many fields"),
         (b"Date,usd\n2026-11-20,1\n", "names no currency"),
         (PORTAL.replace(b"PLN,EUR", b"PLN,USD"), "not a rate against the euro"),
         (PORTAL.replace(b"CURRENCY_DENOM", b"X"), "lacks CURRENCY"),
@@ -83,6 +89,12 @@ def test_an_address_is_asked_over_https_and_no_redirect_is_followed() -> None:
         from_url("https://rates.test/none.csv", transport=transport)
     with pytest.raises(Unexpected, match="redirects"):
         from_url("https://rates.test/moved", transport=transport, patience=patience)
+
+    def away(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no route")
+
+    with pytest.raises(Unavailable, match="Check the network and the address"):
+        from_url("https://rates.test/eurofxref.csv", transport=httpx.MockTransport(away), patience=patience)
     for url in ("http://rates.test/eurofxref.csv", "file:///etc/passwd", "rates.csv"):
         with pytest.raises(Misconfigured, match="not https"):
             from_url(url, transport=transport)

@@ -91,8 +91,10 @@ SPOILED = {
         "delete from ledger.accounts where source = 'kontist'",
         "delete from ledger.balances_daily where account_id = 'kontist:a'",
         "update ledger.balances_daily set closing_balance = null",
+        "update ledger.balances_daily set bank_balance = bank_balance + 0.01",
     ],
     "balances_follow": [
+        "update ledger.balances_daily set difference_amount = 0.01 where day = '2026-03-02'",
         "update ledger.balances_daily set opening_balance = opening_balance + 0.01 where day = '2026-03-03'",
         "update ledger.balances_daily set closing_balance = closing_balance + 0.01 where day = '2026-03-01'",
         "update ledger.balances_daily set money_in = money_in + 0.01 where day = '2026-03-02'",
@@ -169,6 +171,8 @@ SPOILED = {
         "update ledger.coverage set proof = 'differs', difference_amount = 0.01, differs_since = day + 1",
         "update ledger.coverage set import_id = null where status = 'seen'",
         "update ledger.coverage set status = 'unseen'",
+        "update ledger.balances_daily set difference_amount = 0",
+        "update ledger.balances_daily set proof = 'derived'",
     ],
     "cash_flow_holds_every_posting": [
         "update ledger.cash_flow_monthly set net_amount = net_amount + 0.01",

@@ -41,6 +41,22 @@ def kontomatik(day: str, amount: str, *, booked: str | None = "", pending: bool 
     return days | {"amount": Decimal(amount), "currency": "EUR", "status": "PENDING" if pending else "DONE"} | more
 
 
+def days_that_differ(connection: Any, shape: Any, read_days: str | None = None) -> list[tuple[Any, ...]]:
+    """Accounts and days of which `read_days` tells another number or sum of booked rows than there are."""
+    found: list[tuple[Any, ...]] = connection.execute(
+        f"""
+        with held as (
+            select account_id, {shape.booked_on} as day, count(*) as rows, sum({shape.money}) as amount
+            from {shape.table} where _dlt_valid_to is null and {shape.booked} group by all
+        )
+        select * from held
+        full outer join (from {read_days or shape.dataset + ".read_days"} where rows > 0) as told using (account_id, day)
+        where held.rows is distinct from told.rows or held.amount is distinct from told.amount
+        """
+    ).fetchall()
+    return found
+
+
 @dataclass
 class Raw:
     """Raw history of one bank, read again and again."""
@@ -127,6 +143,10 @@ class Raw:
             select transaction_id, 'a version ends before it begins' from {t} where _dlt_valid_to <= _dlt_valid_from
             """
         )
+
+    def days_that_differ(self) -> list[tuple[Any, ...]]:
+        """Days on which history does not hold what was read. There must be none."""
+        return days_that_differ(self.history.connection, self.shape)
 
     def _spool(self, number: int, rows: Sequence[Row]) -> SpoolFile:
         schema = read_by_source(self.shape.schema)

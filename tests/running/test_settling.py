@@ -214,3 +214,28 @@ def test_amounts_are_exact_to_the_widest_that_fits(no_ids: Raw) -> None:
     no_ids.read({"A": [kontomatik("2026-03-01", amount) for amount in amounts]})
 
     assert sorted(str(amount) for (amount,) in no_ids.current("amount")) == sorted(amounts)
+
+
+NO_DAY = "its day lies before 1970 or more than a year ahead"
+
+
+def test_a_row_of_a_day_that_no_bank_can_mean_is_in_quarantine_and_its_neighbours_stay(ids: Raw) -> None:
+    good = [kontist(2, "2027-03-20", 2), kontist(3, "2026-03-01", 3)]
+    ids.read({"A": [kontist(1, "2199-12-31", 100, name="Ada"), *good]})
+
+    assert ids.current("source_transaction_id") == [("2",), ("3",)]
+    assert ids.outcomes["A"].quarantined == 1
+    ((reason, payload),) = ids.query("select reason, payload from kontist.quarantine")
+    assert reason == NO_DAY
+    assert "2199-12-31" in payload
+    assert "Ada" not in payload
+    ids.read({"A": [kontist(1, "2026-03-02", 100, name="Ada"), *good]})
+    assert ids.query("select count(*) from kontist.quarantine where _dlt_valid_to is null") == [(0,)]
+    assert len(ids.current("source_transaction_id")) == 3
+
+
+def test_so_is_one_that_is_booked_on_such_a_day(no_ids: Raw) -> None:
+    no_ids.read({"A": [kontomatik("2026-03-01", "1.00", booked="2099-12-31"), kontomatik("2026-03-01", "2.00")]})
+
+    assert no_ids.current("amount") == [(Decimal("2.00"),)]
+    assert no_ids.query("select reason from kontomatik.quarantine") == [(NO_DAY,)]

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import read_kontist, read_kontomatik
+from pipelines.days import read_days
 from pipelines.settle import Settled, Settler, Shape
 from pipelines.spool import SpoolFile
 from sources._columns import read_by_source
-from tests.running.histories import Row, kontist, kontomatik
+from tests.running.histories import Row, days_that_differ, kontist, kontomatik
 
 FIRST = date(2026, 1, 1)
 LAST = 40
@@ -97,9 +98,12 @@ class Kept:
             self.shape, account_id="A", import_id=f"i{self.reads}", spooled=spool.close(), since=since, complete=complete,
             accept_removals=True,
         )  # fmt: skip
+        told = read_days(self.connection, self.shape, settled, f"i{self.reads}")
         if settled.differs:
             batches = list(settler.rows(settled, self.shape.schema))
             self.load(pa.Table.from_batches(batches, self.shape.schema), settled)
+        self.connection.register("told", told)
+        assert days_that_differ(self.connection, self.shape, "told") == [], "what is told before the load holds after it"
         return settled
 
     def load(self, staged: pa.Table, settled: Settled) -> None:

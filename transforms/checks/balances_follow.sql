@@ -14,4 +14,4 @@ select account_id, day
 from days
 where (day_before is not null and day_before <> day - 1)
     or (day_before is not null and opening_balance is distinct from closing_balance_before)
-    or opening_balance + money_in + money_out is distinct from closing_balance
+    or opening_balance + money_in + money_out + coalesce(difference_amount, 0) is distinct from closing_balance

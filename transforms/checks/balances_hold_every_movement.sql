@@ -23,4 +23,4 @@ ours as (
 select account_id
 from booked
 full outer join ours using (account_id)
-where booked.transactions is distinct from ours.transactions or booked.amount is distinct from ours.amount
+where coalesce(booked.transactions, 0) <> coalesce(ours.transactions, 0) or coalesce(booked.amount, 0) <> coalesce(ours.amount, 0)

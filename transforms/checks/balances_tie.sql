@@ -1,15 +1,28 @@
--- An account's last daily balance is not the balance that the bank reports, or one of the two is missing.
+-- An account's last daily balance is not the balance that the bank reports, one of the two is missing, or a day ends with another balance than the bank's own.
 with
 
-banks as (select account_id, balance from ledger.accounts where first_booked_on is not null),
-
 ours as (
-    select account_id, closing_balance as balance, proof
+    select
+        account_id,
+        max_by(row(closing_balance), day)[1] as balance,
+        max_by(proof, day) as proof,
+        count(bank_balance) > 0 as has_running_balances
     from ledger.balances_daily
-    qualify row_number() over (partition by account_id order by day desc) = 1
+    group by account_id
+),
+
+banks as (
+    select account_id, balance
+    from ledger.accounts
+    where first_booked_on is not null or account_id in (select account_id from ours)
 )
 
 select account_id
 from banks
 full outer join ours using (account_id)
-where ours.proof is distinct from 'unknown' and ours.balance is distinct from banks.balance
+where ours.proof is distinct from 'unknown'
+    and ours.balance is distinct from banks.balance
+    -- a bank that gives running balances may report none for the account
+    and not coalesce(ours.has_running_balances and banks.account_id is not null and banks.balance is null, false)
+union all
+select account_id from ledger.balances_daily where bank_balance <> closing_balance

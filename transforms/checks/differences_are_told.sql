@@ -1,4 +1,4 @@
--- Days are said to differ and no amount is told, or an amount is told of a day that is said to be right.
+-- Days are said to differ and no amount is told, an amount is told of a day that is said to be right, or balances and coverage disagree.
 select account_id
 from ledger.coverage
 group by account_id
@@ -8,4 +8,10 @@ having bool_or(proof = 'differs') <> bool_or(difference_amount is not null)
 union all
 select account_id
 from ledger.coverage
-where status = 'seen' and (import_id is null or seen_at is null) or status <> 'seen' and status <> 'hole' and import_id is not null
+where (status in ('seen', 'unfinished') and (import_id is null or seen_at is null)) or (status = 'unseen' and import_id is not null)
+union all
+select account_id
+from ledger.coverage
+inner join ledger.balances_daily as balances using (account_id, day)
+where balances.difference_amount is distinct from coverage.difference_amount
+    or (balances.proof <> 'unknown' and balances.proof <> coverage.proof)

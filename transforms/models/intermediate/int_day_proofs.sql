@@ -8,6 +8,7 @@ days         as (select * from intermediate.int_account_days),
 chain_steps  as (select * from intermediate.int_chain_steps),
 report_steps as (select * from intermediate.int_report_steps),
 movements    as (select account_id, day from intermediate.int_booked_days),
+altered_days as (select distinct account_id, day from intermediate.int_differences where found_in = 'rows read'),
 
 first_links   as (select account_id, min(day) as day from chain_steps group by account_id),
 first_reports as (select account_id, min(day) as day, max(day) as last_day from report_steps group by account_id),
@@ -43,8 +44,11 @@ final as (
         joined.account_id,
         joined.day,
         case
+            when altered_days.day is not null then 'differs'
             when first_links.day is not null and joined.day < first_links.day then 'derived'
             when first_links.day is not null and joined.chain_day is null then 'derived'
+            -- nothing before it says that its first movement is the account's first, or has the right amount
+            when joined.day = first_links.day and joined.chain_tied then 'derived'
             when first_links.day is not null then case when joined.chain_tied then 'chain' else 'differs' end
             when first_reports.day is null then 'unknown'
             when not joined.report_tied then 'differs'
@@ -56,6 +60,7 @@ final as (
     left join first_links using (account_id)
     left join first_reports using (account_id)
     left join dated_ahead using (account_id)
+    left join altered_days on altered_days.account_id = joined.account_id and altered_days.day = joined.day
 )
 
 select * from final

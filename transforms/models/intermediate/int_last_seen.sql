@@ -9,6 +9,7 @@ imports as (
         account_id,
         import_id,
         finished_at,
+        finished_on,
         coalesce(window_start, date '0001-01-01')                   as window_start,
         coalesce(window_end, finished_on)                           as window_end
     from intermediate.int_imports
@@ -30,6 +31,7 @@ final as (
         account_id,
         import_id,
         finished_at                                                 as seen_at,
+        finished_on                                                 as seen_on,
         window_start                                                as from_on,
         least(window_end, coalesce(seen_later_from - 1, window_end)) as to_on
     from later

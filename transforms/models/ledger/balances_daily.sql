@@ -11,68 +11,95 @@ accounts   as (select * from intermediate.int_accounts),
 chain_ends as (select * from intermediate.int_chain_ends),
 proofs     as (select * from intermediate.int_day_proofs),
 
+differences as (
+    select account_id, day, sum(difference_amount) as difference_amount
+    from intermediate.int_differences
+    group by account_id, day
+),
+
 -- Only what moved in the account's own currency moves its balance; with anything else in it, no balance can be told
+several_currencies as (
+    select account_id from movements group by account_id having sum(in_other_currencies) > 0
+),
+
+-- Where the bank reports no balance for the account, its last running balance and what moved later
+last_running as (
+    select account_id, max(day) as day, max_by(balance, day) as balance from chain_ends group by account_id
+),
+
+moved_later as (
+    select last_running.account_id, sum(movements.money_in + movements.money_out) as amount
+    from last_running
+    inner join movements on movements.account_id = last_running.account_id and movements.day > last_running.day
+    group by last_running.account_id
+),
+
 anchors as (
     select
         accounts.account_id,
         accounts.currency,
-        case when sum(movements.in_other_currencies) = 0 then accounts.balance end
-            - sum(movements.money_in + movements.money_out)         as balance_before
+        case
+            when several_currencies.account_id is null
+                then coalesce(accounts.balance, last_running.balance + coalesce(moved_later.amount, 0))
+        end                                                         as balance,
+        accounts.balance                                            as reported_last
     from accounts
-    inner join movements using (account_id)
-    group by accounts.account_id, accounts.currency, accounts.balance
+    left join several_currencies using (account_id)
+    left join last_running using (account_id)
+    left join moved_later using (account_id)
 ),
 
--- Backwards from the balance that the bank reports: it less everything that moved later
+-- Backwards from there: it less everything that moved later, known (movements) or not (differences)
 closed as (
     select
         days.account_id,
         days.day,
         anchors.currency,
+        anchors.reported_last,
         coalesce(movements.money_in, 0)                             as money_in,
         coalesce(movements.money_out, 0)                            as money_out,
+        differences.difference_amount,
         coalesce(movements.transactions, 0)                         as transactions,
-        anchors.balance_before
-            + sum(coalesce(movements.money_in + movements.money_out, 0)) over (
-                partition by days.account_id order by days.day
-            )                                                       as closing_balance
+        anchors.balance - coalesce(
+            sum(coalesce(movements.money_in + movements.money_out, 0) + coalesce(differences.difference_amount, 0)) over (
+                partition by days.account_id order by days.day rows between 1 following and unbounded following
+            ),
+            0
+        )                                                           as closing_balance
     from days
     inner join anchors using (account_id)
     left join movements using (account_id, day)
-),
-
-proven as (
-    select
-        closed.*,
-        proofs.proof                                                as proof_of_day,
-        case
-            when closed.closing_balance is null then 'unknown'
-            when closed.transactions = 0 then null
-            when chain_ends.day is null then 'derived'
-            when chain_ends.chains = 1 and chain_ends.balance = closed.closing_balance then 'chain'
-            else 'differs'
-        end                                                         as proof_of_balance
-    from closed
-    left join chain_ends using (account_id, day)
-    inner join proofs using (account_id, day)
+    left join differences using (account_id, day)
 ),
 
 final as (
     select
         account_id,
         day,
-        currency,
-        cast(closing_balance - money_in - money_out as decimal(18, 2)) as opening_balance,
-        cast(money_in as decimal(18, 2))                            as money_in,
-        cast(money_out as decimal(18, 2))                           as money_out,
-        cast(closing_balance as decimal(18, 2))                     as closing_balance,
-        transactions,
-        -- nothing moved on a quiet day, so it is as certain as the last day before it on which something did
-        case
-            when closing_balance is not null and proof_of_day = 'reported' then 'reported'
-            else last_value(proof_of_balance ignore nulls) over (partition by account_id order by day)
-        end                                                         as proof
-    from proven
+        closed.currency,
+        cast(
+            closed.closing_balance - closed.money_in - closed.money_out - coalesce(closed.difference_amount, 0)
+            as decimal(18, 2)
+        )                                                           as opening_balance,
+        cast(closed.money_in as decimal(18, 2))                     as money_in,
+        cast(closed.money_out as decimal(18, 2))                    as money_out,
+        cast(closed.difference_amount as decimal(18, 2))            as difference_amount,
+        cast(closed.closing_balance as decimal(18, 2))              as closing_balance,
+        -- on the last day, the balance that the bank reports for the account comes after the last movement's
+        cast(
+            case
+                when closed.closing_balance is null or chain_ends.balance is null then null
+                when lead(day) over (partition by account_id order by day) is null
+                    then coalesce(closed.reported_last, chain_ends.balance)
+                else chain_ends.balance
+            end
+            as decimal(18, 2)
+        )                                                           as bank_balance,
+        closed.transactions,
+        case when closed.closing_balance is null then 'unknown' else proofs.proof end as proof
+    from closed
+    left join chain_ends using (account_id, day)
+    inner join proofs using (account_id, day)
 )
 
 select * from final

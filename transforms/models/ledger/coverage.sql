@@ -1,6 +1,6 @@
 -- One row per account and day, from its first booked movement to the last day that is known: who saw it last, and what proves it.
 -- grain:  account_id, day
--- checks: not_null(status), accepted(status, 'seen', 'unseen', 'hole'),
+-- checks: not_null(status), accepted(status, 'seen', 'unfinished', 'unseen', 'hole'),
 --         accepted(proof, 'chain', 'reported', 'derived', 'differs', 'unknown'), relationship(account_id, accounts)
 
 with
@@ -22,7 +22,8 @@ seen as (
         proofs.day,
         proofs.proof,
         case when proofs.day <= last_seen.to_on then last_seen.import_id end as import_id,
-        case when proofs.day <= last_seen.to_on then last_seen.seen_at end as seen_at
+        case when proofs.day <= last_seen.to_on then last_seen.seen_at end as seen_at,
+        proofs.day >= last_seen.seen_on                             as before_its_end
     from proofs
     asof left join last_seen on last_seen.account_id = proofs.account_id and last_seen.from_on <= proofs.day
 ),
@@ -34,6 +35,7 @@ final as (
         case
             when holes.from_on is not null and seen.day <= holes.to_on then 'hole'
             when seen.import_id is null then 'unseen'
+            when seen.before_its_end then 'unfinished'
             else 'seen'
         end                                                         as status,
         seen.import_id,

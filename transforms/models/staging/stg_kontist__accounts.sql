@@ -8,7 +8,7 @@ select
     source_account_id,
     -- what it is: the bank's own account type is deprecated and says nothing that a reader needs
     'account'                                                       as account_type,
-    iban,
+    nullif(trim(iban), '')                                          as iban,
     'EUR'                                                           as currency,
     -- money: cents to euros without leaving DECIMAL
     cast(balance_cents * 0.01 as decimal(18, 2))                    as balance,

@@ -11,10 +11,10 @@ select
     type                                                            as order_type,
     cast(-abs(amount_cents) * 0.01 as decimal(18, 2))               as amount,
     'EUR'                                                           as currency,
-    recipient_name                                                  as counterparty_name,
-    recipient_iban                                                  as counterparty_iban,
-    purpose                                                         as description,
-    case when upper(trim(e2e_id)) <> 'NOTPROVIDED' then e2e_id end  as end_to_end_id,
+    nullif(trim(recipient_name), '')                                as counterparty_name,
+    nullif(trim(recipient_iban), '')                                as counterparty_iban,
+    nullif(trim(purpose), '')                                       as description,
+    case when upper(replace(e2e_id, ' ', '')) not in ('', 'NOTPROVIDED') then trim(e2e_id) end as end_to_end_id,
     -- when: the bank means Berlin days and sends UTC instants
     cast(date at time zone 'Europe/Berlin' as date)                 as payment_on,
     -- validity

@@ -19,13 +19,13 @@ select
     'EUR'                                                           as currency,
     original_amount_minor,
     nullif(upper(trim(foreign_currency)), '')                       as original_currency,
-    -- texts
-    name                                                            as counterparty_name,
-    iban                                                            as counterparty_iban,
-    purpose                                                         as description,
-    case when upper(trim(e2e_id)) <> 'NOTPROVIDED' then e2e_id end  as end_to_end_id,
-    booking_type                                                    as transaction_type,
-    category,
+    -- texts: a bank that has nothing to say may say nothing, or blanks
+    nullif(trim(name), '')                                          as counterparty_name,
+    nullif(trim(iban), '')                                          as counterparty_iban,
+    nullif(trim(purpose), '')                                       as description,
+    case when upper(replace(e2e_id, ' ', '')) not in ('', 'NOTPROVIDED') then trim(e2e_id) end as end_to_end_id,
+    nullif(trim(booking_type), '')                                  as transaction_type,
+    nullif(trim(category), '')                                      as category,
     -- validity
     _dlt_valid_from                                                 as valid_from,
     _dlt_valid_to                                                   as valid_to

@@ -10,10 +10,10 @@ select
     -- what it is
     institution,
     account_type,
-    iban,
-    coalesce(name, friendly_name)                                   as name,
-    currency,
-    owner_name,
+    nullif(trim(iban), '')                                          as iban,
+    coalesce(nullif(trim(name), ''), nullif(trim(friendly_name), ''))as name,
+    nullif(trim(currency), '')                                      as currency,
+    nullif(trim(owner_name), '')                                    as owner_name,
     -- money
     balance,
     available_balance,

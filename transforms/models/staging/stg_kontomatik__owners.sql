@@ -10,11 +10,11 @@ select
     document_key,
     external_id,
     -- who it is
-    name,
+    nullif(trim(name), '')                                          as name,
     kind,
-    email,
-    phone,
-    address,
+    nullif(trim(email), '')                                         as email,
+    nullif(trim(phone), '')                                         as phone,
+    nullif(trim(address), '')                                       as address,
     -- validity
     _dlt_valid_from                                                 as valid_from,
     _dlt_valid_to                                                   as valid_to

@@ -19,10 +19,10 @@ select
     currency,
     balance_after,
     -- texts
-    party                                                           as counterparty_name,
-    party_iban                                                      as counterparty_iban,
-    title                                                           as description,
-    kind                                                            as transaction_type,
+    nullif(trim(party), '')                                         as counterparty_name,
+    nullif(trim(party_iban), '')                                    as counterparty_iban,
+    nullif(trim(title), '')                                         as description,
+    nullif(trim(kind), '')                                          as transaction_type,
     cast(cast(labels as json) as varchar[])                         as labels,
     -- validity
     _dlt_valid_from                                                 as valid_from,
