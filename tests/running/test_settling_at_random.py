@@ -18,7 +18,7 @@ from pipelines import read_kontist, read_kontomatik
 from pipelines.days import read_days
 from pipelines.settle import Settled, Settler, Shape
 from pipelines.spool import SpoolFile
-from sources._columns import read_by_source
+from sources._columns import READ_DAYS, read_by_source
 from tests.running.histories import Row, days_that_differ, kontist, kontomatik
 
 FIRST = date(2026, 1, 1)
@@ -85,6 +85,14 @@ class Kept:
     folder: Path
     connection: duckdb.DuckDBPyConnection
     reads: int = 0
+    whole: bool = True
+    """Whether nobody took rows out of it."""
+
+    def empty(self) -> None:
+        """As before the first read."""
+        self.reads, self.whole = 0, True
+        for table in (self.shape.table, f"{self.shape.dataset}.read_days"):
+            self.connection.execute(f"delete from {table}")
 
     def read(self, shown: Sequence[Row], since: date | None, *, complete: bool = True) -> Settled:
         self.reads += 1
@@ -102,8 +110,11 @@ class Kept:
         if settled.differs:
             batches = list(settler.rows(settled, self.shape.schema))
             self.load(pa.Table.from_batches(batches, self.shape.schema), settled)
-        self.connection.register("told", told)
-        assert days_that_differ(self.connection, self.shape, "told") == [], "what is told before the load holds after it"
+        if settled.differs or self.reads == 1:
+            self.connection.register("told", told)
+            self.connection.execute(f"create or replace table {self.shape.dataset}.read_days as from told")
+        if self.whole:
+            assert days_that_differ(self.connection, self.shape) == [], "what is told before the load holds after it"
         return settled
 
     def load(self, staged: pa.Table, settled: Settled) -> None:
@@ -150,6 +161,8 @@ def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
             f"create table {shape.table} as"
             " select *, cast(null as integer) as _dlt_valid_from, cast(null as integer) as _dlt_valid_to from empty"
         )
+        connection.register("no_days", READ_DAYS.empty_table())
+        connection.execute(f"create table {shape.dataset}.read_days as from no_days")
         yield Kept(shape, Path(folder), connection)
 
 
@@ -165,7 +178,7 @@ READS = st.tuples(st.lists(CHANGES, max_size=4), st.integers(0, 12), st.sampled_
 @given(lives=st.lists(READS, min_size=2, max_size=6))
 @settings(max_examples=25)
 def test_history_holds_what_the_bank_shows(kept: Kept, lives: list[Any]) -> None:
-    kept.connection.execute(f"delete from {kept.shape.table}")
+    kept.empty()
     with_ids = kept.shape is read_kontist.SHAPE
     bank = Bank(with_ids)
     alike = "source_transaction_id, window_on, amount_cents, purpose" if with_ids else "window_on, booked_on, amount"
@@ -190,3 +203,42 @@ def test_history_holds_what_the_bank_shows(kept: Kept, lives: list[Any]) -> None
             again = kept.read(shown, since)
             assert (again.counts.new, again.counts.changed, again.counts.removed, again.differs) == (0, 0, 0, False)
         bank.today = min(LAST, bank.today + 3)
+
+
+@given(
+    lives=st.lists(st.tuples(st.lists(CHANGES, max_size=4), st.integers(0, 8)), min_size=1, max_size=3),
+    lost=st.integers(0, 11),
+    again=st.booleans(),
+)
+@settings(max_examples=25)
+def test_a_row_that_history_lost_is_not_forgotten_when_newer_days_are_read(
+    kept: Kept, lives: list[Any], lost: int, again: bool
+) -> None:
+    """Lost or doubled before the days that are read again: what was told of its day still says so."""
+    kept.empty()
+    bank = Bank(kept.shape is read_kontist.SHAPE)
+    for day in range(12):
+        bank.change("append", 0, bank.today - day, 1 + day % 3)
+    kept.read(bank.shows(None), None)
+    ((day, rows),) = kept.connection.execute(
+        f"select window_on, list(transaction_id) from {kept.shape.table} group by all order by 1 limit 1 offset {lost}"
+    ).fetchall()
+    if again:
+        kept.connection.execute(
+            f"insert into {kept.shape.table} select * replace ('another' as transaction_id) from {kept.shape.table}"
+            " where transaction_id = ?",
+            rows,
+        )
+    else:
+        kept.connection.execute(f"delete from {kept.shape.table} where transaction_id = ?", rows)
+    kept.whole = False
+
+    bank.today = 30  # what happens from here on happens on later days
+    bank.rows = {number: row for number, row in bank.rows.items() if row[0] > 11}
+    for changes, days in lives:
+        for what, at, back, amount in changes:
+            bank.change(what, at, min(back, 10), amount)
+        kept.read(bank.shows(bank.today - days), FIRST + timedelta(days=bank.today - days))
+        differing = days_that_differ(kept.connection, kept.shape)
+        assert [one[1] for one in differing] == [day]
+        bank.today += 3
