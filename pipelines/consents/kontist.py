@@ -38,6 +38,20 @@ def stored_login(vault: Vault) -> Consent | None:
     return next(reversed(vault.consents(source=BANK, status=USABLE)), None)
 
 
+def ended_login(vault: Vault) -> Consent | None:
+    """The login that accounts were read through last, if it is over and nobody ended it on purpose: nothing reads them now."""
+    if stored_login(vault) is not None:
+        return None
+    read = [one for one in vault.consents(source=BANK) if vault.accounts_of(one.consent_id)]
+    last = read[-1] if read else None
+    return last if last is not None and last.status == "expired" and last.erase_asked_at is None else None
+
+
+def told_over(consent: Consent) -> str:
+    """That a login is over, and what helps."""
+    return f"the login is over ({consent.status_reason}): log in again with `python -m pipelines connect kontist`"
+
+
 @dataclass
 class KeptLogin:
     """A login and where its refresh token is kept: in the vault under `consent`, or under a new one where it `stores` any.
