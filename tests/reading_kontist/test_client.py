@@ -99,8 +99,9 @@ def test_what_is_new_about_an_account_is_kept() -> None:
 
 
 def test_an_account_shows_neither_iban_nor_balance_in_its_repr() -> None:
-    (account,) = FakeBank().client().accounts()
+    (account,) = FakeBank([row(1, cents=17325)]).client().accounts()
 
+    assert account.row["balance_cents"] == 17325
     assert "4242" not in repr(account)
     assert "17325" not in repr(account)
 
