@@ -94,6 +94,18 @@ def test_data_that_stay_refused_after_one_renewal_expire_the_login(tmp_path: Pat
         assert customer.states() == ["expired"]
 
 
+def test_orders_that_stay_refused_after_one_renewal_expire_the_login_too(tmp_path: Path) -> None:
+    class Refuses(ServerError):
+        def before(self, call, _, /):  # type: ignore[no-untyped-def]
+            return problem(401, "Unauthorized") if "-orders" in call.path else None
+
+    with a_customer(tmp_path) as customer:
+        customer.connect()
+        customer.bank.faults.append(Refuses())
+        customer.read()
+        assert customer.states() == ["expired"]
+
+
 def test_a_login_ages_like_any_consent_and_is_warned_of(tmp_path: Path) -> None:
     with a_customer(tmp_path) as customer:
         consent, _ = customer.connect()

@@ -47,6 +47,15 @@ def test_an_expired_refresh_token_without_a_password_needs_a_person() -> None:
         FakeBank().client(Login(refresh_token="too-old")).accounts()
 
 
+def test_a_login_that_is_over_is_not_asked_about_again() -> None:
+    bank = FakeBank()
+    client = bank.client(Login(refresh_token="too-old"))
+    for _ in range(2):
+        with pytest.raises(ConsentGone, match="MFA"):
+            client.accounts()
+    assert len(bank.asked) == 1
+
+
 def test_an_auth_token_is_used_until_a_minute_before_its_end() -> None:
     bank = FakeBank()
     client = bank.client()

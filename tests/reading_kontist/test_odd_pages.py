@@ -116,6 +116,18 @@ def test_a_row_that_comes_before_the_second_look_is_read_too() -> None:
     assert read(bank)[1].ids == [6, 5, 4, 3, 2, 1]
 
 
+def test_a_row_of_the_first_page_that_is_edited_while_we_read_is_read_again() -> None:
+    bank = FakeBank(a_row_a_day(5))
+
+    def edit(asked: int) -> None:
+        if asked == 4:  # the second look
+            bank.rows[1] = bank.rows[1] | {"purpose": "edited"}
+
+    bank.meanwhile = edit
+    spool = read(bank)[1]
+    assert (spool.cleared, spool.rows[1]["purpose"]) == (1, "edited")
+
+
 def test_a_row_that_goes_while_another_comes_behind_it_is_noticed_by_the_balance() -> None:
     world = [one | {"amount": 3 ** one["id"]} for one in a_row_a_day(8)]
     bank = FakeBank(world)
