@@ -26,6 +26,11 @@ select
     case when upper(trim(e2e_id)) <> 'NOTPROVIDED' then e2e_id end  as end_to_end_id,
     booking_type                                                    as transaction_type,
     category,
+    payment_method,
+    invoice_number,
+    document_type,
+    mandate_number,
+    cast(user_selected_booking_date at time zone 'Europe/Berlin' as date) as user_selected_booking_on,
     -- validity
     _dlt_valid_from                                                 as valid_from,
     _dlt_valid_to                                                   as valid_to
