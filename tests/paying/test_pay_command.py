@@ -4,7 +4,6 @@ import ast
 import json
 import os
 import pty
-import signal
 import subprocess
 import sys
 import time
@@ -74,9 +73,6 @@ class AtATerminal:
     def types(self, line: str) -> None:
         os.write(self._keyboard, f"{line}\n".encode())
 
-    def interrupts(self, asked_to_stop: signal.Signals) -> None:
-        self._process.send_signal(asked_to_stop)
-
     def leaves(self) -> int:
         while self._read():
             pass
@@ -110,17 +106,6 @@ def test_a_person_pays(tmp_path: Path) -> None:
             vault.note("c-1", "added", "active", bank.world.clock.now())
         shown = without_a_person(bank, tmp_path, "pay", "trail", "--json", SOURCES__KONTIST__ALLOW_PAYMENTS="false")
         assert {line["what"] for line in json.loads(shown.stdout)["trail"]} == {"pay: transfer: 850.00 EUR to …3000, from …4711"}
-
-
-@pytest.mark.parametrize("asked_to_stop", [signal.SIGINT, signal.SIGTERM])
-def test_a_person_who_interrupts_is_told_that_nothing_was_paid(tmp_path: Path, asked_to_stop: signal.Signals) -> None:
-    with running(World(transactions=60)) as bank:
-        person = AtATerminal(tmp_path, environment(bank, tmp_path), *TRANSFER)
-        person.sees("Type yes")
-        person.interrupts(asked_to_stop)
-        assert person.leaves() == 130
-        assert "nothing was paid" in person.screen
-        assert "run again" not in person.screen
 
 
 def test_orders_are_shown_as_they_are_before_they_are_changed(tmp_path: Path) -> None:

@@ -150,6 +150,21 @@ def test_an_interrupt_before_the_tan_pays_nothing_and_says_so(tmp_path: Path) ->
         assert counter.trail() == ["the bank is asked", "given up: interrupted"]
 
 
+@pytest.mark.parametrize("answered", [[], ["yes"]])
+def test_a_person_who_interrupts_a_question_has_paid_nothing(tmp_path: Path, answered: list[str]) -> None:
+    class Leaves(Typing):
+        def ask(self, question: str) -> str:
+            if not self.answers:
+                raise KeyboardInterrupt
+            return super().ask(question)
+
+    with a_counter(tmp_path) as counter:
+        desk = Desk(counter.vault, "kontist", Leaves(counter.world, list(answered)), counter.world.clock.now)
+        with pytest.raises(GivenUp, match="nothing was paid"):
+            desk.carry_out(counter.payments, counter.account, Intent("transfer", lambda bank: bank.transfer(RENT)))
+        assert counter.trail()[-1] == "given up: interrupted"
+
+
 def test_an_interrupted_cancellation_that_needs_no_tan_may_have_been_carried_out(tmp_path: Path) -> None:
     def interrupted(_: Payments) -> Done:
         raise KeyboardInterrupt
