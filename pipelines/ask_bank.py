@@ -10,7 +10,7 @@ from pipelines.connections import BankSaidNo, has_vault, vault_of
 from pipelines.consents.kontist import KeptLogin, client_of, kept_login
 from pipelines.errors import Failure, WrongUsage
 from pipelines.reading import rows_of
-from pipelines.run import HOW_KONTIST
+from pipelines.run import HOW_BASIC, HOW_KONTIST
 from pipelines.settings import Settings
 from sources._errors import ConsentGone, SourceError
 from sources._http import Patience
@@ -68,7 +68,7 @@ def login_of(settings: Settings, now: Callable[[], datetime]) -> Iterator[KeptLo
         vault = stack.enter_context(vault_of(settings)) if has_vault(settings) else None
         kept = kept_login(settings, vault, now)
         if kept.consent is None and not settings.kontist.configured:
-            raise WrongUsage(f"Kontist is not configured: {HOW_KONTIST}")
+            raise WrongUsage(f"Kontist is not configured: {HOW_KONTIST if settings.kontist.auth == 'jwt' else HOW_BASIC}")
         yield kept
 
 

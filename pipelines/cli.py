@@ -238,6 +238,7 @@ def _payment_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _recipient(create)
     create.add_argument("--on", type=day, required=True, metavar="DATE", help="day of the payment")
     _existing(command("cancel", "pay.commands.cancel_timed_order", "cancel a timed order", actions))
+    _json(command("trail", "pay.commands.trail", "who paid what, when, and what came of it", kinds))
 
 
 def _recipient(command: argparse.ArgumentParser) -> None:

@@ -137,11 +137,18 @@ def _other_dialect(settings: Settings, now: Callable[[], datetime]) -> Finding |
 
 
 def _kontist(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
-    if not settings.kontist.configured and not _logged_in(settings):
-        yield Finding(
-            "kontist", "note", "no login: left out of runs", "`connect kontist`, or set sources.kontist.email and .password"
-        )
-        return
+    if not settings.kontist.configured:
+        from pipelines.run import HOW_BASIC
+
+        if settings.kontist.auth != "jwt":
+            yield Finding("kontist", "note", "no login: left out of runs", HOW_BASIC)
+            return
+        logged_in, over = _logins(settings)
+        if not logged_in:
+            yield over or Finding(
+                "kontist", "note", "no login: left out of runs", "`connect kontist`, or set sources.kontist.email and .password"
+            )
+            return
     try:
         with kontist_client(settings, now) as client:
             accounts = client.accounts()
@@ -150,16 +157,19 @@ def _kontist(settings: Settings, now: Callable[[], datetime]) -> Iterator[Findin
         yield Finding("kontist", "wrong", error.cause, error.next_step)
 
 
-def _logged_in(settings: Settings) -> bool:
-    from pipelines.consents.kontist import stored_login
+def _logins(settings: Settings) -> tuple[bool, Finding | None]:
+    """Whether a login is stored that can be used, and what is wrong with the one that was used last."""
+    from pipelines.consents.kontist import ended_login, stored_login
 
-    if settings.kontist.auth != "jwt" or not has_vault(settings):
-        return False
+    if not has_vault(settings):
+        return False, None
     try:
         with vault_of(settings) as vault:
-            return stored_login(vault) is not None
+            over = ended_login(vault)
+            found = Finding("kontist", "wrong", f"the login is over: {over.status_reason}", "`connect kontist`") if over else None
+            return stored_login(vault) is not None, found
     except Failure:
-        return False  # said of the vault
+        return False, None  # said of the vault
 
 
 def _clock(bank: str, base_url: str, path: str, now: Callable[[], datetime]) -> Iterator[Finding]:

@@ -61,6 +61,21 @@ class KnownAccount:
         """How far back reservations reach."""
         return oldest_pending(self.connection, SHAPE, self.account_id)
 
+    def balance_before(self, since: date | None) -> int | None:
+        """The balance that the last read left, less what was booked from `since` on."""
+        ((cents,),) = self.connection.execute(
+            f"""
+            select
+                any_value(balance_cents) - (
+                    select coalesce(sum(amount_cents), 0) from kontist.transactions
+                    where account_id = $account and _dlt_valid_to is null and window_on >= $since and {SHAPE.booked}
+                )
+            from kontist.accounts where account_id = $account and _dlt_valid_to is null
+            """,
+            {"account": self.account_id, "since": since or date.min},
+        ).fetchall()
+        return None if cents is None else int(cents)
+
 
 class Reader:
     """Reads all accounts of one login, one after the other, into spools in `work`."""

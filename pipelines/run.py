@@ -294,6 +294,9 @@ def _tended(settings: Settings, options: Options, vault: "Vault | None", report:
 
 
 HOW_KONTIST = "run `python -m pipelines connect kontist`, or set sources.kontist.email and .password in .dlt/secrets.toml"
+HOW_BASIC = (
+    'sources.kontist.auth is "basic", which uses no stored login: set sources.kontist.email and .password, or set it to "jwt"'
+)
 HOW_KONTOMATIK = "set sources.kontomatik.api_key in .dlt/secrets.toml"
 HOW_CONSENT = "run `python -m pipelines connect kontomatik`, or `consents add kontomatik` for a token that you have"
 OPEN = ("pending", "active", "expiring", "replaced", "revoking")
@@ -304,7 +307,7 @@ def _wanted(settings: Settings, options: Options, report: Report, vault: "Vault 
     """The sources to read. One that lacks something is left out with a note, or refused if it was asked for by name."""
     lacking: dict[str, str] = {}
     if not settings.kontist.configured and (settings.kontist.auth != "jwt" or not _has_work(vault, "kontist")):
-        lacking["kontist"] = f"Kontist is not configured: {HOW_KONTIST}"
+        lacking["kontist"] = f"Kontist is not configured: {HOW_KONTIST if settings.kontist.auth == 'jwt' else HOW_BASIC}"
     if not settings.kontomatik.configured:
         lacking["kontomatik"] = f"Kontomatik is not configured: {HOW_KONTOMATIK}"
     elif not connecting and not _has_work(vault, "kontomatik"):
@@ -321,6 +324,10 @@ def _wanted(settings: Settings, options: Options, report: Report, vault: "Vault 
 
 
 def _has_work(vault: "Vault | None", source: str) -> bool:
-    """Whether a consent is stored that a run has something to do with: it can be used, or has to be ended or erased."""
+    """Whether a consent is stored that a run has something to do with: it can be used, ended or erased, or it is missed."""
+    from pipelines.consents.kontist import ended_login
+
+    if source == "kontist" and vault is not None and ended_login(vault) is not None:
+        return True
     stored = vault.consents(source=source) if vault is not None else []
     return any(one.status in OPEN or (one.erase_asked_at and one.status != "erased") for one in stored)

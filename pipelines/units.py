@@ -17,7 +17,7 @@ from pipelines import read_kontist, read_kontomatik
 from pipelines.connections import kontomatik_client
 from pipelines.consents import steward
 from pipelines.consents.due import due
-from pipelines.consents.kontist import KeptLogin, client_of, kept_login
+from pipelines.consents.kontist import KeptLogin, client_of, ended_login, kept_login, told_over
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.states import USABLE
 from pipelines.errors import Failure, RawBroken, where
@@ -184,6 +184,9 @@ class Units:
         try:
             kept = kept_login(self._settings, self._vault, self._now)
             if kept.consent is None and not self._settings.kontist.configured:
+                if self._vault is not None and (over := ended_login(self._vault)) is not None:
+                    failed = Outcome("kontist", self._now(), consent_id=over.consent_id, institution="Kontist", account="login")
+                    return Nothing(BankRun("kontist", [failed.end("failed", told_over(over))]))
                 ended = Outcome("kontist", self._now(), institution="Kontist", account="login")
                 reason = "its login has ended: log in again with `python -m pipelines connect kontist`"
                 return Nothing(BankRun("kontist", [ended.end("skipped", reason)]))

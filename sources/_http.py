@@ -22,7 +22,7 @@ from sources._errors import Misconfigured, SourceError, Unavailable, Unexpected,
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 LONGEST_WAIT = 120.0
-"""Seconds that a `Retry-After` may cost; a bank that asks for more is left to the next run."""
+"""Seconds that a `Retry-After` may cost; a bank that asks for more is asked nothing else meanwhile, so the next run reads it."""
 AGAIN_LATER = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -89,6 +89,7 @@ class Http:
         self._counting = threading.Lock()
         self._resting = threading.Lock()
         self._rests = 0
+        self._not_before = 0.0
         self._refuse_plain_http()
         self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=False, transport=transport, verify=_trusted())
 
@@ -142,6 +143,11 @@ class Http:
             failure: SourceError
             with self._resting:  # whoever was asked to wait, waits for all
                 rests = self._rests
+                left = self._not_before - self.pace.clock()
+            if left > 0:
+                raise Unavailable(
+                    self.bank, f"the bank asked for a pause, of which {left / 60:.0f} minutes are left", "Try again after it"
+                )
             try:
                 response = self._send(method, url, options)
             except httpx.HTTPError as error:
@@ -160,7 +166,11 @@ class Http:
                     "Try again later",
                     code=str(response.status_code),
                 )
-                if not waits or (asked_to_wait or 0) > LONGEST_WAIT:
+                if (asked_to_wait or 0) > LONGEST_WAIT:
+                    with self._resting:
+                        self._not_before = self.pace.clock() + (asked_to_wait or 0)
+                    return response
+                if not waits:
                     return response
                 response.close()
             if not waits:

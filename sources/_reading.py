@@ -39,6 +39,10 @@ class Known(Protocol):
     def oldest_pending(self) -> date | None:
         """The day of the oldest row that is pending as far as we know: a read has to reach it."""
 
+    def balance_before(self, since: date | None) -> int | None:
+        """In minor units, the balance before the booked rows from `since` on (None: before all of them), as the last read left
+        it; None where nothing is known of the account."""
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -16,7 +16,9 @@ from pipelines.run import Options, utc_now
 from pipelines.terminal import console, print_json, progress_for, settings_of
 
 if TYPE_CHECKING:
-    from pipelines.consents.registry import Consent
+    from collections.abc import Sequence
+
+    from pipelines.consents.registry import AuditEntry, Consent
     from pipelines.consents.steward import Opening
     from pipelines.settings import Settings
 
@@ -233,12 +235,17 @@ def trail(options: argparse.Namespace) -> int:
     """`consents trail [ID]`: who did what, when, and what came of it."""
     with vault_of(settings_of(options)) as vault:
         entries = vault.trail(options.consent_id)
+    return show_trail(options, entries, "Audit trail")
+
+
+def show_trail(options: argparse.Namespace, entries: "Sequence[AuditEntry]", title: str) -> int:
+    """Lines of the audit trail, for people or as JSON."""
     if options.json:
         print_json({"trail": [entry.__dict__ for entry in entries]})
         return GOOD
     from rich.table import Table
 
-    table = Table(title="Audit trail", title_justify="left")
+    table = Table(title=title, title_justify="left")
     for heading in ("at", "who", "consent", "what", "outcome"):
         table.add_column(heading)
     for entry in entries:

@@ -38,6 +38,20 @@ def stored_login(vault: Vault) -> Consent | None:
     return next(reversed(vault.consents(source=BANK, status=USABLE)), None)
 
 
+def ended_login(vault: Vault) -> Consent | None:
+    """The login that accounts were read through last, if it is over and nobody ended it on purpose: nothing reads them now."""
+    if stored_login(vault) is not None:
+        return None
+    read = [one for one in vault.consents(source=BANK) if vault.accounts_of(one.consent_id)]
+    last = read[-1] if read else None
+    return last if last is not None and last.status == "expired" and last.erase_asked_at is None else None
+
+
+def told_over(consent: Consent) -> str:
+    """That a login is over, and what helps."""
+    return f"the login is over ({consent.status_reason}): log in again with `python -m pipelines connect kontist`"
+
+
 @dataclass
 class KeptLogin:
     """A login and where its refresh token is kept: in the vault under `consent`, or under a new one where it `stores` any.
@@ -167,11 +181,20 @@ def connect(settings: Settings, vault: Vault, login: Login, now: Callable[[], da
         raise
     except Misconfigured as error:
         kept.over(error.code)
-        raise WrongUsage(f"{BANK.capitalize()}: {error.cause}", f"No login was stored. {error.next_step}") from None
+        typed = login.password is not None and login.password != settings.kontist.password
+        next_step = "Type them again, as the bank's own app takes them" if typed else error.next_step
+        raise WrongUsage(f"{BANK.capitalize()}: {error.cause}", f"{_left_behind(kept)}. {next_step}") from None
     except SourceError as error:
         kept.over(error.code or type(error).__name__)
-        raise NotLoggedIn(f"{BANK.capitalize()}: {error.cause}", f"No login was stored. {error.next_step}") from None
+        raise NotLoggedIn(f"{BANK.capitalize()}: {error.cause}", f"{_left_behind(kept)}. {error.next_step}") from None
     return vault.consent(kept.consent.consent_id), sentences
+
+
+def _left_behind(kept: KeptLogin) -> str:
+    """What is left of a login that led to nothing: a token is stored before its use, and its end is on record."""
+    if kept.consent is None:
+        return "No login was stored"
+    return f"No login came of it; consent {kept.consent.consent_id} stands in the list as expired"
 
 
 @contextmanager

@@ -22,7 +22,10 @@ def connect(options: argparse.Namespace) -> int:
     own = settings.kontist
     email = getattr(options, "email", None) or own.email
     password = own.password if email == own.email else None
-    email = email or _asked("E-mail at Kontist: ")
+    prepare(settings.data_dir)
+    with vault_of(settings) as vault:
+        vault.seal_possible()  # before anybody types a password for nothing
+    email = email or _asked("E-mail at Kontist: ", "Give --email, or set" if hasattr(options, "email") else "Set")
     password = password or _password()
     return _store(options, settings, Login(email, password))
 
@@ -66,9 +69,9 @@ def _store(options: argparse.Namespace, settings: Settings, login: Login) -> int
     return GOOD
 
 
-def _asked(question: str) -> str:
+def _asked(question: str, otherwise: str) -> str:
     if not sys.stdin.isatty():
-        raise WrongUsage("No e-mail is known to log in with", "Give --email, or set sources.kontist.email")
+        raise WrongUsage("No e-mail is known to log in with", f"{otherwise} sources.kontist.email")
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip()
 

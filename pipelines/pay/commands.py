@@ -12,7 +12,7 @@ from pipelines.consents.kontist import client_of, kept_login
 from pipelines.errors import GOOD, WrongUsage
 from pipelines.lock import prepare
 from pipelines.pay import inputs
-from pipelines.pay.paying import Desk, Intent, chosen
+from pipelines.pay.paying import ON_THE_TRAIL, Desk, GivenUp, Intent, chosen
 from pipelines.run import utc_now
 from pipelines.settings import Settings
 from pipelines.terminal import settings_of
@@ -126,9 +126,19 @@ def cancel_timed_order(options: argparse.Namespace) -> int:
             f"timed order {options.order_id} cancelled",
             lambda bank: bank.cancel_timed_order(options.order_id),
             (("cancel", f"timed order {options.order_id}"), *_as_it_is(order, "recipient_name", "recipient_iban")),
+            at_once=True,
         )
 
     return _pay(settings, options, intent)
+
+
+def trail(options: argparse.Namespace) -> int:
+    """`pay trail`: who paid what from which account, step by step, and what came of it."""
+    from pipelines.consents.commands import show_trail
+
+    with vault_of(settings_of(options)) as vault:
+        entries = [entry for entry in vault.trail() if entry.what.startswith(ON_THE_TRAIL)]
+    return show_trail(options, entries, "Payments")
 
 
 def usage(_: argparse.Namespace) -> int:
@@ -151,16 +161,19 @@ def _allowed(options: argparse.Namespace) -> Settings:
 
 def _pay(settings: Settings, options: argparse.Namespace, intent: Callable[[KontistClient, Account], Intent]) -> int:
     prepare(settings.data_dir)
-    with vault_of(settings) as vault:
-        kept = kept_login(settings, vault, utc_now)
-        try:
+    done = None
+    try:
+        with vault_of(settings) as vault:
+            kept = kept_login(settings, vault, utc_now)
             with client_of(kept) as client:
                 account = chosen(client.accounts(), options.account)
                 desk = Desk(vault, kept.consent.consent_id if kept.consent else "kontist", Terminal(), utc_now)
                 done = desk.carry_out(Payments(client, account), account, intent(client, account))
-        except SourceError as error:
-            raise BankSaidNo(f"Kontist: {error.cause}", f"Nothing was paid. {error.next_step}") from None
-    print(f"The bank says {done.status}" + (f", order {done.order_id}." if done.order_id else "."))
+    except SourceError as error:
+        raise BankSaidNo(f"Kontist: {error.cause}", f"Nothing was paid. {error.next_step}") from None
+    except KeyboardInterrupt:
+        if done is None:  # before the desk: it turns its own interrupts into what is to be said
+            raise GivenUp("Interrupted, so nothing was paid") from None
     return GOOD
 
 

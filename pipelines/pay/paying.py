@@ -3,19 +3,25 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from pipelines.consents.registry import Vault
-from pipelines.errors import Failure, WrongUsage
+from pipelines.errors import INTERRUPTED, Failure, WrongUsage, where
 from pipelines.pay.inputs import tan
 from sources._errors import SourceError
 from sources._identity import tail
 from sources.kontist.orders import Account
-from sources.kontist.payments import Done, Payments, Registered, Uncertain
+from sources.kontist.payments import LOOK_FIRST, Done, Payments, Registered, Uncertain
 
 
 class NotPaid(Failure):
     """Nothing was paid: the person or the bank said no."""
+
+
+class GivenUp(NotPaid):
+    """Nothing was paid: somebody interrupted it in time."""
+
+    exit_status: ClassVar[int] = INTERRUPTED
 
 
 class NobodyKnows(Failure):
@@ -39,6 +45,12 @@ class Intent:
     trail: str
     register: Callable[[Payments], Registered | Done] = field(repr=False)
     shown: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    at_once: bool = False
+    """Whether the first request may carry it out already, without a TAN."""
+
+
+ON_THE_TRAIL = "pay: "
+"""What payments begin with in the audit trail, which is that of consents too."""
 
 
 @dataclass
@@ -49,57 +61,92 @@ class Desk:
     trail_id: str
     person: Person
     now: Callable[[], datetime]
+    _what: str = ""
+    _money_may_move: bool = False
+    """From the last request on: what happens then says nothing about whether it was paid."""
 
     def carry_out(self, payments: Payments, account: Account, intent: Intent) -> Done:
-        """Show it, ask, register it, ask for the TAN, confirm. Raises `NotPaid` or `NobodyKnows`; nothing is tried twice."""
-        self.person.tell(f"{'from':<12} {account.row.get('iban') or account.source_account_id}")
+        """Show it, ask, register it, ask for the TAN, confirm, tell the bank's word. Nothing is tried twice.
+
+        Raises `NotPaid`, or `NobodyKnows` for everything that goes wrong, interrupts included, once the bank may have paid.
+        """
+        iban = account.row.get("iban") or account.source_account_id
+        self._what = f"{ON_THE_TRAIL}{intent.trail}, from {tail(iban)}"
+        self._money_may_move = False
+        self.person.tell(f"{'from':<12} {iban}")
         for name, value in intent.shown:
             self.person.tell(f"{name:<12} {value}")
-        self._agreed("Type yes to register this at the bank: ", intent)
-        self._note(intent, "the bank is asked")
         try:
-            registered = intent.register(payments)
-        except SourceError as error:
-            raise self._failed(intent, error) from None
+            done = self._carried_out(payments, intent)
+            word = f"{done.status}, order {done.order_id}" if done.order_id else done.status
+            # Told before it is written down: what the bank has done is done, whatever becomes of the trail.
+            self.person.tell(f"The bank says {word}.")
+        except (NotPaid, NobodyKnows):
+            raise
+        except BaseException as error:
+            raise self._broken_off(error) from None
+        self._note_afterwards(f"done: {word}")
+        return done
+
+    def _carried_out(self, payments: Payments, intent: Intent) -> Done:
+        self._agreed("Type yes to register this at the bank: ")
+        self._note("the bank is asked")
+        self._money_may_move = intent.at_once
+        registered = intent.register(payments)
         if isinstance(registered, Done):
-            return self._done(intent, registered)
+            return registered
+        self._money_may_move = False
         for doubt in registered.doubts:
             self.person.tell(f"! {doubt}")
         if registered.doubts:
-            self._agreed("This is not what was asked for. Type yes to go on all the same: ", intent)
+            self._agreed("This is not what was asked for. Type yes to go on all the same: ")
         given = tan(
             self.person.ask(f"TAN from your phone ({registered.tan_length} digits), or nothing to give up: "),
             registered.tan_length,
         )
         if given is None:
-            self._note(intent, "given up: no TAN")
+            self._note_afterwards("given up: no TAN")
             raise NotPaid("That is no TAN, so nothing was paid", "Begin again: a new TAN will be sent")
-        self._note(intent, "the TAN is sent")
-        try:
-            return self._done(intent, payments.confirm(registered, given))
-        except SourceError as error:
-            raise self._failed(intent, error) from None
+        self._note("the TAN is sent")
+        self._money_may_move = True
+        return payments.confirm(registered, given)
 
-    def _agreed(self, question: str, intent: Intent) -> None:
+    def _agreed(self, question: str) -> None:
         if self.person.ask(question).strip().lower() != "yes":
-            self._note(intent, "given up by the person")
+            self._note_afterwards("given up by the person")
             raise NotPaid("Nothing was paid, as you did not say yes")
 
-    def _done(self, intent: Intent, done: Done) -> Done:
-        self._note(intent, f"done: {done.status}")
-        return done
-
-    def _failed(self, intent: Intent, error: SourceError) -> Failure:
-        code = error.code or type(error).__name__
-        cause, next_step = f"Kontist: {error.cause}", error.next_step
-        if isinstance(error, Uncertain):
-            self._note(intent, f"not known whether it was carried out: {code}")
+    def _broken_off(self, error: BaseException) -> Failure:
+        """What to say of whatever stopped it, and a line on the trail."""
+        match error:
+            case SourceError():
+                why, cause, next_step = error.code or type(error).__name__, f"Kontist: {error.cause}", error.next_step
+            case KeyboardInterrupt():
+                why, cause, next_step = "interrupted", "Interrupted, so nothing was paid", ""
+            case Failure():
+                why, cause, next_step = type(error).__name__, f"{error.cause}; nothing was paid", error.next_step
+            case _:
+                why, next_step = where(error), "Please report it"
+                cause = f"A fault in this program, so nothing was paid: {why}"
+        foreseen = isinstance(error, SourceError)
+        if isinstance(error, Uncertain) or (self._money_may_move and not foreseen):
+            self._note_afterwards(f"not known whether it was carried out: {why}")
+            if not foreseen:
+                cause, next_step = f"Broken off when the bank may have carried it out already: {why}", LOOK_FIRST
             return NobodyKnows(cause, next_step)
-        self._note(intent, f"not carried out: {code}")
-        return NotPaid(cause, next_step)
+        self._note_afterwards(f"not carried out: {why}" if foreseen else f"given up: {why}")
+        return GivenUp(cause) if isinstance(error, KeyboardInterrupt) else NotPaid(cause, next_step)
 
-    def _note(self, intent: Intent, outcome: str) -> None:
-        self.vault.note(self.trail_id, intent.trail, outcome, self.now())
+    def _note(self, outcome: str) -> None:
+        self.vault.note(self.trail_id, self._what, outcome, self.now())
+
+    def _note_afterwards(self, outcome: str) -> None:
+        """A line about what has happened: if it cannot be written, that is told, and changes nothing of it."""
+        try:
+            self._note(outcome)
+        except (Exception, KeyboardInterrupt) as error:
+            why = error.cause if isinstance(error, Failure) else where(error)
+            self.person.tell(f"! The audit trail lacks the line `{outcome}`: {why}.")
 
 
 def chosen(accounts: Sequence[Account], name: str | None) -> Account:

@@ -195,8 +195,8 @@ _CREDIT_CARD = (
 # fmt: on
 
 PLANS = (
-    Plan("kontist", 0, "Kontist", "EUR", 1250000, _FREELANCE, KONTIST_MAIN, "4711"),
-    Plan("kontist", 1, "Kontist Steuern", "EUR", 300000, _TAXES, KONTIST_TAX, "4712"),
+    Plan("kontist", 0, "Kontist", "EUR", 0, _FREELANCE, KONTIST_MAIN, "4711"),
+    Plan("kontist", 1, "Kontist Steuern", "EUR", 0, _TAXES, KONTIST_TAX, "4712"),
     Plan("kontomatik", 0, "Konto Start", "PLN", 1200000, _PLN_DAILY, PLN_MAIN),
     Plan("kontomatik", 1, "Konto Wspólne", "PLN", 650000, _PLN_SHARED, PLN_SHARED, owners=(ADA, BEN)),
     Plan("kontomatik", 2, "Konto Walutowe", "EUR", 320000, _EUR, PLN_EUR),

@@ -137,10 +137,10 @@ class KontistClient:
             there = self.http.url(urljoin(here, following))
             path = urlsplit(there).path
         except ValueError:
-            raise Unexpected(BANK, "a page names its next one in a way that is no address", ASK_A_PERSON) from None
+            raise Unexpected(BANK, "the bank's answer names an address that is none", ASK_A_PERSON) from None
         account = urlsplit(here).path.partition("/accounts/")[2].split("/")[0]
         if f"/accounts/{account}/" not in path:
-            raise Unexpected(BANK, "a page names a next one that is not about its account", ASK_A_PERSON)
+            raise Unexpected(BANK, "the bank's answer names an address that is not about its account", ASK_A_PERSON)
         return there
 
 

@@ -16,7 +16,7 @@ from sources.kontist.ahead import Ahead
 from sources.kontist.client import KontistClient, Page
 from sources.kontist.orders import Account
 from sources.kontist.rows import SCHEMA, Refused, Rows, day
-from sources.kontist.walk import Shifted, Walk, pages_overlap
+from sources.kontist.walk import UNVOUCHED, Shifted, Walk, pages_overlap
 
 AGAIN = 3
 """How often a read starts again when the account changes under it."""
@@ -44,6 +44,12 @@ def read_transactions(
     Pages that will be wanted for sure are fetched `ahead`, several at once: all of a full read, of a deep one as many as the
     days so far let expect, of a shallow one none.
 
+    A read of several pages is believed when the balance vouches for it: what it was before, and the booked rows shown since,
+    make what the bank reports. Else it is read again, and believed when both times showed the very same rows: so a balance
+    that is late, or counts what is pending, costs a second read and never an account.
+
+    Each further try costs one more look at the list of accounts, for the balance.
+
     `requests` counts the pages that were asked for, those of abandoned tries too. Raises `Unavailable` when the account kept
     changing, `Unexpected` when the pages contradict each other, and what the client raises; then the spool is worthless.
     """
@@ -51,12 +57,18 @@ def read_transactions(
         raise ValueError("a deep read needs the day that it reaches back to")
     tries: list[Shifted] = []
     requests = 0
+    overlapping = False
     while True:
         shifted = None
+        overlapping = overlapping or pages_overlap(tries)
         with closing(ahead(client.transactions_page)) as fetched:
-            walk = Walk(client, account, fetched, overlapping=pages_overlap(tries), reach=_reach(depth, since))
+            walk = Walk(client, account, fetched, overlapping=overlapping, reach=_reach(depth, since))
             try:
-                claim = _read_once(walk, depth, since, known, _Basket(spool))
+                basket = _Basket(spool)
+                claim = _read_once(walk, depth, since, known, basket)
+                seen_before = tries[-1].trace if tries else []
+                if len(walk.seen) > 1 and walk.seen != seen_before and not _vouched_for(account, claim, known, basket):
+                    raise walk.shifted(UNVOUCHED)
             except Shifted as sign:
                 shifted = sign
         requests += fetched.requests
@@ -66,6 +78,21 @@ def read_transactions(
         spool.clear()
         if len(tries) > AGAIN:
             raise shifted.error() from None
+        account = _as_it_is_now(client, account)
+
+
+def _as_it_is_now(client: KontistClient, account: Account) -> Account:
+    """The account with its present balance: the one from before the change would vouch for nothing."""
+    return next((one for one in client.accounts() if one.account_id == account.account_id), account)
+
+
+def _vouched_for(account: Account, claim: date | None, known: Known, basket: "_Basket") -> bool:
+    """Whether the reported balance is the one before the claimed days and what was booked on them. An account that is all new
+    began with nothing."""
+    before, reported = known.balance_before(claim), account.row.get("balance_cents")
+    if before is None and claim is None:
+        before = 0
+    return before is not None and reported is not None and before + basket.booked_since(claim) == reported
 
 
 def _reach(depth: Depth, since: date | None) -> int | None:
@@ -121,6 +148,8 @@ class _Basket:
     spool: Spool
     refused_on: int | None = None
     """Oldest day of a refused row so far, in days since 1970."""
+    _booked: dict[int, int] = field(default_factory=dict)
+    """Cents that were booked, by day."""
     _rows: list[pa.RecordBatch] = field(default_factory=list)
     _count: int = 0
     _undated: list[Refused] = field(default_factory=list)
@@ -140,8 +169,22 @@ class _Basket:
         if rows.batch.num_rows:
             self._rows.append(rows.batch)
             self._count += rows.batch.num_rows
+            self._sum_up(rows.batch)
         if self._count >= BATCH_ROWS:
             self._hand_over()
+
+    def booked_since(self, since: date | None) -> int:
+        """The sum of all booked rows from a day on."""
+        first = (since or date.min).toordinal() - day(0).toordinal()
+        return sum(cents for on, cents in self._booked.items() if on >= first)
+
+    def _sum_up(self, batch: pa.RecordBatch) -> None:
+        days = batch.column("window_on").cast(pa.int32()).to_pylist()
+        has_value_day, has_kind = (batch.column(name).is_valid().to_pylist() for name in ("valuta_date", "booking_type"))
+        amounts = batch.column("amount_cents").to_pylist()
+        for on, valued, named, cents in zip(days, has_value_day, has_kind, amounts, strict=True):
+            if valued or named:  # without both it is a reservation (observed)
+                self._booked[on] = self._booked.get(on, 0) + cents
 
     def empty(self) -> None:
         """Hand over what is left."""

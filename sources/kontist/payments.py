@@ -10,8 +10,6 @@ from datetime import date
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
-import httpx
-
 from sources._errors import Rejected, SourceError, Unavailable, Unexpected, Unreached
 from sources.kontist.answers import ASK_A_PERSON, BANK, decoded, refusal
 from sources.kontist.client import KontistClient
@@ -145,7 +143,15 @@ class Payments:
     def cancel_timed_order(self, order_id: str) -> Registered | Done:
         """End a timed order: at once, as the vendor document shows it, or after a TAN if the bank asks for one."""
         address = f"{self._root}/timed-orders/{quote(order_id, safe='')}/cancel"
-        reply = self._sent("PATCH", address, None, ("CANCELED", "CANCELLED", *REGISTERED), last=True)
+        reply = self._sent(
+            "PATCH",
+            address,
+            None,
+            ("CANCELED", "CANCELLED", *REGISTERED),
+            last=True,
+            refused=("the bank refuses to cancel this order", "Nothing was cancelled. Look at the order in the bank's own app"),
+            nothing="Nothing was cancelled",
+        )
         status = str(reply["status"]).upper()
         return self._timed(order_id, ()) if status == "CONFIRMATION_REQUIRED" else Done(status, order_id)
 
@@ -154,7 +160,17 @@ class Payments:
     def confirm(self, registered: Registered, tan: str) -> Done:
         """Send the TAN, and with it exactly what was registered (vendor document). From here on money moves."""
         body = {**registered.body, registered.tan_field: tan}
-        reply = self._sent(registered.method, registered.address, body, CARRIED_OUT, last=True)
+        reply = self._sent(
+            registered.method,
+            registered.address,
+            body,
+            CARRIED_OUT,
+            last=True,
+            refused=(
+                "the bank does not accept the TAN, or not with this payment",
+                "Nothing was paid. Begin again, with a new TAN",
+            ),
+        )
         return Done(str(reply["status"]).upper(), str(reply["id"]) if type(reply.get("id")) in (int, str) else None)
 
     # ---- how
@@ -169,35 +185,53 @@ class Payments:
     def _timed(self, order_id: str, odd: tuple[str, ...]) -> Registered:
         return Registered("POST", f"{self._root}/timed-orders/{quote(order_id, safe='')}/confirm", {}, "token", doubts=odd)
 
-    def _sent(self, method: str, address: str, body: Any, expected: tuple[str, ...], *, last: bool = False) -> dict[str, Any]:
-        """The reply, if it is an object with an `expected` status. One request, whatever happens."""
-        headers = {"Accept": "application/json", "Authorization": self._client.tokens.authorization()}
-        next_step = LOOK_FIRST if last else WITHOUT_A_TAN
+    def _sent(
+        self,
+        method: str,
+        address: str,
+        body: Any,
+        expected: tuple[str, ...],
+        *,
+        last: bool = False,
+        refused: tuple[str, str] = ("the bank refuses this payment", "Nothing was paid"),
+        nothing: str = "Nothing was paid",
+    ) -> dict[str, Any]:
+        """The reply, if it is an object with an `expected` status. One request, whatever happens.
+
+        `last`: with it the bank may have carried out what was asked, so only a request that never left and a plain refusal are
+        told as `nothing`; `refused` is what a refusal means, and what to do then.
+        """
+        unsure = LOOK_FIRST if last else WITHOUT_A_TAN
+        try:
+            headers = {"Accept": "application/json", "Authorization": self._client.tokens.authorization()}
+        except SourceError as error:  # no login, so the request itself was never sent
+            raise _told(error, nothing) from None
         try:
             answer = self._client.http.request(method, address, headers=headers, json=body, repeatable=False)
-        except Unreached:
-            raise
-        except Unavailable as error:
-            raise Uncertain(BANK, error.cause, next_step) from None
+        except Unreached as error:
+            raise _told(error, nothing) from None
+        except SourceError as error:  # no answer in time, half of one, a redirect: it may have been done all the same
+            raise Uncertain(BANK, error.cause, unsure, code=error.code) from None
+        status = answer.status_code
+        if status in (401, 404, 429):
+            raise _told(refusal(status), nothing)
+        if 400 <= status < 500 and status != 408:
+            raise Rejected(BANK, *refused, code=str(status))
         if not answer.is_success:
-            raise self._refused(answer, last)
+            raise Uncertain(BANK, f"the bank answered {status}", unsure, code=str(status))
         try:
             reply: dict[str, Any] = decoded(answer.content, dict[str, Any])
         except Unexpected as error:
-            raise Uncertain(BANK, error.cause, next_step) from None
-        status = reply.get("status")
-        if not isinstance(status, str) or status.upper() not in expected:
-            raise Uncertain(BANK, "the bank names a state that nobody has described", next_step)
+            raise Uncertain(BANK, error.cause, unsure) from None
+        told = reply.get("status")
+        if not isinstance(told, str) or told.upper() not in expected:
+            raise Uncertain(BANK, "the bank names a state that nobody has described", unsure)
         return reply
 
-    def _refused(self, answer: httpx.Response, last: bool) -> SourceError:
-        status = answer.status_code
-        if status >= 500 or status == 408:
-            return Uncertain(BANK, f"the bank answered {status}", LOOK_FIRST if last else WITHOUT_A_TAN, code=str(status))
-        if status in (401, 404, 429):
-            return refusal(status)
-        cause = "the bank does not accept the TAN, or not with this payment" if last else "the bank refuses this payment"
-        return Rejected(BANK, cause, "Nothing was paid. Begin again, with a new TAN", code=str(status))
+
+def _told(error: SourceError, nothing: str) -> SourceError:
+    """The same error, which also says that nothing came of it."""
+    return type(error)(error.bank, error.cause, f"{nothing}. {error.next_step}", code=error.code)
 
 
 def doubts(reply: Mapping[str, Any], payment: Payment) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ The bank pages by number. A row that comes or goes while we read shifts all rows
 at all. Signs of it: a repeated id, another `total`, a day that rises again on the next page, and a first page that reads
 otherwise when the rest has been read.
 
-What stays unseen: one row going and another coming between the same two requests, both behind the first page, so that
-`total` is as before; and an edit of a row on a later page that was read already. Only reading everything twice could show it.
+One row that goes and another that comes between the same two requests, both behind the first page, show none of these
+signs, but leave a row out. They are looked for by the account's balance (`pages`). What stays unseen is said in the README.
 """
 
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from sources.kontist.orders import Account
 from sources.kontist.rows import SCHEMA, Rows, read_rows
 
 REPEATED = "a transaction came twice"
+UNVOUCHED = "its balance does not fit what it shows"
 _STEADY = [name for name in SCHEMA.names if name != "extra"]
 """Columns that must not change while we read. A field that we do not know may be different in each answer."""
 
@@ -99,21 +100,26 @@ class Walk:
             address = page.next
             asked.add(address)
 
+    @property
+    def seen(self) -> list[int]:
+        """A number for each page that was seen, the same for the same rows in the same order."""
+        return self._trace
+
     def confirm(self) -> None:
         """Raise `Shifted` if rows are missing at the end, or if the first page, read again, is not what it was.
 
         A read of one page is one answer, and needs no second look.
         """
         if self.at_end and self._total is not None and self._rows < self._total:
-            raise self._shifted("the bank tells of more transactions than it shows", contradiction=True)
+            raise self.shifted("the bank tells of more transactions than it shows", contradiction=True)
         if len(self._trace) == 1 or self._first is None:
             return
         self.ahead.close()
         page, rows = self._ask(first_page(self.account), ())
         if rows.ids != self._first.ids or not rows.batch.select(_STEADY).equals(self._first.batch.select(_STEADY)):
-            raise self._shifted("its first page changed")
+            raise self.shifted("its first page changed")
         if page.total != self._total:
-            raise self._shifted("its number of transactions changed")
+            raise self.shifted("its number of transactions changed")
 
     def _ask(self, address: str, before: tuple[str | None, ...], wanted: int = 0) -> tuple[Page, Rows]:
         page = self.ahead.page(address, wanted)
@@ -143,22 +149,23 @@ class Walk:
         ids = [one for one in rows.ids if one is not None]
         fresh = set(ids) - self._seen
         if len(fresh) < len(ids):
-            raise self._shifted(REPEATED)
+            raise self.shifted(REPEATED)
         self._seen |= fresh
         if page.total != self._total:
-            raise self._shifted("its number of transactions changed")
+            raise self.shifted("its number of transactions changed")
         # Whether `total` counts a row that nobody can read is not known.
         if self._total is not None and self._rows - self._refused > self._total:
-            raise self._shifted("the bank shows more transactions than it tells of", contradiction=True)
+            raise self.shifted("the bank shows more transactions than it tells of", contradiction=True)
         days = [one for one in rows.days if one is not None]
         if days != sorted(days, reverse=True):
             raise Unexpected(BANK, "the transactions of a page are not sorted newest first", ASK_A_PERSON)
         if days and self.oldest is not None and days[0] > self.oldest:
-            raise self._shifted("a page begins with a newer day than the page before ended with", contradiction=True)
+            raise self.shifted("a page begins with a newer day than the page before ended with", contradiction=True)
         if days:
             self.oldest = days[-1]
 
-    def _shifted(self, sign: str, **more: Any) -> Shifted:
+    def shifted(self, sign: str, **more: Any) -> Shifted:
+        """What this try ends with."""
         return Shifted(sign, self._trace, **more)
 
 

@@ -1,5 +1,6 @@
 """The login at Kontist as a consent: warned of, over, ended, erased."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import pytest
 from pipelines.consents import kontist
 from pipelines.consents.chores import end_at_its_bank, tidy, watch
 from pipelines.consents.erase import erase
+from pipelines.consents.kontist import ended_login
 from pipelines.consents.steward import StillRevoking, warnings
+from pipelines.doctor import _kontist
 from pipelines.errors import WrongUsage
-from pipelines.run import NothingToRead
+from pipelines.run import NothingToRead, Options, Report, _wanted
 from pipelines.sandbox import ServerError
 from pipelines.sandbox.wire import problem
 from pipelines.status import consents as listed_consents
@@ -32,10 +35,47 @@ def test_a_login_that_is_refused_says_log_in_again_and_is_expired(tmp_path: Path
         assert any("expired" in line for line in customer.trail(consent))
         assert any("renew" in note for note in report.notes)
 
+        # until somebody logs in again, every run says so, and asks nobody
         customer.bank.requests.clear()
-        with pytest.raises(NothingToRead, match="connect kontist"):
-            customer.read()
+        for _ in range(2):
+            report = customer.read()
+            assert (report.exit_status, report.all_failed) == (1, True)
+            assert "the login is over" in str(report.outcomes[0].reason)
+            assert report.outcomes[0].consent_id == consent.consent_id
         assert customer.bank.requests == []
+        (found,) = _kontist(customer.settings(), customer.world.clock.now)
+        assert (found.level, "the login is over" in found.found) == ("wrong", True)
+        customer.connect()
+        assert good(customer.read())
+
+
+def test_a_login_that_is_over_is_missed_beside_a_bank_that_is_read(tmp_path: Path) -> None:
+    with a_customer(tmp_path) as customer:
+        consent, _ = customer.connect()
+        with customer.vault() as vault:
+            vault.move(consent.consent_id, "expired", "its time is over", customer.world.clock.now())
+            settings = customer.settings()
+            both = replace(settings, kontomatik=replace(settings.kontomatik, api_key="k"))
+            with_consent = vault.add(
+                source="kontomatik", institution="B", access_mode="MULTIPLE", now=consent.created_at, token="t"
+            )
+            report = Report("r")
+            assert _wanted(both, Options(), report, vault, False) == ["kontist", "kontomatik"]
+            assert report.notes == []
+            assert with_consent.status == "active"
+            # who is read by password, or has ended it on purpose, misses nothing
+            assert ended_login(vault) is not None
+            vault.move(consent.consent_id, "revoking", "asked for", customer.world.clock.now())
+            assert ended_login(vault) is None
+            assert _wanted(both, Options(("kontomatik",)), report, vault, False) == ["kontomatik"]
+
+
+def test_a_login_that_basic_does_not_use_is_no_reason_to_log_in_again(tmp_path: Path) -> None:
+    with a_customer(tmp_path) as customer:
+        customer.connect()
+        with pytest.raises(NothingToRead, match='set it to "jwt"') as caught:
+            customer.read(customer.settings(auth="basic"))
+        assert "connect kontist" not in str(caught.value)
 
 
 def test_data_that_stay_refused_after_one_renewal_expire_the_login(tmp_path: Path) -> None:
@@ -51,6 +91,18 @@ def test_data_that_stay_refused_after_one_renewal_expire_the_login(tmp_path: Pat
         assert report.all_failed
         # one more try with a fresh token for each of both accounts, and no more
         assert customer.bank.count(path_contains="/transactions") == 4
+        assert customer.states() == ["expired"]
+
+
+def test_orders_that_stay_refused_after_one_renewal_expire_the_login_too(tmp_path: Path) -> None:
+    class Refuses(ServerError):
+        def before(self, call, _, /):  # type: ignore[no-untyped-def]
+            return problem(401, "Unauthorized") if "-orders" in call.path else None
+
+    with a_customer(tmp_path) as customer:
+        customer.connect()
+        customer.bank.faults.append(Refuses())
+        customer.read()
         assert customer.states() == ["expired"]
 
 

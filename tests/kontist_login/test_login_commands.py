@@ -69,6 +69,7 @@ def test_a_wrong_password_is_told_in_a_sentence(tmp_path: Path) -> None:
         assert ended.returncode == 2
         assert ended.stderr.count("\n") == 1
         assert "does not accept the e-mail or the password" in ended.stderr
+        assert "settings" not in ended.stderr
         assert "wrong-password" not in ended.stderr + ended.stdout
 
 
@@ -109,7 +110,7 @@ def test_what_is_missing_is_asked_for_before_the_bank_is(
         assert customer.bank.requests == []
 
 
-def test_a_password_is_typed_unseen_and_never_an_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_is_typed_unseen_and_never_an_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     class Keyboard:
@@ -124,6 +125,8 @@ def test_a_password_is_typed_unseen_and_never_an_argument(monkeypatch: pytest.Mo
         return "secret"
 
     kept: list[Any] = []
+    monkeypatch.setenv("PIPELINES__DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("PIPELINES__VAULT_KEY", VAULT_KEY)
     monkeypatch.setattr(sys, "stdin", Keyboard())
     monkeypatch.setattr(logging_in, "getpass", unseen)
     monkeypatch.setattr(logging_in, "_store", lambda _options, _settings, login: kept.append(login) or 0)
@@ -136,3 +139,19 @@ def test_a_password_is_typed_unseen_and_never_an_argument(monkeypatch: pytest.Mo
     monkeypatch.setattr(logging_in, "getpass", lambda _: "")
     with pytest.raises(WrongUsage):
         logging_in.connect(parser().parse_args(["connect", "kontist"]))
+
+
+def test_renewing_without_a_terminal_names_no_option_that_it_lacks(tmp_path: Path) -> None:
+    with a_customer(tmp_path) as customer:
+        consent, _ = customer.connect()
+        ended = command(customer, "consents", "renew", consent.consent_id)
+        assert ended.returncode == 2
+        assert "Set sources.kontist.email" in ended.stderr
+        assert "--email" not in ended.stderr
+
+
+def test_without_a_vault_key_nobody_is_asked_for_a_password(tmp_path: Path) -> None:
+    with a_customer(tmp_path) as customer:
+        ended = command(customer, "connect", "kontist", "--email", "ada@example.test", PIPELINES__VAULT_KEY="")
+        assert ended.returncode == 2
+        assert "vault key" in ended.stderr

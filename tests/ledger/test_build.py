@@ -62,6 +62,7 @@ def test_the_file_holds_the_contracts_tables_and_nothing_else(folder: Path) -> N
     assert set(LEDGER) == {
         "accounts",
         "transactions",
+        "transaction_details",
         "transaction_history",
         "balances_daily",
         "standing_orders",

@@ -39,6 +39,8 @@ SPOILED = {
         "update ledger.timed_orders set amount = null",
         "delete from ledger.order_history where order_kind = 'timed'",
         "update ledger.order_history set amount = amount - 0.01",
+        "delete from ledger.transaction_details",
+        "update ledger.transaction_details set invoice_number = 'other'",
         "delete from ledger.imports where source = 'kontist'",
         "delete from ledger.consents",
         "delete from ledger.quarantine where source = 'kontomatik'",

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sources._errors import Rejected, SourceError, Unexpected, Unreached
+from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unavailable, Unexpected, Unreached
 from sources.kontist.payments import Done, Payment, Uncertain
 from tests.paying.desk import RENT, answering
 
@@ -51,12 +51,33 @@ CHANGED = {
     "iban": "DE33100110012626008537",
     "e2eId": "123456789",
 }
+CHANGES = {
+    "amount": 500,
+    "note": "Updated standing order",
+    "reoccurrence": "QUARTERLY",
+    "e2eId": "123456789",
+    "lastExecutionDate": "2022-12-31T20:11:02.109Z",
+}
+UPDATED = {
+    "id": 20,
+    "status": "ACTIVE",
+    "iban": "DE33100110012626008537",
+    "name": "John Smith",
+    "description": "Updated standing order",
+    "amount": 500,
+    "lastExecutionDate": "2022-12-31T20:11:02.109+00:00",
+    "e2eId": "123456789",
+    "reoccurrence": "QUARTERLY",
+    "nextOccurrence": "2019-08-27T00:00:00.000+00:00",
+}
 CANCELING = {"requestId": "1568357935921", "status": "CONFIRMATION_REQUIRED"}
-CANCELED = ACTIVE | {"status": "CANCELED", "amount": 500, "reoccurrence": "QUARTERLY"}
+CANCELED = UPDATED | {"status": "CANCELED"}
 TIMED_ID = "9939482a-b1a2-4cff-8b48-ae340e398659"
 
 
-def timed(status: str, inner: str = "scheduled") -> dict[str, Any]:
+def timed(
+    status: str, inner: str = "scheduled", number: str = "0230af41c289989f97715193772e229f", at: str = "14:32:11.426"
+) -> dict[str, Any]:
     return {
         "id": TIMED_ID,
         "execute_at": "2019-08-27T12:00:00.000Z",
@@ -65,17 +86,20 @@ def timed(status: str, inner: str = "scheduled") -> dict[str, Any]:
         "scheduled_transaction": {
             "id": "04775196-a148-45ca-8f59-e3bb260a3f38",
             "status": inner,
-            "reference": "R-0230af41c289989f97715193772e229f",
+            "reference": f"R-{number}",
             "description": "Bill payment",
             "recipient_iban": "DE33100110012626008537",
             "recipient_name": "John Smith",
             "recipient_bic": "",
-            "end_to_end_id": "E-0230af41c289989f97715193772e229f",
+            "end_to_end_id": f"E-{number}",
             "batch_id": None,
-            "created_at": "2019-08-26T14:32:11.426Z",
+            "created_at": f"2019-08-26T{at}Z",
             "amount": {"value": 12012, "currency": "EUR", "unit": "cents"},
         },
     }
+
+
+TIMED_CANCELED = timed("CANCELED", "canceled", "496ef67d09d9f725e66810d15336b595", "14:39:41.699")
 
 
 def in_turn(*replies: Any) -> tuple[Any, list[httpx.Request], list[float]]:
@@ -103,13 +127,13 @@ def test_a_transfer_is_confirmed_with_exactly_what_was_registered() -> None:
 
 
 def test_a_standing_order_is_created_changed_and_cancelled() -> None:
-    payments, asked, _ = in_turn(STANDING, ACTIVE, CHANGED, ACTIVE, CANCELING, CANCELED)
+    payments, asked, _ = in_turn(STANDING, ACTIVE, CHANGED, UPDATED, CANCELING, CANCELED)
     created = payments.standing_order(SMITH, "MONTHLY", date(2019, 8, 27))
     assert created.doubts == ()
     assert payments.confirm(created, "749245") == Done("ACTIVE", "20")
-    changed = payments.change_standing_order("20", {"amount": 500, "reoccurrence": "QUARTERLY"})
+    changed = payments.change_standing_order("20", CHANGES)
     assert changed.doubts == ()
-    payments.confirm(changed, "123953")
+    assert payments.confirm(changed, "123953") == Done("ACTIVE", "20")
     assert payments.confirm(payments.cancel_standing_order("20"), "472948") == Done("CANCELED", "20")
 
     confirm = "/api/accounts/4711/standing-orders/confirm"
@@ -117,7 +141,7 @@ def test_a_standing_order_is_created_changed_and_cancelled() -> None:
         ("POST", "/api/accounts/4711/standing-orders",
          SMITH.body() | {"reoccurrence": "MONTHLY", "firstExecutionDate": "2019-08-27T12:00:00.000Z", "lastExecutionDate": None}),
         ("POST", confirm, {"requestId": "92bf42e2eb6405f3a61babab43d623b1", "authorizationToken": "749245"}),
-        ("PATCH", "/api/accounts/4711/standing-orders/20", {"amount": 500, "reoccurrence": "QUARTERLY"}),
+        ("PATCH", "/api/accounts/4711/standing-orders/20", CHANGES),
         ("POST", confirm, {"requestId": "1568357736285", "authorizationToken": "123953"}),
         ("PATCH", "/api/accounts/4711/standing-orders/20/cancel", None),
         ("POST", confirm, {"requestId": "1568357935921", "authorizationToken": "472948"}),
@@ -125,7 +149,7 @@ def test_a_standing_order_is_created_changed_and_cancelled() -> None:
 
 
 def test_a_timed_order_is_created_and_cancelled() -> None:
-    payments, asked, _ = in_turn(timed("CONFIRMATION_REQUIRED"), timed("SCHEDULED"), timed("CANCELED", "canceled"))
+    payments, asked, _ = in_turn(timed("CONFIRMATION_REQUIRED"), timed("SCHEDULED"), TIMED_CANCELED)
     created = payments.timed_order(SMITH, date(2019, 8, 27))
     assert created.doubts == ()
     assert payments.confirm(created, "931434") == Done("SCHEDULED", TIMED_ID)
@@ -194,9 +218,13 @@ def test_a_transfer_is_confirmed_at_its_own_address_only(link: Any) -> None:
     [
         (httpx.Response(400, json={"title": "secret"}), Rejected, "Nothing was paid"),
         (httpx.Response(403, json={"title": "secret"}), Rejected, "TAN"),
-        (httpx.Response(401), SourceError, "log in again|Log in again"),
-        (httpx.Response(404), SourceError, "base_url"),
-        (httpx.Response(429, headers={"Retry-After": "1"}), SourceError, "too often"),
+        (httpx.Response(401), ConsentGone, "Nothing was paid. Log in again"),
+        (httpx.Response(404), Misconfigured, "Nothing was paid. .*base_url"),
+        (httpx.Response(429, headers={"Retry-After": "1"}), Unavailable, "too often. Nothing was paid"),
+        (httpx.Response(301, headers={"Location": "/"}), Uncertain, "bank's own app"),
+        (httpx.Response(303, headers={"Location": "https://secret.test/"}), Uncertain, "bank's own app"),
+        (httpx.Response(304), Uncertain, "bank's own app"),
+        (httpx.Response(307, headers={"Location": "/"}), Uncertain, "bank's own app"),
         (httpx.Response(500, text="secret"), Uncertain, "bank's own app"),
         (httpx.Response(503), Uncertain, "bank's own app"),
         (httpx.Response(408), Uncertain, "bank's own app"),
@@ -214,6 +242,15 @@ def test_the_last_step_is_sent_once_whatever_comes_back(answer: httpx.Response, 
         payments.confirm(registered, "012345")
     assert (len(asked), slept) == (2, [])
     assert "secret" not in str(caught.value)
+    assert isinstance(caught.value, Uncertain) == ("Nothing was paid" not in str(caught.value))
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409])
+def test_a_refused_cancellation_speaks_of_no_tan(status: int) -> None:
+    payments, _, _ = answering(lambda _: httpx.Response(status))
+    with pytest.raises(Rejected, match="Nothing was cancelled") as caught:
+        payments.cancel_timed_order(TIMED_ID)
+    assert "TAN" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +273,7 @@ def test_a_connection_that_fails_is_never_tried_again(failure: httpx.HTTPError, 
     with pytest.raises(error) as caught:
         payments.confirm(payments.transfer(LUNCH), "012345")
     assert (len(asked), slept) == (1 if step == "POST" else 2, [])
+    assert ("nothing was paid" in str(caught.value).lower()) == (error is Unreached or step == "POST")
     if isinstance(caught.value, Uncertain):
         assert ("bank's own app" in str(caught.value)) == (step == "PUT")
 

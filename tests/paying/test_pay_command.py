@@ -1,6 +1,7 @@
 """`pay` as a command: switched off unless allowed, for a person at a terminal only, and out of everybody else's reach."""
 
 import ast
+import json
 import os
 import pty
 import subprocess
@@ -102,6 +103,9 @@ def test_a_person_pays(tmp_path: Path) -> None:
         assert bank.world.account("4711").transactions[0].cents == -85_000
         with vault_of(Settings(tmp_path)) as vault:
             assert [one.outcome for one in vault.trail()] == ["the bank is asked", "the TAN is sent", "done: ACCEPTED"]
+            vault.note("c-1", "added", "active", bank.world.clock.now())
+        shown = without_a_person(bank, tmp_path, "pay", "trail", "--json", SOURCES__KONTIST__ALLOW_PAYMENTS="false")
+        assert {line["what"] for line in json.loads(shown.stdout)["trail"]} == {"pay: transfer: 850.00 EUR to …3000, from …4711"}
 
 
 def test_orders_are_shown_as_they_are_before_they_are_changed(tmp_path: Path) -> None:

@@ -2,18 +2,21 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
+from pipelines.consents.registry import Vault
+from pipelines.consents.vault import VaultBroken
 from pipelines.errors import WrongUsage
-from pipelines.pay.paying import Intent, NobodyKnows, NotPaid, chosen
+from pipelines.pay.paying import Desk, GivenUp, Intent, NobodyKnows, NotPaid, chosen
 from pipelines.sandbox import DropsConnection, ServerError, TooManyRequests
 from sources._errors import Misconfigured, Rejected
 from sources.kontist.orders import Account
-from sources.kontist.payments import Done
-from tests.paying.desk import RENT, a_counter, last_tan
+from sources.kontist.payments import Done, Payments
+from tests.paying.desk import RENT, Typing, a_counter, answering, last_tan
+from tests.paying.test_documented_payments import LUNCH, REGISTERED
 
 PAID = ["the bank is asked", "the TAN is sent", "done: ACCEPTED"]
 
@@ -34,6 +37,7 @@ def test_a_transfer_is_paid_once_and_written_down(tmp_path: Path) -> None:
         assert counter.asked() == ["POST transfer", "PUT transfer"]
         assert counter.trail() == PAID
         assert person.heard[0].startswith("from")
+        assert person.heard[-1] == "The bank says ACCEPTED."
 
 
 def test_the_trail_names_no_account_and_nobody_in_full(tmp_path: Path) -> None:
@@ -42,7 +46,7 @@ def test_the_trail_names_no_account_and_nobody_in_full(tmp_path: Path) -> None:
         kept = (tmp_path / "vault.sqlite").read_bytes()
         for secret in (RENT.iban, RENT.recipient, last_tan(counter.world), counter.world.account("4711").iban or ""):
             assert secret.encode() not in kept
-        assert [one.what for one in counter.vault.trail()] == ["transfer: 850.00 EUR to …3000"] * 3
+        assert [one.what for one in counter.vault.trail()] == ["pay: transfer: 850.00 EUR to …3000, from …4711"] * 3
         assert {one.who for one in counter.vault.trail()} == {"ada"}
 
 
@@ -107,6 +111,114 @@ def test_a_bank_that_says_nothing_after_the_tan_leaves_nobody_knowing(tmp_path: 
         assert counter.world.account("4711").balance - before == -850
         assert counter.asked() == ["POST transfer", "PUT transfer"]
         assert counter.trail()[-1].startswith("not known whether it was carried out")
+
+
+class Stops:
+    """An interrupt in the middle of what a person does, or while the bank is thinking."""
+
+    def __init__(self, at: str, *, after: bool = False) -> None:
+        self.at, self.after, self.inner = at, after, httpx.HTTPTransport()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        stops = request.method == self.at and "/transfer" in request.url.path
+        if stops and not self.after:
+            raise KeyboardInterrupt
+        response = self.inner.handle_request(request)
+        if stops:
+            raise KeyboardInterrupt
+        return response
+
+
+def test_an_interrupt_after_the_tan_leaves_nobody_knowing_and_nobody_told_to_pay_again(tmp_path: Path) -> None:
+    with a_counter(tmp_path, transport=cast(httpx.BaseTransport, Stops("PUT", after=True))) as counter:
+        before = counter.world.account("4711").balance
+        with pytest.raises(NobodyKnows, match="bank's own app") as caught:
+            counter.transfer()
+        assert "again" not in str(caught.value).replace("before anything is tried again", "")
+        assert counter.world.account("4711").balance - before == -850
+        assert counter.trail()[-1] == "not known whether it was carried out: interrupted"
+
+
+def test_an_interrupt_before_the_tan_pays_nothing_and_says_so(tmp_path: Path) -> None:
+    with a_counter(tmp_path, transport=cast(httpx.BaseTransport, Stops("POST", after=True))) as counter:
+        with pytest.raises(GivenUp, match="nothing was paid") as caught:
+            counter.transfer()
+        assert caught.value.exit_status == 130
+        assert counter.trail() == ["the bank is asked", "given up: interrupted"]
+
+
+@pytest.mark.parametrize("answered", [[], ["yes"]])
+def test_a_person_who_interrupts_a_question_has_paid_nothing(tmp_path: Path, answered: list[str]) -> None:
+    class Leaves(Typing):
+        def ask(self, question: str) -> str:
+            if not self.answers:
+                raise KeyboardInterrupt
+            return super().ask(question)
+
+    with a_counter(tmp_path) as counter:
+        desk = Desk(counter.vault, "kontist", Leaves(counter.world, list(answered)), counter.world.clock.now)
+        with pytest.raises(GivenUp, match="nothing was paid"):
+            desk.carry_out(counter.payments, counter.account, Intent("transfer", lambda bank: bank.transfer(RENT)))
+        assert counter.trail()[-1] == "given up: interrupted"
+
+
+def test_an_interrupted_cancellation_that_needs_no_tan_may_have_been_carried_out(tmp_path: Path) -> None:
+    def interrupted(_: Payments) -> Done:
+        raise KeyboardInterrupt
+
+    with a_counter(tmp_path) as counter:
+        with pytest.raises(NobodyKnows):
+            counter.pay(Intent("timed order 1 cancelled", interrupted, at_once=True), ["yes"])
+        assert counter.trail()[-1].startswith("not known")
+
+
+def test_a_fault_of_ours_after_the_tan_is_no_reason_to_pay_again(tmp_path: Path) -> None:
+    def faulty(_: httpx.Request) -> httpx.Response:
+        raise RuntimeError("850.00 EUR")
+
+    payments, _, _ = answering(
+        lambda one: faulty(one) if one.method == "PUT" else httpx.Response(200, json=REGISTERED | {"amount": 1250})
+    )
+    with a_counter(tmp_path) as counter:
+        desk = Desk(counter.vault, "kontist", Typing(counter.world, ["yes", "012345"]), counter.world.clock.now)
+        with pytest.raises(NobodyKnows, match="RuntimeError at") as caught:
+            desk.carry_out(payments, counter.account, Intent("transfer", lambda bank: bank.transfer(LUNCH)))
+        assert "850.00" not in str(caught.value)
+
+
+class LosesTheVault(Vault):
+    """Writes so many lines, and then no more."""
+
+    lines = 0
+
+    def note(self, *arguments: Any) -> None:
+        if self.lines == 0:
+            raise VaultBroken("The vault cannot be used")
+        self.lines -= 1
+        super().note(*arguments)
+
+
+@pytest.mark.parametrize(("lines", "paid"), [(0, False), (1, False), (2, True)])
+def test_what_the_bank_did_is_told_whatever_becomes_of_the_trail(tmp_path: Path, lines: int, paid: bool) -> None:
+    with a_counter(tmp_path) as counter:
+        before = counter.world.account("4711").balance
+        vault = LosesTheVault(tmp_path / "other.sqlite", None)
+        vault.lines = lines
+        person = Typing(counter.world, ["yes", "tan"])
+        desk = Desk(vault, "kontist", person, counter.world.clock.now)
+        intent = Intent("transfer", lambda bank: bank.transfer(RENT))
+        if paid:
+            assert desk.carry_out(counter.payments, counter.account, intent).status == "ACCEPTED"
+            assert person.heard[-2] == "The bank says ACCEPTED."
+            assert person.heard[-1].startswith("! The audit trail lacks the line `done: ACCEPTED`")
+        else:
+            with pytest.raises(NotPaid, match="nothing was paid"):
+                desk.carry_out(counter.payments, counter.account, intent)
+        assert (counter.world.account("4711").balance < before) is paid
+        vault.close()
 
 
 def test_a_bank_that_is_down_is_asked_once(tmp_path: Path) -> None:
@@ -176,6 +288,7 @@ def test_a_timed_order_is_listed_until_it_is_cancelled(tmp_path: Path) -> None:
         assert (done.status, set(listed()) - set(before)) == ("SCHEDULED", {done.order_id})
         assert done.order_id is not None
         order_id = done.order_id
+        assert counter.trail()[-1] == f"done: SCHEDULED, order {order_id}"
         cancelled, person = counter.pay(Intent("cancel", lambda bank: bank.cancel_timed_order(order_id)), ["yes"])
         assert (cancelled.status, listed()) == ("CANCELED", before)
         assert len([line for line in person.heard if "TAN" in line]) == 0

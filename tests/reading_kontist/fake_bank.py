@@ -20,6 +20,7 @@ from sources.kontist.ahead import Ahead
 from sources.kontist.client import KontistClient
 from sources.kontist.orders import Account
 from sources.kontist.pages import read_transactions
+from sources.kontist.rows import read_rows
 from sources.kontist.tokens import Login
 
 Json = dict[str, Any]
@@ -74,7 +75,8 @@ class FakeBank:
     meanwhile: Callable[[int], None] = lambda _: None
     instead: Callable[[httpx.Request], httpx.Response | None] = lambda _: None
     overlap: int = 0
-    accounts: Any = field(default_factory=lambda: [{"id": 4711, "iban": "DE57999900000000004242", "balance": 17325}])
+    accounts: Any = ...
+    """Instead of the one account with its balance."""
     orders: dict[str, Any] = field(default_factory=dict)
 
     now: float = 1_800_000_000.0
@@ -115,11 +117,18 @@ class FakeBank:
         if kind == "Bearer" and self.auth_tokens.get(token, 0) <= self.now:
             return httpx.Response(401, json={"title": "Unauthorized"})
         if path == "/api/accounts":
-            return httpx.Response(200, json=self.accounts)
+            own = {"id": 4711, "iban": "DE57999900000000004242", "balance": self.balance}
+            return httpx.Response(200, json=[own] if self.accounts is ... else self.accounts)
         if path == "/api/accounts/4711/transactions":
             self.meanwhile(self.pages_asked)
             return httpx.Response(200, json=self._page(int(request.url.params.get("page", 1))))
         return httpx.Response(200, json=self.orders[path.rpartition("/")[2]])
+
+    @property
+    def balance(self) -> int:
+        """What the booked rows make."""
+        booked = [one for one in self.rows if one["valutaDate"] or one["bookingType"]]
+        return sum(one["amount"] for one in booked if type(one["amount"]) is int)
 
     @property
     def pages_asked(self) -> int:
@@ -195,6 +204,8 @@ class Memory:
     """What raw history knows: rows by column."""
 
     rows: list[Json] = field(default_factory=list)
+    once: list[Json] = field(default_factory=list)
+    """Rows that made the balance, and are not known any more."""
 
     def unchanged(self, rows: pa.RecordBatch) -> bool:
         known = {one["source_transaction_id"]: one for one in self.rows}
@@ -202,6 +213,11 @@ class Memory:
 
     def oldest_pending(self) -> date | None:
         return min((one["window_on"] for one in self.rows if one["valuta_date"] is None), default=None)
+
+    def balance_before(self, since: date | None) -> int | None:
+        """Everything began with nothing."""
+        made = [one for one in self.once or self.rows if one["valuta_date"] or one["booking_type"]]
+        return sum(one["amount_cents"] for one in made if one["window_on"] < (since or date.min))
 
 
 one_by_one = partial(Ahead, most=0)
@@ -251,9 +267,16 @@ def read(
 ) -> tuple[Reading, MemorySpool]:
     spool = MemorySpool()
     day = date.fromisoformat(since) if since else None
-    known = known or Memory()
-    reading = read_transactions(bank.client(), ACCOUNT, depth=depth, since=day, known=known, spool=spool, ahead=ahead)
+    known = known or Memory(once=columns_of(bank.rows) if depth == "deep" else [])
+    client = bank.client()
+    reading = read_transactions(client, client.accounts()[0], depth=depth, since=day, known=known, spool=spool, ahead=ahead)
     return reading, spool
+
+
+def columns_of(rows: list[Json]) -> list[Json]:
+    """What the reader makes of rows, by column."""
+    columns: list[Json] = read_rows(json.dumps(rows).encode(), "4711").batch.to_pylist()
+    return columns
 
 
 def known_of(rows: list[Json]) -> Memory:

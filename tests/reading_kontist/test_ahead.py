@@ -113,7 +113,7 @@ def test_a_page_that_no_next_names_is_asked_for_in_vain_and_never_used() -> None
         "3": {"next": None, "total": 6, "results": [row(77, "2026-03-16"), row(78, "2026-03-15")]},
         "7": {"next": None, "total": 6, "results": world[4:]},
     }
-    bank = FakeBank()
+    bank = FakeBank(world)
     bank.instead = lambda one: (
         httpx.Response(200, json=bodies[one.url.params.get("page", "")]) if one.url.path.endswith("/transactions") else None
     )

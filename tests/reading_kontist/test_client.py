@@ -99,8 +99,9 @@ def test_what_is_new_about_an_account_is_kept() -> None:
 
 
 def test_an_account_shows_neither_iban_nor_balance_in_its_repr() -> None:
-    (account,) = FakeBank().client().accounts()
+    (account,) = FakeBank([row(1, cents=17325)]).client().accounts()
 
+    assert account.row["balance_cents"] == 17325
     assert "4242" not in repr(account)
     assert "17325" not in repr(account)
 
@@ -277,3 +278,16 @@ def test_no_error_holds_a_piece_of_the_answer_or_of_the_login() -> None:
 
     assert "4242" not in str(caught.value)
     assert "refresh-0" not in str(caught.value)
+
+
+def test_a_bank_that_asks_for_a_long_pause_is_asked_nothing_else_meanwhile() -> None:
+    bank = FakeBank(
+        instead=lambda one: httpx.Response(429, headers={"Retry-After": "3600"}) if "accounts" in one.url.path else None
+    )
+    client = bank.client()
+    with pytest.raises(Unavailable, match="too often"):
+        client.accounts()
+    asked = len(bank.asked)
+    with pytest.raises(Unavailable, match="60 minutes are left"):
+        client.standing_orders(ACCOUNT)
+    assert (len(bank.asked), bank.slept) == (asked, [])

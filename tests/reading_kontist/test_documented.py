@@ -6,7 +6,7 @@ import httpx
 
 from sources.kontist.client import first_page
 from sources.kontist.rows import read_rows
-from sources.kontist.tokens import expiry
+from sources.kontist.tokens import Login, expiry
 from tests.reading_kontist.fake_bank import ACCOUNT, FakeBank, read
 from tests.reading_kontist.test_rows import DOCUMENTED
 
@@ -43,6 +43,21 @@ def test_one_and_the_same_transaction_has_another_sign_in_the_list() -> None:
 
     assert (single["amount_cents"], listed["amount_cents"]) == (50433, -50433)
     assert single | {"amount_cents": -50433, "invoice_number": None} == listed
+
+
+def test_the_documented_login_gives_a_refresh_token_that_is_kept_and_used() -> None:
+    def answer(request: httpx.Request) -> httpx.Response | None:
+        if not request.url.path.startswith("/api/user/"):
+            return None
+        return httpx.Response(200, json={"token": REFRESH_TOKEN if request.url.path.endswith("/refresh-token") else "a"})
+
+    bank = FakeBank(instead=answer, now=1558453935, auth_tokens={"a": 1558457535})
+    assert len(bank.client(Login("YOUR_EMAIL", "YOUR_PASSWORD")).accounts()) == 1
+    assert bank.kept == [REFRESH_TOKEN]
+    first, second, third = bank.asked
+    assert json.loads(first.content) == {"email": "YOUR_EMAIL", "password": "YOUR_PASSWORD"}
+    assert second.headers["Authorization"] == f"Bearer {REFRESH_TOKEN}"
+    assert third.headers["Authorization"] == "Bearer a"
 
 
 def test_the_documented_refresh_token_says_that_it_lives_thirty_days() -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unavailable, Unexpected
+from sources.kontist.orders import Account
 from sources.kontist.pages import read_transactions
 from sources.kontist.tokens import Login
 from tests.reading_kontist.fake_bank import ACCOUNT, FakeBank, Memory, MemorySpool, jwt, row
@@ -46,6 +47,15 @@ def test_an_expired_refresh_token_without_a_password_needs_a_person() -> None:
         FakeBank().client(Login(refresh_token="too-old")).accounts()
 
 
+def test_a_login_that_is_over_is_not_asked_about_again() -> None:
+    bank = FakeBank()
+    client = bank.client(Login(refresh_token="too-old"))
+    for _ in range(2):
+        with pytest.raises(ConsentGone, match="MFA"):
+            client.accounts()
+    assert len(bank.asked) == 1
+
+
 def test_an_auth_token_is_used_until_a_minute_before_its_end() -> None:
     bank = FakeBank()
     client = bank.client()
@@ -73,7 +83,8 @@ def test_a_token_that_ends_while_we_read_is_renewed_and_the_page_asked_again() -
     bank = FakeBank([row(number) for number in range(7)])
     bank.instead = lambda _: bank.auth_tokens.clear() if bank.pages_asked in (2, 5) else None
     spool = MemorySpool()
-    read_transactions(bank.client(), ACCOUNT, depth="full", since=None, known=Memory(), spool=spool)
+    account = Account(ACCOUNT.account_id, "4711", {"balance_cents": bank.balance})
+    read_transactions(bank.client(), account, depth="full", since=None, known=Memory(), spool=spool)
 
     assert spool.ids == [0, 1, 2, 3, 4, 5, 6]
     assert spool.cleared == 0

@@ -26,6 +26,11 @@ select
     case when upper(replace(e2e_id, ' ', '')) not in ('', 'NOTPROVIDED') then trim(e2e_id) end as end_to_end_id,
     nullif(trim(booking_type), '')                                  as transaction_type,
     nullif(trim(category), '')                                      as category,
+    nullif(trim(payment_method), '')                                as payment_method,
+    nullif(trim(invoice_number), '')                                as invoice_number,
+    nullif(trim(document_type), '')                                 as document_type,
+    nullif(trim(mandate_number), '')                                as mandate_number,
+    cast(user_selected_booking_date at time zone 'Europe/Berlin' as date) as user_selected_booking_on,
     -- validity
     _dlt_valid_from                                                 as valid_from,
     _dlt_valid_to                                                   as valid_to

@@ -24,6 +24,8 @@ select
     nullif(trim(title), '')                                         as description,
     nullif(trim(kind), '')                                          as transaction_type,
     cast(cast(labels as json) as varchar[])                         as labels,
+    variable_symbol,
+    constant_symbol,
     -- validity
     _dlt_valid_from                                                 as valid_from,
     _dlt_valid_to                                                   as valid_to

@@ -1,0 +1,67 @@
+"""How deep an account is read, and what the reader asks of raw history."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.read_kontist import KnownAccount, Reader
+from pipelines.settings import KontistSettings
+
+TODAY = date(2026, 3, 20)
+
+
+def planned(since: date | None = None, *, full: bool = False, **cursor: str) -> tuple[str, date | None]:
+    nothing: Any = None
+    state = {"accounts": {"a": {"through": "2026-03-16", "deep_on": "2026-03-16", "full_on": "2026-03-16"} | cursor}}
+    reader = Reader(
+        nothing,
+        KontistSettings(lookback_days=3),
+        state,
+        nothing,
+        work=Path(),
+        day=lambda moment: moment.date(),
+        now=lambda: datetime(2026, 3, 20, 12, tzinfo=UTC),
+        since=since,
+        full=full,
+    )
+    return reader._plan("a")
+
+
+@pytest.mark.parametrize(("since", "reaches"), [(date(2026, 3, 19), date(2026, 3, 13)), (date(2026, 3, 1), date(2026, 3, 1))])
+def test_a_day_that_somebody_names_never_passes_over_days_that_are_due(since: date, reaches: date) -> None:
+    assert planned(since) == ("deep", reaches)
+
+
+def test_the_look_back_days_are_due_daily_and_everything_weekly() -> None:
+    assert planned(deep_on=str(TODAY)) == ("shallow", None)
+    assert planned() == ("deep", date(2026, 3, 13))
+    assert planned(full_on="2026-03-13") == ("full", None)
+    assert planned(deep_on=str(TODAY), full=True) == ("full", None)
+
+
+def test_raw_history_tells_of_its_oldest_reservation_and_of_the_balance_before_a_day() -> None:
+    with duckdb.connect() as connection:
+        connection.execute(
+            """
+            create schema kontist;
+            create table kontist.accounts (account_id text, balance_cents bigint, _dlt_valid_to timestamptz);
+            insert into kontist.accounts values ('a', 1000, null), ('a', 5, now()), ('b', 7, null);
+            create table kontist.transactions (
+                account_id text, window_on date, amount_cents bigint, valuta_date timestamptz, booking_type text,
+                _dlt_valid_to timestamptz
+            );
+            insert into kontist.transactions values
+                ('a', '2026-03-20', 100, now(), null, null), ('a', '2026-03-18', 30, null, 'X', null),
+                ('a', '2026-03-19', 9, null, null, null), ('a', '2026-03-17', 9, null, null, null),
+                ('a', '2026-03-10', 9, null, null, now()), ('a', '2026-03-01', 400, now(), 'X', null),
+                ('b', '2026-03-02', 7, null, null, null);
+            """
+        )
+        known = KnownAccount(connection, "a")
+        assert known.oldest_pending() == date(2026, 3, 17)
+        assert [known.balance_before(day) for day in (date(2026, 3, 19), date(2026, 3, 18), None)] == [900, 870, 470]
+        assert KnownAccount(connection, "c").oldest_pending() is None
+        assert KnownAccount(connection, "c").balance_before(None) is None
