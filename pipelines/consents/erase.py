@@ -108,7 +108,9 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         vault.covers(one, set(vault.accounts_of(one)) & set(shared))
         vault.move(one, "erased", "its data and its key are destroyed", now())
     for before in vault.consents(status=("erased",)):
-        vault.covers(before.consent_id, set(vault.accounts_of(before.consent_id)) - set(own))
+        read = set(vault.accounts_of(before.consent_id))
+        if read & set(own):
+            vault.covers(before.consent_id, read - set(own))
     return path
 
 

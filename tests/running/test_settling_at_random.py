@@ -106,7 +106,8 @@ class Kept:
             self.shape, account_id="A", import_id=f"i{self.reads}", spooled=spool.close(), since=since, complete=complete,
             accept_removals=True,
         )  # fmt: skip
-        told = read_days(self.connection, self.shape, settled, f"i{self.reads}")
+        if settled.differs or self.reads == 1:
+            told = read_days(self.connection, self.shape, settled, f"i{self.reads}")
         if settled.differs:
             batches = list(settler.rows(settled, self.shape.schema))
             self.load(pa.Table.from_batches(batches, self.shape.schema), settled)
@@ -210,7 +211,7 @@ def test_history_holds_what_the_bank_shows(kept: Kept, lives: list[Any]) -> None
     lost=st.integers(0, 11),
     again=st.booleans(),
 )
-@settings(max_examples=25)
+@settings(max_examples=8)
 def test_a_row_that_history_lost_is_not_forgotten_when_newer_days_are_read(
     kept: Kept, lives: list[Any], lost: int, again: bool
 ) -> None:
