@@ -6,7 +6,6 @@ process that has imported everything and started nothing, so that hundreds of th
 
 import contextlib
 import functools
-import gc
 import json
 import os
 import signal
@@ -110,8 +109,6 @@ def _forge() -> None:
     """Import all that any command needs, then run each order in a fork."""
     for name in NEEDED:
         import_module(name)
-    gc.collect()
-    gc.freeze()  # shared by all forks, and looked through by none
     for line in sys.stdin:
         order = json.loads(line)
         child = os.fork()
