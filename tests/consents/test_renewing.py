@@ -15,7 +15,6 @@ from pipelines.settings import Settings
 from sources._errors import Unexpected
 from sources.kontomatik.client import KontomatikClient
 from tests.consents.customers import (
-    DIALECTS,
     VAULT_KEY,
     Given,
     SignsIn,
@@ -30,7 +29,8 @@ from tests.consents.customers import (
 from tests.consents.killing import Killer, environment
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-dialects = pytest.mark.parametrize("dialect", DIALECTS)
+# what the two say differently is tested in both by test_connecting, test_exceptions, test_ending and test_kills
+dialects = pytest.mark.parametrize("dialect", ["live"])
 
 
 class Desk:

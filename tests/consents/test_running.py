@@ -13,7 +13,6 @@ from pipelines.run import Options
 from pipelines.sandbox import CommandNeverEnds, PartialDueToTimeout, SandboxBank, World
 from pipelines.settings import KontistSettings, Settings
 from tests.consents.customers import (
-    DIALECTS,
     a_bank,
     connected,
     outcome_of,
@@ -26,7 +25,8 @@ from tests.consents.customers import (
 from tests.consents.killing import Killer, environment
 
 pytestmark = pytest.mark.usefixtures("quick")
-dialects = pytest.mark.parametrize("dialect", DIALECTS)
+# what the two say differently is tested in both by test_connecting, test_exceptions, test_ending and test_kills
+dialects = pytest.mark.parametrize("dialect", ["openapi"])
 
 
 @dialects

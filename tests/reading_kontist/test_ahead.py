@@ -247,10 +247,10 @@ def test_threads_keep_to_our_own_limit_together() -> None:
 
 
 def test_an_answer_takes_its_time_once_for_eight_pages() -> None:
-    world = World(transactions=2223)
+    world = World(transactions=1111)
     took = {}
     for most in (0, MOST):
-        with running(world, latency=0.02) as bank:
+        with running(world, latency=0.05) as bank:
             http = Http("kontist", bank.url)
             client = KontistClient(http, Login(world.kontist_email, world.kontist_password))
             account = client.accounts()[0]
