@@ -19,10 +19,15 @@ from urllib.parse import urlsplit
 import httpx
 
 from sources._errors import Misconfigured, SourceError, Unavailable, Unexpected, Unreached
+from sources._limits import PACKED_AS, Limits, limited
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 LONGEST_WAIT = 120.0
 """Seconds that a `Retry-After` may cost; a bank that asks for more is asked nothing else meanwhile, so the next run reads it."""
+A_YEAR = 365 * 86_400.0
+"""Seconds. A `Retry-After` beyond it counts as this."""
+LONGEST_ADDRESS = 4096
+"""Characters of an address that a bank's answer may name."""
 AGAIN_LATER = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -79,19 +84,21 @@ class Http:
         *,
         patience: Patience | None = None,
         pace: Pace | None = None,
+        limits: Limits | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.bank = bank
         self.base_url = base_url.rstrip("/")
         self.patience = patience or Patience()
         self.pace = pace or Pace()
+        self.limits = limits or Limits()
         self.requests = 0
         self._counting = threading.Lock()
         self._resting = threading.Lock()
         self._rests = 0
         self._not_before = 0.0
         self._refuse_plain_http()
-        self._client = httpx.Client(timeout=TIMEOUT, follow_redirects=False, transport=transport, verify=_trusted())
+        self._client = self._new_client(transport)
 
     def close(self) -> None:
         """Close the connections."""
@@ -101,7 +108,8 @@ class Http:
         """The bank's answer, whatever its status below 500. `path` is joined to the base URL, or a full URL on its host.
 
         A GET is repeated when the bank is away or asks to wait (`Retry-After`); anything else only if `repeatable`.
-        Raises `Unavailable` when patience ends, `Unexpected` for a redirect.
+        Raises `Unavailable` when patience ends or an answer takes too long, `Unexpected` for a redirect and for an answer beyond
+        the `limits`.
         """
         may_repeat = method == "GET" if repeatable is None else repeatable
         waits = list(self.patience.waits) if may_repeat else []
@@ -117,10 +125,13 @@ class Http:
             self.patience.sleep(waits.pop(0))  # the connection broke in the middle of the answer
 
     @contextmanager
-    def stream(self, method: str, path: str, *, repeatable: bool | None = None, **options: Any) -> Iterator[httpx.Response]:
-        """Like `request`, with the body still to be read; reading it may raise `httpx.HTTPError`."""
+    def stream(
+        self, method: str, path: str, *, repeatable: bool | None = None, limits: Limits | None = None, **options: Any
+    ) -> Iterator[httpx.Response]:
+        """Like `request`, with the body still to be read, within `limits`; reading it may raise `httpx.HTTPError`."""
         may_repeat = method == "GET" if repeatable is None else repeatable
         response = self._send_patiently(method, self.url(path), may_repeat, options)
+        limited(self.bank, response, limits or self.limits, self.pace.clock)
         try:
             yield response
         finally:
@@ -128,6 +139,8 @@ class Http:
 
     def url(self, path: str) -> str:
         """`path` on this bank's host. Raises `Unexpected` for an address on any other host: a token would go there."""
+        if len(path) > LONGEST_ADDRESS or not path.isprintable():
+            raise Unexpected(self.bank, "the bank's answer names an address that is none", "Nothing was sent there")
         if "://" not in path and not path.startswith("//"):
             return f"{self.base_url}/{path.lstrip('/')}"
         ours, theirs = urlsplit(self.base_url), urlsplit(path)
@@ -194,6 +207,8 @@ class Http:
             self.requests += 1
         try:
             return self._client.send(self._client.build_request(method, url, **options), stream=True)
+        except httpx.InvalidURL:
+            raise Unexpected(self.bank, "the bank's answer names an address that is none", "Nothing was sent there") from None
         except RuntimeError:
             if not self._client.is_closed:
                 raise
@@ -210,6 +225,24 @@ class Http:
                 return Misconfigured(self.bank, f"the address {host} cannot be used", "Check the setting base_url")
             case _:
                 return Unavailable(self.bank, f"the connection to {host} broke off", "Try again later")
+
+    def _new_client(self, transport: httpx.BaseTransport | None) -> httpx.Client:
+        """Makes the client. Proxies of the environment are used for a bank (inside TLS), never for this machine itself."""
+        try:
+            return httpx.Client(
+                timeout=TIMEOUT,
+                follow_redirects=False,
+                headers={"Accept-Encoding": PACKED_AS},
+                transport=transport,
+                verify=_trusted(),
+                trust_env=not _is_loopback(urlsplit(self.base_url).hostname or ""),
+            )
+        except (ImportError, ValueError, httpx.InvalidURL):  # SOCKS without its library, or no address of a proxy
+            raise Misconfigured(
+                self.bank,
+                "the proxy that the environment names cannot be used",
+                "Give HTTPS_PROXY the address of an HTTP proxy, or name the bank's host in NO_PROXY",
+            ) from None
 
     def _refuse_plain_http(self) -> None:
         parts = urlsplit(self.base_url)
@@ -236,9 +269,9 @@ def _is_loopback(host: str) -> bool:
 def _retry_after(response: httpx.Response) -> float | None:
     """Seconds that the bank asks us to wait, from either form of the header."""
     text = response.headers.get("Retry-After", "").strip()
-    if text.isdigit():
-        return float(text)
+    if text.isascii() and text.isdigit():
+        return min(float(text), A_YEAR)
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+        return min(max(0.0, parsedate_to_datetime(text).timestamp() - time.time()), A_YEAR)
+    except (ValueError, TypeError, IndexError, OverflowError):  # the standard library's parser raises each of them
         return None

@@ -5,6 +5,7 @@ only the status counts, and no error repeats what the bank wrote: it may quote a
 """
 
 import json
+import math
 from typing import Any
 
 import httpx
@@ -36,23 +37,31 @@ def decoded(body: bytes | msgspec.Raw, kind: Any = Any) -> Any:
     try:
         try:
             return msgspec.json.decode(body, type=kind)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            return msgspec.json.decode(_with_whole_characters(bytes(body)), type=kind)
+        except msgspec.DecodeError:  # its ValidationError among them: a number may be beyond any column
+            return msgspec.json.decode(_readable(bytes(body)), type=kind)
     except msgspec.ValidationError:
         raise Unexpected(BANK, "the bank's JSON has another shape than documented", ASK_A_PERSON) from None
     except (ValueError, RecursionError):
         raise Unexpected(BANK, "the bank's answer is not whole, valid JSON", "Try again; " + ASK_A_PERSON.lower()) from None
 
 
-def _with_whole_characters(body: bytes) -> bytes:
-    """JSON without halves of characters: a backend that counts in UTF-16 may cut an emoji in two and write one half.
+def _readable(body: bytes) -> bytes:
+    """JSON that msgspec can read, from JSON that it refuses: with half a character, or with a number beyond any column.
 
-    Raises `ValueError` if it is not JSON for another reason.
+    A backend that counts in UTF-16 may cut an emoji in two and write one half. A number like `1e400` or one of 5,000 digits
+    becomes a text, so that it costs its own row and not the whole answer. Raises `ValueError` if it is not JSON otherwise.
     """
-    text = json.dumps(json.loads(body), ensure_ascii=False)
+    text = json.dumps(json.loads(body, parse_int=_whole, parse_float=_fraction), ensure_ascii=False)
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) < 20 else digits
+
+
+def _fraction(digits: str) -> float | str:
+    number = float(digits)
+    return number if math.isfinite(number) else digits
 
 
 def refusal(status: int) -> SourceError:

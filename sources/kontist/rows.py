@@ -141,11 +141,8 @@ def _one_by_one(body: bytes | msgspec.Raw, source_account_id: str) -> _Decoded:
 
 
 def _any_json(raw: msgspec.Raw) -> Any:
-    """One row, whatever it is; a byte that is no UTF-8 is replaced."""
-    try:
-        return msgspec.json.decode(raw)
-    except UnicodeDecodeError:
-        return decoded(bytes(raw).decode(errors="replace").encode())
+    """One row, whatever it is; a byte that is no UTF-8 is replaced, a number beyond any column becomes a text."""
+    return decoded(bytes(raw).decode(errors="replace").encode())
 
 
 def _documented_form(sent: Mapping[str, Any]) -> tuple[_Row, dict[str, Any]]:

@@ -16,6 +16,7 @@ import httpx
 
 from sources._errors import ConsentGone, Misconfigured, QuotaSpent, SourceError, Unavailable, Unexpected, Unreached
 from sources._http import Http
+from sources._limits import Limits
 from sources._reading import Spool
 from sources.kontomatik.answers import (
     AccessMode,
@@ -28,7 +29,7 @@ from sources.kontomatik.answers import (
     SignInStatus,
 )
 from sources.kontomatik.dialects import DIALECTS, Dialect, exception_in
-from sources.kontomatik.documents import json_object, small_document
+from sources.kontomatik.documents import LARGEST_BODY, json_object, small_document
 from sources.kontomatik.errors import (
     BANK,
     CommandUnfinished,
@@ -44,6 +45,7 @@ from sources.kontomatik.reply import exception_of, read_reply, spoken_by
 
 LARGEST_ANSWER = 1 << 24
 """Bytes of any answer but an import's."""
+IMPORT_LIMITS = Limits(size=LARGEST_BODY)
 CHUNK = 1 << 16
 POOL_WAITS = (10.0, 15.0, 25.0, 40.0)
 """Seconds before a request is tried again that was refused because too many commands run (vendor: 10 to 15, growing)."""
@@ -185,7 +187,7 @@ class KontomatikClient:
         """
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", command_id):
             raise odd("a command's number is not one")
-        with self._http.stream("GET", f"command/{command_id}.xml", headers=self._key) as response:
+        with self._http.stream("GET", f"command/{command_id}.xml", headers=self._key, limits=IMPORT_LIMITS) as response:
             if not response.is_success:
                 raise self._refusal(response, command=True)
             try:

@@ -164,8 +164,9 @@ class RowReader:
         """A label, a field that nobody told us of, one that comes twice, or one with attributes or children."""
         name = one.tag if one.tag in LABEL_NAMES else name_of(one)
         if name in LABEL_NAMES:
-            found = tuple([label.text for label in one]) or (one.text,)
-            cells[LABELS] = found if cells[LABELS] is None else cells[LABELS] + found
+            if cells[LABELS] is None:
+                cells[LABELS] = []
+            cells[LABELS] += [label.text for label in one] or [one.text]
             return
         at = self._positions.get(name)
         if at is not None and not len(one):
@@ -200,7 +201,7 @@ class RowReader:
     def _payload(self, cells: Mapping[str, Any]) -> dict[str, Any]:
         """The bank's row in the bank's words."""
         payload = {name: cells[column] for column, name in self._names.items() if cells[column] is not None}
-        labels = _labels(cells["labels"]) if cells["labels"] else None
+        labels = _labels(tuple(cells["labels"])) if cells["labels"] else None
         return payload | ({"labels": json.loads(labels)} if labels else {}) | (cells["extra"] or {})
 
     def _watch_order(self, batch: pa.RecordBatch) -> None:
@@ -244,7 +245,7 @@ def _typed(texts: Mapping[str, Sequence[Any]], names: Mapping[str, str]) -> tupl
         "balance_after": balance,
         "currency": pc.ascii_upper(columns["currency"]),
         "party_iban": pc.replace_substring_regex(columns["party_iban"], r"\s+", ""),
-        "labels": pa.array([_labels(labels) if labels else None for labels in texts["labels"]], TEXT),
+        "labels": pa.array([_labels(tuple(labels)) if labels else None for labels in texts["labels"]], TEXT),
         "extra": pa.array([as_json(one) for one in extra], TEXT),
     }
     return columns, reasons, days

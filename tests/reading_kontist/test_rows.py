@@ -271,3 +271,16 @@ def test_both_ways_of_reading_a_page_give_the_same(sent: list[Any]) -> None:
 
 def test_the_documented_names_are_read_the_fast_way() -> None:
     assert msgspec.json.decode(DOCUMENTED, type=list[rows_module._Row])
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 5_000, "0." + "1" * 5_000])
+@pytest.mark.parametrize("field", ["amount", "id", "originalAmount", "somethingNew"])
+def test_a_number_beyond_any_column_costs_at_most_its_own_row(number: str, field: str) -> None:
+    odd = f'{{"id": 1, "amount": 1, "bookingDate": "2026-03-01T23:00:00Z", "{field}": {number}}}'
+    good = '{"id": 2, "amount": -499, "bookingDate": "2026-03-01T23:00:00Z"}'
+
+    rows = read_rows(f"[{good},{odd}]".encode(), "4711")
+
+    assert len(rows.ids) == 2
+    assert rows.batch.column("amount_cents").to_pylist()[0] == -499
+    assert rows.batch.num_rows + len(rows.refused) == 2

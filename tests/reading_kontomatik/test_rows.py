@@ -1,6 +1,7 @@
 """What a transaction of either dialect becomes."""
 
 import json
+import time
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from tests.reading_kontomatik.fake_bank import (
     open_account,
     open_row,
     openapi,
+    read,
     rejected_of,
     result_of,
     rows_of,
@@ -273,3 +275,25 @@ def test_every_row_is_read_or_rejected_and_the_order_is_kept(history: list[tuple
     good = [(DAY - timedelta(ago), Decimal(cents) / 100) for ago, cents in history if cents % 7]
     assert [(one["window_on"], one["amount"]) for one in rows_of(account)] == good
     assert len(rejected_of(account)) == len(history) - len(good)
+
+
+def test_labels_that_come_one_by_one_cost_time_in_proportion() -> None:
+    def seconds(count: int) -> float:
+        document = live(live_account(live_row(more="".join(f"<label>{one}</label>" for one in range(count)))))
+
+        def once() -> float:
+            began = time.process_time()
+            read(document)
+            return time.process_time() - began
+
+        return min(once() for _ in range(3))
+
+    assert seconds(64_000) / seconds(8_000) < 20  # 8 in proportion, 64 for the square
+
+
+@pytest.mark.parametrize("sent", ["1e400", "9" * 5_000, "0." + "1" * 5_000])
+def test_an_amount_of_any_length_costs_its_own_row_only(sent: str) -> None:
+    account = result_of(live(live_account(live_row(), live_row(amount=sent)))).accounts[0]
+
+    assert len(rows_of(account)) == 1
+    assert len(rejected_of(account)) == 1
