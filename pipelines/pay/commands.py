@@ -126,7 +126,6 @@ def cancel_timed_order(options: argparse.Namespace) -> int:
             f"timed order {options.order_id} cancelled",
             lambda bank: bank.cancel_timed_order(options.order_id),
             (("cancel", f"timed order {options.order_id}"), *_as_it_is(order, "recipient_name", "recipient_iban")),
-            at_once=True,
         )
 
     return _pay(settings, options, intent)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Protocol
 
-from pipelines.consents.registry import Vault
+from pipelines.consents.registry import AuditEntry, Vault
 from pipelines.errors import INTERRUPTED, Failure, WrongUsage, where
 from pipelines.pay.inputs import tan
 from sources._errors import SourceError
@@ -45,10 +45,10 @@ class Intent:
     trail: str
     register: Callable[[Payments], Registered | Done] = field(repr=False)
     shown: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    at_once: bool = False
-    """Whether the first request may carry it out already, without a TAN."""
 
 
+ASKED, TAN_SENT = "the bank is asked", "the TAN is sent"
+NOT_KNOWN = "not known whether it was carried out"
 ON_THE_TRAIL = "pay: "
 """What payments begin with in the audit trail, which is that of consents too."""
 
@@ -63,7 +63,7 @@ class Desk:
     now: Callable[[], datetime]
     _what: str = ""
     _money_may_move: bool = False
-    """From the last request on: what happens then says nothing about whether it was paid."""
+    """While a request is under way, and from the last one on: what happens then says nothing about whether it was paid."""
 
     def carry_out(self, payments: Payments, account: Account, intent: Intent) -> Done:
         """Show it, ask, register it, ask for the TAN, confirm, tell the bank's word. Nothing is tried twice.
@@ -89,11 +89,17 @@ class Desk:
         return done
 
     def _carried_out(self, payments: Payments, intent: Intent) -> Done:
+        if before := self._unanswered():
+            self.person.tell(f"! The same payment was begun on {before.at:%Y-%m-%d %H:%M} UTC.")
+            self.person.tell("! The bank did not say whether it was carried out.")
+            self._agreed("Look at the bank's own app first. Type yes to pay again all the same: ")
         self._agreed("Type yes to register this at the bank: ")
-        self._note("the bank is asked")
-        self._money_may_move = intent.at_once
+        self._note(ASKED)
+        self._money_may_move = True
         registered = intent.register(payments)
         if isinstance(registered, Done):
+            if not registered.status.startswith("CANCEL"):
+                self.person.tell("! The bank asked for no TAN.")
             return registered
         self._money_may_move = False
         for doubt in registered.doubts:
@@ -107,9 +113,15 @@ class Desk:
         if given is None:
             self._note_afterwards("given up: no TAN")
             raise NotPaid("That is no TAN, so nothing was paid", "Begin again: a new TAN will be sent")
-        self._note("the TAN is sent")
+        self._note(TAN_SENT)
         self._money_may_move = True
         return payments.confirm(registered, given)
+
+    def _unanswered(self) -> AuditEntry | None:
+        """The last line about the same payment, if the bank never said what became of it. A killed process leaves one, too."""
+        same = [entry for entry in self.vault.trail() if entry.what == self._what]
+        left_open = bool(same) and same[-1].outcome.startswith((ASKED, TAN_SENT, NOT_KNOWN))
+        return same[-1] if left_open else None
 
     def _agreed(self, question: str) -> None:
         if self.person.ask(question).strip().lower() != "yes":
@@ -130,7 +142,7 @@ class Desk:
                 cause = f"A fault in this program, so nothing was paid: {why}"
         foreseen = isinstance(error, SourceError)
         if isinstance(error, Uncertain) or (self._money_may_move and not foreseen):
-            self._note_afterwards(f"not known whether it was carried out: {why}")
+            self._note_afterwards(f"{NOT_KNOWN}: {why}")
             if not foreseen:
                 cause, next_step = f"Broken off when the bank may have carried it out already: {why}", LOOK_FIRST
             return NobodyKnows(cause, next_step)

@@ -1,7 +1,8 @@
 """Kontist's payments: SEPA transfers, standing orders, timed orders. Nothing that reads may import this module.
 
 Each is two steps: what is to be paid is registered, and carried out when the TAN from the customer's phone is sent after it
-(vendor document). No request is ever repeated, not even after a 401: a bank that did not answer may have paid.
+(vendor document). A bank may also carry it out at once, without a TAN; then the first answer says so. No request is ever
+repeated, not even after a 401: a bank that did not answer may have paid.
 """
 
 from collections.abc import Mapping
@@ -21,12 +22,14 @@ TAN_LENGTH = 6
 """Digits of a TAN where the bank does not say (every sample of the vendor document)."""
 REGISTERED = ("CONFIRMATION_REQUIRED",)
 CARRIED_OUT = ("ACCEPTED", "ACTIVE", "SCHEDULED", "CANCELED", "CANCELLED")
-WITHOUT_A_TAN = "Nothing is paid without a TAN, so nothing was paid. Begin again"
+TAN_REFUSED = (400, 403, 422)
+"""Statuses that say: not with this TAN, not with this payload. After any other one the bank may have paid: 404, 409 and 410 can
+mean that the payment is confirmed already, 401, 425 and 429 can come from whoever stands before the bank."""
 LOOK_FIRST = "Look at the bank's own app whether it was carried out, before anything is tried again"
 
 
 class Uncertain(Unavailable):
-    """The bank did not say whether it did what it was told. After the last step only a look at the account can tell."""
+    """The bank did not say whether it did what it was asked to do. Only a look at the account can tell."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Registered:
     tan_field: str
     tan_length: int = TAN_LENGTH
     doubts: tuple[str, ...] = ()
+    order_id: str | None = None
+    """The order that the confirmation must name, if it names one. A transfer is named by its address instead."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,12 @@ class Payments:
 
     # ---- first step
 
-    def transfer(self, payment: Payment) -> Registered:
+    def transfer(self, payment: Payment) -> Registered | Done:
         """Register a SEPA credit transfer."""
         body = payment.body()
-        reply = self._sent("POST", f"{self._root}/transfer", body, REGISTERED)
+        reply = self._sent("POST", f"{self._root}/transfer", body, REGISTERED + CARRIED_OUT)
+        if (done := _carried_out(reply)) is not None:
+            return done
         links, meta = reply.get("links"), reply.get("meta")
         own = links.get("self") if isinstance(links, dict) else None
         if not isinstance(own, str) or not own:
@@ -104,32 +111,39 @@ class Payments:
             doubts(reply, payment),
         )
 
-    def standing_order(self, payment: Payment, interval: Interval, first_on: date, last_on: date | None = None) -> Registered:
+    def standing_order(
+        self, payment: Payment, interval: Interval, first_on: date, last_on: date | None = None
+    ) -> Registered | Done:
         """Register a standing order: its first payment on `first_on`, the last no later than `last_on`."""
         body = payment.body() | {
             "reoccurrence": interval,
             "firstExecutionDate": moment(first_on),
             "lastExecutionDate": moment(last_on) if last_on else None,
         }
-        reply = self._sent("POST", f"{self._root}/standing-orders", body, REGISTERED)
-        return self._standing(reply, doubts(reply, payment))
+        reply = self._sent("POST", f"{self._root}/standing-orders", body, REGISTERED + CARRIED_OUT)
+        return _carried_out(reply) or self._standing(reply, doubts(reply, payment))
 
-    def change_standing_order(self, order_id: str, changes: Mapping[str, Any]) -> Registered:
+    def change_standing_order(self, order_id: str, changes: Mapping[str, Any]) -> Registered | Done:
         """Register a change of an active standing order, by the bank's names: `amount` (cents), `note`, `e2eId`, `reoccurrence`,
         `lastExecutionDate`."""
-        reply = self._sent("PATCH", self._standing_address(order_id), dict(changes), REGISTERED)
+        reply = self._sent("PATCH", self._standing_address(order_id), dict(changes), REGISTERED + CARRIED_OUT)
+        if (done := _carried_out(reply, order_id)) is not None:
+            return done
         told = reply.get("amount")
         other = "amount" in changes and told is not None and told != changes["amount"]
-        return self._standing(reply, (_other_amount(told),) if other else ())
+        return self._standing(reply, (_other_amount(told),) if other else (), order_id)
 
-    def cancel_standing_order(self, order_id: str) -> Registered:
+    def cancel_standing_order(self, order_id: str) -> Registered | Done:
         """Register the end of a standing order."""
-        return self._standing(self._sent("PATCH", f"{self._standing_address(order_id)}/cancel", None, REGISTERED), ())
+        reply = self._sent("PATCH", f"{self._standing_address(order_id)}/cancel", None, REGISTERED + CARRIED_OUT)
+        return _carried_out(reply, order_id) or self._standing(reply, (), order_id)
 
-    def timed_order(self, payment: Payment, on: date) -> Registered:
+    def timed_order(self, payment: Payment, on: date) -> Registered | Done:
         """Register a transfer that is carried out once, on a day to come."""
         body = payment.body() | {"date": moment(on)}
-        reply = self._sent("POST", f"{self._root}/timed-orders", body, REGISTERED)
+        reply = self._sent("POST", f"{self._root}/timed-orders", body, REGISTERED + CARRIED_OUT)
+        if (done := _carried_out(reply)) is not None:
+            return done
         scheduled = reply.get("scheduled_transaction")
         told = scheduled if isinstance(scheduled, dict) else {}
         amount = told.get("amount")
@@ -148,42 +162,49 @@ class Payments:
             address,
             None,
             ("CANCELED", "CANCELLED", *REGISTERED),
-            last=True,
             refused=("the bank refuses to cancel this order", "Nothing was cancelled. Look at the order in the bank's own app"),
             nothing="Nothing was cancelled",
         )
-        status = str(reply["status"]).upper()
-        return self._timed(order_id, ()) if status == "CONFIRMATION_REQUIRED" else Done(status, order_id)
+        return _carried_out(reply, order_id) or self._timed(order_id, ())
 
     # ---- second step
 
     def confirm(self, registered: Registered, tan: str) -> Done:
-        """Send the TAN, and with it exactly what was registered (vendor document). From here on money moves."""
+        """Send the TAN, and with it exactly what was registered (vendor document). From here on money moves.
+
+        A confirmation that names another order than the registered one is `Uncertain`.
+        """
         body = {**registered.body, registered.tan_field: tan}
         reply = self._sent(
             registered.method,
             registered.address,
             body,
             CARRIED_OUT,
-            last=True,
             refused=(
                 "the bank does not accept the TAN, or not with this payment",
                 "Nothing was paid. Begin again, with a new TAN",
             ),
+            refusals=TAN_REFUSED,
         )
-        return Done(str(reply["status"]).upper(), str(reply["id"]) if type(reply.get("id")) in (int, str) else None)
+        links = reply.get("links")
+        own = links.get("self") if isinstance(links, dict) else None
+        if registered.method == "PUT" and own is not None and _last_part(own) != _last_part(registered.address):
+            raise Uncertain(BANK, "the bank's confirmation names another transfer", LOOK_FIRST)
+        return _done(reply, registered.order_id)
 
     # ---- how
 
     def _standing_address(self, order_id: str) -> str:
         return f"{self._root}/standing-orders/{quote(order_id, safe='')}"
 
-    def _standing(self, reply: Mapping[str, Any], odd: tuple[str, ...]) -> Registered:
+    def _standing(self, reply: Mapping[str, Any], odd: tuple[str, ...], order_id: str | None = None) -> Registered:
         body = {"requestId": _text(reply, "requestId")}
-        return Registered("POST", f"{self._root}/standing-orders/confirm", body, "authorizationToken", doubts=odd)
+        address = f"{self._root}/standing-orders/confirm"
+        return Registered("POST", address, body, "authorizationToken", doubts=odd, order_id=order_id)
 
     def _timed(self, order_id: str, odd: tuple[str, ...]) -> Registered:
-        return Registered("POST", f"{self._root}/timed-orders/{quote(order_id, safe='')}/confirm", {}, "token", doubts=odd)
+        address = f"{self._root}/timed-orders/{quote(order_id, safe='')}/confirm"
+        return Registered("POST", address, {}, "token", doubts=odd, order_id=order_id)
 
     def _sent(
         self,
@@ -192,16 +213,16 @@ class Payments:
         body: Any,
         expected: tuple[str, ...],
         *,
-        last: bool = False,
         refused: tuple[str, str] = ("the bank refuses this payment", "Nothing was paid"),
         nothing: str = "Nothing was paid",
+        refusals: tuple[int, ...] = (),
     ) -> dict[str, Any]:
-        """The reply, if it is an object with an `expected` status. One request, whatever happens.
+        """Returns the reply, if it is an object with an `expected` status. One request, whatever happens.
 
-        `last`: with it the bank may have carried out what was asked, so only a request that never left and a plain refusal are
-        told as `nothing`; `refused` is what a refusal means, and what to do then.
+        The bank may carry out what was asked at each step, so only a request that never left and a plain refusal are reported as
+        `nothing`. `refused` is what a refusal means, and what to do then; `refusals` are the statuses that are one, and without
+        them every status from 400 to 499 but 408.
         """
-        unsure = LOOK_FIRST if last else WITHOUT_A_TAN
         try:
             headers = {"Accept": "application/json", "Authorization": self._client.tokens.authorization()}
         except SourceError as error:  # no login, so the request itself was never sent
@@ -211,22 +232,39 @@ class Payments:
         except Unreached as error:
             raise _told(error, nothing) from None
         except SourceError as error:  # no answer in time, half of one, a redirect: it may have been done all the same
-            raise Uncertain(BANK, error.cause, unsure, code=error.code) from None
+            raise Uncertain(BANK, error.cause, LOOK_FIRST, code=error.code) from None
         status = answer.status_code
-        if status in (401, 404, 429):
-            raise _told(refusal(status), nothing)
-        if 400 <= status < 500 and status != 408:
+        if status in refusals if refusals else 400 <= status < 500 and status != 408:
+            if status in (401, 404, 429):
+                raise _told(refusal(status), nothing)
             raise Rejected(BANK, *refused, code=str(status))
         if not answer.is_success:
-            raise Uncertain(BANK, f"the bank answered {status}", unsure, code=str(status))
+            raise Uncertain(BANK, f"the bank answered {status}", LOOK_FIRST, code=str(status))
         try:
             reply: dict[str, Any] = decoded(answer.content, dict[str, Any])
         except Unexpected as error:
-            raise Uncertain(BANK, error.cause, unsure) from None
+            raise Uncertain(BANK, error.cause, LOOK_FIRST) from None
         told = reply.get("status")
         if not isinstance(told, str) or told.upper() not in expected:
-            raise Uncertain(BANK, "the bank names a state that nobody has described", unsure)
+            raise Uncertain(BANK, "the bank names a state that nobody has described", LOOK_FIRST)
         return reply
+
+
+def _carried_out(reply: Mapping[str, Any], order_id: str | None = None) -> Done | None:
+    """What the bank carried out with the first request already; None where it waits for a TAN."""
+    return None if str(reply["status"]).upper() in REGISTERED else _done(reply, order_id)
+
+
+def _done(reply: Mapping[str, Any], order_id: str | None) -> Done:
+    """The bank's last word about the order `order_id`. Raises `Uncertain` if it speaks of another one."""
+    named = str(reply["id"]) if type(reply.get("id")) in (int, str) else None
+    if order_id is not None and named not in (None, order_id):
+        raise Uncertain(BANK, "the bank's confirmation names another order", LOOK_FIRST)
+    return Done(str(reply["status"]).upper(), named or order_id)
+
+
+def _last_part(address: Any) -> str:
+    return str(address).rstrip("/").rpartition("/")[2]
 
 
 def _told(error: SourceError, nothing: str) -> SourceError:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unavailable, Unexpected, Unreached
+from sources._errors import Rejected, SourceError, Unexpected, Unreached
 from sources.kontist.payments import Done, Payment, Uncertain
 from tests.paying.desk import RENT, answering
 
@@ -218,9 +218,19 @@ def test_a_transfer_is_confirmed_at_its_own_address_only(link: Any) -> None:
     [
         (httpx.Response(400, json={"title": "secret"}), Rejected, "Nothing was paid"),
         (httpx.Response(403, json={"title": "secret"}), Rejected, "TAN"),
-        (httpx.Response(401), ConsentGone, "Nothing was paid. Log in again"),
-        (httpx.Response(404), Misconfigured, "Nothing was paid. .*base_url"),
-        (httpx.Response(429, headers={"Retry-After": "1"}), Unavailable, "too often. Nothing was paid"),
+        (httpx.Response(422, json={"title": "secret"}), Rejected, "Nothing was paid"),
+        (httpx.Response(401), Uncertain, "bank's own app"),
+        (httpx.Response(404), Uncertain, "bank's own app"),
+        (httpx.Response(409), Uncertain, "bank's own app"),
+        (httpx.Response(410), Uncertain, "bank's own app"),
+        (httpx.Response(418), Uncertain, "bank's own app"),
+        (httpx.Response(425), Uncertain, "bank's own app"),
+        (httpx.Response(429, headers={"Retry-After": "1"}), Uncertain, "bank's own app"),
+        (
+            httpx.Response(200, json=ACCEPTED | {"links": {"self": "/api/accounts/4711/transfer/other"}}),
+            Uncertain,
+            "bank's own app",
+        ),
         (httpx.Response(301, headers={"Location": "/"}), Uncertain, "bank's own app"),
         (httpx.Response(303, headers={"Location": "https://secret.test/"}), Uncertain, "bank's own app"),
         (httpx.Response(304), Uncertain, "bank's own app"),
@@ -273,9 +283,33 @@ def test_a_connection_that_fails_is_never_tried_again(failure: httpx.HTTPError, 
     with pytest.raises(error) as caught:
         payments.confirm(payments.transfer(LUNCH), "012345")
     assert (len(asked), slept) == (1 if step == "POST" else 2, [])
-    assert ("nothing was paid" in str(caught.value).lower()) == (error is Unreached or step == "POST")
-    if isinstance(caught.value, Uncertain):
-        assert ("bank's own app" in str(caught.value)) == (step == "PUT")
+    assert ("nothing was paid" in str(caught.value).lower()) == (error is Unreached)
+    assert ("bank's own app" in str(caught.value)) == (error is Uncertain)
+
+
+@pytest.mark.parametrize(
+    ("register", "registered", "confirmed"),
+    [
+        (lambda bank: bank.cancel_standing_order("20"), CANCELING, CANCELED | {"id": 21}),
+        (lambda bank: bank.change_standing_order("20", CHANGES), CHANGED, UPDATED | {"id": "21"}),
+        (
+            lambda bank: bank.timed_order(SMITH, date(2019, 8, 27)),
+            timed("CONFIRMATION_REQUIRED"),
+            timed("SCHEDULED") | {"id": "1"},
+        ),
+    ],
+)
+def test_a_confirmation_that_names_another_order_ends_as_not_known(register: Any, registered: Any, confirmed: Any) -> None:
+    payments, asked, _ = in_turn(registered, confirmed)
+    with pytest.raises(Uncertain, match="names another order"):
+        payments.confirm(register(payments), "012345")
+    assert len(asked) == 2
+
+
+def test_a_cancellation_that_names_another_order_ends_as_not_known() -> None:
+    payments, _, _ = in_turn(timed("CANCELED"))
+    with pytest.raises(Uncertain, match="names another order"):
+        payments.cancel_timed_order("another")
 
 
 def test_a_payment_shows_neither_name_nor_iban_nor_amount_in_its_repr() -> None:

@@ -12,9 +12,9 @@ from pipelines.consents.vault import VaultBroken
 from pipelines.errors import WrongUsage
 from pipelines.pay.paying import Desk, GivenUp, Intent, NobodyKnows, NotPaid, chosen
 from pipelines.sandbox import DropsConnection, ServerError, TooManyRequests
-from sources._errors import Misconfigured, Rejected
+from sources._errors import Rejected
 from sources.kontist.orders import Account
-from sources.kontist.payments import Done, Payments
+from sources.kontist.payments import Done, Payments, Uncertain
 from tests.paying.desk import RENT, Typing, a_counter, answering, last_tan
 from tests.paying.test_documented_payments import LUNCH, REGISTERED
 
@@ -87,7 +87,7 @@ def test_a_confirmation_with_another_payload_is_refused_by_the_bank(tmp_path: Pa
         with pytest.raises(Rejected, match="Nothing was paid"):
             counter.payments.confirm(forged, last_tan(counter.world))
         assert counter.payments.confirm(registered, last_tan(counter.world)) == Done("ACCEPTED")
-        with pytest.raises(Misconfigured):
+        with pytest.raises(Uncertain, match="404"):  # it was paid: a second confirmation must not say that nothing was
             counter.payments.confirm(registered, last_tan(counter.world))
 
 
@@ -142,12 +142,79 @@ def test_an_interrupt_after_the_tan_leaves_nobody_knowing_and_nobody_told_to_pay
         assert counter.trail()[-1] == "not known whether it was carried out: interrupted"
 
 
-def test_an_interrupt_before_the_tan_pays_nothing_and_says_so(tmp_path: Path) -> None:
+def test_an_interrupt_while_the_bank_registers_leaves_nobody_knowing_since_it_may_pay_at_once(tmp_path: Path) -> None:
     with a_counter(tmp_path, transport=cast(httpx.BaseTransport, Stops("POST", after=True))) as counter:
-        with pytest.raises(GivenUp, match="nothing was paid") as caught:
+        with pytest.raises(NobodyKnows, match="bank's own app"):
             counter.transfer()
+        assert counter.trail() == ["the bank is asked", "not known whether it was carried out: interrupted"]
+
+
+def test_an_interrupt_at_the_question_for_the_tan_pays_nothing_and_says_so(tmp_path: Path) -> None:
+    class Leaves(Typing):
+        def ask(self, question: str) -> str:
+            if question.startswith("TAN"):
+                raise KeyboardInterrupt
+            return super().ask(question)
+
+    with a_counter(tmp_path) as counter:
+        desk = Desk(counter.vault, "kontist", Leaves(counter.world, ["yes"]), counter.world.clock.now)
+        with pytest.raises(GivenUp, match="nothing was paid") as caught:
+            desk.carry_out(counter.payments, counter.account, Intent("transfer", lambda bank: bank.transfer(RENT)))
         assert caught.value.exit_status == 130
         assert counter.trail() == ["the bank is asked", "given up: interrupted"]
+
+
+def test_the_same_payment_after_one_that_was_never_answered_asks_a_person_first(tmp_path: Path) -> None:
+    with a_counter(tmp_path) as counter:
+        before = counter.world.account("4711").balance
+        silent = DropsConnection(path_contains="ctrx")
+        counter.bank.faults.append(silent)
+        with pytest.raises(NobodyKnows):
+            counter.transfer()
+        counter.bank.faults.remove(silent)
+
+        with pytest.raises(NotPaid):
+            counter.transfer(answers=["no"])
+        assert counter.asked() == ["POST transfer", "PUT transfer"]
+        assert counter.world.account("4711").balance - before == -850
+
+
+def test_a_person_may_pay_again_after_looking_and_another_payment_is_not_asked_about(tmp_path: Path) -> None:
+    with a_counter(tmp_path) as counter:
+        counter.vault.note(
+            "login-of-yesterday", "pay: transfer: 850.00 EUR to …3000, from …4711", "the TAN is sent", counter.world.clock.now()
+        )
+        _, other = counter.pay(Intent("transfer: 1.00 EUR to …3000", lambda bank: bank.transfer(RENT)))
+        assert not any("begun on" in line for line in other.heard)
+        done, person = counter.transfer(answers=["yes", "yes", "tan"])
+        assert done.status == "ACCEPTED"
+        assert any("The same payment was begun on" in line for line in person.heard)
+        _, again = counter.transfer()
+        assert not any("begun on" in line for line in again.heard)
+
+
+@pytest.mark.parametrize("status", ["ACCEPTED", "accepted", "SCHEDULED", "ACTIVE"])
+def test_a_bank_that_carries_it_out_at_registration_is_reported_as_done(tmp_path: Path, status: str) -> None:
+    payments, asked, _ = answering(lambda _: httpx.Response(200, json=REGISTERED | {"status": status}))
+    with a_counter(tmp_path) as counter:
+        person = Typing(counter.world, ["yes"])
+        desk = Desk(counter.vault, "kontist", person, counter.world.clock.now)
+        done = desk.carry_out(payments, counter.account, Intent("transfer", lambda bank: bank.transfer(LUNCH)))
+        assert done == Done(status.upper())
+        assert len(asked) == 1
+        assert person.heard[-2:] == ["! The bank asked for no TAN.", f"The bank says {status.upper()}."]
+        assert counter.trail()[-1] == f"done: {status.upper()}"
+
+
+@pytest.mark.parametrize("status", ["EXECUTED", "PENDING", "", 7])
+def test_a_registration_in_a_state_that_nobody_described_is_not_known(tmp_path: Path, status: Any) -> None:
+    payments, asked, _ = answering(lambda _: httpx.Response(200, json=REGISTERED | {"status": status}))
+    with a_counter(tmp_path) as counter:
+        desk = Desk(counter.vault, "kontist", Typing(counter.world, ["yes"]), counter.world.clock.now)
+        with pytest.raises(NobodyKnows, match="bank's own app") as caught:
+            desk.carry_out(payments, counter.account, Intent("transfer", lambda bank: bank.transfer(LUNCH)))
+        assert "nothing was paid" not in str(caught.value).lower()
+        assert len(asked) == 1
 
 
 @pytest.mark.parametrize("answered", [[], ["yes"]])
@@ -171,7 +238,7 @@ def test_an_interrupted_cancellation_that_needs_no_tan_may_have_been_carried_out
 
     with a_counter(tmp_path) as counter:
         with pytest.raises(NobodyKnows):
-            counter.pay(Intent("timed order 1 cancelled", interrupted, at_once=True), ["yes"])
+            counter.pay(Intent("timed order 1 cancelled", interrupted), ["yes"])
         assert counter.trail()[-1].startswith("not known")
 
 
@@ -223,7 +290,7 @@ def test_what_the_bank_did_is_told_whatever_becomes_of_the_trail(tmp_path: Path,
 
 def test_a_bank_that_is_down_is_asked_once(tmp_path: Path) -> None:
     with a_counter(tmp_path, ServerError(times=None, path_contains="transfer")) as counter:
-        with pytest.raises(NobodyKnows, match="without a TAN"):
+        with pytest.raises(NobodyKnows, match="bank's own app"):
             counter.transfer()
         assert counter.asked() == ["POST transfer"]
         assert counter.slept == []
