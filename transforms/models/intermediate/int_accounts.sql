@@ -60,7 +60,8 @@ read as (
         account_id,
         max(finished_at) filter (where status = 'complete')         as completed_at,
         max(finished_on) filter (where status = 'complete')         as completed_on,
-        max(finished_at) filter (where status in ('complete', 'partial')) as imported_at
+        max(finished_at) filter (where status in ('complete', 'partial')) as imported_at,
+        max(finished_on) filter (where status in ('complete', 'partial')) as imported_on
     from imports
     group by account_id
 ),
@@ -93,6 +94,7 @@ final as (
         moved.last_booked_on,
         read.imported_at                                            as last_imported_at,
         read.completed_on                                           as last_completed_on,
+        read.imported_on                                            as last_imported_on,
         shown_last.valid_to                                         as gone_at,
         concat(
             case when shown_last.account_type = 'card' then 'Liabilities:Card:' else 'Assets:Bank:' end,

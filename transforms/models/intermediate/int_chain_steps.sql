@@ -6,7 +6,8 @@ with
 
 ends      as (select * from intermediate.int_chain_ends),
 movements as (select * from intermediate.int_booked_days),
-accounts  as (select * from intermediate.int_accounts),
+accounts  as (select * from intermediate.int_accounts where balance is not null),
+balances  as (select * from intermediate.int_balance_days),
 
 -- What moved in all by the end of a day: the running balances' steps must be the same
 moved as (
@@ -34,19 +35,18 @@ told as (
     semi join one_currency using (account_id)
 ),
 
--- The balance that the bank reports for the account itself is the last link
+-- The balance that the bank reports for the account itself is a link, too: the last one, but for rows that are dated ahead
 reported as (
     select
-        told.account_id,
-        greatest(accounts.last_completed_on, accounts.last_booked_on) as day,
-        accounts.balance,
-        cast(null as decimal(38, 2))                                as expected_without_forerunner,
-        max(moved.total)                                            as so_far
-    from told
-    inner join accounts using (account_id)
-    inner join (select account_id, sum(on_the_day) as total from moved group by account_id) as moved using (account_id)
-    where accounts.balance is not null
-    group by told.account_id, accounts.last_completed_on, accounts.last_booked_on, accounts.balance
+        balances.account_id,
+        balances.balance_on                                         as day,
+        balances.balance,
+        cast(balances.balance as decimal(38, 2))                    as expected_without_forerunner,
+        coalesce(moved.so_far, 0)                                   as so_far
+    from balances
+    semi join accounts using (account_id)
+    semi join told using (account_id)
+    asof left join moved on moved.account_id = balances.account_id and moved.day <= balances.balance_on
 ),
 
 links as (

@@ -7,7 +7,11 @@ with
 
 accounts as (select * from intermediate.int_accounts),
 
-final as (select * exclude (last_completed_on, own_iban) from accounts)
+final as (
+    select accounts.* exclude (last_completed_on, last_imported_on, own_iban), balances.balance_on
+    from accounts
+    left join balances on balances.account_id = accounts.account_id and accounts.balance is not null
+)
 
 select * from final
 order by account_id

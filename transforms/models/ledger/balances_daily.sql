@@ -8,6 +8,7 @@ with
 days       as (select * from intermediate.int_account_days),
 movements  as (select * from intermediate.int_booked_days),
 accounts   as (select * from intermediate.int_accounts),
+balances   as (select * from intermediate.int_balance_days),
 chain_ends as (select * from intermediate.int_chain_ends),
 proofs     as (select * from intermediate.int_day_proofs),
 
@@ -22,54 +23,58 @@ several_currencies as (
     select account_id from movements group by account_id having sum(in_other_currencies) > 0
 ),
 
--- Where the bank reports no balance for the account, its last running balance and what moved later
-last_running as (
-    select account_id, max(day) as day, max_by(balance, day) as balance from chain_ends group by account_id
-),
-
-moved_later as (
-    select last_running.account_id, sum(movements.money_in + movements.money_out) as amount
-    from last_running
-    inner join movements on movements.account_id = last_running.account_id and movements.day > last_running.day
-    group by last_running.account_id
-),
-
+-- Where the bank reports no balance for the account, its last running balance
 anchors as (
     select
         accounts.account_id,
         accounts.currency,
-        case
-            when several_currencies.account_id is null
-                then coalesce(accounts.balance, last_running.balance + coalesce(moved_later.amount, 0))
-        end                                                         as balance,
+        balances.balance_on,
+        case when several_currencies.account_id is null then balances.balance end as balance,
         accounts.balance                                            as reported_last
     from accounts
+    left join balances using (account_id)
     left join several_currencies using (account_id)
-    left join last_running using (account_id)
-    left join moved_later using (account_id)
 ),
 
--- Backwards from there: it less everything that moved later, known (movements) or not (differences)
-closed as (
+summed as (
     select
         days.account_id,
         days.day,
-        anchors.currency,
-        anchors.reported_last,
         coalesce(movements.money_in, 0)                             as money_in,
         coalesce(movements.money_out, 0)                            as money_out,
         differences.difference_amount,
         coalesce(movements.transactions, 0)                         as transactions,
-        anchors.balance - coalesce(
-            sum(coalesce(movements.money_in + movements.money_out, 0) + coalesce(differences.difference_amount, 0)) over (
-                partition by days.account_id order by days.day rows between 1 following and unbounded following
-            ),
-            0
-        )                                                           as closing_balance
+        sum(coalesce(movements.money_in + movements.money_out, 0) + coalesce(differences.difference_amount, 0)) over (
+            partition by days.account_id order by days.day rows between unbounded preceding and current row
+        )                                                           as so_far
     from days
-    inner join anchors using (account_id)
     left join movements using (account_id, day)
     left join differences using (account_id, day)
+),
+
+-- What had moved by the end of the day that the balance is of, known (movements) or not (differences)
+at_anchor as (
+    select anchors.account_id, summed.so_far
+    from anchors
+    asof inner join summed on summed.account_id = anchors.account_id and summed.day <= anchors.balance_on
+),
+
+-- Backwards and forwards from there
+closed as (
+    select
+        summed.account_id,
+        summed.day,
+        anchors.currency,
+        anchors.balance_on,
+        anchors.reported_last,
+        summed.money_in,
+        summed.money_out,
+        summed.difference_amount,
+        summed.transactions,
+        anchors.balance + summed.so_far - coalesce(at_anchor.so_far, 0) as closing_balance
+    from summed
+    inner join anchors using (account_id)
+    left join at_anchor using (account_id)
 ),
 
 final as (
@@ -85,12 +90,11 @@ final as (
         cast(closed.money_out as decimal(18, 2))                    as money_out,
         cast(closed.difference_amount as decimal(18, 2))            as difference_amount,
         cast(closed.closing_balance as decimal(18, 2))              as closing_balance,
-        -- on the last day, the balance that the bank reports for the account comes after the last movement's
+        -- on its day, the balance that the bank reports for the account comes after the last movement's
         cast(
             case
                 when closed.closing_balance is null or chain_ends.balance is null then null
-                when lead(day) over (partition by account_id order by day) is null
-                    then coalesce(closed.reported_last, chain_ends.balance)
+                when day = closed.balance_on then coalesce(closed.reported_last, chain_ends.balance)
                 else chain_ends.balance
             end
             as decimal(18, 2)
