@@ -66,7 +66,7 @@ reported as (
     select account_id, max(balances.day) as day, any_value(accounts.balance) as amount
     from balances_daily as balances
     inner join accounts using (account_id)
-    where accounts.balance is not null and proof <> 'unknown'
+    where accounts.balance is not null and proof <> 'unknown' and balances.day <= accounts.balance_on
     group by account_id
 )
 

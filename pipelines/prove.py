@@ -118,6 +118,8 @@ def certificate(connection: "DuckDBPyConnection", account: str, first: date, las
         *({"kind": "altered", **one} for one in rows_of(connection, _BY_HAND, given)),
     ]
     proofs = _counted(days, "proof")
+    if proofs.get("differs") and not any(one["kind"] == "difference" for one in missing):
+        missing += _stretches("contradicted", [one["day"] for one in days if one["proof"] == "differs"])
     proven = sum(number for proof, number in proofs.items() if proof in _PROVEN)
     (balances,) = rows_of(connection, _BALANCES, given)
     return {
@@ -126,11 +128,14 @@ def certificate(connection: "DuckDBPyConnection", account: str, first: date, las
         "to": last,
         "complete": not missing,
         "verdict": "incomplete" if missing else "proven" if proven == len(days) else "seen",
+        "complete_days": sum(one["status"] == "seen" for one in days),
+        "reconciled_days": proven,
         "days": {"total": len(days), **_counted(days, "status")},
         "proof": proofs,
         **balances,
         "seen_last_by": _imports(days),
         "missing": missing,
+        "next_steps": [step for kind, step in _NEXT_STEPS.items() if any(one["kind"] == kind for one in missing)],
         "seeds": rows_of(connection, "select seed, origin, sha256 from seeds order by seed"),
     }
 
@@ -140,16 +145,30 @@ _PROVEN = frozenset({"chain", "reported"})
 would contradict nothing."""
 
 
+_NEXT_STEPS = {
+    "unseen": "Read these days: `python -m pipelines run --since DAY`, as far back as the bank shows them",
+    "unfinished": "Run again on the day after: the last day was read before it was over",
+    "hole": "The bank cannot show these days any more: compare them with its statements",
+    "difference": "Read all that the bank shows, `python -m pipelines run --full-refresh`, and prove again; a difference that stays is"
+    " one to ask the bank about, with its statement of these days",
+    "contradicted": "Read all that the bank shows, `python -m pipelines run --full-refresh`, and prove again",
+    "altered": "The published file was changed: build it anew, `python -m pipelines transform`",
+}
+
+
 def _unseen(days: Rows) -> Rows:
-    """Stretches of days that no complete import claims; those in a hole are told as such."""
+    """Returns the stretches of days that no complete import claims; those in a hole are reported as such."""
+    return _stretches("unseen", [one["day"] for one in days if one["status"] == "unseen"])
+
+
+def _stretches(kind: str, days: list[date]) -> Rows:
+    """Returns the days, in order, as stretches without a gap."""
     stretches: Rows = []
-    for one in days:
-        if one["status"] != "unseen":
-            continue
-        if stretches and stretches[-1]["to_on"] == one["day"] - timedelta(days=1):
-            stretches[-1]["to_on"] = one["day"]
+    for day in days:
+        if stretches and stretches[-1]["to_on"] == day - timedelta(days=1):
+            stretches[-1]["to_on"] = day
         else:
-            stretches.append({"kind": "unseen", "from_on": one["day"], "to_on": one["day"]})
+            stretches.append({"kind": kind, "from_on": day, "to_on": day})
     return stretches
 
 
@@ -178,7 +197,7 @@ def _imports(days: Rows) -> Rows:
 _VERDICTS = {
     "proven": "PROVEN: every day was seen, and the bank's own balances lead through every movement.",
     "seen": "COMPLETE: every day was seen and nothing differs; for {unproven} of {total} days no balance of the bank proves it.",
-    "incomplete": "INCOMPLETE: see what is missing.",
+    "incomplete": "INCOMPLETE: what is missing, or differs, stands below.",
 }
 _PROOFS = {
     "chain": "by the bank's running balances, row by row",
@@ -201,6 +220,9 @@ def text(told: dict[str, Any]) -> str:
             unproven=told["days"]["total"] - sum(told["proof"].get(proof, 0) for proof in _PROVEN), total=told["days"]["total"]
         ),
         "",
+        f"complete: {told['complete_days']} of {told['days']['total']} days",
+        f"reconciled with the bank's balance: {told['reconciled_days']} of {told['days']['total']} days",
+        "",
         f"days      {told['days']['total']}: "
         + ", ".join(f"{number} {status}" for status, number in told["days"].items() if status != "total"),
         *(f"proof     {number} {'day' if number == 1 else 'days'} {_PROOFS[proof]}" for proof, number in told["proof"].items()),
@@ -210,7 +232,8 @@ def text(told: dict[str, Any]) -> str:
         f"balance   {_money(told['opening_balance'])} before, {_money(told['closing_balance'])} after",
         *(f"seen last {_days(one)} by {one['import_id']} at {one['seen_at']:%Y-%m-%d %H:%M} UTC" for one in told["seen_last_by"]),
     ]
-    return "\n".join([*lines, *(f"missing   {_missing(one, currency)}" for one in told["missing"])])
+    lines += [f"missing   {_missing(one, currency)}" for one in told["missing"]]
+    return "\n".join([*lines, *(f"next      {step}" for step in told["next_steps"])])
 
 
 def _days(stretch: dict[str, Any]) -> str:
@@ -225,12 +248,14 @@ def _missing(one: dict[str, Any], currency: str) -> str:
             return f"{_days(one)}: never read, and the bank cannot show it any more"
         case "unfinished":
             return f"{one['day']}: read last at {one['seen_at']:%Y-%m-%d %H:%M} UTC, before the day was over"
+        case "contradicted":
+            return f"{_days(one)}: a later balance of the bank contradicts these days"
         case "altered":
             return (
                 f"{one['day']}: {_money(one['amount'])} {currency} are in the file's daily balances and not in its transactions"
             )
         case _:
-            since = f"after the last movement of {one['since']}, by {one['day']}" if one["since"] else str(one["day"])
+            since = f"after {one['since']}, by {one['day']}" if one["since"] else str(one["day"])
             return f"{one['day']}: {_money(one['amount'])} {currency} moved at the bank ({since}) beyond what the ledger holds"
 
 

@@ -1,13 +1,18 @@
--- An account's last daily balance is not the balance that the bank reports, one of the two is missing, or a day ends with another balance than the bank's own.
+-- An account's daily balance on the day of its reported balance is not the balance that the bank reports, one of the two is missing, or a day ends with another balance than the bank's own.
 with
 
 ours as (
+    -- on the last day up to it; where the account's every day lies ahead of it, what was there before
     select
         account_id,
-        max_by(row(closing_balance), day)[1] as balance,
+        coalesce(
+            max_by(row(closing_balance), day) filter (where balance_on is null or day <= balance_on),
+            min_by(row(opening_balance), day)
+        )[1] as balance,
         max_by(proof, day) as proof,
         count(bank_balance) > 0 as has_running_balances
     from ledger.balances_daily
+    left join (select account_id, balance_on from ledger.accounts) using (account_id)
     group by account_id
 ),
 

@@ -21,8 +21,15 @@ select account_id
 from (select account_id, sum(expected_in + expected_out) as amount, max(day) as until_on from ledger.cash_forecast group by account_id) as forecast
 left join (
     select account_id, sum(amount) as amount
-    from ledger.expected_payments
-    where status in ('expected', 'due')
+    from (
+        select account_id, amount from ledger.expected_payments where status in ('expected', 'due')
+        union all
+        select transactions.account_id, transactions.amount
+        from ledger.transactions
+        inner join ledger.accounts using (account_id, currency)
+        where transactions.status = 'booked' and transactions.booked_on > accounts.balance_on
+            and transactions.booked_on <= (select max(day) from ledger.cash_forecast)
+    )
     group by account_id
 ) as expected using (account_id)
 where forecast.amount <> coalesce(expected.amount, 0)

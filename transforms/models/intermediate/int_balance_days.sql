@@ -7,6 +7,7 @@ with
 accounts  as (select * from intermediate.int_accounts),
 ends      as (select * from intermediate.int_chain_ends),
 movements as (select account_id, day, money_in + money_out as amount from intermediate.int_booked_days),
+at_once   as (select distinct account_id from intermediate.int_report_steps where at_once),
 
 -- A row that is dated ahead is money of its own day: the balance of today does not hold it
 read as (
@@ -44,6 +45,7 @@ final as (
                 and read.balance = last_running.balance + coalesce(moved_later.since_the_last, 0)
                 and read.balance is distinct from today.balance + coalesce(moved_later.until_read, 0)
                 then read.last_booked_on
+            when at_once.account_id is not null then greatest(read.last_booked_on, read.read_on)
             else read.read_on
         end                                                         as balance_on,
         cast(coalesce(read.balance, last_running.balance) as decimal(18, 2)) as balance
@@ -51,6 +53,7 @@ final as (
     left join last_running using (account_id)
     left join last_running_when_read as today using (account_id)
     left join moved_later using (account_id)
+    left join at_once using (account_id)
     where coalesce(read.balance, last_running.balance) is not null and coalesce(read.read_on, last_running.day) is not null
 )
 

@@ -8,7 +8,11 @@ days         as (select * from intermediate.int_account_days),
 chain_steps  as (select * from intermediate.int_chain_steps),
 report_steps as (select * from intermediate.int_report_steps),
 movements    as (select account_id, day from intermediate.int_booked_days),
-altered_days as (select distinct account_id, day from intermediate.int_differences where found_in = 'rows read'),
+differences  as (select * from intermediate.int_differences),
+altered_days as (select distinct account_id, day from differences where found_in = 'rows read'),
+
+-- A balance of today that older days contradict takes the proof from all of them, until they are read again
+contradicted as (select account_id, max(day) as until_on from differences where anywhere_before group by account_id),
 
 first_links   as (select account_id, min(day) as day from chain_steps group by account_id),
 first_reports as (select account_id, min(day) as day, max(day) as last_day from report_steps group by account_id),
@@ -45,6 +49,7 @@ final as (
         joined.day,
         case
             when altered_days.day is not null then 'differs'
+            when joined.day <= contradicted.until_on then 'differs'
             when first_links.day is not null and joined.day < first_links.day then 'derived'
             when first_links.day is not null and joined.chain_day is null then 'derived'
             -- nothing before it says that its first movement is the account's first, or has the right amount
@@ -60,6 +65,7 @@ final as (
     left join first_links using (account_id)
     left join first_reports using (account_id)
     left join dated_ahead using (account_id)
+    left join contradicted using (account_id)
     left join altered_days on altered_days.account_id = joined.account_id and altered_days.day = joined.day
 )
 

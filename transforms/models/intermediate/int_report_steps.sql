@@ -30,10 +30,41 @@ depths as (
     where status = 'complete' and account_id is not null and finished_at is not null
 ),
 
-came as (
-    select account_id, valid_from as shown_at, import_id, booked_on, sum(amount) as amount
+complete as (select account_id, finished_at, finished_on from imports where status = 'complete' and account_id is not null),
+
+dated as (
+    select
+        versions.*,
+        cast(valid_from at time zone case accounts.source when 'kontist' then 'Europe/Berlin' else 'Europe/Warsaw' end as date)
+            < booked_on as is_ahead
     from versions
-    group by account_id, valid_from, import_id, booked_on
+    inner join accounts using (account_id)
+),
+
+-- A row that is dated ahead moves the balance on its own day, or, at some banks, at once: for an account with such rows both are tried
+ways as (
+    select account_id, false as at_once from accounts
+    union all
+    select distinct account_id, true as at_once from dated where is_ahead
+),
+
+counted as (
+    select dated.* exclude (is_ahead), at_once, valid_from as shown_at
+    from dated
+    inner join ways using (account_id)
+    where at_once or not is_ahead
+    union all
+    -- it counts from the first read that ends on its day or later
+    select dated.* exclude (is_ahead), false as at_once, complete.finished_at as shown_at
+    from dated
+    asof inner join complete on complete.account_id = dated.account_id and complete.finished_on >= dated.booked_on
+    where dated.is_ahead and (dated.valid_to is null or complete.finished_at < dated.valid_to)
+),
+
+came as (
+    select account_id, at_once, shown_at, import_id, booked_on, sum(amount) as amount
+    from counted
+    group by account_id, at_once, shown_at, import_id, booked_on
 ),
 
 begun as (
@@ -43,36 +74,43 @@ begun as (
 ),
 
 came_anew as (
-    select begun.account_id, begun.shown_at, sum(begun.amount) as amount
+    select begun.account_id, begun.at_once, begun.shown_at, sum(begun.amount) as amount
     from begun
     asof left join depths on depths.account_id = begun.account_id and depths.finished_at < begun.started_at
     where depths.known_from is null or begun.booked_on >= depths.known_from
-    group by begun.account_id, begun.shown_at
+    group by begun.account_id, begun.at_once, begun.shown_at
 ),
 
-went as (select account_id, valid_to as shown_at, -sum(amount) as amount from versions where valid_to is not null group by account_id, valid_to),
+went as (
+    select account_id, at_once, valid_to as shown_at, -sum(amount) as amount
+    from counted
+    where valid_to is not null
+    group by account_id, at_once, valid_to
+),
 
 moments as (
-    select account_id, shown_at, sum(amount) as amount
+    select account_id, at_once, shown_at, sum(amount) as amount
     from (
         select * from came_anew
         union all
         select * from went
         union all
-        select account_id, shown_at, 0 as amount from reports semi join accounts using (account_id)
+        select account_id, at_once, shown_at, 0 as amount from reports inner join ways using (account_id)
     )
-    group by account_id, shown_at
+    group by account_id, at_once, shown_at
 ),
 
 known as (
-    select account_id, shown_at, sum(amount) over (partition by account_id order by shown_at) as so_far
+    select account_id, at_once, shown_at, sum(amount) over (partition by account_id, at_once order by shown_at) as so_far
     from moments
 ),
 
 points as (
     select
         known.account_id,
-        row_number() over (partition by known.account_id order by known.shown_at) as nth,
+        known.at_once,
+        row_number() over (partition by known.account_id, known.at_once order by known.shown_at) as nth,
+        known.shown_at,
         cast(known.shown_at at time zone case accounts.source when 'kontist' then 'Europe/Berlin' else 'Europe/Warsaw' end as date) as day,
         cast(reports.balance - known.so_far as decimal(18, 2))      as drift_amount
     from known
@@ -81,30 +119,50 @@ points as (
     where reports.balance is not null
 ),
 
--- A bank whose balance runs ahead of its list for a while is right again later: what lies between two moments that tie is proven
+-- A bank whose balance runs ahead of its list for a while is right again later: what lies between two moments that tie is reconciled
 compared as (
     select
         *,
         lag(day) over moments                                       as since,
         drift_amount - lag(drift_amount) over moments               as difference_amount,
-        max(nth) over (partition by account_id, drift_amount)       as ties_until
+        max(nth) over (partition by account_id, at_once, drift_amount) as ties_until
     from points
-    window moments as (partition by account_id order by nth)
+    window moments as (partition by account_id, at_once order by nth)
+),
+
+judged as (
+    select
+        *,
+        -- the first moment has nothing before it to tie to
+        nth = 1 or coalesce(
+            max(ties_until) over (
+                partition by account_id, at_once order by nth rows between unbounded preceding and 1 preceding
+            ) >= nth,
+            false
+        )                                                           as tied
+    from compared
+),
+
+fitting as (
+    select account_id, at_once
+    from judged
+    group by account_id, at_once
+    qualify row_number() over (partition by account_id order by count(*) filter (where not tied), at_once) = 1
 ),
 
 final as (
     select
         account_id,
         nth,
+        shown_at,
         day,
         since,
         drift_amount,
-        -- the first moment has nothing before it to tie to
-        nth = 1 or coalesce(
-            max(ties_until) over (partition by account_id order by nth rows between unbounded preceding and 1 preceding) >= nth, false
-        )                                                           as tied,
-        cast(coalesce(difference_amount, 0) as decimal(18, 2))      as difference_amount
-    from compared
+        tied,
+        cast(coalesce(difference_amount, 0) as decimal(18, 2))      as difference_amount,
+        at_once
+    from judged
+    semi join fitting using (account_id, at_once)
 )
 
 select * from final

@@ -6,6 +6,7 @@
 with
 
 accounts as (select * from intermediate.int_accounts),
+balances as (select account_id, balance_on from intermediate.int_balance_days),
 
 final as (
     select accounts.* exclude (last_completed_on, last_imported_on, own_iban), balances.balance_on

@@ -5,9 +5,10 @@
 with
 
 accounts as (
-    select account_id, currency, balance, last_completed_on
-    from intermediate.int_accounts
-    where balance is not null and currency is not null and last_completed_on is not null and gone_at is null
+    select account_id, currency, accounts.balance, last_completed_on, balance_on
+    from intermediate.int_accounts as accounts
+    inner join intermediate.int_balance_days using (account_id)
+    where accounts.balance is not null and currency is not null and last_completed_on is not null and gone_at is null
 ),
 
 settings as (select * from intermediate.int_settings),
@@ -22,6 +23,16 @@ expected as (
     from ledger.expected_payments
     inner join accounts using (account_id)
     where status in ('expected', 'due')
+    union all
+    -- what the bank has booked ahead and its balance does not hold yet
+    select
+        account_id,
+        greatest(booked_on, last_completed_on + 1)                  as day,
+        transactions.currency,
+        transactions.amount
+    from intermediate.int_transaction_versions as transactions
+    inner join accounts using (account_id)
+    where transactions.valid_to is null and transactions.status = 'booked' and transactions.booked_on > accounts.balance_on
 ),
 
 days as (
