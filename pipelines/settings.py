@@ -4,7 +4,9 @@ dlt's own resolution is not used here, because importing it costs more than most
 find the same values. `.dlt/config.toml` and `.dlt/example.secrets.toml` list every name with its meaning.
 """
 
+import base64
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pipelines.errors import WrongUsage
+from pipelines.setting_names import refuse_unknown
 
 Dialect = Literal["openapi", "live"]
 Auth = Literal["jwt", "basic"]
@@ -93,7 +96,18 @@ class Settings:
 LARGEST = 100_000
 """No number of days, seconds or requests that means anything is larger: dates go no further back."""
 
+KEY_LENGTH = 44
+"""Characters of a vault key."""
+NEW_KEY = "Copy the whole key again; where nothing is stored yet, print one with `python -m pipelines doctor --new-vault-key`"
+
 Section = Literal["pipelines", "sources.kontomatik", "sources.kontist", "notifications"]
+NAMES: Mapping[str, frozenset[str]] = {
+    "pipelines": frozenset({"data_dir", "vault_key", "vault_url", "removals_believed", "removals_believed_percent"}),
+    "sources.kontomatik": frozenset(KontomatikSettings.__dataclass_fields__),
+    "sources.kontist": frozenset(KontistSettings.__dataclass_fields__),
+    "notifications": frozenset(NotificationSettings.__dataclass_fields__),
+}
+"""Every setting, by section."""
 
 
 def load_settings(
@@ -104,12 +118,18 @@ def load_settings(
 ) -> Settings:
     """The settings in force; `data_dir` (the command line's) wins over all.
 
-    `folder` holds `.dlt/`, default the working directory. Raises `WrongUsage` for a file that is not TOML or a value that
-    is not of its kind.
+    `folder` holds `.dlt/`, default the working directory. Raises `WrongUsage` for a file that is not TOML, a value that is
+    not of its kind, and a name in one of our sections that is no setting.
     """
-    find = _finder(os.environ if environment is None else environment, (folder or Path.cwd()) / ".dlt")
-    own = {"data_dir", "vault_key", "vault_url", "removals_believed", "removals_believed_percent"}
-    pipelines = _section(find, "pipelines", Settings, own)
+    variables = os.environ if environment is None else environment
+    files = {
+        path.name: _toml(path) for path in (((folder or Path.cwd()) / ".dlt" / f"{name}.toml") for name in ("secrets", "config"))
+    }
+    refuse_unknown(NAMES, files, variables)
+    find = _finder(variables, files)
+    pipelines = _section(find, "pipelines", Settings)
+    if fault := vault_key_fault(pipelines.get("vault_key")):
+        raise WrongUsage(f"The setting pipelines.vault_key is no vault key: {fault}", NEW_KEY)
     settings = Settings(
         **pipelines,
         kontomatik=KontomatikSettings(**_section(find, "sources.kontomatik", KontomatikSettings)),
@@ -119,20 +139,41 @@ def load_settings(
     return replace(settings, data_dir=(data_dir or settings.data_dir).expanduser().absolute())
 
 
-def _finder(environment: Mapping[str, str], folder: Path) -> Callable[[str], tuple[Any, str] | None]:
+def vault_key_fault(text: str | None) -> str | None:
+    """What keeps `text` from being a vault key, or several separated by commas; None where it is one, or there is none."""
+    if not text:
+        return None
+    for key in (one.strip() for one in text.split(",")):
+        if not key:
+            return "there is nothing before or after a comma"
+        if any(sign.isspace() for sign in key):
+            return "it holds white space"
+        if not re.fullmatch(r"[A-Za-z0-9_+/=-]+", key):
+            return "it holds a character that is not of URL-safe base64"
+        if len(key) != KEY_LENGTH:
+            return f"it has {len(key)} characters and not {KEY_LENGTH}"
+        try:
+            decoded = base64.urlsafe_b64decode(key)
+        except ValueError:
+            decoded = b""
+        if len(decoded) != 32:
+            return "it is not URL-safe base64 of 32 bytes"
+    return None
+
+
+def _finder(environment: Mapping[str, str], files: Mapping[str, dict[str, Any]]) -> Callable[[str], tuple[Any, str] | None]:
     """A function from a dotted key to its value and the place it was found in, in dlt's order."""
-    files = [(path, _toml(path)) for path in (folder / "secrets.toml", folder / "config.toml")]
 
     def find(key: str) -> tuple[Any, str] | None:
         variable = key.upper().replace(".", "__")
         if variable in environment:
             return environment[variable], variable
-        for path, content in files:
+        for file, content in files.items():
             value: Any = content
             for part in key.split("."):
                 value = value.get(part) if isinstance(value, dict) else None
             if value is not None:
-                return value, f"{key} in {path.name}"
+                return value, f"{key} in {file}"
         return None
 
     return find
@@ -150,16 +191,12 @@ def _toml(path: Path) -> dict[str, Any]:
         raise WrongUsage(f"{path} is not valid TOML ({where})", "Correct that line") from None
 
 
-def _section(
-    find: Callable[[str], tuple[Any, str] | None], section: Section, kind: type[Any], names: set[str] | None = None
-) -> dict[str, Any]:
+def _section(find: Callable[[str], tuple[Any, str] | None], section: Section, kind: type[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, attribute in kind.__dataclass_fields__.items():
-        if names is not None and name not in names:
-            continue
+    for name in sorted(NAMES[section]):
         hit = find(f"{section}.{name}")
         if hit is not None and hit[0] != "":
-            found[name] = _converted(hit[0], attribute.type, hit[1])
+            found[name] = _converted(hit[0], kind.__dataclass_fields__[name].type, hit[1])
     return found
 
 

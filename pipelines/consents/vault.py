@@ -20,6 +20,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from pipelines.errors import Failure, WrongUsage
+from pipelines.settings import NEW_KEY, vault_key_fault
 
 metadata = sql.MetaData()
 
@@ -185,13 +186,9 @@ class Keyring:
                 "Print one with `python -m pipelines doctor --new-vault-key` and keep it as pipelines.vault_key in"
                 " .dlt/secrets.toml, or as PIPELINES__VAULT_KEY",
             )
-        try:
-            return MultiFernet([Fernet(key.strip()) for key in self._vault_key.split(",")])
-        except ValueError:
-            raise WrongUsage(
-                "The setting pipelines.vault_key is not a Fernet key (44 characters of URL-safe base64)",
-                "Print a fresh one with `python -m pipelines doctor --new-vault-key`",
-            ) from None
+        if fault := vault_key_fault(self._vault_key):
+            raise WrongUsage(f"The setting pipelines.vault_key is no vault key: {fault}", NEW_KEY)
+        return MultiFernet([Fernet(key.strip()) for key in self._vault_key.split(",")])
 
     def new_key(self) -> bytes:
         """A fresh key, sealed."""

@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.sandbox import World
 from pipelines.settings import KontistSettings, KontomatikSettings, NotificationSettings, Settings, load_settings
-from tests.end_to_end.banking import ROOT, a_bank, opened, read, rows
+from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, opened, read, rows
 
 SECRET = ("api_key", "password", "email", "refresh_token", "vault_key", "vault_url")
 SECRET += ("email_user", "email_password", "webhook_url", "slack_url", "urls")
@@ -33,6 +33,7 @@ EXAMPLES = {
     "data_dir": "elsewhere",
     "email_security": "tls",
 } | {name: f"a {name}" for name in (*SECRET, "redirect_url", "email_host", "email_from", "email_to")}
+EXAMPLES |= {"vault_key": VAULT_KEY}
 KEYS = [f"{section}.{one.name}" for section, kind in SECTIONS.items() for one in fields(kind) if one.name not in NOT_SET]
 CONTRACT = {
     "pipelines": "data_dir vault_key",

@@ -12,6 +12,7 @@ from pipelines.errors import Busy, WrongUsage
 from pipelines.lock import held, prepare
 from pipelines.settings import load_settings
 from pipelines.spool import SpoolFile, redacted
+from tests.end_to_end.banking import VAULT_KEY
 
 SCHEMA = pa.schema([("text", pa.string())])
 
@@ -102,6 +103,12 @@ def test_the_environment_wins_over_files_and_empty_is_not_set(tmp_path: Path) ->
 
 
 def test_settings_never_show_a_secret(tmp_path: Path) -> None:
-    secrets = {"SOURCES__KONTIST__PASSWORD": "s3cr3t", "SOURCES__KONTOMATIK__API_KEY": "s3cr3t", "PIPELINES__VAULT_KEY": "s3cr3t"}
+    secrets = {
+        "SOURCES__KONTIST__PASSWORD": "s3cr3t",
+        "SOURCES__KONTOMATIK__API_KEY": "s3cr3t",
+        "PIPELINES__VAULT_KEY": VAULT_KEY,
+    }
+    shown = repr(load_settings(environment=secrets, folder=tmp_path))
 
-    assert "s3cr3t" not in repr(load_settings(environment=secrets, folder=tmp_path))
+    assert "s3cr3t" not in shown
+    assert VAULT_KEY not in shown
