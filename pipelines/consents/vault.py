@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sql
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import NEW_KEY, vault_key_fault
@@ -95,7 +96,19 @@ $$ begin raise exception 'the audit trail is append-only'; end $$;
 create trigger audit_append_only before update or delete or truncate on audit
 for each statement execute function audit_is_append_only();
 """
-_POSTGRES_HAS_IT = "select count(*) from pg_trigger where tgname = 'audit_append_only'"
+_TRIGGERS = {
+    "sqlite": "select count(*) = 3 from sqlite_master where type = 'trigger' and name like 'audit_no_%'",
+    "postgresql": "select count(*) > 0 from pg_trigger where tgname = 'audit_append_only' and tgrelid = to_regclass('audit')",
+}
+"""Whether the audit trail refuses changes already, by dialect."""
+WAY_BACK = (
+    "Check that it is a database of this project, writable by this user, with space left; if damaged, restore a backup, or move"
+    " it away and connect the banks again: raw history and ledger are not touched"
+)
+PATIENCE = 30
+"""Seconds for which a process waits for another that writes to the vault, or makes it."""
+_MAKING = 0x6B6F6E746F
+"""The number of PostgreSQL's advisory lock under which the tables are made."""
 
 
 class VaultBroken(Failure):
@@ -111,12 +124,10 @@ class Store:
         try:
             if url is None:
                 _create_private(path)
-            self._engine = sql.create_engine(url or f"sqlite:///{path}", connect_args={} if url else {"timeout": 30})
+            self._engine = sql.create_engine(url or f"sqlite:///{path}", connect_args={} if url else {"timeout": PATIENCE})
             if self._engine.dialect.name == "sqlite":
                 sql.event.listen(self._engine, "connect", _careful)
-            with self._engine.begin() as connection:
-                metadata.create_all(connection)
-                _append_only(connection)
+            self._prepare()
         except (ArgumentError, NoSuchModuleError, ImportError):
             raise WrongUsage(
                 "The setting pipelines.vault_url is no database address that can be used here",
@@ -128,6 +139,40 @@ class Store:
     def close(self) -> None:
         """Close the connections."""
         self._engine.dispose()
+
+    def _prepare(self) -> None:
+        """Make the tables, columns and triggers that are missing, one process at a time: others wait up to `PATIENCE` seconds."""
+        with self._engine.connect() as connection:
+            if connection.dialect.name == "sqlite" and connection.exec_driver_sql("pragma quick_check(1)").scalar() != "ok":
+                raise VaultBroken(f"{self._where} is damaged", WAY_BACK)  # a write would make it worse
+            whole = _guarded(connection) and not self._missing(connection)
+        if not whole:
+            with self._engine.begin() as connection:
+                _alone(connection)
+                for statement in self._missing(connection):
+                    connection.execute(statement)
+                _append_only(connection)
+
+    def _missing(self, connection: sql.Connection) -> list[sql.Executable]:
+        """What makes the database whole. Raises `VaultBroken` for a table that is not ours, or damaged.
+
+        A column that may be null is added: the vault is of an earlier version.
+        """
+        seen, found = sql.inspect(connection), list[sql.Executable]()
+        there = set(seen.get_table_names())
+        for table in metadata.sorted_tables:
+            if table.name not in there:
+                found += [CreateTable(table), *(CreateIndex(index) for index in table.indexes)]
+                continue
+            known = {column["name"] for column in seen.get_columns(table.name)}
+            lacking = [column for column in table.columns if column.name not in known]
+            if strange := [column.name for column in lacking if not column.nullable]:
+                raise VaultBroken(f"{self._where} is no vault: its table {table.name} has no {', '.join(strange)}", WAY_BACK)
+            found += [
+                sql.text(f"alter table {table.name} add column {column.name} {column.type.compile(connection.dialect)}")
+                for column in lacking
+            ]
+        return found
 
     @contextmanager
     def reading(self) -> Iterator[sql.Connection]:
@@ -162,10 +207,7 @@ class Store:
     def _broken(self, error: DBAPIError | OSError) -> VaultBroken:
         # SQLAlchemy's text holds the statement and its values: only the kind of the failure is repeated.
         kind = (error.orig if isinstance(error, DBAPIError) else error).__class__.__name__
-        return VaultBroken(
-            f"{self._where} cannot be used ({kind})",
-            "Check that it is a database of this project, writable by this user, with space left; if damaged, restore a backup",
-        )
+        return VaultBroken(f"{self._where} cannot be used ({kind})", WAY_BACK)
 
 
 class Keyring:
@@ -261,8 +303,11 @@ def as_text(moment: datetime) -> str:
 
 
 def as_instant(text: str) -> datetime:
-    """The way back."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    """The way back. Raises `VaultBroken` for a text that was never one of ours."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    except (ValueError, TypeError):
+        raise VaultBroken("A date in the vault cannot be read", WAY_BACK) from None
 
 
 def _careful(connection: Any, _record: Any) -> None:
@@ -275,8 +320,23 @@ def _append_only(connection: sql.Connection) -> None:
     if connection.dialect.name == "sqlite":
         for verb, when in _SQLITE_REFUSED.items():
             connection.exec_driver_sql(_SQLITE_APPEND_ONLY.format(verb=verb, when=when))
-    elif connection.dialect.name == "postgresql" and not connection.exec_driver_sql(_POSTGRES_HAS_IT).scalar():
+    elif connection.dialect.name == "postgresql" and not _guarded(connection):
         connection.exec_driver_sql(_POSTGRES_APPEND_ONLY)
+
+
+def _guarded(connection: sql.Connection) -> bool:
+    """Whether the audit trail refuses changes already, as far as its database can."""
+    triggers = _TRIGGERS.get(connection.dialect.name)
+    return triggers is None or bool(connection.exec_driver_sql(triggers).scalar())
+
+
+def _alone(connection: sql.Connection) -> None:
+    """Wait until no other process makes the tables, and keep others waiting until this transaction ends."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("begin immediate")
+    elif connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"set local lock_timeout = '{PATIENCE}s'")
+        connection.exec_driver_sql(f"select pg_advisory_xact_lock({_MAKING})")
 
 
 def _create_private(path: Path) -> None:

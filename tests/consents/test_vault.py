@@ -1,8 +1,11 @@
 """The registry of consents: which moves there are, what the trail holds, and what nobody can read. On SQLite and PostgreSQL."""
 
+import contextlib
 import itertools
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -38,30 +41,42 @@ def postgresql() -> Iterator[str]:
 
 
 NUMBERS = itertools.count()
+ROOT = Path(__file__).parents[2]
+RACING = 8
+
+
+Place = Callable[[], tuple[Path, str | None]]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def opens(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opens]:
-    """Opens one vault, as often as wanted; `fresh` makes another."""
-    made: list[Vault] = []
-    folder, url = tmp_path_factory.mktemp("vault"), None
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Where a vault may be made: a path, or the address of an empty database; another one at each call."""
     server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
 
-    def fresh() -> None:
-        nonlocal folder, url
-        number = next(NUMBERS)
-        folder = tmp_path_factory.mktemp("vault")
-        if server:
-            admin = sql.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
-            with admin.connect() as connection:
-                connection.exec_driver_sql(f"create database vault_{number}")
-            admin.dispose()
-            url = server.format(f"vault_{number}")
+    def found() -> tuple[Path, str | None]:
+        name, path = f"vault_{next(NUMBERS)}", tmp_path_factory.mktemp("vault") / "vault.sqlite"
+        if server is None:
+            return path, None
+        admin = sql.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"create database {name}")
+        admin.dispose()
+        return path, server.format(name)
+
+    return found
+
+
+@pytest.fixture
+def opens(place: Place) -> Iterator[Opens]:
+    """Opens one vault, as often as wanted; with `new` another one."""
+    made: list[Vault] = []
+    at: list[tuple[Path, str | None]] = []
 
     def opened(key: str | None = VAULT_KEY, *, new: bool = False, **more: Any) -> Vault:
-        if new or not made:
-            fresh()
-        made.append(Vault(folder / "vault.sqlite", key, url=url, **more))
+        if new or not at:
+            at.append(place())
+        path, url = at[-1]
+        made.append(Vault(path, key, url=url, **more))
         return made[-1]
 
     yield opened
@@ -349,6 +364,86 @@ def test_a_damaged_file_is_a_sentence(tmp_path: Path, content: bytes) -> None:
         VaultBroken, match=r"The vault .*vault.sqlite cannot be used \(DatabaseError\). Check .* restore a backup"
     ):
         Vault(path, VAULT_KEY)
+
+
+def test_a_vault_cut_short_or_spoilt_anywhere_is_a_sentence_with_the_way_back(tmp_path: Path) -> None:
+    path = tmp_path / "vault.sqlite"
+    vault = Vault(path, VAULT_KEY)
+    for _ in range(30):
+        add(vault)
+    vault.close()
+    whole = path.read_bytes()
+    damages = [whole[: len(whole) * part // 8] for part in range(1, 8)]
+    damages += [whole[:at] + b"\xff" * 64 + whole[at + 64 :] for at in range(0, len(whole) - 64, 1500)]
+    broken = []
+    for damage in damages:
+        path.write_bytes(damage)
+        try:
+            opened = Vault(path, VAULT_KEY)
+            try:
+                for consent in opened.consents():
+                    assert opened.token(consent.consent_id) == TOKEN
+                opened.trail()
+            finally:
+                opened.close()
+        except VaultBroken as told:
+            broken.append(damage)
+            assert told.next_step
+    assert broken[:7] == damages[:7]
+    assert len(broken) > len(damages) // 3
+
+
+def test_a_database_of_somebody_else_is_no_vault(tmp_path: Path) -> None:
+    path = tmp_path / "vault.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("create table consents (name text)")
+    with pytest.raises(VaultBroken, match=r"is no vault: its table consents has no consent_id, source.*restore a backup"):
+        Vault(path, VAULT_KEY)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("select name from sqlite_master").fetchall() == [("consents",)]
+
+
+def test_a_vault_of_an_earlier_version_gets_the_columns_that_it_lacks(opens: Opens) -> None:
+    vault = opens()
+    own = add(vault)
+    vault.write(sql.text("alter table consents drop column erase_asked_at"))
+    again = opens()
+    assert again.consent(own).erase_asked_at is None
+    again.ask_erasure(own, NOON)
+    assert vault.consent(own).erase_asked_at == NOON
+    assert again.token(own) == TOKEN
+
+
+RACE = """
+import os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from pipelines.consents.registry import Vault
+
+starts, start = os.pipe()
+racing = []
+for _ in range(int(sys.argv[3])):
+    if (child := os.fork()) == 0:
+        os.close(start)
+        os.read(starts, 1)  # until all are there
+        vault = Vault(Path(sys.argv[1]), None, url=sys.argv[2] or None)
+        vault.note("c-1", "opened", "fine", datetime.now(UTC))
+        os._exit(0)
+    racing.append(child)
+os.close(start)
+sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in racing))
+"""
+
+
+def test_processes_that_make_one_vault_at_once_all_succeed(place: Place) -> None:
+    """Real processes, which share nothing but the database; forked, so that they start together and cost no imports."""
+    path, url = place()
+    race = [sys.executable, "-c", RACE, str(path), url or "", str(RACING)]
+    told = subprocess.run(race, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+    vault = Vault(path, None, url=url)
+    assert len(vault.trail()) == RACING
+    vault.close()
 
 
 def test_a_vault_that_somebody_else_writes_to_is_waited_for(tmp_path: Path) -> None:
