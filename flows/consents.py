@@ -23,6 +23,7 @@ from pipelines.run import utc_now
 from pipelines.settings import Settings
 
 ConsentId = Annotated[str, Field(pattern="^c-[0-9a-f]+$")]
+Reason = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 def _not_ours(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -61,10 +62,10 @@ def sign_in(settings: Settings, consent_id: str) -> None:
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def end(name: str, settings: Settings, consent_id: str, erase: bool) -> State[Any]:
+def end(name: str, settings: Settings, consent_id: str, erase: bool, reason: str | None = None) -> State[Any]:
     """End one consent at the bank. What is not confirmed stays `revoking`, and the next run tries again."""
     with guarded():
-        chores.end(settings, consent_id, utc_now, erase=erase)
+        chores.end(settings, consent_id, utc_now, erase=erase, reason=reason)
     return Completed(message=f"{name} is over at the bank")
 
 
@@ -133,25 +134,36 @@ def consent_renewals(sign_in_for: list[ConsentId] = [], data_dir: str | None = N
 
 @flow(name="consent-revocation", flow_run_name="consent-revocation", task_runner=threads(4))
 def consent_revocation(
-    consent_id: ConsentId | None = None, erase: bool = False, wait_seconds: WaitSeconds = 600, data_dir: str | None = None
+    consent_id: ConsentId | None = None,
+    erase: bool = False,
+    wait_seconds: WaitSeconds = 600,
+    data_dir: str | None = None,
+    confirm_erasure: bool = False,
+    reason: Reason | None = None,
 ) -> State[Any]:
     """Finish every consent that waits for the bank's word, and every erasure that was asked for; or end one consent now.
 
-    As `python -m pipelines consents tend`, `consents revoke ID` and `consents erase ID`.
+    As `python -m pipelines consents tend`, `consents revoke ID` and `consents erase ID --yes`.
 
     Args:
         consent_id: End this consent now; empty: finish what was asked for.
         erase: Also erase what only this consent brought, with a receipt.
         wait_seconds: How long an erasure waits for a run that holds the data directory; then it is left to the next run.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
+        confirm_erasure: Say that the data is to go for good; without it `erase` is refused and nothing is recorded.
+        reason: Why it is erased, for receipt and audit trail. Name no customer.
     """
     with under_way(data_dir) as settings:
         if erase and not consent_id:
             raise WrongUsage("`erase` needs a consent_id", "Give the consent whose data is to go")
+        if erase and not confirm_erasure:
+            raise WrongUsage(f"`erase` is not confirmed; nothing was recorded of consent {consent_id}", "Set confirm_erasure")
         waiting = chores.to_end(settings, consent_id)
         named = [f"{consent.institution} {consent.consent_id}" for consent in waiting]
         artifacts.named(f"consent-revocation: {', '.join(named) or 'nothing waits'}")
-        futures = [end.submit(name, whole(settings), one.consent_id, erase) for name, one in zip(named, waiting, strict=True)]
+        futures = [
+            end.submit(name, whole(settings), one.consent_id, erase, reason) for name, one in zip(named, waiting, strict=True)
+        ]
         for future in futures:
             future.wait()
         troubles = [f"{future.state.message}" for future in futures if not future.state.is_completed()]

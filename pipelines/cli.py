@@ -30,6 +30,7 @@ INTERVALS = ("MONTHLY", "QUARTERLY", "EVERY_SIX_MONTHS", "ANNUALLY")
 """How often a standing order may be paid (vendor document)."""
 
 
+LONGEST_REASON = 200
 LONGEST_WAIT = 24
 """Hours between two imports that somebody may ask for: quotas are counted in as many."""
 
@@ -202,7 +203,9 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         one.add_argument("consent_id", metavar="ID")
         _json(one)
         if name == "erase":
-            one.add_argument("--yes", action="store_true", help="do not ask; a script is not asked anyway")
+            one.add_argument("--yes", action="store_true", help="do not ask; without a terminal it has to be given")
+            one.add_argument("--reason", type=_reason, metavar="TEXT", help="why, for receipt and audit trail; name no customer")
+            one.add_argument("--cancel", action="store_true", help="withdraw an erasure that waits")
     _json(command("tend", "consents.commands.tend", "warn, expire, finish revocations and erasures", actions))
     command(
         "rotate-key", "consents.commands.rotate_key", "seal the vault with a new key (pipelines.vault_key = NEW,OLD)", actions
@@ -276,6 +279,12 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError("not a whole number")
     return int(text)
+
+
+def _reason(text: str) -> str:
+    if not text.strip() or len(text) > LONGEST_REASON or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"not one line of 1 to {LONGEST_REASON} characters")
+    return text.strip()
 
 
 def _port(text: str) -> int:

@@ -160,6 +160,7 @@ def doctor(options: argparse.Namespace) -> int:
 def sandbox_serve(options: argparse.Namespace) -> int:
     """`sandbox serve`."""
     from pipelines.sandbox import World, serve_forever
+    from pipelines.trying import SANDBOX_VAULT_KEY
 
     world = World(options.seed)
 
@@ -169,7 +170,7 @@ def sandbox_serve(options: argparse.Namespace) -> int:
         print(f"  export SOURCES__KONTOMATIK__DIALECT={options.dialect} SOURCES__KONTOMATIK__POLL_INTERVAL=0.1")
         print(f"  export SOURCES__KONTIST__BASE_URL={url} SOURCES__KONTIST__REQUESTS_PER_MINUTE=0")
         print(f"  export SOURCES__KONTIST__EMAIL={world.kontist_email} SOURCES__KONTIST__PASSWORD={world.kontist_password}")
-        print("  export PIPELINES__DATA_DIR=data/served PIPELINES__VAULT_KEY=$(python -m pipelines doctor --new-vault-key)")
+        print(f"  export PIPELINES__DATA_DIR=data/served PIPELINES__VAULT_KEY={SANDBOX_VAULT_KEY}")
         print("  python -m pipelines connect kontomatik --mock && python -m pipelines run", flush=True)
 
     try:

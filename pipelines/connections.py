@@ -57,9 +57,15 @@ class BankSaidNo(Failure):
 @contextmanager
 def told_client(settings: Settings, now: Callable[[], datetime]) -> Iterator["KontomatikClient"]:
     """A client of Kontomatik for a command of its own: what the bank refuses ends the command with a sentence."""
+    with as_failures(), kontomatik_client(settings, now) as client:
+        yield client
+
+
+@contextmanager
+def as_failures() -> Iterator[None]:
+    """Turns what a bank refuses into the failure that ends a command."""
     try:
-        with kontomatik_client(settings, now) as client:
-            yield client
+        yield
     except Misconfigured as error:
         raise WrongUsage(str(error).rstrip(".")) from None
     except SourceError as error:

@@ -30,7 +30,15 @@ class Failure(Exception):
     def __init__(self, cause: str, next_step: str = "") -> None:
         self.cause = cause
         self.next_step = next_step
-        super().__init__(f"{cause}." + (f" {next_step}." if next_step else ""))
+        super().__init__(self._text())
+
+    def also(self, sentence: str) -> None:
+        """Add what somebody has to know beside the next step."""
+        self.next_step = f"{self.next_step}. {sentence}" if self.next_step else sentence
+        self.args = (self._text(),)
+
+    def _text(self) -> str:
+        return f"{self.cause}." + (f" {self.next_step}." if self.next_step else "")
 
 
 class WrongUsage(Failure):

@@ -11,6 +11,8 @@ from pipelines.settings import Settings
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pipelines.consents.registry import Consent
+
 
 def gather(settings: Settings) -> dict[str, Any]:
     """The object of `status --json`."""
@@ -34,7 +36,7 @@ def consents(settings: Settings) -> list[dict[str, Any]]:
     with vault_of(settings) as vault:
         vault.age(now)
         for consent in vault.consents():
-            usable, counted = consent.status in USABLE, consent.source == "kontomatik"
+            usable, counted = consent.status in USABLE and not consent.erasing, consent.source == "kontomatik"
             quota = vault.quota(consent.consent_id, settings.kontomatik.imports_per_day, now)
             days = consent.days_left(now) if usable else None
             listed.append(
@@ -43,11 +45,12 @@ def consents(settings: Settings) -> list[dict[str, Any]]:
                     "source": consent.source,
                     "institution": consent.institution,
                     "access_mode": consent.access_mode,
-                    "status": consent.status,
-                    "reason": consent.status_reason,
+                    "status": consent.shown,
+                    "reason": _erasing(consent) if consent.erasing else consent.status_reason,
                     "created_at": _second(consent.created_at),
                     "expires_at": _second(consent.expires_at),
                     "last_import_at": _second(consent.last_import_at),
+                    "erase_asked_at": _second(consent.erase_asked_at),
                     "days_left": days,
                     "warning": warning(days, consent.source),
                     "imports_left": quota.left if usable and counted else None,
@@ -55,6 +58,13 @@ def consents(settings: Settings) -> list[dict[str, Any]]:
                 }
             )
     return listed
+
+
+def _erasing(consent: "Consent") -> str:
+    """What an erasure waits for."""
+    if consent.status == "revoked":
+        return "it is over at its bank; the next run removes its data"
+    return f"it is {consent.status}; its data is removed once the bank has confirmed its end"
 
 
 def _second(moment: datetime | None) -> str | None:
@@ -144,6 +154,9 @@ def show_consents(listed: list[dict[str, Any]], console: "Console") -> None:
         table.add_row(one["consent_id"], one["institution"], one["access_mode"], one["status"], days, left)
     console.print(table)
     for one in listed:
+        if one["status"] == "erasing":
+            withdrawn = f"`python -m pipelines consents erase {one['consent_id']} --cancel` withdraws it"
+            _line(console, f"! {one['consent_id']} waits to be erased: {one['reason']}; {withdrawn}")
         if one["warning"] is not None:
             told = (
                 f"! {one['consent_id']} ends in {one['days_left']} days: `python -m pipelines consents renew {one['consent_id']}`"

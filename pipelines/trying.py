@@ -6,8 +6,11 @@ from dataclasses import replace
 
 from pipelines.settings import Settings
 
-# Seals tokens of a bank that does not exist. A real token is never sealed with it: sandbox data has a vault of its own.
 SANDBOX_VAULT_KEY = "a29udG9sZWRnZXItc2FuZGJveC12YXVsdC1rZXktMDA="
+"""Seals tokens of a bank that does not exist, also for those who read `sandbox serve`: the same in every terminal.
+
+A real token is never sealed with it: sandbox data has a vault of its own.
+"""
 
 
 @contextmanager
@@ -21,6 +24,7 @@ def sandbox(settings: Settings) -> Iterator[Settings]:
             settings,
             data_dir=settings.data_dir / "sandbox",
             vault_key=SANDBOX_VAULT_KEY,
+            vault_url=None,  # real consents, which the sandbox bank would call gone
             sandbox=True,
             kontomatik=replace(
                 settings.kontomatik, base_url=f"{bank.url}/v1", api_key=world.kontomatik_api_key, poll_interval=0.02

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pipelines.connections import has_vault, told_client, vault_of
+from pipelines.connections import as_failures, has_vault, told_client, vault_of
 from pipelines.consents.registry import Consent, Vault
 from pipelines.errors import WrongUsage
+from sources.kontist.tokens import Login
 
 if TYPE_CHECKING:
     from pipelines.settings import Settings
@@ -58,28 +59,59 @@ def to_end(settings: "Settings", consent_id: str | None = None) -> list[Consent]
         return [vault.consent(consent_id)] if consent_id else to_be_ended(vault, None)
 
 
-def end(settings: "Settings", consent_id: str, now: Callable[[], datetime], *, erase: bool = False) -> None:
+def end(
+    settings: "Settings", consent_id: str, now: Callable[[], datetime], *, erase: bool = False, reason: str | None = None
+) -> None:
     """End a consent at the bank; with `erase` its data is to go too, which `finish_erasing` does.
 
-    Ending twice changes nothing. Raises `StillRevoking` when the bank has not confirmed it: it is tried again by the next chores.
+    Ending twice changes nothing. Raises `WrongUsage` when the settings do not reach the bank: nothing is recorded then. Raises
+    `StillRevoking` when the bank has not confirmed the end: it is tried again by the next chores.
     """
+    from pipelines.consents.erase import pending
+
     with vault_of(settings) as vault:
         if vault.consent(consent_id).status == "erased":
             return
+        can_be_ended(settings, vault, consent_id, now)
         if erase:
-            vault.ask_erasure(consent_id, now())
-        end_at_its_bank(settings, vault, consent_id, now)
+            vault.ask_erasure(consent_id, now(), reason)
+        with pending(settings.data_dir, vault, consent_id):
+            end_at_its_bank(settings, vault, consent_id, now)
+
+
+def can_be_ended(settings: "Settings", vault: Vault, consent_id: str, now: Callable[[], datetime]) -> None:
+    """Look at the settings before anything is recorded: they reach the consent's bank, and the vault key opens its token.
+
+    Asks no bank. Raises `WrongUsage` or `VaultBroken`.
+    """
+    from pipelines.consents import kontist, steward
+
+    consent = vault.consent(consent_id)
+    if consent.status in steward.OVER:
+        return
+    token = vault.token(consent_id) if consent.has_token else None
+    if consent.source == "kontist":
+        with as_failures(), kontist.client_of(kontist.KeptLogin(settings, None, now, Login(refresh_token=token))):
+            return
+    if not settings.kontomatik.configured:
+        raise WrongUsage("Kontomatik is not configured", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
+    with told_client(settings, now):
+        return
 
 
 def end_at_its_bank(settings: "Settings", vault: Vault, consent_id: str, now: Callable[[], datetime]) -> None:
-    """Ask the consent's own bank to end it. Raises `StillRevoking` when the bank has not confirmed it."""
+    """Ask the consent's own bank to end it. Raises `StillRevoking` when the bank has not confirmed it.
+
+    Raises what `can_be_ended` does, and has changed nothing then.
+    """
     from pipelines.consents import kontist, steward
 
+    can_be_ended(settings, vault, consent_id, now)
+    if vault.consent(consent_id).status in steward.OVER:
+        return
     if vault.consent(consent_id).source == "kontist":
         steward.end_stored(vault, kontist.Ending(settings, now), consent_id, now())
         return
-    if not settings.kontomatik.configured:
-        raise WrongUsage("Kontomatik is not configured", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
     with told_client(settings, now) as client:
         steward.revoke(vault, client, consent_id, now())
 

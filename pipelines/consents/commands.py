@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.commands import run_and_tell
 from pipelines.connections import told_client, vault_of
-from pipelines.consents.chores import end_at_its_bank
+from pipelines.consents.chores import can_be_ended, end_at_its_bank
 from pipelines.errors import GOOD, PARTIAL, Busy, Failure, WrongUsage
 from pipelines.lock import held, prepare
 from pipelines.run import Options, utc_now
@@ -177,24 +177,52 @@ def revoke(options: argparse.Namespace) -> int:
 
 
 def erase(options: argparse.Namespace) -> int:
-    """`consents erase ID`: end the consent if it is not over, then remove what it brought. A person is asked first."""
-    from pipelines.consents.erase import erase as erase_now
+    """`consents erase ID`: end the consent if it is not over, then remove what it brought. A person is asked first.
+
+    Nothing is recorded before the settings are known to reach the bank and somebody has said yes.
+    """
+    from pipelines.consents import erase as erasing
 
     settings = settings_of(options)
-    _surely(options, settings)
-    with held(settings.data_dir, "erase"), vault_of(settings) as vault:
+    if options.cancel:
+        return _cancel(options, settings)
+    with vault_of(settings) as vault:
         consent = vault.consent(options.consent_id)
         if consent.status == "erased":
             print(f"Consent {consent.consent_id} is erased already; its receipt is in {settings.data_dir / 'receipts'}.")
             return GOOD
-        vault.ask_erasure(consent.consent_id, utc_now())
-        end_at_its_bank(settings, vault, consent.consent_id, utc_now)
-        receipt = erase_now(settings, vault, vault.consent(consent.consent_id), utc_now)
+        can_be_ended(settings, vault, consent.consent_id, utc_now)
+        _surely(options, consent)
+        with held(settings.data_dir, "erase"):
+            vault.ask_erasure(consent.consent_id, utc_now(), options.reason)
+            try:
+                with erasing.pending(settings.data_dir, vault, consent.consent_id):
+                    end_at_its_bank(settings, vault, consent.consent_id, utc_now)
+                    receipt = erasing.erase(settings, vault, vault.consent(consent.consent_id), utc_now)
+            except KeyboardInterrupt:
+                print(erasing.what_is_pending(settings.data_dir, vault.consent(consent.consent_id)) + ".", file=sys.stderr)
+                raise
     if options.json:
         print(receipt.read_text(encoding="utf-8"))
     else:
         print(receipt.with_suffix(".txt").read_text(encoding="utf-8"))
-        print(f"Kept as {receipt}")
+        print(f"Kept as {receipt}; its SHA-256 is in the audit trail.")
+    return GOOD
+
+
+def _cancel(options: argparse.Namespace, settings: "Settings") -> int:
+    """`consents erase ID --cancel`: withdraw an erasure that waits. What the bank was asked stays asked."""
+    from pipelines.consents.erase import cancel
+
+    with held(settings.data_dir, "erase --cancel"), vault_of(settings) as vault:
+        cancel(settings.data_dir, vault, options.consent_id, utc_now())
+        consent = vault.consent(options.consent_id)
+    if options.json:
+        print_json({"consent_id": consent.consent_id, "status": consent.shown, "reason": consent.status_reason})
+        return GOOD
+    print(f"The erasure of consent {consent.consent_id} is withdrawn; the consent is {consent.status}, its data stays.")
+    if consent.status == "revoking":
+        print("Its end at the bank goes on: the bank may have ended it already.")
     return GOOD
 
 
@@ -254,23 +282,25 @@ def show_trail(options: argparse.Namespace, entries: "Sequence[AuditEntry]", tit
     return GOOD
 
 
-def _surely(options: argparse.Namespace, settings: "Settings") -> None:
-    """Ask a person whether to erase for good; a script has decided already. Raises `Failure` when the answer is no."""
-    if options.yes or not sys.stdin.isatty():
+def _surely(options: argparse.Namespace, consent: "Consent") -> None:
+    """Ask a person whether to erase for good. Raises `Failure` when the answer is no, `WrongUsage` when nobody can be asked."""
+    if options.yes:
         return
-    with vault_of(settings) as vault:
-        consent = vault.consent(options.consent_id)
-    if consent.status == "erased":
-        return
+    if not sys.stdin.isatty():
+        raise WrongUsage(
+            f"Nobody can be asked whether to erase consent {consent.consent_id}, and --yes is not given; nothing was recorded",
+            "Run it at a terminal, or give --yes",
+        )
     print(
-        f"This ends consent {consent.consent_id} ({consent.institution}, {consent.status}) and removes for good what only it"
+        f"This ends consent {consent.consent_id} ({consent.institution}, {consent.shown}) and removes for good what only it"
         " brought. Go on? [y/N] ",
         end="",
         file=sys.stderr,
         flush=True,
     )
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Failure("Nothing was erased", "Run it again and answer y, or give --yes")
+        waits = "the erasure asked for before still waits" if consent.erasing else "nothing was recorded"
+        raise Failure(f"Nothing was erased, and {waits}", "Run it again and answer y, or give --yes")
 
 
 def _configured(options: argparse.Namespace) -> "Settings":

@@ -5,16 +5,19 @@ next run. Raw history is written into a fresh file, because a deleted row's byte
 the file before it is removed.
 """
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.consents.registry import Consent, Vault
-from pipelines.errors import Failure
+from pipelines.consents.registry import ERASURE_ASKED, NO_REASON, Consent, Vault
+from pipelines.errors import Failure, WrongUsage
 from pipelines.publish import publish
 from pipelines.settings import Settings
 
@@ -30,12 +33,19 @@ BESIDE = {
 
 @dataclass
 class Receipt:
-    """Proof of an erasure: what was removed, when, and what was kept and why. Names no person, account number or amount."""
+    """Proof of an erasure: what was removed, when, by whom and why, and what was kept and why.
+
+    Names no customer, account number or amount. Its SHA-256 stands in the audit trail.
+    """
 
     consent_id: str
     institution: str
     asked_at: str
+    asked_by: str
+    reason: str
     revoked: str
+    version: str
+    erased_by: str
     erased_at: str = ""
     accounts_removed: int = 0
     rows_removed: dict[str, int] = field(default_factory=dict)
@@ -48,8 +58,10 @@ class Receipt:
         kept = "\n".join(f"  - {reason}" for reason in self.kept)
         steps = "\n".join(f"  - {step}" for step in self.steps)
         return (
-            f"Receipt of erasure\n\nConsent {self.consent_id} ({self.institution})\nAsked for: {self.asked_at}\n"
-            f"Consent at the bank: {self.revoked}\nErased: {self.erased_at}\nAccounts removed: {self.accounts_removed}\n\n"
+            f"Receipt of erasure\n\nConsent {self.consent_id} ({self.institution})\n"
+            f"Asked for: {self.asked_at} by {self.asked_by}\nReason: {self.reason}\nConsent at the bank: {self.revoked}\n"
+            f"Erased: {self.erased_at} by {self.erased_by}, kontoledger {self.version}\n"
+            f"Accounts removed: {self.accounts_removed}\n\n"
             f"Rows removed per table:\n{rows or '  none'}\n\nDone:\n{steps}\n\nKept, and why:\n{kept}\n"
         )
 
@@ -59,9 +71,43 @@ def finish_erasures(settings: Settings, vault: Vault, now: Callable[[], datetime
     sentences = []
     for consent in vault.consents(status=("revoked",)):
         if consent.erase_asked_at is not None:
-            path = erase(settings, vault, consent, now)
+            with pending(settings.data_dir, vault, consent.consent_id):
+                path = erase(settings, vault, consent, now)
             sentences.append(f"consent {consent.consent_id} is erased: {path}")
     return sentences
+
+
+@contextmanager
+def pending(data_dir: Path, vault: Vault, consent_id: str) -> Iterator[None]:
+    """Adds to a failure of what the block does that the erasure is recorded, and whether it can be withdrawn."""
+    try:
+        yield
+    except Failure as failure:
+        if (consent := vault.consent(consent_id)).erasing:
+            failure.also(what_is_pending(data_dir, consent))
+        raise
+
+
+def what_is_pending(data_dir: Path, consent: Consent) -> str:
+    """A sentence for people: the erasure is recorded, who finishes it and how it is withdrawn."""
+    consent_id = consent.consent_id
+    if _has_begun(data_dir / "receipts", consent):
+        return f"The erasure of consent {consent_id} has begun and cannot be withdrawn; the next run finishes it"
+    return (
+        f"The erasure of consent {consent_id} is recorded, and the next run tries again;"
+        f" `python -m pipelines consents erase {consent_id} --cancel` withdraws it"
+    )
+
+
+def cancel(data_dir: Path, vault: Vault, consent_id: str, now: datetime) -> None:
+    """Withdraw an erasure that waits; the caller holds the data directory's lock.
+
+    Raises `WrongUsage` when none waits, or rows may be gone already.
+    """
+    consent = vault.consent(consent_id)
+    if consent.erasing and _has_begun(data_dir / "receipts", consent):
+        raise WrongUsage(what_is_pending(data_dir, consent), "What is gone cannot be brought back")
+    vault.withdraw_erasure(consent_id, now)
 
 
 def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], datetime]) -> Path:
@@ -71,12 +117,7 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
     """
     if consent.status not in ("revoked", "expired"):
         raise Failure(f"Consent {consent.consent_id} is {consent.status}", "Revoke it first")
-    receipt = Receipt(
-        consent.consent_id,
-        consent.institution,
-        _minute(consent.erase_asked_at or now()),
-        f"{consent.status}: {consent.status_reason}",
-    )
+    receipt = _receipt(vault, consent, now())
     chain = _chain(vault, consent)
     own, shared = _accounts(settings.data_dir, vault, consent.source, chain)
     receipt.accounts_removed = len(own)
@@ -101,17 +142,32 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
     receipt.kept += [f"{name}/: {why}" for name, why in BESIDE.items() if (settings.data_dir / name).exists()]
     if consent.source == "kontist" and settings.kontist.configured:
         receipt.kept.append("the login in the settings sources.kontist: unless it is removed, the next run reads the bank again")
-    path = _write(receipts, receipt)
+    path, digest = _write(receipts, receipt)
     # The consent that was named comes last: until it is erased, the next run does all of this again.
     for one in reversed(chain):
         # What it spent today is still spent for the consents beside it, which read the same accounts.
         vault.covers(one, set(vault.accounts_of(one)) & set(shared))
-        vault.move(one, "erased", "its data and its key are destroyed", now())
+        vault.move(one, "erased", f"its data and its key are destroyed; receipt sha256:{digest}", now())
     for before in vault.consents(status=("erased",)):
         read = set(vault.accounts_of(before.consent_id))
         if read & set(own):
             vault.covers(before.consent_id, read - set(own))
     return path
+
+
+def _receipt(vault: Vault, consent: Consent, now: datetime) -> Receipt:
+    """The receipt as far as it is known before anything is removed."""
+    asked = next((one for one in reversed(vault.trail(consent.consent_id)) if one.what == ERASURE_ASKED), None)
+    return Receipt(
+        consent_id=consent.consent_id,
+        institution=consent.institution,
+        asked_at=_minute(consent.erase_asked_at or now),
+        asked_by=asked.who if asked else vault.who,
+        reason=asked.outcome if asked else NO_REASON,
+        revoked=f"{consent.status}: {consent.status_reason}",
+        version=version("kontoledger"),
+        erased_by=vault.who,
+    )
 
 
 def _chain(vault: Vault, consent: Consent) -> list[str]:
@@ -238,23 +294,33 @@ def _rebuild_ledger(settings: Settings, receipt: Receipt) -> None:
 def _begin(folder: Path, receipt: Receipt, removed: dict[str, int]) -> None:
     """Keep what is about to be removed, together with what a try that was interrupted had removed."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    begun = _begun(folder, receipt)
+    begun = _begun(folder, receipt.consent_id)
     _put(begun, _json(_with_earlier(begun, replace(receipt, rows_removed=removed))))
 
 
-def _write(folder: Path, receipt: Receipt) -> Path:
-    """Write the receipt in both forms, with what a try that was interrupted had removed."""
+def _write(folder: Path, receipt: Receipt) -> tuple[Path, str]:
+    """Write the receipt in both forms, with what a try that was interrupted had removed; returns it and its SHA-256."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    path, begun = folder / f"erased-{receipt.consent_id}.json", _begun(folder, receipt)
+    path, begun = folder / f"erased-{receipt.consent_id}.json", _begun(folder, receipt.consent_id)
     receipt = _with_earlier(path, _with_earlier(begun, receipt))
     _put(path.with_suffix(".txt"), receipt.text())
-    _put(path, _json(receipt))
+    text = _json(receipt)
+    _put(path, text)
     begun.unlink(missing_ok=True)
-    return path
+    return path, hashlib.sha256(text.encode()).hexdigest()
 
 
-def _begun(folder: Path, receipt: Receipt) -> Path:
-    return folder / f"erasing-{receipt.consent_id}.json"
+def _has_begun(folder: Path, consent: Consent) -> bool:
+    """Whether rows of it may be gone already: a try has begun to remove them, or has written its receipt."""
+    path = folder / f"erased-{consent.consent_id}.json"
+    if _begun(folder, consent.consent_id).exists():
+        return True
+    asked_at = _minute(consent.erase_asked_at) if consent.erase_asked_at else ""
+    return path.exists() and json.loads(path.read_text(encoding="utf-8"))["asked_at"] == asked_at
+
+
+def _begun(folder: Path, consent_id: str) -> Path:
+    return folder / f"erasing-{consent_id}.json"
 
 
 def _with_earlier(path: Path, receipt: Receipt) -> Receipt:

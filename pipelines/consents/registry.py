@@ -18,6 +18,10 @@ from pipelines.consents.states import LIFETIME, MOVES, USABLE, MoveRefused, Stat
 from pipelines.consents.vault import Keyring, VaultBroken, as_instant, as_text, audit, consents
 from pipelines.errors import WrongUsage
 
+ERASURE_ASKED = "erasure asked for"
+"""In the audit trail, with the reason that was given."""
+NO_REASON = "no reason given"
+
 
 @dataclass(frozen=True)
 class Consent:
@@ -37,6 +41,16 @@ class Consent:
     replaces: str | None
     erase_asked_at: datetime | None
     has_token: bool
+
+    @property
+    def erasing(self) -> bool:
+        """Whether its erasure is recorded and not done yet."""
+        return self.erase_asked_at is not None and self.status != "erased"
+
+    @property
+    def shown(self) -> str:
+        """Its state for people: `erasing` while its erasure waits, else the state that it is in."""
+        return "erasing" if self.erasing else self.status
 
     def days_left(self, now: datetime) -> int | None:
         """Whole days until it ends; 0 on the last day and after."""
@@ -60,7 +74,7 @@ class Vault(Attempts):
     def __init__(self, path: Path, key: str | None, *, url: str | None = None, who: str | None = None) -> None:
         super().__init__(path, url)
         self.keyring = Keyring(self, key)
-        self._who = who or _user()
+        self.who = who or _user()
 
     def seal_possible(self) -> None:
         """Raises `WrongUsage` when a token could not be stored: call it before asking a bank for one."""
@@ -196,14 +210,24 @@ class Vault(Attempts):
         change = consents.update().where(consents.c.consent_id == consent_id)
         self.write(change.values(last_import_at=as_text(now), sealed_sign_in=None))
 
-    def ask_erasure(self, consent_id: str, now: datetime) -> None:
-        """Somebody wants this consent's data gone; it stays asked for until it is done."""
+    def ask_erasure(self, consent_id: str, now: datetime, reason: str | None = None) -> None:
+        """Record that this consent's data is to go, and why; it stays asked for until it is done or withdrawn."""
         with self.transaction() as connection:
             if self._row(consent_id, connection).erase_asked_at is not None:
                 return
             change = consents.update().where(consents.c.consent_id == consent_id)
             connection.execute(change.values(erase_asked_at=as_text(now)))
-            self._note(connection, consent_id, "erasure asked for", "to be done", now)
+            self._note(connection, consent_id, ERASURE_ASKED, reason or NO_REASON, now)
+
+    def withdraw_erasure(self, consent_id: str, now: datetime) -> None:
+        """Forget that this consent's data is to go. Raises `WrongUsage` when nothing waits."""
+        with self.transaction() as connection:
+            row = self._row(consent_id, connection)
+            if row.erase_asked_at is None or row.status == "erased":
+                raise WrongUsage(f"No erasure of consent {consent_id} waits: it is {row.status}", "Nothing has changed")
+            change = consents.update().where(consents.c.consent_id == consent_id)
+            connection.execute(change.values(erase_asked_at=None))
+            self._note(connection, consent_id, "erasure withdrawn", f"{row.status} as before", now)
 
     def age(self, now: datetime) -> None:
         """Let time do its work: consents with 30 days or less are expiring, those past their end expired."""
@@ -228,7 +252,7 @@ class Vault(Attempts):
         return [AuditEntry(as_instant(row.at), row.who, row.consent_id, row.what, row.outcome) for row in self.read(query)]
 
     def _note(self, connection: sql.Connection, consent_id: str, what: str, outcome: str, now: datetime) -> None:
-        values = {"at": as_text(now), "who": self._who, "consent_id": consent_id, "what": what, "outcome": outcome}
+        values = {"at": as_text(now), "who": self.who, "consent_id": consent_id, "what": what, "outcome": outcome}
         connection.execute(audit.insert().values(**values))
 
     def _row(self, consent_id: str, connection: sql.Connection | None = None) -> sql.Row[Any]:

@@ -13,6 +13,12 @@
 time is over, or the bank says that it is gone. `replaced`: a newer consent of the same customer took over. `revoking`: somebody
 asked for its end, and the bank has not confirmed it yet. `revoked`: the bank said so, or said that it was gone already.
 `erased`: its data is gone too.
+
+A consent whose erasure somebody has asked for is shown as `erasing` until it is `erased`, whichever of these states it is in:
+
+    any state ── erase ──▶ shown as `erasing` ──▶ revoking ──▶ revoked ──▶ erased
+        ▲                          │
+        └──── erase --cancel ──────┘   (until its first row is removed; `revoking` and `revoked` stay so)
 """
 
 from datetime import timedelta

@@ -42,9 +42,12 @@ class _Understood:
     client: "KontomatikClient"
 
     def delete(self, token: str) -> None:
-        """As the client's, once the catalog is answered in our dialect. It costs nothing."""
-        self.client.catalog()
-        self.client.delete(token)
+        """As the client's; a "gone already" is believed once the catalog, which costs nothing, is answered in our dialect."""
+        try:
+            self.client.delete(token)
+        except ConsentGone:
+            self.client.catalog()
+            raise
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,8 @@ def end_stored(vault: Vault, bank: Ends, consent_id: str, now: datetime) -> None
         vault.note(consent_id, "revocation tried", f"not confirmed: {code}", now)
         raise StillRevoking(
             f"The bank has not confirmed the end of consent {consent_id}: {str(error).rstrip('.')}",
-            "It stays `revoking`: no import uses it, and the next run tries again",
+            "It stays `revoking`: no import uses it, and the next run tries again. That cannot be withdrawn, because the bank"
+            " may have ended it already",
         ) from None
     else:
         vault.move(consent_id, "revoked", "confirmed by the bank", now)

@@ -8,13 +8,12 @@ is tried again after a while.
 import re
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 import httpx
 
-from sources._errors import ConsentGone, Misconfigured, QuotaSpent, SourceError, Unavailable, Unexpected, Unreached
+from sources._errors import Misconfigured, QuotaSpent, SourceError, Unavailable, Unexpected, Unreached
 from sources._http import Http
 from sources._limits import Limits
 from sources._reading import Spool
@@ -210,18 +209,17 @@ class KontomatikClient:
         return reply.result
 
     def delete(self, token: str) -> None:
-        """End a consent at the bank. A consent that is gone already is no failure.
+        """End a consent at the bank. Raises `ConsentGone` when the bank knows no such consent, or none any more.
 
         A confirmation is an empty answer (published specification) or a document of the bank without an exception (observed).
         Raises `Unexpected` for anything else, like the web page of somebody in between: that is nobody's word.
         """
-        with suppress(ConsentGone):
-            body = self._post("command/delete-multiple-access.xml", {self._dialect.consent_field: token})
-            failure = self._failure_in(body)
-            if failure is not None:
-                raise failure
-            if body.strip():
-                spoken_by(small_document(body))
+        body = self._post("command/delete-multiple-access.xml", {self._dialect.consent_field: token})
+        failure = self._failure_in(body)
+        if failure is not None:
+            raise failure
+        if body.strip():
+            spoken_by(small_document(body))
 
     def catalog(self, country: str | None = None, access_mode: AccessMode | None = None) -> list[Institution]:
         """The banks that Kontomatik covers, of `country` (two letters) and open to `access_mode`; `MIXED` is any."""

@@ -11,8 +11,10 @@ import pytest
 
 from pipelines.cli import parser
 from pipelines.connections import kontomatik_client
-from pipelines.consents import commands, steward
+from pipelines.consents import chores, commands, steward
+from pipelines.consents.chores import end_at_its_bank
 from pipelines.consents.erase import erase
+from pipelines.consents.registry import Vault
 from pipelines.errors import Failure
 from pipelines.sandbox import DropsConnection, HtmlInsteadOfJson, Refuses, SandboxBank, ServerError, World
 from pipelines.sandbox.people import ADA, BEN, CARD_NUMBER, CZK_MAIN, PLN_EUR, PLN_MAIN, PLN_SHARED, SAVINGS_NUMBER
@@ -20,6 +22,7 @@ from pipelines.settings import Settings
 from tests.consents.customers import (
     DIALECTS,
     ROWS,
+    Given,
     SignsIn,
     a_bank,
     connected,
@@ -89,6 +92,38 @@ def test_a_consent_that_is_gone_already_is_revoked(new_folder: Any, dialect: str
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
+def test_no_consent_waits_for_the_catalog_to_be_ended(tmp_path: Path, dialect: str) -> None:
+    """By the command, by a run, by the deployment, and by the renewal that replaced it."""
+    with a_bank(World(transactions=12), HtmlInsteadOfJson(times=None, path_contains="catalog"), dialect=dialect) as (bank, given):
+        settings, now = settings_for(bank, tmp_path), bank.world.clock.now
+        with the_vault(settings) as vault, kontomatik_client(settings, now) as client:
+            by_command, by_run, by_deployment, by_renewal = (opened(vault, bank, given) for _ in range(4))
+            new = opened(vault, bank, given, replaces=by_renewal)
+            vault.move(by_run, "replaced", "by another", now())
+            end_at_its_bank(settings, vault, by_command, now)
+            assert steward.tend(vault, client, now()).troubles == []
+            chores.end(settings, by_deployment, now, erase=True)
+            assert steward.take_over(vault, client, new, now()) is None
+            assert {vault.consent(one).status_reason for one in (by_command, by_run, by_deployment, by_renewal)} == {
+                "confirmed by the bank"
+            }
+        assert (given.alive(), bank.count("GET", "catalog")) == (given.tokens[-1:], 0)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_gone_already_is_believed_once_the_bank_has_understood_us(tmp_path: Path, dialect: str) -> None:
+    with a_bank(World(transactions=12), HtmlInsteadOfJson(times=1, path_contains="catalog"), dialect=dialect) as (bank, given):
+        settings, now = settings_for(bank, tmp_path), bank.world.clock.now
+        with the_vault(settings) as vault, kontomatik_client(settings, now) as client:
+            own = opened(vault, bank, given)
+            bank.kontomatik.revoke(given.tokens[0])
+            with pytest.raises(steward.StillRevoking, match=r"It stays `revoking`.*cannot be withdrawn"):
+                steward.revoke(vault, client, own, now())
+            steward.revoke(vault, client, own, now())
+            assert vault.consent(own).status_reason == "the bank says that it was gone already"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.usefixtures("quick")
 def test_a_slip_in_the_settings_ends_no_consent(new_folder: Any, dialect: str) -> None:
     """In the other dialect the bank finds no token in what it is sent, and says that the consent is unknown."""
@@ -138,7 +173,7 @@ def test_erasing_leaves_nothing_of_the_owner_but_what_another_consent_reads(
         theirs = [PLN_MAIN, PLN_SHARED, ADA.name, ADA.email, BEN.name, BEN.email, "customer 4711"]
         assert [one for one in (PLN_EUR, CZK_MAIN, *theirs) if not holds(data, one)] == []
 
-        ended = the_killer.run(environ, "consents", "erase", ada, "--json", quick=quick)
+        ended = the_killer.run(environ, "consents", "erase", ada, "--yes", "--json", quick=quick)
 
         assert (ended.status, states(settings)) == (0, {ben: "active", ada: "erased"})
         assert [one for one in hers if holds(data, one)] == []
@@ -158,10 +193,10 @@ def test_erasing_leaves_nothing_of_the_owner_but_what_another_consent_reads(
         text = (data / "receipts" / f"erased-{ada}.txt").read_text()
         assert all(f"{table}: {count}" in text for table, count in receipt["rows_removed"].items())
 
-        again = the_killer.run(environ, "consents", "erase", ada, quick=quick)
+        again = the_killer.run(environ, "consents", "erase", ada, "--yes", quick=quick)
         assert (again.status, "is erased already" in again.out) == (0, True)
         (data / "run.last.json").unlink(missing_ok=True)
-        assert the_killer.run(environ, "consents", "erase", ben, "--json", quick=quick).status == 0
+        assert the_killer.run(environ, "consents", "erase", ben, "--yes", "--json", quick=quick).status == 0
         assert [one for one in (*hers, *theirs) if holds(data, one)] == []
         with the_vault(settings) as vault:
             assert vault.accounts_of(ben) == vault.accounts_of(ada) == []
@@ -203,6 +238,13 @@ def test_a_person_is_asked_before_anything_is_erased(
         with nullcontext() if ended == "erased" else pytest.raises(Failure, match="Nothing was erased"):
             commands.erase(options)
     assert states(settings) == {own.consent_id: ended}
+
+
+def opened(vault: Vault, bank: SandboxBank, given: Given, replaces: str | None = None) -> str:
+    """A consent whose token the bank has given, and that nothing was imported through."""
+    bank.kontomatik.mock_session({}, multiple=True)
+    about = {"source": "kontomatik", "institution": "KontoBank", "access_mode": "MULTIPLE", "replaces": replaces}
+    return vault.add(**about, token=given.tokens[-1], now=bank.world.clock.now()).consent_id  # type: ignore[arg-type]
 
 
 def revoke(bank: SandboxBank, settings: Settings, consent_id: str) -> None:

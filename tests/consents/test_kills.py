@@ -185,7 +185,7 @@ def test_erase(scene: Scene, dialect: str) -> None:
     own, other = states(settings)
     receipts = []
 
-    for step, settings in scene.killed_at_every_step("consents", "erase", own, "--json"):
+    for step, settings in scene.killed_at_every_step("consents", "erase", own, "--yes", "--json"):
         after = scene.run(settings, "run", "--json", environ={"SOURCES__KONTOMATIK__IMPORTS_PER_DAY": "0"})
         found = states(settings)
         if step == "vault ask_erasure":
@@ -207,7 +207,7 @@ def test_erase_of_the_only_consent(scene: Scene, dialect: str) -> None:
     scene.tokens_at_start = list(scene.given.tokens)
     (own,) = states(settings_for(scene.bank, scene.start))
 
-    for _, settings in scene.killed_at_every_step("consents", "erase", own, of=("file raw.erased",)):
+    for _, settings in scene.killed_at_every_step("consents", "erase", own, "--yes", of=("file raw.erased",)):
         after = scene.run(settings, "run", "--json")
         assert (after.status, states(settings)) == (0, {own: "erased"})
 

@@ -1,5 +1,6 @@
 """What doctor finds and how it says to mend it, and the banks that the catalog lists."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -7,7 +8,10 @@ from typing import Any
 
 import duckdb
 import pytest
+from cryptography.fernet import Fernet
 
+from pipelines import commands
+from pipelines.cli import parser
 from pipelines.doctor import Finding, examine
 from pipelines.sandbox import HtmlInsteadOfJson, SandboxBank, World, running
 from pipelines.settings import Settings
@@ -142,6 +146,18 @@ def test_the_catalog_is_listed_narrowed_and_kept(the_killer: Killer, tmp_path: P
 def rows(path: Path, query: str) -> list[Any]:
     with duckdb.connect(path, read_only=True) as connection:
         return connection.execute(query).fetchall()
+
+
+def test_the_served_sandbox_is_read_with_the_same_settings_in_every_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A key made anew at each paste leaves what the other terminal has stored unreadable."""
+    monkeypatch.setattr("pipelines.sandbox.serve_forever", lambda _world, _port, _dialect, ready: ready("http://127.0.0.1:8711"))
+    commands.sandbox_serve(parser().parse_args(["sandbox", "serve"]))
+    told = capsys.readouterr().out
+    (key,) = re.findall(r"PIPELINES__VAULT_KEY=(\S+)", told)
+    assert Fernet(key)
+    assert "$(" not in told
 
 
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def test_nothing_secret_is_written_or_said(the_killer: Killer, new_folder: Calla
         command("consents", "renew", own, environ={"SOURCES__KONTOMATIK__IMPORTS_PER_DAY": "1000"})
         command("consents", "revoke", own, fault=Refuses(exception="IO", path_contains="delete"))
         command("consents", "revoke", own)
-        command("consents", "erase", own)
+        command("consents", "erase", own, "--yes")
 
         secrets |= {*given.tokens, *wrong.values(), "another key with spaces"}
         secrets |= {one.signature for one in sessions.values()}

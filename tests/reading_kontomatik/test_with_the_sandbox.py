@@ -19,7 +19,7 @@ from pipelines.sandbox import (
     XmlBomb,
     running,
 )
-from sources._errors import Misconfigured, Unexpected
+from sources._errors import ConsentGone, Misconfigured, Unexpected
 from sources._http import Http
 from sources.kontomatik.answers import Command, Session
 from sources.kontomatik.client import KontomatikClient
@@ -64,7 +64,8 @@ def test_an_import_brings_what_the_bank_holds(dialect: str, wrapped: bool) -> No
         repeated = client.wait(command.id, Kept)
         assert [one.account_id for one in repeated.accounts] == [one.account_id for one in result.accounts]
         client.delete(token)
-        client.delete(token)
+        with pytest.raises(ConsentGone):
+            client.delete(token)
 
 
 @pytest.mark.parametrize("dialect", ["openapi", "live"])

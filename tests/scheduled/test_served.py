@@ -110,7 +110,7 @@ def ran(scene: Scene) -> Scene:
     server, unwanted = scene.server, scene.consents["unwanted"]
     server.let_nothing_come_due()
     begun = {
-        "consent-revocation": [server.trigger("consent-revocation", consent_id=unwanted, erase=True)],
+        "consent-revocation": [server.trigger("consent-revocation", consent_id=unwanted, erase=True, confirm_erasure=True)],
         "consent-renewals": [server.trigger("consent-renewals", sign_in_for=[scene.consents["expiring"]])],
         "catalog": [server.trigger("catalog")],
     }

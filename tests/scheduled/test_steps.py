@@ -149,6 +149,15 @@ def test_one_consent_that_cannot_be_renewed_costs_the_others_nothing(monkeypatch
     assert end.is_failed()
 
 
+def test_an_erasure_that_is_not_confirmed_is_refused_before_anything_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[Any] = []
+    monkeypatch.setattr(consents, "under_way", begun)
+    monkeypatch.setattr(consents.chores, "to_end", ended.append)
+    with disable_run_logger(), pytest.raises(WrongUsage, match="not confirmed; nothing was recorded"):
+        consents.consent_revocation.fn("c-600d", erase=True)
+    assert ended == []
+
+
 def test_a_failed_run_shows_why(monkeypatch: pytest.MonkeyPatch) -> None:
     why = []
     monkeypatch.setattr(alive.artifacts, "why", lambda _, reason: why.append(reason))
