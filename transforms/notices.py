@@ -10,6 +10,19 @@ _DECIDED = (
     " left join ledger.transactions as gone on gone.transaction_id = decided.out_transaction_id"
     " left join ledger.transactions as came on came.transaction_id = decided.in_transaction_id"
 )
+_OLD_RESERVATIONS = """
+select count(*)
+from ledger.transactions
+inner join (
+    select account_id, list(cast(finished_at as date) order by finished_at desc) as reads
+    from ledger.imports
+    where status = 'complete' and finished_at is not null
+    group by account_id
+) as reads using (account_id)
+-- reported once: by the first complete read that finds it so old
+where transactions.status = 'pending' and reads[1] - transaction_on > 42
+    and (reads[2] is null or reads[2] - transaction_on <= 42)
+"""
 _ASKED = (
     (
         "select count(*) from ledger.in_transit where overdue",
@@ -46,6 +59,23 @@ _ASKED = (
         "{number} row{s} of seeds/transfers.csv without effect: an earlier row confirms one of the two with another",
     ),
     (
+        "select count(*) from seeds.transactions left join ledger.transactions using (transaction_id)"
+        " where transactions.status is distinct from 'booked'",
+        "{number} row{s} of seeds/transactions.csv without effect: the ledger has no booked transaction of that id",
+    ),
+    (
+        "select count(*) from seeds.transactions inner join ledger.transfers"
+        " on transaction_id in (out_transaction_id, in_transaction_id) and transfers.status = 'matched'"
+        " anti join (select transaction_id from ledger.postings where leg = 4) as settled using (transaction_id)",
+        "{number} row{s} of seeds/transactions.csv without effect: it is one end of a matched transfer, of which nothing is left over"
+        " at that end; reject the pair in seeds/transfers.csv first",
+    ),
+    (
+        _OLD_RESERVATIONS,
+        "{number} reservation{s} older than six weeks: the bank has neither booked nor released {them}, and no forecast counts {them}"
+        " (`transactions`, `pending`)",
+    ),
+    (
         "select count(*) from seeds.rules anti join ledger.accounts using (account_id) where account_id is not null",
         "{number} row{s} of seeds/rules.csv without effect: the ledger has no account of that id",
     ),
@@ -58,5 +88,5 @@ def notices(connection: duckdb.DuckDBPyConnection) -> list[str]:
     for query, sentence in _ASKED:
         ((number,),) = connection.execute(query).fetchall()
         if number:
-            told.append(sentence.format(number=number, s="" if number == 1 else "s"))
+            told.append(sentence.format(number=number, s="" if number == 1 else "s", them="it" if number == 1 else "them"))
     return told

@@ -45,6 +45,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "categories": ("source", "field", "value", "direction", "ledger_account"),
     "rules": ("rule", "account_id", "counterparty", "iban", "text", "direction", "ledger_account"),
     "transfers": ("out_transaction_id", "in_transaction_id", "decision"),
+    "transactions": ("transaction_id", "ledger_account", "note"),
     "settings": ("name", "value"),
 }
 """The header of each seed's file."""
@@ -60,7 +61,7 @@ def read(own: Path | None = None) -> tuple[Seed, ...]:
     for needed in NEEDED:
         if needed not in known:
             raise SeedUnreadable(chart, f"it lacks the account {needed}, which every ledger needs")
-    for name in ("categories", "rules"):
+    for name in ("categories", "rules", "transactions"):
         for line, row in enumerate(seeds[name].rows, start=2):
             if row["ledger_account"] not in known and seeds[name].origin == "shipped":
                 cause = f"it lacks the account {row['ledger_account']}, to which the {name}.csv that comes with the program books"
@@ -134,6 +135,7 @@ def _refuse_repeats(name: str, rows: Sequence[Row], path: Path) -> None:
         "rules": ("rule",),
         "settings": ("name",),
         "transfers": ("out_transaction_id", "in_transaction_id"),
+        "transactions": ("transaction_id",),
     }.get(name, ())
     seen = set()
     for number, row in enumerate(rows, start=1):
@@ -184,6 +186,12 @@ def _transfer(row: Row) -> str:
     return next(_one_of(row, "decision", "confirm", "reject"), "")
 
 
+def _transaction(row: Row) -> str:
+    if not row["transaction_id"] or not row["ledger_account"]:
+        return "transaction_id and ledger_account must be named"
+    return "it is in transit already: name the account to which it belongs" if row["ledger_account"] == TRANSIT else ""
+
+
 def _setting(row: Row) -> str:
     value = row["value"] or ""
     if row["name"] == "reporting_currency":
@@ -199,5 +207,6 @@ _CHECKS: Mapping[str, Callable[[Row], str]] = {
     "categories": _category,
     "rules": _rule,
     "transfers": _transfer,
+    "transactions": _transaction,
     "settings": _setting,
 }

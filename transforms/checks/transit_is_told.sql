@@ -4,7 +4,7 @@ with
 booked as (
     select currency, -sum(amount) as amount
     from ledger.postings
-    where leg = 2 and ledger_account = 'Assets:Transit'
+    where leg >= 2 and ledger_account = 'Assets:Transit'
     group by currency
 ),
 

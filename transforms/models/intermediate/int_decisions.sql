@@ -7,6 +7,8 @@ with
 transfers as (select * from intermediate.int_transfers where evidence <> 'amount'),
 rule_hits as (select * from intermediate.int_rule_hits),
 legs      as (select * from intermediate.int_transfer_legs),
+said      as (select transaction_id, ledger_account from seeds.transactions),
+booked    as (select transaction_id from intermediate.int_transaction_versions where valid_to is null and status = 'booked'),
 
 -- An exchange leaves one currency and reaches another: neither comes back to zero, and no rate of ours says that they are equal
 transferred as (
@@ -30,8 +32,15 @@ under_way as (
     select transaction_id, 3 as rank, 'Assets:Transit' as ledger_account, 'own account' as decided_by from legs where names_own
 ),
 
+-- What somebody said of one movement goes before all but a transfer, of which both ends must stay together
+settled as (
+    select transaction_id, 1.5 as rank, ledger_account, 'decision' as decided_by from said semi join booked using (transaction_id)
+),
+
 decided as (
     select * from transferred
+    union all
+    select * from settled
     union all
     select * from ruled
     union all

@@ -6,6 +6,7 @@ with
 
 accounts   as (select account_id, currency, own_iban from intermediate.int_accounts),
 categories as (select * from intermediate.int_categories where ledger_account = 'Assets:Transit'),
+reversals  as (select unnest([transaction_id, reversal_of]) as transaction_id from intermediate.int_reversals),
 decided    as (select unnest([out_transaction_id, in_transaction_id]) as transaction_id from seeds.transfers),
 
 -- One IBAN with an account in each of several currencies: only there a movement may go from an IBAN to itself
@@ -39,6 +40,7 @@ booked as (
         and categories.labels = transactions.labels
         and categories.direction = case when transactions.amount < 0 then 'out' else 'in' end
     where transactions.valid_to is null and transactions.status = 'booked' and transactions.amount <> 0
+        and transactions.transaction_id not in (select transaction_id from reversals)
 ),
 
 known as (

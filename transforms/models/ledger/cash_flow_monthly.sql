@@ -5,7 +5,7 @@
 
 with
 
-postings as (select * from ledger.postings where leg = 2),
+postings as (select * from ledger.postings where leg >= 2),
 
 final as (
     select

@@ -25,17 +25,11 @@ without_end as (
     anti join paired using (transaction_id)
 ),
 
--- A confirmed pair of unequal amounts: what left and did not come, or came and had not left, stays with the larger of the two
+-- A confirmed pair of unequal amounts, but for what somebody settled
 without_rest as (
-    select
-        case when out_amount + in_amount < 0 then out_transaction_id else in_transaction_id end as transaction_id,
-        case when out_amount + in_amount < 0 then out_account_id else in_account_id end as account_id,
-        case when out_amount + in_amount < 0 then left_on else arrived_on end as booked_on,
-        out_amount + in_amount                                      as amount,
-        out_currency                                                as currency,
-        concat('transfer ', evidence)                               as decided_by
-    from transfers
-    where out_currency = in_currency and out_amount + in_amount <> 0
+    select transaction_id, account_id, booked_on, amount, currency, decided_by
+    from intermediate.int_transit_rests
+    anti join (select transaction_id from seeds.transactions) as said using (transaction_id)
 ),
 
 waiting as (

@@ -1,6 +1,6 @@
 -- One row per leg of the double entry of a booked transaction: the bank account, and where the money came from or went.
 -- grain:  transaction_id, leg
--- checks: not_null(account_id, booked_on, ledger_account, amount, currency, decided_by), accepted(leg, 1, 2),
+-- checks: not_null(account_id, booked_on, ledger_account, amount, currency, decided_by), accepted(leg, 1, 2, 3, 4),
 --         relationship(account_id, accounts), relationship(ledger_account, ledger_accounts)
 
 with
@@ -11,8 +11,11 @@ decisions    as (select * from intermediate.int_decisions),
 categories   as (select * from intermediate.int_categories),
 conversions  as (select * from intermediate.int_conversions),
 settings     as (select * from intermediate.int_settings),
+reversals    as (select * from intermediate.int_reversals),
+rests        as (select * from intermediate.int_transit_rests),
+said         as (select transaction_id, ledger_account from seeds.transactions),
 
-entries as (
+known as (
     select
         transactions.transaction_id,
         transactions.account_id,
@@ -32,7 +35,8 @@ entries as (
             categories.ledger_account,
             case when transactions.amount < 0 then 'Expenses:Uncategorised' else 'Income:Uncategorised' end
         )                                                           as other_account,
-        coalesce(decisions.decided_by, categories.decided_by, 'nothing') as decided_by
+        coalesce(decisions.decided_by, categories.decided_by, 'nothing') as decided_by,
+        decisions.transaction_id is not null                        as is_decided
     from transactions
     inner join accounts using (account_id)
     cross join settings
@@ -53,6 +57,51 @@ entries as (
     ) as half_up
 ),
 
+-- What comes back goes where the payment went: the two are neither income nor expense
+entries as (
+    select
+        known.* replace (
+            case
+                when reversals.reversal_of is not null and not known.is_decided then originals.other_account
+                else known.other_account
+            end as other_account,
+            case
+                when reversals.reversal_of is not null and not known.is_decided then concat('reversal ', reversals.evidence)
+                else known.decided_by
+            end as decided_by
+        ),
+        reversals.reversal_of
+    from known
+    left join reversals using (transaction_id)
+    left join known as originals on originals.transaction_id = reversals.reversal_of
+),
+
+-- What a confirmed transfer left over, and somebody settled: it leaves `Assets:Transit` for the account that they named
+settled as (
+    select
+        rests.transaction_id,
+        rests.account_id,
+        rests.booked_on,
+        said.ledger_account,
+        rests.amount,
+        rests.currency,
+        settings.reporting_currency,
+        cast(
+            case
+                when rests.currency = settings.reporting_currency then rests.amount
+                else sign(rests.amount) * (
+                    (2 * cast(abs(rests.amount) * 100 as hugeint) * conversions.of_reporting + conversions.of_this)
+                    // (2 * cast(conversions.of_this as hugeint))
+                ) * 0.01
+            end
+            as decimal(18, 2)
+        )                                                           as reporting_amount
+    from rests
+    inner join said using (transaction_id)
+    cross join settings
+    left join conversions on conversions.currency = rests.currency and conversions.day = rests.booked_on
+),
+
 final as (
     select
         transaction_id,
@@ -64,7 +113,8 @@ final as (
         currency,
         reporting_amount,
         reporting_currency,
-        'bank'                                                      as decided_by
+        'bank'                                                      as decided_by,
+        reversal_of
     from entries
     union all
     select
@@ -77,8 +127,23 @@ final as (
         currency,
         -reporting_amount                                           as reporting_amount,
         reporting_currency,
-        decided_by
+        decided_by,
+        reversal_of
     from entries
+    union all
+    select
+        transaction_id,
+        cast(unnest([3, 4]) as bigint)                              as leg,
+        account_id,
+        booked_on,
+        unnest(['Assets:Transit', ledger_account])                  as ledger_account,
+        unnest([amount, -amount])                                   as amount,
+        currency,
+        unnest([reporting_amount, -reporting_amount])               as reporting_amount,
+        reporting_currency,
+        'decision'                                                  as decided_by,
+        cast(null as varchar)                                       as reversal_of
+    from settled
 )
 
 select * from final

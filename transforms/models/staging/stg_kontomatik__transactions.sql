@@ -1,14 +1,20 @@
 -- Every version of every transaction that Kontomatik reads, in the ledger's names and units.
 -- grain:  transaction_id, valid_from
--- checks: not_null(account_id, amount, currency, transaction_on), accepted(status, 'booked', 'pending')
+-- checks: not_null(account_id, amount, currency, transaction_on), accepted(status, 'booked', 'pending', 'cancelled')
 
 select
     -- keys
     transaction_id,
     account_id,
     import_id,
-    -- a bank that gives no status shows booked movements only
-    case when status is null or upper(status) = 'DONE' then 'booked' else 'pending' end as status,
+    -- a bank that gives no status shows booked movements only; of the others nothing is known but that they are not booked
+    case
+        when status is null or upper(trim(status)) = 'DONE' then 'booked'
+        when regexp_matches(
+            lower(status), 'cancel|reject|declin|refus|expir|void|revers|rollback|fail|releas|withdrawn|storn|anul|odrzuc|zruš|zam[ií]t'
+        ) then 'cancelled'
+        else 'pending'
+    end                                                             as status,
     -- days: one of the two may be missing, never both
     coalesce(transaction_on, booked_on)                             as transaction_on,
     coalesce(booked_on, transaction_on)                             as booked_on,
