@@ -67,13 +67,13 @@ _ASKED = (
         "select count(*) from seeds.transactions inner join ledger.transfers"
         " on transaction_id in (out_transaction_id, in_transaction_id) and transfers.status = 'matched'"
         " anti join (select transaction_id from ledger.postings where leg = 4) as settled using (transaction_id)",
-        "{number} row{s} of seeds/transactions.csv without effect: it is one end of a matched transfer, of which nothing is left over"
-        " at that end; reject the pair in seeds/transfers.csv first",
+        "{number} row{s} of seeds/transactions.csv without effect: it is one end of a matched transfer, of which nothing is left"
+        " over there; reject the pair in seeds/transfers.csv first",
     ),
     (
         _OLD_RESERVATIONS,
-        "{number} reservation{s} older than six weeks: the bank has neither booked nor released {them}, and no forecast counts {them}"
-        " (`transactions`, `pending`)",
+        "{number} reservation{s} older than six weeks: the bank has neither booked nor released {them}, and no forecast counts"
+        " {them} (`transactions`, `pending`)",
     ),
     (
         "select count(*) from seeds.rules anti join ledger.accounts using (account_id) where account_id is not null",

@@ -65,7 +65,7 @@ def balances(*reads: tuple[Row, str]) -> list[Row]:
 
 
 def openapi(second: Row, found: list[Row] | None = None, more: list[tuple[Row, str]] | None = None) -> Given:
-    """No running balances. Between the reads the bank shows a row of -77.77 dated 10 February, which the second does not reach."""
+    """No running balances. Between the reads the bank shows a row of -77.77 of 10 February, which the second does not reach."""
     first = read(1, date(2026, 3, 1), None)
     later = more or []
     return {

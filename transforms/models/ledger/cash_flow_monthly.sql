@@ -19,7 +19,7 @@ final as (
         -- one rate missing, and the sum would be too small without saying so
         case when count(reporting_amount) = count(*) then cast(sum(-reporting_amount) as decimal(18, 2)) end as reporting_amount,
         reporting_currency,
-        count(*)                                                    as transactions
+        count(*) filter (where leg = 2)                             as transactions
     from postings
     group by account_id, month, ledger_account, currency, reporting_currency
 )
