@@ -1,6 +1,17 @@
 """`python -m pipelines`."""
 
-from pipelines.cli import main
+import os
+import sys
+
+from pipelines.stop import SENTENCE, Stop
 
 if __name__ == "__main__":
-    main()
+    Stop().listen()  # before the first import that takes time
+    try:
+        from pipelines.cli import main
+
+        main()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{SENTENCE}\n")
+        sys.stderr.flush()
+        os._exit(130)

@@ -2,15 +2,16 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 from pipelines.errors import FAILED, GOOD, INTERRUPTED, Failure
+from pipelines.stop import SENTENCE, Stop
+from pipelines.streams import OutputLost, Streams
 from pipelines.terminal import day, tell
 
 EXAMPLES = """\
@@ -22,7 +23,8 @@ examples:
   python -m pipelines status                    how fresh each account is, days left of each consent
 
 exit status: 0 good · 1 failed, nothing new published · 2 wrong usage or configuration · 3 a check failed, the ledger
-published before stays · 4 published, but something could not be read (it is named) · 130 interrupted
+published before stays · 4 published, but something could not be read (it is named) · 130 interrupted · 141 the reader of
+the output has gone (`| head`)
 """
 
 
@@ -37,31 +39,45 @@ LONGEST_WAIT = 24
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with the status that the contract gives it. Never shows a traceback."""
-    for asked_to_stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(asked_to_stop, _interrupt)
+    stop, streams = Stop(), Streams()
+    stop.listen()
+    streams.prepare()
     sys.meta_path.insert(0, _WithoutPandas)
-    options = parser().parse_args(arguments)
     try:
-        status = options.command(options)
-        sys.stdout.flush()
-    except Failure as failure:
-        status = failure.exit_status
-        tell(options, str(failure), status)
-    except KeyboardInterrupt:
+        status = streams.ended(_status(arguments, stop, streams))
+    except KeyboardInterrupt:  # while the end was being told
         status = INTERRUPTED
-        tell(options, "Interrupted. What was published before is untouched; run again to go on.", status)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = GOOD
-    except Exception as error:  # the last resort: a fault of ours, told without the data that its text may hold
-        from pipelines.errors import where
-
-        status = FAILED
-        tell(options, f"A fault in this program: {where(error)}. What was published is untouched. Please report it.", status)
-    sys.stdout.flush()
-    sys.stderr.flush()
     # Threads that wait for a bank would hold the exit up; nothing of theirs is wanted any more.
     os._exit(status)
+
+
+def _status(arguments: Sequence[str] | None, stop: Stop, streams: Streams) -> int:
+    """What the command ended with; why it ended badly is told."""
+    options = argparse.Namespace()
+    try:
+        options = parser().parse_args(arguments)
+        if options.json:
+            streams.expect_json()
+        status: int = options.command(options)
+    except SystemExit as ending:  # argparse: help, or wrong usage, told already
+        return int(ending.code or GOOD)
+    except OutputLost as lost:
+        return streams.lost(lost)
+    except (Exception, KeyboardInterrupt) as error:
+        if stop.asked or isinstance(error, KeyboardInterrupt):
+            sentence, status = SENTENCE, INTERRUPTED  # DuckDB, for one, makes an error of its own of an interrupt
+        elif isinstance(error, Failure):
+            sentence, status = str(error), error.exit_status
+        else:  # the last resort: a fault of ours, told without the data that its text may hold
+            from pipelines.errors import where
+
+            status = FAILED
+            sentence = f"A fault in this program: {where(error)}. What was published is untouched. Please report it."
+    else:
+        return status
+    with suppress(OutputLost):  # the sentence is on standard error, and the status is bad enough
+        tell(options, sentence, status)
+    return status
 
 
 class _WithoutPandas:
@@ -312,9 +328,3 @@ def _lazily(dotted: str) -> Callable[[argparse.Namespace], int]:
         return status
 
     return call
-
-
-def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    """Stop at the next safe place; the second time at once. Nothing is lost by that: files are only ever renamed into place."""
-    signal.signal(number, lambda *_: os._exit(INTERRUPTED))
-    raise KeyboardInterrupt
