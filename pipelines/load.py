@@ -139,6 +139,7 @@ def _load_by_dlt(history: History, dataset: str, source: "Callable[[], DltSource
             destination=_looking_up_once(dlt.destinations.duckdb(history.connection)),
             dataset_name=dataset,
         )
+        pipeline.runtime_config.intercept_signals = False  # dlt forgets one that comes while it ends a step
         pipeline.sync_destination()
         pipeline.extract(source(), loader_file_format="parquet")
         pipeline.normalize()
