@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from pipelines.errors import FAILED, GOOD, PARTIAL, Failure, where
 
@@ -15,7 +16,7 @@ examples:
   python -m flows status                   server, deployments, next runs, late ones
   prefect deployment run ingest/ingest     run one now
 
-exit status: 0 good · 1 the server cannot be reached · 2 wrong usage · 4 something is late, paused or not deployed
+exit status: 0 good · 1 the server cannot be reached · 2 wrong usage · 4 something is late, paused, not deployed, or open
 """
 
 
@@ -41,13 +42,17 @@ def serve(options: argparse.Namespace) -> int:
     from flows.operating import server, tidy
     from flows.places import set_limit
     from flows.secrets import settings_in_force
+    from flows.serving import alone
     from flows.serving import serve as served
 
-    with server() as client:
-        set_limit(client)
-        for sentence in tidy(client, settings_in_force().data_dir):
-            print(sentence, flush=True)
-    served([one.deployment() for one in SCHEDULE], limit=options.limit, poll=options.poll)
+    with ExitStack() as until_the_end:
+        with server() as client:
+            data_dir = settings_in_force().data_dir
+            until_the_end.enter_context(alone(data_dir))
+            set_limit(client)
+            for sentence in tidy(client, data_dir):
+                print(sentence, flush=True)
+        served([one.deployment() for one in SCHEDULE], limit=options.limit, poll=options.poll)
     return GOOD
 
 
@@ -56,18 +61,19 @@ def status(options: argparse.Namespace) -> int:
     from prefect.settings import get_current_settings
     from rich.console import Console
 
+    from flows.access import access
     from flows.operating import as_json, server, show, standings, troubles
     from flows.places import taken
 
     with server() as client:
         about = f"Prefect {client.api_version()} at {get_current_settings().api.url}"
-        listed, places = standings(client), taken(client)
+        listed, places, reached = standings(client), taken(client), access(client)
     if options.json:
-        print(json.dumps(as_json(listed, places, about)))
+        print(json.dumps(as_json(listed, places, about, reached)))
     else:
         console = Console()
-        show(listed, places, about, console if console.is_terminal else Console(width=140))
-    return PARTIAL if troubles(listed) else GOOD
+        show(listed, places, about, reached, console if console.is_terminal else Console(width=140))
+    return PARTIAL if troubles(listed, reached) else GOOD
 
 
 def tidy_up(_: argparse.Namespace) -> int:
@@ -105,7 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     standing = commands.add_parser("status", help="server, deployments, next runs, late ones")
     standing.add_argument("--json", action="store_true", help="one JSON object on standard output")
     standing.set_defaults(command=status)
-    tidying = commands.add_parser("tidy", help="set the limit of commands; drop late runs but the newest; close dead runs' books")
+    tidying = commands.add_parser(
+        "tidy", help="set the limit of commands; drop late scheduled runs that a later one repeats; close dead runs' books"
+    )
     tidying.set_defaults(command=tidy_up)
     return parser
 

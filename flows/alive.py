@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Cancelled
 
 from flows import artifacts
 from flows.guard import guarded, quiet
@@ -51,10 +51,13 @@ def _explained() -> Iterator[None]:
 
 
 def skipped(reason: str) -> State[Any]:
-    """The end of a run that had nothing to do, or could not because another one is at it."""
+    """Returns the end of a run that had nothing to do, or could not because another one is at it.
+
+    Prefect's pages colour a state by its type: this one is grey, and only `Completed` is green.
+    """
     artifacts.why("Why this run was skipped", reason)
     get_run_logger().warning("Skipped: %s", reason)
-    return Completed(name="Skipped", message=reason)
+    return Cancelled(name="Skipped", message=reason)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """How the schedule stands, seen from the server, and how it is put in order after a worker died or was away."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,9 +21,11 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import DeploymentSort, FlowRunSort
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 
+from flows.access import Access
 from flows.alive import is_gone
 from flows.deployments import SCHEDULE, TAGS
 from flows.places import AT_ONCE, count_anew, taken
@@ -66,6 +69,14 @@ def server() -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as client:
         if client.api_healthcheck() is not None:
             raise ServerAway(f"No Prefect server answers at {url}", "Start it, or correct PREFECT_API_URL")
+        try:
+            client.api_version()
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code not in (401, 403):
+                raise
+            raise ServerAway(
+                f"Prefect's server at {url} refuses this login", "Set PREFECT_API_AUTH_STRING as `deploy/login` wrote it"
+            ) from None
         yield client
 
 
@@ -75,9 +86,9 @@ def standings(client: SyncPrefectClient) -> list[Standing]:
     return [_standing(client, one.name, found.get(one.full_name)) for one in SCHEDULE]
 
 
-def troubles(listed: Sequence[Standing]) -> list[str]:
+def troubles(listed: Sequence[Standing], reached: Access | None = None) -> list[str]:
     """What somebody has to do something about, a sentence each."""
-    sentences = []
+    sentences = reached.troubles() if reached else []
     for one in listed:
         if not one.deployed:
             sentences.append(f"{one.name} is not deployed: `python -m flows serve`, or `prefect deploy --all`")
@@ -85,34 +96,54 @@ def troubles(listed: Sequence[Standing]) -> list[str]:
             sentences.append(f"{one.name} is paused: nothing serves it, or somebody has paused it")
         if one.late:
             late = _count(one.late, "late run")
-            sentences.append(f"{one.name} has {late}: is a worker there? `python -m flows tidy` leaves the newest only")
+            sentences.append(f"{one.name} has {late}: is a worker there? `python -m flows tidy` leaves the newest scheduled one")
     return sentences
 
 
 def tidy(client: SyncPrefectClient, data_dir: Path) -> list[str]:
-    """Drop late runs but the newest of each deployment, and close the books on runs whose process is gone; returns sentences.
+    """Drops scheduled runs that a later one repeats, and closes the books on runs whose process is gone; returns sentences.
 
-    A later run does all that an earlier one would have done. A run is gone when it marked a data directory of this machine as
-    being at work and the kernel has freed that mark, or when it was handed out and never began; any other is left alone.
+    A scheduled run does all that an earlier one with the same parameters would have done. A run that a person asked for is never
+    dropped: nobody else asks for it again. A run is gone when it marked a data directory of this machine as being at work and the
+    kernel has freed that mark, or when it was handed out and never began; any other is left alone.
     """
     sentences = []
     begun = 0
     for name, deployment in _deployments(client).items():
-        late = _runs(client, deployment, names=["Late"])
-        for run in late[1:]:
+        late = repeated(_runs(client, deployment, names=["Late"]))
+        for run in late:
             client.set_flow_run_state(run.id, Cancelled(message="a later run does the same"), force=True)
-        if late[1:]:
-            sentences.append(f"{name}: {_count(len(late) - 1, 'late run')} dropped, the newest stays")
+        if late:
+            sentences.append(f"{name}: {_count(len(late), 'late run')} dropped, the newest stays")
         for run in _runs(client, deployment, types=UNDER_WAY):
             if _is_gone(run, data_dir):
-                client.set_flow_run_state(run.id, Crashed(message="its process is gone; the next run goes on"), force=True)
-                sentences.append(f"{name}: run {run.name} is marked as crashed, its process is gone")
+                client.set_flow_run_state(run.id, Crashed(message=_what_now(run)), force=True)
+                asked = "" if run.auto_scheduled else ". A person asked for it: start it anew"
+                sentences.append(f"{name}: run {run.name} is marked as crashed, its process is gone{asked}")
             else:
                 begun += 1
     if not begun and taken(client):  # leaked by the dead
         count_anew(client)
         sentences.append("The places for Kontomatik's commands are counted anew: none is taken")
     return sentences
+
+
+def repeated(late: Sequence[FlowRun]) -> list[FlowRun]:
+    """Returns the scheduled runs that a later scheduled one with the same parameters repeats. `late` has the newest first."""
+    newest: set[str] = set()
+    found = []
+    for run in late:
+        if not run.auto_scheduled:
+            continue
+        asked = json.dumps(run.parameters, sort_keys=True, default=str)
+        if asked in newest:
+            found.append(run)
+        newest.add(asked)
+    return found
+
+
+def _what_now(run: FlowRun) -> str:
+    return "its process is gone; " + ("the next run goes on" if run.auto_scheduled else "start it anew, a person asked for it")
 
 
 def _is_gone(run: FlowRun, data_dir: Path) -> bool:
@@ -122,7 +153,7 @@ def _is_gone(run: FlowRun, data_dir: Path) -> bool:
     return is_gone(Path(own) if own else data_dir, str(run.id))
 
 
-def show(listed: Sequence[Standing], places: int, about: str, console: "Console") -> None:
+def show(listed: Sequence[Standing], places: int, about: str, reached: Access, console: "Console") -> None:
     """For people."""
     from rich.table import Table
 
@@ -134,14 +165,22 @@ def show(listed: Sequence[Standing], places: int, about: str, console: "Console"
         table.add_row(one.name, planned, one.last_run or "–", str(one.late or "–"), str(one.under_way or "–"))
     console.print(table)
     console.print(f"{places} of {AT_ONCE} places for Kontomatik's commands are taken", highlight=False)
-    for sentence in troubles(listed):
+    if reached.blocks:
+        console.print(f"Secret blocks on the server: {', '.join(reached.blocks)}", highlight=False, markup=False, soft_wrap=True)
+    for sentence in troubles(listed, reached):
         console.print(f"! {sentence}", highlight=False, markup=False, soft_wrap=True)
 
 
-def as_json(listed: Sequence[Standing], places: int, about: str) -> dict[str, Any]:
+def as_json(listed: Sequence[Standing], places: int, about: str, reached: Access) -> dict[str, Any]:
     """The object of `status --json`."""
     commands = {"taken": places, "of": AT_ONCE}
-    return {"server": about, "deployments": [asdict(one) for one in listed], "commands": commands, "troubles": troubles(listed)}
+    return {
+        "server": about,
+        "access": asdict(reached),
+        "deployments": [asdict(one) for one in listed],
+        "commands": commands,
+        "troubles": troubles(listed, reached),
+    }
 
 
 def _deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:

@@ -33,6 +33,8 @@ from pipelines.settings import Settings
 from pipelines.summary import account_rows, check_rows
 
 UNREAD, AWAY, REFUSED = "NotRead", "BankAway", "ChecksFailed"
+INCOMPLETE = "Partial"
+"""Published, and something could not be read. Of the type `Failed`, since Prefect's pages colour a state by its type alone."""
 
 Bank = Literal["kontist", "kontomatik"]
 Reserve = Annotated[int, Field(ge=0, le=4)]
@@ -240,7 +242,7 @@ def _ended(report: Report) -> State[Any]:
         case status if status == GOOD:
             return Completed(message=message)
         case status if status == PARTIAL:
-            return Completed(name="Partial", message=message)
+            return Failed(name=INCOMPLETE, message=message)
         case status if status == CHECKS_FAILED:
             return Failed(name=REFUSED, message=message)
         case _:

@@ -14,13 +14,16 @@ from pipelines.errors import Busy, WrongUsage
 
 
 @contextmanager
-def held(data_dir: Path, command: str, patience: float = 0) -> Iterator[None]:
-    """Hold `data_dir` while the block runs. Raises `Busy`, which names the holder, when another has it for `patience` seconds."""
+def held(data_dir: Path, command: str, patience: float = 0, *, name: str = "run") -> Iterator[None]:
+    """Hold `data_dir` while the block runs. Raises `Busy`, which names the holder, when another has it for `patience` seconds.
+
+    `name` is the lock's: those of different names do not meet.
+    """
     from filelock import FileLock, Timeout
 
     prepare(data_dir)
-    holder = data_dir / "run.holder.json"
-    lock = FileLock(data_dir / "run.lock", timeout=patience, mode=0o600)
+    holder = data_dir / f"{name}.holder.json"
+    lock = FileLock(data_dir / f"{name}.lock", timeout=patience, mode=0o600)
     try:
         lock.acquire(poll_interval=0.5)
     except Timeout:

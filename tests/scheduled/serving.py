@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +18,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
 from tests.end_to_end.banking import ROOT
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+LOGIN = "kontoledger:of this test only"
+AUTHORIZED = {"Authorization": f"Basic {b64encode(LOGIN.encode()).decode()}"}
 LONG = 60.0
 """Seconds after which nothing will come any more."""
 
@@ -62,6 +67,17 @@ class Server:
     url: str
     home: Path
 
+    @property
+    def client(self) -> dict[str, str]:
+        """What a process needs to ask it."""
+        return {"PREFECT_API_URL": self.url, "PREFECT_API_AUTH_STRING": LOGIN}
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Inside the block Prefect's clients of this process ask it."""
+        with temporary_settings({PREFECT_API_URL: self.url, PREFECT_API_AUTH_STRING: LOGIN}):
+            yield
+
     def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
         """One request to the API; JSON in and out. Its SQLite may be busy for a moment, which it says by 503."""
         for _ in range(20):
@@ -76,7 +92,10 @@ class Server:
     def _ask(self, path: str, body: Any, method: str | None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310  # loopback
-            f"{self.url}{path}", data, {"Content-Type": "application/json"}, method=method or ("GET" if data is None else "POST")
+            f"{self.url}{path}",
+            data,
+            {"Content-Type": "application/json"} | AUTHORIZED,
+            method=method or ("GET" if data is None else "POST"),
         )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             content = answer.read()
@@ -96,6 +115,11 @@ class Server:
         """Start a run now; its id."""
         run = self.ask(f"/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": parameters})
         return str(run["id"])
+
+    def planned(self, name: str) -> list[str]:
+        """The runs that the schedule of a deployment has planned."""
+        chosen = {"deployment_id": {"any_": [self.deployment(name)["id"]]}, "state": {"name": {"any_": ["Scheduled"]}}}
+        return [str(run["id"]) for run in self.ask("/flow_runs/filter", {"flow_runs": chosen, "limit": 10})]
 
     def run(self, run_id: str) -> dict[str, Any]:
         """A run as it is now."""
@@ -170,7 +194,8 @@ def a_server(home: Path) -> Iterator[Server]:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", *options],
             cwd=home,
-            env=environment(home, PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="2") | deployed(),
+            env=environment(home, PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="2", PREFECT_SERVER_API_AUTH_STRING=LOGIN)
+            | deployed(),
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -203,7 +228,7 @@ def serving(server: Server, folder: Path, environ: Mapping[str, str]) -> Iterato
         process = subprocess.Popen(
             [sys.executable, "-m", "flows", "serve", "--poll", "1"],
             cwd=folder,
-            env=environment(server.home, PREFECT_API_URL=server.url, **environ),
+            env=environment(server.home, **(server.client | dict(environ))),
             stdout=out,
             stderr=out,
             start_new_session=True,

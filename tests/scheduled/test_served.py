@@ -14,12 +14,13 @@ from typing import Any
 from uuid import UUID
 
 import duckdb
+import httpx
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.exceptions import Abort
 from prefect.flow_engine import run_flow
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows import __main__ as command_line
 from flows import operating
@@ -32,7 +33,7 @@ from pipelines.sandbox import SandboxBank, World
 from pipelines.settings import Settings
 from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
 from tests.scheduled.desk import consent, days_before_its_end, ending, held_up, somebody_listening
-from tests.scheduled.serving import LONG, Server, Serving, names_of, serving
+from tests.scheduled.serving import AUTHORIZED, LONG, Server, Serving, names_of, serving
 from tests.scheduled.serving import environment as serving_environment
 
 DEPLOYMENTS = {"ingest", "reuse-multiple-access", "consent-renewals", "consent-revocation", "kontist-full-read", "catalog"}
@@ -285,7 +286,7 @@ def test_a_server_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[st
 
 
 def test_status_tells_of_every_deployment(ran: Scene, capsys: pytest.CaptureFixture[str]) -> None:
-    with temporary_settings({PREFECT_API_URL: ran.server.url}):
+    with ran.server.asked():
         status = command_line.main(["status", "--json"])
 
     shown = json.loads(capsys.readouterr().out)
@@ -293,6 +294,34 @@ def test_status_tells_of_every_deployment(ran: Scene, capsys: pytest.CaptureFixt
     assert {one["name"] for one in shown["deployments"]} == DEPLOYMENTS
     assert all(one["next_run"] and one["last_run"] for one in shown["deployments"])
     assert shown["commands"] == {"taken": 0, "of": 8}
+    assert shown["access"] == {"login": True, "any_page": False, "blocks": ["kontoledger-vault-key"]}
+
+
+def test_a_server_as_deploy_sets_it_up_answers_nobody_without_its_login_and_no_web_page(ran: Scene) -> None:
+    """A page's browser asks by its origin, and reads nothing unless the server allows that origin."""
+    block = f"{ran.server.url}/block_documents/filter"
+    asked = {"include_secrets": True}
+    page = {"Origin": "https://example.com"}
+    with httpx.Client(trust_env=False) as browser:
+        assert browser.post(block, json=asked).status_code == 401
+        assert browser.post(block, content=json.dumps(asked), headers=page | {"Content-Type": "text/plain"}).status_code == 401
+        with_login = browser.post(block, json=asked, headers=page | AUTHORIZED)
+        preflight = browser.options(block, headers=page | {"Access-Control-Request-Method": "POST"})
+
+    assert with_login.status_code == 200
+    assert preflight.status_code == 400
+    allowed = [name for one in (with_login, preflight) for name in one.headers if name == "access-control-allow-origin"]
+    assert allowed == []
+
+
+def test_a_wrong_login_is_named(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    with server.asked(), temporary_settings({PREFECT_API_AUTH_STRING: "kontoledger:wrong"}):
+        status = command_line.main(["status"])
+
+    assert status == 1
+    assert capsys.readouterr().err == (
+        f"Prefect's server at {server.url} refuses this login. Set PREFECT_API_AUTH_STRING as `deploy/login` wrote it.\n"
+    )
 
 
 def test_a_failed_check_keeps_the_ledger_and_is_told(ran: Scene) -> None:
@@ -319,7 +348,7 @@ def taken_up_again(ran: Scene, run_id: str, monkeypatch: pytest.MonkeyPatch) -> 
     """Prefect hands out the very same run to a second process: this one."""
     for name, value in ran.environ.items():
         monkeypatch.setenv(name, value)
-    with temporary_settings({PREFECT_API_URL: ran.server.url}), get_client(sync_client=True) as client, pytest.raises(Abort):
+    with ran.server.asked(), get_client(sync_client=True) as client, pytest.raises(Abort):
         run_flow(ingest, client.read_flow_run(UUID(run_id)))
 
 
@@ -366,16 +395,17 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
     assert ran.server.run(lost)["state_type"] == "RUNNING"
     assert ran.server.places_taken() > 0
     assert digest(ran.data_dir / "raw.duckdb") == before
-    late = [ran.server.trigger("catalog") for _ in range(3)]
+    late = ran.server.planned("catalog")[:2]
     for run_id in late:
-        ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "SCHEDULED", "name": "Late"}, "force": True})
+        state = {"type": "SCHEDULED", "name": "Late", "state_details": {"scheduled_time": datetime.now(UTC).isoformat()}}
+        ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": state, "force": True})
     elsewhere, alive = ran.server.trigger("catalog", data_dir=str(ran.folder / "other")), ran.server.trigger("consent-renewals")
     for run_id in (elsewhere, alive):
         ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "RUNNING"}, "force": True})
     with marked(ran.data_dir, alive), serving(ran.server, ran.folder, ran.environ) as again:
         (healed,) = ran.server.ended(ran.server.trigger("ingest", due_hours=0, wait_seconds=60))
 
-        assert names_of(ran.server.ended(*late)) == ["Cancelled", "Cancelled", "Completed"]
+        assert names_of(ran.server.ended(*late)) == ["Cancelled", "Completed"]
         assert ran.server.run(lost)["state_type"] == "CRASHED", again.log.read_text()
         assert [ran.server.run(run_id)["state_type"] for run_id in (elsewhere, alive)] == ["RUNNING", "RUNNING"]
         resumed = ran.imports()
@@ -384,7 +414,7 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
     assert ran.server.places_taken() > 0, "what the killed run held"
     for run_id in (elsewhere, alive):
         ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
-    with temporary_settings({PREFECT_API_URL: ran.server.url}), operating.server() as client:
+    with ran.server.asked(), operating.server() as client:
         operating.tidy(client, ran.data_dir)
     assert ran.server.places_taken() == 0, "counted anew when no run is under way"
     assert resumed == imports, "what the cancelled run had begun was resumed by its command id"
@@ -414,7 +444,7 @@ def prefect(server: Server, environ: dict[str, str], *arguments: str) -> subproc
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env=serving_environment(server.home, PREFECT_API_URL=server.url, KONTOLEDGER_HOME=str(ROOT), **environ),
+        env=serving_environment(server.home, **server.client, KONTOLEDGER_HOME=str(ROOT), **environ),
         capture_output=True,
         text=True,
         timeout=LONG,

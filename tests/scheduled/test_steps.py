@@ -1,5 +1,8 @@
 """What single steps of the flows promise, without a server."""
 
+import asyncio
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,17 +10,26 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
+import httpx
 import pytest
 from prefect import Task
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, StateType
 from prefect.logging import disable_run_logger
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.runner import Runner
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_HOME,
+    temporary_settings,
+)
 from prefect.states import Completed, Failed
 
-from flows import alive, consents, operating, places, reading
+from flows import access, alive, consents, operating, places, reading, serving
 from flows.guard import guarded
 from flows.secrets import secret_blocks
-from pipelines.errors import Busy, Failure, WrongUsage
+from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Busy, Failure, WrongUsage
+from pipelines.lock import held
 from pipelines.settings import Settings
 
 ONCE = (reading.read_consent, reading.load, consents.sign_in)
@@ -172,8 +184,8 @@ def test_a_failed_run_shows_why(monkeypatch: pytest.MonkeyPatch) -> None:
 class OfManyRuns:
     """A server with more late runs than it gives in one answer."""
 
-    def __init__(self, count: int) -> None:
-        self.runs = [SimpleNamespace(id=number, name=f"run {number}") for number in range(count)]
+    def __init__(self, runs: list[Any]) -> None:
+        self.runs = runs
         self.cancelled: list[int] = []
 
     def read_deployments(self, **_: Any) -> list[Any]:
@@ -191,13 +203,160 @@ class OfManyRuns:
         return SimpleNamespace(active_slots=0)
 
 
+def late_run(number: int, *, asked_for: bool = False, **parameters: Any) -> Any:
+    """A run of the schedule, or one that a person asked for."""
+    return SimpleNamespace(id=number, name=f"run {number}", auto_scheduled=not asked_for, parameters=parameters)
+
+
 def test_of_any_number_of_late_runs_the_newest_stays(tmp_path: Path) -> None:
-    client = OfManyRuns(401)
+    client = OfManyRuns([late_run(number) for number in range(401)])
 
     told = operating.tidy(cast(Any, client), tmp_path)
 
     assert client.cancelled == list(range(1, 401))
     assert told == ["ingest/ingest: 400 late runs dropped, the newest stays"]
+
+
+def test_a_late_run_that_a_person_asked_for_is_never_dropped(tmp_path: Path) -> None:
+    erasure = late_run(1, asked_for=True, consent_id="c-1", erase=True)
+    client = OfManyRuns([late_run(0), erasure, late_run(2), late_run(3, asked_for=True), late_run(4, asked_for=True)])
+
+    operating.tidy(cast(Any, client), tmp_path)
+
+    assert client.cancelled == [2]
+
+
+def test_a_late_run_with_other_parameters_is_not_taken_for_the_same(tmp_path: Path) -> None:
+    client = OfManyRuns([late_run(0, reserve=1, due_hours=5), late_run(1, reserve=2), late_run(2, due_hours=5, reserve=1)])
+
+    operating.tidy(cast(Any, client), tmp_path)
+
+    assert client.cancelled == [2]
+
+
+def test_only_a_complete_run_is_green_in_prefects_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both of its UIs colour a state by its type: COMPLETED is green, FAILED red, CANCELLED grey."""
+    monkeypatch.setattr(alive.artifacts, "why", lambda *_: None)
+    ends = {}
+    for status in (GOOD, PARTIAL, CHECKS_FAILED, FAILED):
+        report = SimpleNamespace(exit_status=status, banks=[], outcomes=[], refused=None)
+        ends[status] = reading._ended(cast(Any, report))
+    with disable_run_logger():
+        skip = alive.skipped("another run is at work")
+
+    green = [status for status, end in ends.items() if end.type == StateType.COMPLETED]
+    assert (green, ends[PARTIAL].name, ends[PARTIAL].type) == ([GOOD], "Partial", StateType.FAILED)
+    assert (skip.name, skip.type) == ("Skipped", StateType.CANCELLED)
+
+
+class Standstill(Exception):
+    """The watch has gone on for long enough."""
+
+
+def test_serve_hears_of_cancellations_after_any_outage_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prefect's own watch gives up for good after three polls in vain."""
+    run, ended, answers = SimpleNamespace(id=uuid4()), [], iter([*[ConnectionError()] * 20, [], None])
+
+    class Server:
+        async def read_flow_runs(self, *, flow_run_filter: Any) -> list[Any]:
+            assert flow_run_filter.id.any_ == [run.id]
+            answer = next(answers)
+            if isinstance(answer, Exception):
+                raise answer
+            return [run] if answer is None else answer
+
+    async def cancel(one: Any) -> None:
+        ended.append(one)
+
+    async def no_pause(_: float) -> None:
+        if ended:
+            raise Standstill
+
+    runner = serving._Orderly.__new__(serving._Orderly)
+    runner.started = True
+    processes = SimpleNamespace(flow_run_ids=lambda: {run.id})
+    for name, value in {"_process_manager": processes, "_client": Server(), "_cancel_run": cancel}.items():
+        monkeypatch.setattr(runner, name, value, raising=False)
+    monkeypatch.setattr(serving.asyncio, "sleep", no_pause)
+    with pytest.raises(Standstill):
+        asyncio.run(runner._watch(10))
+
+    assert ended == [run]
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "Prefect's server does not answer (ConnectionError); still waiting for it"
+    assert [line.partition(";")[0] for line in said[1:]] == ["Prefect's server answers again"]
+
+
+def test_a_second_serve_ends_and_names_the_first(tmp_path: Path) -> None:
+    with temporary_settings({PREFECT_HOME: tmp_path / "home"}), serving.alone(tmp_path / "data"):
+        with (
+            pytest.raises(Busy, match=rf"^Process {os.getpid()} \(flows serve, since .*\) holds .*data"),
+            serving.alone(tmp_path / "data"),
+        ):
+            pass
+        with pytest.raises(Busy, match=r"holds .*home"), serving.alone(tmp_path / "other data, the same deployments"):
+            pass
+        with held(tmp_path / "data", "a run"):
+            pass
+
+
+def test_no_folder_in_the_shared_temporary_directory_stops_another_users_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "runner_storage").write_text("another user's: nothing can be made in here")
+
+    with serving._private_folder():
+        own = Runner()._tmp_dir
+        own.mkdir(parents=True)
+        assert own.parents[1].stat().st_mode & 0o077 == 0
+
+    assert tempfile.gettempdir() == str(tmp_path)
+    assert list(tmp_path.iterdir()) == [tmp_path / "runner_storage"]
+
+
+def test_a_temporary_directory_that_cannot_be_written_is_named_with_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+
+    named = r"No temporary folder can be made \(No such file or directory\)\. .*set TMPDIR"
+    with pytest.raises(Failure, match=named), serving._private_folder():
+        pass
+
+
+def test_status_names_a_server_that_answers_anybody_and_what_lies_there() -> None:
+    well = access.Access(login=True, any_page=False, blocks=("kontoledger-vault-key",))
+    open_to_all = access.Access(login=False, any_page=True, blocks=("kontoledger-vault-key",))
+
+    assert operating.troubles([], well) == []
+    no_login, any_page = operating.troubles([], open_to_all)
+    assert "no login" in no_login
+    assert "kontoledger-vault-key" in no_login
+    assert "PREFECT_SERVER_CORS_ALLOWED_ORIGINS" in any_page
+
+
+@pytest.mark.parametrize(("login", "any_page"), [(True, False), (False, True), (False, False)])
+def test_status_asks_as_a_page_of_another_site_would(login: bool, any_page: bool) -> None:
+    """A server in memory, behind Prefect's own client."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if login and "authorization" not in request.headers:
+            return httpx.Response(401, request=request)
+        if request.url.path.endswith("/filter"):
+            return httpx.Response(200, json=[], request=request)
+        shown = {"access-control-allow-origin": "*"} if any_page and "origin" in request.headers else {}
+        return httpx.Response(200, json="0.8.4", headers=shown, request=request)
+
+    documents = SimpleNamespace(read_block_documents_by_type=lambda *_, **__: [SimpleNamespace(name="of somebody else")])
+    mounted = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api", PREFECT_API_AUTH_STRING: "kontoledger:right"})
+    with mounted, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(httpx.HTTPTransport, "handle_request", lambda _, request: answer(request))
+        found = access.access(cast(Any, documents))
+
+    assert found == access.Access(login, any_page, ())
 
 
 def test_one_late_run_is_told_of_as_one() -> None:

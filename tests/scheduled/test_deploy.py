@@ -1,0 +1,102 @@
+"""The files of `deploy/`: units, login, logs."""
+
+import json
+import logging
+import logging.config
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import prefect.logging
+import pytest
+import yaml
+
+from tests.end_to_end.banking import ROOT
+
+DEPLOY = ROOT / "deploy"
+UNITS = ("kontoledger.service", "prefect-server.service")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A YAML file."""
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def test_the_login_is_written_once_for_its_owner_only(tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    shutil.copy(DEPLOY / "login", tmp_path / "deploy")
+
+    first, again = (
+        subprocess.run(["/bin/sh", tmp_path / "deploy" / "login"], capture_output=True, text=True, check=False) for _ in range(2)
+    )
+
+    written = tmp_path / "prefect-auth.env"
+    server, client = (line.partition("=") for line in written.read_text(encoding="utf-8").splitlines())
+    assert (first.returncode, again.returncode) == (0, 1), first.stderr + again.stderr
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert (server[0], client[0]) == ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING")
+    assert server[2] == client[2]
+    assert len(server[2].removeprefix("kontoledger:")) == 48
+    assert server[2] not in first.stdout
+
+
+def test_no_unit_and_no_container_starts_without_the_login() -> None:
+    for unit in UNITS:
+        assert "\nEnvironmentFile=/srv/kontoledger/prefect-auth.env\n" in (DEPLOY / unit).read_text(encoding="utf-8")
+    for name, service in read(DEPLOY / "compose.yaml")["services"].items():
+        assert "../prefect-auth.env" in service["env_file"], name
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {"prefect-auth.env", ".prefect/"} <= set(ignored)
+
+
+def test_server_in_a_container_is_set_up_as_the_one_of_the_unit() -> None:
+    lines = (DEPLOY / "prefect.env").read_text(encoding="utf-8").splitlines()
+    unit = dict(line.split("=", 1) for line in lines if line.startswith("PREFECT_SERVER_"))
+    image = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    container = read(DEPLOY / "compose.yaml")["services"]["server"]["environment"]
+
+    assert unit == {name: value for name, value in (image | container).items() if name in unit}
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_unit_may_do_little_more_than_it_needs(unit: str) -> None:
+    said = subprocess.run(
+        [shutil.which("systemd-analyze") or "", "security", "--offline=true", "--threshold=40", "--no-pager", DEPLOY / unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert said.returncode == 0, said.stdout[-2000:] + said.stderr
+
+
+def test_logs_of_json_are_prefects_own_but_for_the_console() -> None:
+    ours, own = read(DEPLOY / "logging.yaml"), read(Path(prefect.logging.__file__).with_name("logging.yml"))
+
+    assert ours["loggers"] == own["loggers"]
+    assert ours["root"] == own["root"]
+    assert {name: ours["handlers"][name] for name in ("api", "worker_api")} == {
+        name: own["handlers"][name] for name in ("api", "worker_api")
+    }
+    assert ours["handlers"].keys() == own["handlers"].keys()
+
+
+def test_a_line_of_the_log_is_a_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    about = read(DEPLOY / "logging.yaml")["formatters"]
+    chosen: Any = logging.config.DictConfigurator({"version": 1})
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(chosen.configure_formatter(about["json"]))
+
+    handler.emit(logging.LogRecord("prefect.flow_runs", logging.WARNING, __file__, 1, "Skipped: %s\nbusy", ("ingest",), None))
+
+    (line,) = capsys.readouterr().err.splitlines()
+    said = json.loads(line)
+    assert (said["name"], said["severity"], said["msg"], said["args"]) == (
+        "prefect.flow_runs",
+        "WARNING",
+        "Skipped: %s\nbusy",
+        ["ingest"],
+    )
