@@ -5,6 +5,7 @@ Prefect's server only knows what a run last told it; a killed run stays `Running
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ from pipelines.errors import Failure
 from pipelines.lock import prepare
 from pipelines.settings import Settings
 
+JUST_BEGUN = 60.0
+"""Seconds: a younger mark may be that of a run which is about to lock it."""
 SERVED = "KONTOLEDGER_SERVED"
 """Set for the processes that `serve` starts."""
 
@@ -93,6 +96,18 @@ def is_gone(data_dir: Path, run_id: str) -> bool:
             return True
     except Timeout:
         return False
+
+
+def sweep(data_dir: Path) -> int:
+    """Removes the marks of killed runs and returns how many. The server may know nothing of such a run any more."""
+    swept = 0
+    for path in (data_dir / "flow-runs").glob("*.lock"):
+        try:
+            if time.time() - path.stat().st_mtime > JUST_BEGUN:
+                swept += is_gone(data_dir, path.stem)
+        except OSError:  # another process has just removed it, or it is another user's
+            continue
+    return swept
 
 
 def _file(data_dir: Path, run_id: str) -> Path:

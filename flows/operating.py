@@ -26,7 +26,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 
 from flows.access import Access
-from flows.alive import is_gone
+from flows.alive import is_gone, sweep
 from flows.deployments import SCHEDULE, TAGS
 from flows.places import AT_ONCE, count_anew, taken
 from pipelines.errors import Failure
@@ -122,6 +122,8 @@ def tidy(client: SyncPrefectClient, data_dir: Path) -> list[str]:
                 sentences.append(f"{name}: run {run.name} is marked as crashed, its process is gone{asked}")
             else:
                 begun += 1
+    if swept := sweep(data_dir):
+        sentences.append(f"{_count(swept, 'mark')} of killed runs removed")
     if not begun and taken(client):  # leaked by the dead
         count_anew(client)
         sentences.append("The places for Kontomatik's commands are counted anew: none is taken")

@@ -25,7 +25,7 @@ from tests.end_to_end.banking import ROOT
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 LOGIN = "kontoledger:of this test only"
 AUTHORIZED = {"Authorization": f"Basic {b64encode(LOGIN.encode()).decode()}"}
-LONG = 60.0
+LONG = 180.0
 """Seconds after which nothing will come any more."""
 
 

@@ -12,7 +12,9 @@ from typing import Any
 import prefect.logging
 import pytest
 import yaml
+from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
 
+from flows import consents, reading
 from tests.end_to_end.banking import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -58,6 +60,18 @@ def test_server_in_a_container_is_set_up_as_the_one_of_the_unit() -> None:
     container = read(DEPLOY / "compose.yaml")["services"]["server"]["environment"]
 
     assert unit == {name: value for name, value in (image | container).items() if name in unit}
+
+
+def test_automations_listen_to_states_that_a_run_of_ours_ends_in() -> None:
+    """An event has the name of the state, so a rule for a name that nothing has would never fire."""
+    rules = read(DEPLOY / "automations.yaml")["automations"]
+    expected = {event.removeprefix("prefect.flow-run.") for rule in rules for event in rule["trigger"]["expect"]}
+    ours = {reading.REFUSED, reading.INCOMPLETE, "StillRevoking"}
+    of_prefect = {state().name for state in (Failed, Crashed, Completed, Pending, Running, Cancelled)}
+
+    assert expected == ours | of_prefect
+    assert {rule["trigger"]["within"] for rule in rules if rule["trigger"]["posture"] == "Proactive"} == {3600, 13 * 3600}
+    assert '"StillRevoking"' in Path(consents.__file__).read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +34,7 @@ from pipelines.sandbox import SandboxBank, World
 from pipelines.settings import Settings
 from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
 from tests.scheduled.desk import consent, days_before_its_end, ending, held_up, somebody_listening
-from tests.scheduled.serving import AUTHORIZED, LONG, Server, Serving, names_of, serving
+from tests.scheduled.serving import AUTHORIZED, LONG, Server, Serving, names_of, serving, until
 from tests.scheduled.serving import environment as serving_environment
 
 DEPLOYMENTS = {"ingest", "reuse-multiple-access", "consent-renewals", "consent-revocation", "kontist-full-read", "catalog"}
@@ -65,12 +66,12 @@ class Scene:
         return sum(len(times) for times in self.bank.world.imports.values())
 
 
-def secret_block(server: Server, name: str, value: str) -> None:
-    """What `Secret(value=…).save(name)` does."""
-    kind = server.ask("/block_types/slug/secret")
+def block_document(server: Server, slug: str, name: str, data: dict[str, Any]) -> str:
+    """What `Secret(value=…).save(name)` does, for a block of any type; its id."""
+    kind = server.ask(f"/block_types/slug/{slug}")
     schema = server.ask("/block_schemas/filter", {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}})[0]
-    about = {"name": name, "data": {"value": value}, "block_type_id": kind["id"], "block_schema_id": schema["id"]}
-    server.ask("/block_documents/", about)
+    about = {"name": name, "data": data, "block_type_id": kind["id"], "block_schema_id": schema["id"]}
+    return str(server.ask("/block_documents/", about)["id"])
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def scene(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         }
         with vault_of(settings) as vault:
             vault.covers(consents["expiring"], vault.accounts_of(first.consent_id))
-        secret_block(server, "kontoledger-vault-key", VAULT_KEY)
+        block_document(server, "secret", "kontoledger-vault-key", {"value": VAULT_KEY})
         environ = environment(
             bank,
             PIPELINES__DATA_DIR=str(settings.data_dir),
@@ -324,6 +325,20 @@ def test_a_wrong_login_is_named(server: Server, capsys: pytest.CaptureFixture[st
     )
 
 
+@contextmanager
+def automations_loaded(server: Server) -> Iterator[list[dict[str, Any]]]:
+    """Inside the block the rules of deploy/automations.yaml are the server's; what they send, as its header says to set it up."""
+    with somebody_listening() as (hook, notified):
+        said = {"name": "kontoledger", "url": hook, "json_data": {"subject": "{{subject}}", "body": "{{body}}"}}
+        block = block_document(server, "custom-webhook", "kontoledger", said)
+        rules = (ROOT / "deploy" / "automations.yaml").read_text(encoding="utf-8").replace(str(UUID(int=0)), block)
+        made = [server.ask("/automations/", rule)["id"] for rule in yaml.safe_load(rules)["automations"]]
+        assert len(made) == 6
+        yield notified
+        for one in made:
+            server.ask(f"/automations/{one}", method="DELETE")
+
+
 def test_a_failed_check_keeps_the_ledger_and_is_told(ran: Scene) -> None:
     raw, kept = ran.data_dir / "raw.duckdb", ran.data_dir / "raw.kept"
     shutil.copy(raw, kept)
@@ -332,7 +347,9 @@ def test_a_failed_check_keeps_the_ledger_and_is_told(ran: Scene) -> None:
         spoiling.execute("insert into kontist.transactions from kontist.transactions where _dlt_valid_to is null limit 1")
 
     try:
-        (run,) = ran.server.ended(ran.server.trigger("reuse-multiple-access"))
+        with automations_loaded(ran.server) as notified:
+            (run,) = ran.server.ended(ran.server.trigger("reuse-multiple-access"))
+            until(lambda: notified, what="the notification")
     finally:
         kept.replace(raw)
 
@@ -340,6 +357,7 @@ def test_a_failed_check_keeps_the_ledger_and_is_told(ran: Scene) -> None:
     assert digest(ran.data_dir / "ledger.duckdb") == ledger
     shown = ran.server.artifacts(run["id"])["kontoledger-checks"]
     assert all(row["rows"] >= 1 and row["check"] for row in shown)
+    assert [one["subject"] for one in notified] == [f"kontoledger: {run['name']} ended as ChecksFailed"]
     told = ran.server.events("kontoledger.check.failed", count=len(shown))
     assert {one["payload"]["check"] for one in told} == {row["check"] for row in shown}
 

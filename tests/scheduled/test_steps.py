@@ -3,6 +3,7 @@
 import asyncio
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -325,6 +326,20 @@ def test_a_temporary_directory_that_cannot_be_written_is_named_with_the_next_ste
     named = r"No temporary folder can be made \(No such file or directory\)\. .*set TMPDIR"
     with pytest.raises(Failure, match=named), serving._private_folder():
         pass
+
+
+def test_marks_of_killed_runs_are_removed_and_no_living_ones(tmp_path: Path) -> None:
+    """Also of a run that the server has dropped, or never heard of."""
+    marks = tmp_path / "flow-runs"
+    with alive.marked(tmp_path, "alive"):
+        for name, age in {"killed": 3600, "alive": 3600, "about-to-lock": 0}.items():
+            (marks / f"{name}.lock").touch()
+            os.utime(marks / f"{name}.lock", (time.time() - age,) * 2)
+
+        told = operating.tidy(cast(Any, OfManyRuns([])), tmp_path)
+
+        assert {path.stem for path in marks.iterdir()} == {"alive", "about-to-lock"}
+    assert told == ["1 mark of killed runs removed"]
 
 
 def test_status_names_a_server_that_answers_anybody_and_what_lies_there() -> None:
