@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,7 +25,7 @@ from prefect.settings import (
     PREFECT_HOME,
     temporary_settings,
 )
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Failed, Pending
 
 from flows import access, alive, consents, operating, places, reading, serving
 from flows.guard import guarded
@@ -326,6 +327,33 @@ def test_a_temporary_directory_that_cannot_be_written_is_named_with_the_next_ste
     named = r"No temporary folder can be made \(No such file or directory\)\. .*set TMPDIR"
     with pytest.raises(Failure, match=named), serving._private_folder():
         pass
+
+
+def test_a_dead_run_that_a_person_asked_for_is_named_to_be_started_anew(tmp_path: Path) -> None:
+    """The next scheduled run does not do what this one was asked for."""
+    began = datetime.now(UTC) - 2 * operating.BEGINS_WITHIN
+    runs = [late_run(0), late_run(1, asked_for=True, consent_id="c-1")]
+    for run in runs:
+        run.state = Pending().model_copy(update={"timestamp": began})
+    ends: list[str] = []
+
+    class Server(OfManyRuns):
+        def read_flow_runs(self, *, flow_run_filter: Any, **_: Any) -> list[Any]:
+            return runs if flow_run_filter.state.type is not None else []
+
+        def set_flow_run_state(self, _: int, state: Any = None, **__: Any) -> None:
+            ends.append(f"{state.name}: {state.message}")
+
+    told = operating.tidy(cast(Any, Server([])), tmp_path)
+
+    assert ends == [
+        "Crashed: its process is gone; the next run goes on",
+        "Crashed: its process is gone; start it anew, a person asked for it",
+    ]
+    assert told == [
+        "ingest/ingest: run run 0 is marked as crashed, its process is gone",
+        "ingest/ingest: run run 1 is marked as crashed, its process is gone. A person asked for it: start it anew",
+    ]
 
 
 def test_marks_of_killed_runs_are_removed_and_no_living_ones(tmp_path: Path) -> None:
