@@ -123,11 +123,7 @@ class Job:
         return package
 
     def _packer(self, source: str) -> Packer:
-        settler = Settler(
-            self.history.connection,
-            believed=self.settings.removals_believed,
-            believed_percent=self.settings.removals_believed_percent,
-        )
+        settler = Settler(self.history.connection, self.settings.thresholds)
         return Packer(
             shape=read_kontist.SHAPE if source == "kontist" else read_kontomatik.SHAPE,
             tables=KONTIST_TABLES if source == "kontist" else KONTOMATIK_TABLES,
@@ -139,7 +135,7 @@ class Job:
         )
 
     def _refuse_unknown_accounts(self, wanted: Sequence[str]) -> None:
-        """Removals accepted for an account that nobody has are a slip of the hand: say so before a bank is asked."""
+        """What is accepted for an account that nobody has are a slip of the hand: say so before a bank is asked."""
         listed = " union ".join(f"select account_id from {source}.accounts where _dlt_valid_to is null" for source in wanted)
         known = {account_id for (account_id,) in self.history.connection.execute(listed).fetchall()}
         for asked in self.options.accept_removals:

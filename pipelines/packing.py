@@ -1,4 +1,4 @@
-"""From what the banks answered to what is loaded: each account settled, believed or doubted, and packed with its cursor."""
+"""From what the banks answered to what is loaded: each account settled, held for confirmation or not, packed with its cursor."""
 
 import hashlib
 import json
@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.days import Believable, known_by_days, read_days, unbelievable
+from pipelines.guard import Held
 from pipelines.load import Package, batches_of
 from pipelines.outcomes import Outcome
-from pipelines.settle import Doubt, Settled, Settler, Shape
+from pipelines.settle import Settled, Settler, Shape
 from pipelines.spool import SpoolFile
 from sources._reading import Depth
 
@@ -48,7 +49,8 @@ class Answer:
 
 @dataclass
 class Packer:
-    """Packs one bank's answers. `state` is what dlt's state held: `accounts` (cursors) and `doubts`."""
+    """Packs one bank's answers. `state` is what dlt's state held: `accounts` (cursors) and `doubts` (what is held for
+    confirmation)."""
 
     shape: Shape
     tables: Mapping[str, pa.Schema]
@@ -110,19 +112,14 @@ class Packer:
             complete=answer.complete,
             newest_first=answer.newest_first,
             currency=answer.account.get("currency"),
+            confirmed=partial(self._confirmed, outcome),
             believable=believable,
         )
+        held = settled.held
         outcome.rows = answer.spool.rows
         outcome.depth = answer.depth
-        if settled.doubt and not self.accepts(outcome) and not self._seen_often_enough(account_id, settled.doubt):
-            gone, of = settled.doubt.gone, settled.doubt.of
-            outcome.end(
-                "doubted",
-                f"the bank no longer shows {gone} of {of} booked rows: not believed yet. If it is true, run with"
-                f" --accept-removals {account_id}; the same answer on {READS_TO_BELIEVE} reads over a day is believed too",
-            )
-            return
-        self._doubts.pop(account_id, None)
+        if held is None:
+            self._doubts.pop(account_id, None)
         self._settled.append(settled)
         if settled.differs or account_id not in self._known_by_days:
             self._read_days.append(read_days(self.settler.connection, self.shape, settled, outcome.import_id))
@@ -131,9 +128,13 @@ class Packer:
         if settled.differs and settled.since is not None:
             self._package.windows.append(("transactions", account_id, settled.since))
             self._package.moved.extend(settled.moved)
-        self.add_list("accounts", account_id, [answer.account], outcome.import_id)
+        if held is None or not self._in_another_currency(answer.account):
+            self.add_list("accounts", account_id, [answer.account], outcome.import_id)
         for table, rows in answer.lists.items():
             self.add_list(table, account_id, rows, outcome.import_id)
+        if held is not None:
+            outcome.end("doubted", _held_sentence(held, account_id))
+            return
         if not answer.complete:
             outcome.end("partial", "the bank cut its answer short: what it gave is kept, the rest is asked for again")
             return
@@ -178,17 +179,30 @@ class Packer:
             for hole in cursor.get("holes", [])
         ]
 
-    def _seen_often_enough(self, account_id: str, doubt: Doubt) -> bool:
-        """Whether the bank has repeated itself long enough; remembers this time if not."""
-        now = self.now()
+    def _confirmed(self, outcome: Outcome, held: Held) -> bool:
+        """Whether a person accepts it or the bank has repeated itself long enough; remembers this time if not."""
+        if self.accepts(outcome):
+            return True
+        account_id, now = str(outcome.account_id), self.now()
         before = self._doubts.get(account_id)
-        if before is None or before["digest"] != doubt.digest:
-            before = {"digest": doubt.digest, "since": doubt.since.isoformat(), "reads": 0, "first_at": now.isoformat()}
+        if before is None or before["digest"] != held.digest:
+            before = {"digest": held.digest, "since": held.since.isoformat(), "reads": 0, "first_at": now.isoformat()}
         reads = before["reads"] + 1
         if reads >= READS_TO_BELIEVE and now - datetime.fromisoformat(before["first_at"]) >= TIME_TO_BELIEVE:
             return True
         self._doubts[account_id] = before | {"reads": reads}
         return False
+
+    def _in_another_currency(self, account: Mapping[str, Any]) -> bool:
+        """Whether the bank shows an account in another currency than the one that its held rows are in."""
+        if "currency" not in self.tables["accounts"].names:
+            return False
+        found = self.settler.connection.execute(
+            f"select count(*) from {self.shape.dataset}.accounts"
+            " where account_id = ? and _dlt_valid_to is null and currency <> ?",
+            [account["account_id"], account.get("currency")],
+        ).fetchall()
+        return found != [(0,)]
 
     def _quarantine(self, answer: Answer, settled: Settled) -> None:
         outcome, claim = answer.outcome, settled.claim
@@ -224,6 +238,13 @@ def version_of(row: Mapping[str, Any]) -> str:
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+
+
+def _held_sentence(held: Held, account_id: str) -> str:
+    return (
+        f"{held.sentence()}: held for confirmation, everything else is loaded. If it is true, run with"
+        f" --accept-removals {account_id}; the same answer on {READS_TO_BELIEVE} reads over a day is believed too"
+    )
 
 
 def _quarantined(rows: int) -> str | None:

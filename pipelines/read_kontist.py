@@ -33,6 +33,7 @@ SHAPE = Shape(
     # A row without value date and booking type is a reservation (observed): it may change, move or vanish.
     booked="(valuta_date is not null or booking_type is not null)",
     shifting=frozenset(),
+    about="nullif(concat_ws(' ', name, purpose), '')",
     # `extra` is kept as first seen: a field that nobody has described may change with every answer.
     unversioned=frozenset({"occurrence", "position_in_day", "extra"}),
 )

@@ -40,6 +40,7 @@ SHAPE = Shape(
     shifting=frozenset({"balance_after", "position_in_day"}),
     booked_on="coalesce(booked_on, transaction_on)",
     told_apart_by="booked_on",
+    about="nullif(concat_ws(' ', party, title), '')",
     # Kept as first seen: a field that nobody has described may change with every answer.
     unversioned=frozenset({"extra"}),
 )

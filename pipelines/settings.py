@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from pipelines.errors import WrongUsage
 from pipelines.setting_names import refuse_unknown
+from pipelines.guard import Thresholds
 
 Dialect = Literal["openapi", "live"]
 Auth = Literal["jwt", "basic"]
@@ -87,10 +88,19 @@ class Settings:
     vault_url: str | None = field(default=None, repr=False)
     removals_believed: int = 5
     removals_believed_percent: int = 20
+    changes_believed: int = 5
+    changes_believed_percent: int = 20
     kontomatik: KontomatikSettings = KontomatikSettings()
     kontist: KontistSettings = KontistSettings()
     notifications: NotificationSettings = NotificationSettings()
     sandbox: bool = False
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Removals and changes that are believed at once."""
+        return Thresholds(
+            self.removals_believed, self.removals_believed_percent, self.changes_believed, self.changes_believed_percent
+        )
 
 
 LARGEST = 100_000
@@ -102,7 +112,7 @@ NEW_KEY = "Copy the whole key again; where nothing is stored yet, print one with
 
 Section = Literal["pipelines", "sources.kontomatik", "sources.kontist", "notifications"]
 NAMES: Mapping[str, frozenset[str]] = {
-    "pipelines": frozenset({"data_dir", "vault_key", "vault_url", "removals_believed", "removals_believed_percent"}),
+    "pipelines": frozenset({"data_dir", "vault_key", "vault_url", *THRESHOLDS}),
     "sources.kontomatik": frozenset(KontomatikSettings.__dataclass_fields__),
     "sources.kontist": frozenset(KontistSettings.__dataclass_fields__),
     "notifications": frozenset(NotificationSettings.__dataclass_fields__),

@@ -4,7 +4,7 @@ The bank's latest answer wins inside the window that it covers (DECISIONS, "The 
 on columns, in the run's own DuckDB: rows never become Python objects, and a history of any length spills to disk.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipelines.days import ANY_DAY, Believable, quoted
+from pipelines.guard import Guard, Held, Thresholds
 from pipelines.late import news_before_the_window
 from sources._columns import read_by_source
 
@@ -42,6 +43,8 @@ class Shape:
     """SQL for the day that a booked row counts on."""
     told_apart_by: str | None = None
     """Where `key` counts: the day that, with `window_on` and amount, recognises a row when its day is not shown whole."""
+    about: str = "null"
+    """SQL for the words that say what a row is for; they change, but seldom together with amount and day."""
 
     @property
     def table(self) -> str:
@@ -57,6 +60,17 @@ class Shape:
     def money(self) -> str:
         """SQL for the signed amount in whole units, exact."""
         return "amount" if "amount" in self.schema.names else "amount_cents * 0.01"
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether the bank names its rows itself."""
+        return self.told_apart_by is None
+
+    @property
+    def weighed(self) -> str:
+        """SQL for amount, currency and words of a row, as the guard compares them."""
+        currency = "currency" if "currency" in self.schema.names else "cast(null as varchar)"
+        return f"{self.money} as amount, {currency} as currency, {self.about} as about"
 
     def version(self, *, without: frozenset[str] = frozenset()) -> str:
         """SQL for the hash of what the bank said of a row. Texts are joined in one fixed form, for any DuckDB."""
@@ -91,16 +105,6 @@ class Counts:
     removed: int = 0
 
 
-@dataclass(frozen=True)
-class Doubt:
-    """A read that would take away more booked rows than we believe at once."""
-
-    since: date
-    digest: str
-    gone: int
-    of: int
-
-
 @dataclass
 class Settled:
     """One account's answer, ready to load."""
@@ -113,7 +117,8 @@ class Settled:
     since: date | None
     """First day that differs from what was known, or `claim`: from it on rows are loaded and known ones retired."""
     differs: bool
-    doubt: Doubt | None = None
+    held: Held | None = None
+    """What is held for confirmation: it is left out, and the known versions stay in its place."""
     moved: list[str] = field(default_factory=list)
     """Transactions whose known version lies before the window: retired by id."""
     table: str = ""
@@ -122,10 +127,9 @@ class Settled:
 class Settler:
     """Compares answers with raw history, on the run's held connection."""
 
-    def __init__(self, connection: "DuckDBPyConnection", *, believed: int, believed_percent: int) -> None:
+    def __init__(self, connection: "DuckDBPyConnection", thresholds: Thresholds) -> None:
         self._connection = connection
-        self._believed = believed
-        self._believed_percent = believed_percent
+        self._guard = Guard(connection, thresholds)
         self._tables = 0
 
     @property
@@ -145,7 +149,7 @@ class Settler:
         complete: bool = True,
         newest_first: bool = True,
         currency: str | None = None,
-        accept_removals: bool = False,
+        confirmed: Callable[[Held], bool] = lambda _: False,
         believable: Believable = ANY_DAY,
     ) -> Settled:
         """Identify the spooled rows and say what they change.
@@ -153,7 +157,7 @@ class Settler:
         `since` is the claim: from that day on the spool is all that the bank shows; None claims everything. With
         `depth_known` False the bank may have cut old days off without saying so, and the claim starts at what it did show.
         An answer that is not `complete` claims nothing: it only adds rows that were not known. Rows of a day that is not
-        `believable` are left out.
+        `believable` are left out. What the guard would hold is asked of `confirmed`; held, the rest of the answer loads.
         """
         self._tables += 1
         name = f"settled_{self._tables}"
@@ -163,9 +167,14 @@ class Settler:
         self._add_late(shape, name, account_id, import_id, claim, newest_first)
         shown = self._one(f"select count(*) from {name}")
         if not complete:
-            return self._only_additions(shape, name, account_id, shown)
+            return self._only_additions(shape, name, account_id, claim, shown)
         self._compare(shape, name, account_id, claim)
-        doubt = None if accept_removals else self._doubt(claim)
+        held = self._guard.weigh(shape, name, account_id, claim)
+        if held is not None and not confirmed(held):
+            self._guard.hold_back(shape, name, account_id, claim)
+            self._compare(shape, name, account_id, claim)
+        else:
+            held = None
         counts = Counts(
             *self._row("select count(*) filter (news), count(*) filter (changed), count(*) filter (gone) from compared")
         )
@@ -183,7 +192,7 @@ class Settler:
             ).fetchall()
         ]
         self._connection.execute(f"delete from {name} where window_on < ? and not late", [start])
-        return Settled(account_id, counts, shown, claim, start, bool(differs), doubt, moved, name)
+        return Settled(account_id, counts, shown, claim, start, bool(differs), held, moved, name)
 
     def rows(self, settled: Settled, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The rows to load, in batches, exactly as the table declares them."""
@@ -251,6 +260,7 @@ class Settler:
 
     def _compare(self, shape: Shape, name: str, account_id: str, claim: date) -> None:
         """`compared`: one row a transaction that is shown now, or known inside the window, or both."""
+        mark = shape.told_apart_by or "cast(null as date)"
         self._connection.execute(
             f"""
             create or replace temp table compared as
@@ -259,10 +269,14 @@ class Settler:
             known as (
                 select
                     transaction_id, row_version, window_on, {shape.booked} as booked,
-                    {shape.version(without=shape.shifting)} as content
+                    {shape.version(without=shape.shifting)} as content, {mark} as mark, {shape.weighed}
                 from {shape.table}
                 where account_id = $account and _dlt_valid_to is null
                     and (window_on >= $claim or transaction_id in (select transaction_id from {name}))
+            ),
+
+            shown as (
+                select transaction_id, row_version, window_on, booked, content, {mark} as mark, {shape.weighed} from {name}
             )
 
             select
@@ -273,23 +287,29 @@ class Settler:
                 shown.transaction_id is null as gone,
                 shown.content <> known.content as changed,
                 shown.row_version is distinct from known.row_version as differs,
-                known.booked as was_booked
-            from {name} as shown
+                known.booked as was_booked,
+                shown.booked as is_booked,
+                -- a day that was not known yet may come; one that is known stays
+                coalesce(
+                    known.booked and shown.transaction_id is not null and (
+                        not shown.booked
+                        or shown.amount <> known.amount
+                        or shown.currency <> known.currency
+                        or shown.window_on <> known.window_on
+                        or coalesce(known.mark <> coalesce(shown.mark, date '0001-01-01'), false)
+                    ),
+                    false
+                ) as altered,
+                coalesce(shown.window_on, known.window_on) as day,
+                coalesce(shown.amount, known.amount) as amount,
+                coalesce(shown.currency, known.currency) as currency,
+                coalesce(shown.about, known.about) as about,
+                shown.mark as mark
+            from shown
             full outer join known using (transaction_id)
             """,
             {"account": account_id, "claim": claim},
         )
-
-    def _doubt(self, claim: date) -> Doubt | None:
-        """More than a handful of booked rows vanish at once, or all: that is a bank's bad day more often than the truth."""
-        gone, known, digest = self._row(
-            "select count(*) filter (gone and was_booked), count(*) filter (was_booked and known_on >= $claim),"
-            " coalesce(md5(string_agg(transaction_id, ' ' order by transaction_id) filter (gone and was_booked)), '')"
-            " from compared",
-            {"claim": claim},
-        )
-        many = gone > self._believed and gone * 100 > known * self._believed_percent
-        return Doubt(claim, digest, gone, known) if gone and (many or gone == known) else None
 
     def _oldest_day_shown_whole(self, shape: Shape, account_id: str) -> date:
         """Where an answer of unknown depth starts to be complete.
@@ -307,7 +327,9 @@ class Settler:
         first_whole: date = oldest + timedelta(days=1) if older else oldest
         return first_whole
 
-    def _only_additions(self, shape: Shape, name: str, account_id: str, shown: int) -> Settled:
+    def _only_additions(self, shape: Shape, name: str, account_id: str, claim: date, shown: int) -> Settled:
+        self._compare(shape, name, account_id, claim)
+        self._guard.hold_back_replacements(shape, name, account_id, claim)
         self._connection.execute(
             f"delete from {name} where transaction_id in"
             f" (select transaction_id from {shape.table} where account_id = ? and _dlt_valid_to is null)",

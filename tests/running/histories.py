@@ -14,6 +14,7 @@ from pipelines import load, read_kontist, read_kontomatik
 from pipelines.history import History, opened
 from pipelines.outcomes import Outcome
 from pipelines.packing import Answer, Packer
+from pipelines.settings import Settings
 from pipelines.settle import Settler
 from pipelines.spool import SpoolFile
 from sources._columns import read_by_source
@@ -63,9 +64,11 @@ class Raw:
 
     dataset: str
     history: History
-    believed: int = 5
+    settings: Settings = field(default_factory=Settings)
     clock: datetime = NOON
     accepts: frozenset[str] = frozenset()
+    currency: str = "EUR"
+    balance_cents: int = 0
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """Of the last read, by account."""
     _reads: int = 0
@@ -109,7 +112,7 @@ class Raw:
         packer = Packer(
             shape=self.shape,
             tables=KONTIST if self.dataset == "kontist" else KONTOMATIK,
-            settler=Settler(self.history.connection, believed=self.believed, believed_percent=20),
+            settler=Settler(self.history.connection, self.settings.thresholds),
             state=self.cursors(),
             run_id=f"r-{self._reads}",
             now=lambda: self.clock,
@@ -159,8 +162,8 @@ class Raw:
     def _account(self, account: str) -> dict[str, Any]:
         own = {"account_id": account, "source_account_id": account}
         if self.dataset == "kontist":
-            return own | {"iban": None, "balance_cents": 0, "account_type": "solaris", "extra": None}
-        named = {"consent_id": "c", "institution": "Bank", "account_type": "account", "currency": "EUR"}
+            return own | {"iban": None, "balance_cents": self.balance_cents, "account_type": "solaris", "extra": None}
+        named = {"consent_id": "c", "institution": "Bank", "account_type": "account", "currency": self.currency}
         return dict.fromkeys(KONTOMATIK["accounts"].names[:-2]) | own | named
 
 

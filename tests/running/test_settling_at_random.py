@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pipelines import read_kontist, read_kontomatik
 from pipelines.days import read_days
+from pipelines.settings import Settings
 from pipelines.settle import Settled, Settler, Shape
 from pipelines.spool import SpoolFile
 from sources._columns import READ_DAYS, read_by_source
@@ -94,17 +95,17 @@ class Kept:
         for table in (self.shape.table, f"{self.shape.dataset}.read_days"):
             self.connection.execute(f"delete from {table}")
 
-    def read(self, shown: Sequence[Row], since: date | None, *, complete: bool = True) -> Settled:
+    def read(self, shown: Sequence[Row], since: date | None, *, complete: bool = True, confirmed: bool = True) -> Settled:
         self.reads += 1
         spool = SpoolFile(self.folder / f"{self.reads}.parquet", read_by_source(self.shape.schema))
         if shown:
             names = read_by_source(self.shape.schema).names
             whole = [{name: row.get(name) for name in names} for row in shown]
             spool.add(pa.RecordBatch.from_pylist(whole, schema=read_by_source(self.shape.schema)))
-        settler = Settler(self.connection, believed=10_000, believed_percent=100)
+        settler = Settler(self.connection, Settings().thresholds)
         settled = settler.settle(
             self.shape, account_id="A", import_id=f"i{self.reads}", spooled=spool.close(), since=since, complete=complete,
-            accept_removals=True,
+            confirmed=lambda _: confirmed,
         )  # fmt: skip
         if settled.differs or self.reads == 1:
             told = read_days(self.connection, self.shape, settled, f"i{self.reads}")
@@ -133,10 +134,12 @@ class Kept:
             {"now": self.reads},
         )
 
-    def current(self, columns: str, since: date = date.min) -> Counter[tuple[Any, ...]]:
+    def current(self, columns: str, since: date = date.min, *, booked: bool = False) -> Counter[tuple[Any, ...]]:
         return Counter(
             self.connection.execute(
-                f"select {columns} from {self.shape.table} where _dlt_valid_to is null and window_on >= ?", [since]
+                f"select {columns} from {self.shape.table} where _dlt_valid_to is null and window_on >= ?"
+                f" and ({not booked} or {self.shape.booked})",
+                [since],
             ).fetchall()
         )
 
@@ -204,6 +207,79 @@ def test_history_holds_what_the_bank_shows(kept: Kept, lives: list[Any]) -> None
             again = kept.read(shown, since)
             assert (again.counts.new, again.counts.changed, again.counts.removed, again.differs) == (0, 0, 0, False)
         bank.today = min(LAST, bank.today + 3)
+
+
+def _faulty(rows: Sequence[Row], fault: str) -> list[Row]:
+    """The bank's answer with one thing wrong in all of it."""
+    if fault == "empty":
+        return []
+    if fault == "half":
+        return [row for place, row in enumerate(rows) if place % 2 == 0 or _is_news(row)]
+    factor = {"sign": -1, "hundredfold": 100}.get(fault, 1)
+    days = timedelta(days=1 if fault == "shift" else 0)
+    wrong = []
+    for row in rows:
+        moved = {name: row[name] + days for name in ("window_on", "transaction_on", "booked_on") if row.get(name) is not None}
+        wrong.append(row | moved | {name: row[name] * factor for name in ("amount", "amount_cents") if name in row})
+    return wrong
+
+
+def _is_news(row: Row) -> bool:
+    return abs(row.get("amount", row.get("amount_cents"))) >= NEWS
+
+
+NEWS = 1_000
+"""Amounts from here on are those of payments that come while something is held, each another one, on a day of its own."""
+FAULTS = st.sampled_from(["sign", "hundredfold", "shift", "half", "empty"])
+
+
+@given(
+    fault=FAULTS,
+    before=st.lists(CHANGES, min_size=3, max_size=12),
+    reads=st.lists(st.tuples(st.booleans(), st.lists(CHANGES, max_size=2)), max_size=5),
+)
+@settings(max_examples=20)
+def test_whatever_is_held_no_payment_is_there_twice_and_what_is_new_is_there(
+    kept: Kept, fault: str, before: list[Any], reads: list[Any]
+) -> None:
+    """Active rows are those of the last answer that was believed, and the new ones of the answers since."""
+    kept.empty()
+    with_ids = kept.shape is read_kontist.SHAPE
+    money = "amount_cents" if with_ids else "amount"
+    known = f"window_on, {money}"
+    bank = Bank(with_ids)
+    for change in before:
+        bank.change(*change)
+    kept.read(bank.shows(None), None)
+    payments = set(bank.rows)
+
+    for is_faulty, changes in reads:
+        for what, at, day, amount in changes:
+            # a payment that changes day and amount at once is another one to everybody
+            if what not in ("move", "book late") and (fault != "shift" or what == "delete"):
+                bank.change(what, at, day + 2, amount)
+        bank.today += 3
+        bank.change("append", 0, 0, NEWS + bank.number)
+        shown = _faulty(bank.shows(None), fault if is_faulty else "none")
+        was = kept.current(known, booked=True)
+        read = kept.read(shown, None, confirmed=False)
+        payments |= set(bank.rows)
+
+        assert kept.faults() == []
+        now = kept.current(known, booked=True)
+        if read.held is None:
+            assert kept.current(known) == Counter((row["window_on"], row[money]) for row in shown)
+            payments = set(bank.rows)
+        else:
+            assert was - now == Counter(), "what is known stays while it is held"
+            newest = [(row["window_on"], row[money]) for row in shown if _is_news(row)]
+            assert Counter(newest[:1]) - now == Counter(), "what is new is there"
+        assert now.total() <= len(payments), "no payment is there twice"
+
+    whole = bank.shows(None)
+    kept.read(whole, None)
+    assert kept.faults() == []
+    assert kept.current(known) == Counter((row["window_on"], row[money]) for row in whole)
 
 
 @given(
