@@ -127,7 +127,11 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     run.add_argument("--since", type=day, metavar="DATE", help="read again from this day (YYYY-MM-DD)")
     run.add_argument("--full-refresh", action="store_true", help="read all that the banks still show; goes before --since")
     run.add_argument(
-        "--accept-removals", action="append", default=[], metavar="ACCOUNT_ID", help="believe that its bank removed rows"
+        *("--accept-removals", "--accept-changes"),
+        action="append",
+        default=[],
+        metavar="ACCOUNT_ID",
+        help="believe what is held for confirmation of this account: rows that its bank removed or changed",
     )
     run.add_argument(
         "--due-hours", type=_hours, metavar="N", help="Kontomatik: only consents whose last import is at least N hours ago"

@@ -34,6 +34,9 @@ APPENDED = frozenset({"imports"})
 REWRITTEN_BY_ACCOUNT = frozenset({"read_days"})
 """Of these, only the accounts that are given."""
 
+LATER_COLUMNS = {"imports": ("as_of",)}
+"""Columns that tables of ours did not have in earlier versions (`transforms/later.toml`)."""
+
 # Before dlt is imported: nothing is sent anywhere, and only what fails is said.
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")
@@ -59,6 +62,9 @@ def prepared(history: History, dataset: str) -> bool:
         if not is_versioned(schema):
             columns = ", ".join(f"{column.name} {_sql_type(column.type)}" for column in schema)
             history.connection.execute(f"create table if not exists {dataset}.{name} ({columns})")
+            for column in LATER_COLUMNS.get(name, ()):  # of a history that an earlier version wrote
+                kind = _sql_type(schema.field(column).type)
+                history.connection.execute(f"alter table {dataset}.{name} add column if not exists {column} {kind}")
     known = history.connection.execute(
         "select count(*) from duckdb_tables() where schema_name = ? and table_name = 'transactions'", [dataset]
     ).fetchone()

@@ -29,6 +29,8 @@ class Outcome:
     window_start: date | None = None
     window_end: date | None = None
     finished_at: datetime | None = None
+    as_of: datetime | None = None
+    """The moment that the bank's answer is of, where an earlier run asked for it; None: of this run."""
     rows: int = 0
     counts: Counts = field(default_factory=Counts)
     quarantined: int = 0
@@ -43,7 +45,7 @@ class Outcome:
         """Say how it ended."""
         self.status = status
         self.reason = reason
-        self.finished_at = datetime.now(UTC)
+        self.finished_at = max(datetime.now(UTC), self.started_at)  # a clock may be set back in between
         return self
 
     @property
@@ -60,6 +62,7 @@ class Outcome:
             "consent_id": self.consent_id,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
+            "as_of": self.as_of,
             "status": self.status,
             "depth": self.depth,
             "window_start": self.window_start,

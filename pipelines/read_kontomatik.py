@@ -264,6 +264,7 @@ class Reader:
                 account=_label(account),
                 currency=account.account.get("currency"),
                 balance=account.account.get("balance"),
+                as_of=attempt.started_at if attempt.started_at < outcome.started_at else None,
                 unknown_fields=tuple(sorted(account.unknown_fields)),
             )
             reading.run.outcomes.append(part)

@@ -89,11 +89,19 @@ def hole_sentence(hole: Mapping[str, Any]) -> str:
 def cells(outcome: Outcome) -> tuple[str, ...]:
     """An account's line of the summary."""
     counts = outcome.counts
-    if outcome.status not in ("complete", "partial"):
+    if outcome.status not in ("complete", "partial", "doubted"):
         return outcome.institution, outcome.account, "–", "", "", "", "", outcome.status
     window = f"from {outcome.window_start}" if outcome.window_start else "everything"
+    if outcome.status == "doubted":
+        window = "what is new"
     numbers = tuple(str(number) if number else "·" for number in (counts.new, counts.changed, counts.removed))
-    return outcome.institution, outcome.account, window, *numbers, _money(outcome), outcome.status
+    return outcome.institution, outcome.account, window, *numbers, _money(outcome), _result(outcome)
+
+
+def _result(outcome: Outcome) -> str:
+    if outcome.as_of is not None and outcome.status == "complete":
+        return f"as of {outcome.as_of:%d %b %H:%M} UTC"
+    return "held" if outcome.status == "doubted" else outcome.status
 
 
 def _money(outcome: Outcome) -> str:

@@ -73,9 +73,12 @@ IMPORTS = table(
     ("removed_rows", WHOLE),
     ("requests", WHOLE),
     ("reason", TEXT),
+    ("as_of", INSTANT),
 )
-"""One attempt to read one account; `account_id` is null when not even the list of accounts could be read.
-`status`: `complete`, `partial` (the bank cut its answer), `failed`, `skipped` (a quota), `doubted` (too much vanished)."""
+"""One attempt to read one account; `account_id` is null when not even the list of accounts could be read. `as_of`: the moment of
+the bank's answer where an earlier run asked for it, else null.
+`status`: `complete`, `partial` (the bank cut its answer), `failed`, `skipped` (a quota), `doubted` (removals or changes are held
+for confirmation; what is new is loaded)."""
 
 READ_DAYS = table(
     required("account_id"),

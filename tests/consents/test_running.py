@@ -9,6 +9,8 @@ import pytest
 from pipelines.connections import kontomatik_client
 from pipelines.consents import steward
 from pipelines.consents.registry import Vault
+from pipelines.reading import read_only
+from pipelines.report import cells
 from pipelines.run import Options
 from pipelines.sandbox import CommandNeverEnds, PartialDueToTimeout, SandboxBank, World
 from pipelines.settings import KontistSettings, Settings
@@ -139,9 +141,18 @@ def test_an_import_that_took_too_long_is_resumed_and_spends_nothing(new_folder: 
         for command in bank.kontomatik.commands.values():
             command.never_ends = False
         bank.requests.clear()
+        asked_at = bank.world.clock.now()
+        bank.world.clock.advance(timedelta(hours=2))
 
         resumed = read(bank, settings)
 
+        parts = [one for one in resumed.outcomes if one.status == "complete"]
+        assert {one.as_of for one in parts} == {asked_at}, "it is told as of the moment when the bank was asked"
+        assert {cells(one)[-1] for one in parts} == {f"as of {asked_at:%d %b %H:%M} UTC"}
+        assert all(one.finished_at >= one.started_at for one in parts)
+        with read_only(settings.data_dir / "ledger.duckdb") as ledger:
+            accounts = "select distinct last_imported_at from ledger.accounts where source = 'kontomatik'"
+            assert ledger.execute(accounts).fetchall() == [(asked_at,)]
         assert (resumed.status, resumed.banks[0].imports, resumed.banks[0].counts.new) == ("ok", 0, 1)
         assert [method for method, path in bank.requests if "/v1/" in path] == ["GET"]
         with the_vault(settings) as vault:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import WrongUsage
+from pipelines.report import cells
 from pipelines.run import Options
 from pipelines.sandbox import EmptyAnswer, World
 from pipelines.settings import Settings
@@ -83,6 +84,8 @@ def test_the_balance_of_a_held_account_is_the_banks_latest(ids: Raw) -> None:
     ids.read({"A": TEN[:1]})
 
     assert ids.outcomes["A"].status == "doubted"
+    assert cells(ids.outcomes["A"])[2:6] == ("what is new", "·", "·", "·")
+    assert cells(ids.outcomes["A"])[-1] == "held"
     assert ids.query("select balance_cents from kontist.accounts where _dlt_valid_to is null") == [(500,)]
 
 

@@ -58,9 +58,9 @@ shown_last as (
 read as (
     select
         account_id,
-        max(finished_at) filter (where status = 'complete')         as completed_at,
+        max(as_of) filter (where status = 'complete')               as completed_at,
         max(finished_on) filter (where status = 'complete')         as completed_on,
-        max(finished_at) filter (where status in ('complete', 'partial')) as imported_at,
+        max(as_of) filter (where status in ('complete', 'partial')) as imported_at,
         max(finished_on) filter (where status in ('complete', 'partial')) as imported_on
     from imports
     group by account_id

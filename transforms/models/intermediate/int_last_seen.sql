@@ -8,12 +8,12 @@ imports as (
     select
         account_id,
         import_id,
-        finished_at,
+        as_of,
         finished_on,
         coalesce(window_start, date '0001-01-01')                   as window_start,
         coalesce(window_end, finished_on)                           as window_end
     from intermediate.int_imports
-    where status = 'complete' and account_id is not null and finished_at is not null
+    where status = 'complete' and account_id is not null and as_of is not null
 ),
 
 -- The last one to see a day is the last whose window reaches back to it: of each, only days before all later ones are left
@@ -21,7 +21,7 @@ later as (
     select
         *,
         min(window_start) over (
-            partition by account_id order by finished_at desc, import_id desc rows between unbounded preceding and 1 preceding
+            partition by account_id order by as_of desc, import_id desc rows between unbounded preceding and 1 preceding
         )                                                           as seen_later_from
     from imports
 ),
@@ -30,7 +30,7 @@ final as (
     select
         account_id,
         import_id,
-        finished_at                                                 as seen_at,
+        as_of                                                       as seen_at,
         finished_on                                                 as seen_on,
         window_start                                                as from_on,
         least(window_end, coalesce(seen_later_from - 1, window_end)) as to_on

@@ -19,6 +19,7 @@ final as (
         window_end,
         started_at,
         finished_at,
+        as_of,
         status,
         rows,
         new_rows,

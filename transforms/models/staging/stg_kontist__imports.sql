@@ -11,7 +11,8 @@ select
     -- what was asked for, and what came
     started_at,
     finished_at,
-    cast(finished_at at time zone 'Europe/Berlin' as date)          as finished_on,
+    coalesce(as_of, finished_at)                                    as as_of,
+    cast(coalesce(as_of, finished_at) at time zone 'Europe/Berlin' as date) as finished_on,
     status,
     depth,
     window_start,
