@@ -114,7 +114,8 @@ class Guard:
             " count(*) filter (altered) from compared",
             {"claim": claim},
         )
-        if not gone and not self._thresholds.hold(known, 0, altered):
+        # pairing only turns what is gone into what is altered: mostly the counts alone are enough
+        if not self._thresholds.hold(known, gone, altered) and not self._thresholds.hold(known, 0, gone + altered):
             return None
         self._pair(shape, settled, account_id, claim, certain_only=False)
         paired, renewed = self._row(

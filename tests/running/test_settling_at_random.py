@@ -238,7 +238,7 @@ FAULTS = st.sampled_from(["sign", "hundredfold", "shift", "half", "empty"])
     before=st.lists(CHANGES, min_size=3, max_size=12),
     reads=st.lists(st.tuples(st.booleans(), st.lists(CHANGES, max_size=2)), max_size=5),
 )
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_whatever_is_held_no_payment_is_there_twice_and_what_is_new_is_there(
     kept: Kept, fault: str, before: list[Any], reads: list[Any]
 ) -> None:
