@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pipelines.errors import WrongUsage
-from pipelines.setting_names import refuse_unknown
 from pipelines.guard import Thresholds
+from pipelines.setting_names import refuse_unknown
 
 Dialect = Literal["openapi", "live"]
 Auth = Literal["jwt", "basic"]
@@ -109,6 +109,8 @@ LARGEST = 100_000
 KEY_LENGTH = 44
 """Characters of a vault key."""
 NEW_KEY = "Copy the whole key again; where nothing is stored yet, print one with `python -m pipelines doctor --new-vault-key`"
+
+THRESHOLDS = ("removals_believed", "removals_believed_percent", "changes_believed", "changes_believed_percent")
 
 Section = Literal["pipelines", "sources.kontomatik", "sources.kontist", "notifications"]
 NAMES: Mapping[str, frozenset[str]] = {
