@@ -3,18 +3,18 @@
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
+from pipelines.clock import bank_time, jumped
 from pipelines.connections import has_vault, kontist_client, kontomatik_client, vault_of
 from pipelines.errors import Failure
 from pipelines.lock import prepare
 from pipelines.settings import Dialect, Settings
 from sources._errors import SourceError
-from sources._http import Http
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,8 @@ class Finding:
 
 def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
     """Look at everything. Never raises: what cannot be looked at is a finding."""
-    return [*_versions(), *_data_dir(settings), *_vault(settings), *_kontomatik(settings, now), *_kontist(settings, now)]
+    banks = (*_kontomatik(settings, now), *_kontist(settings, now))
+    return [*_versions(), *_data_dir(settings), *_vault(settings), *banks, *_clock(settings, now)]
 
 
 def _versions() -> Iterator[Finding]:
@@ -120,7 +121,6 @@ def _kontomatik(settings: Settings, now: Callable[[], datetime]) -> Iterator[Fin
     except SourceError as error:
         yield _other_dialect(settings, now) or Finding("kontomatik", "wrong", error.cause, error.next_step)
         return
-    yield from _clock("kontomatik", settings.kontomatik.base_url, "health", now)
 
 
 def _other_dialect(settings: Settings, now: Callable[[], datetime]) -> Finding | None:
@@ -172,21 +172,23 @@ def _logins(settings: Settings) -> tuple[bool, Finding | None]:
         return False, None  # said of the vault
 
 
-def _clock(bank: str, base_url: str, path: str, now: Callable[[], datetime]) -> Iterator[Finding]:
-    """Our clock against the `Date` of the bank's answer."""
-    http = Http(bank, base_url)
+def _clock(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
+    """Our clock against the `Date` of a bank's answer, else against what it showed when it was last right."""
     try:
-        header = http.request("GET", path).headers.get("Date")
-        apart = abs((parsedate_to_datetime(header) - now()).total_seconds()) if header else None
-    except (SourceError, ValueError, TypeError):
-        apart = None
-    finally:
-        http.close()
-    if apart is None:
+        with vault_of(settings) if has_vault(settings) else nullcontext() as vault:
+            bank, told = bank_time(settings, vault)
+    except Failure:
+        return  # said of the vault
+    apart = (now() - told).total_seconds() if told else 0.0
+    jump = jumped(settings.data_dir, now())
+    if told is None and jump:
+        yield Finding("clock", "wrong", jump, "Set this machine's clock (ntp); until it is right nothing is read or expires")
+    elif bank and told is None:
         yield Finding("clock", "note", "the bank's answer does not tell the time", "Check this machine's clock")
-    elif apart > CLOCK_MAY_DIFFER:
-        yield Finding("clock", "wrong", f"{apart:.0f} s apart from the bank's", "Set this machine's clock (ntp)")
-    else:
+    elif abs(apart) > CLOCK_MAY_DIFFER:
+        found = f"{abs(apart):.0f} s apart from the bank's" + (f". {jump}" if jump else "")
+        yield Finding("clock", "wrong", found, "Set this machine's clock (ntp)")
+    elif told is not None:
         yield Finding("clock", "fine", "agrees with the bank's")
 
 

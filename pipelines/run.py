@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipelines.clock import check
 from pipelines.connections import has_vault, kontomatik_client, vault_of
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Failure, WrongUsage
 from pipelines.outcomes import BankRun, Outcome
@@ -142,12 +143,15 @@ class Run:
     def __enter__(self) -> "Run":
         """Look after the consents and find what is to be read.
 
-        Raises `NothingToRead` when there is nothing, another `Failure` when raw history cannot be opened.
+        Raises `NothingToRead` when there is nothing, `ClockWrong` when this machine's clock is not to be believed, another
+        `Failure` when raw history cannot be opened.
         """
         with ExitStack() as stack:
             connecting = self._openings is not None
             has_one = connecting or has_vault(self._settings)
             self._vault = stack.enter_context(vault_of(self._settings)) if has_one else None
+            stored = self._vault is not None and bool(self._vault.consents())
+            check(self._settings, self._now, self._vault, ask=stored)
             if self._vault is not None:
                 self._vault.age(self._now())
             wanted = _wanted(self._settings, self._options, self.report, self._vault, connecting)

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 def gather(settings: Settings) -> dict[str, Any]:
     """The object of `status --json`."""
+    from pipelines.clock import jumped
+
     return {
         "data_dir": str(settings.data_dir),
+        "clock": jumped(settings.data_dir, datetime.now(UTC)),
         "accounts": accounts(settings.data_dir / "ledger.duckdb"),
         "consents": consents(settings),
         "last_run": _last_run(settings.data_dir / "run.last.json"),
@@ -26,6 +29,7 @@ def gather(settings: Settings) -> dict[str, Any]:
 
 def consents(settings: Settings) -> list[dict[str, Any]]:
     """Every consent with its days left and the imports left in its 24 hours. No token."""
+    from pipelines.clock import jumped
     from pipelines.connections import has_vault, vault_of
     from pipelines.consents.states import USABLE, warning
 
@@ -34,7 +38,8 @@ def consents(settings: Settings) -> list[dict[str, Any]]:
     now = datetime.now(UTC)
     listed = []
     with vault_of(settings) as vault:
-        vault.age(now)
+        if jumped(settings.data_dir, now) is None:
+            vault.age(now)
         for consent in vault.consents():
             usable, counted = consent.status in USABLE and not consent.erasing, consent.source == "kontomatik"
             quota = vault.quota(consent.consent_id, settings.kontomatik.imports_per_day, now)
@@ -118,6 +123,8 @@ def show(gathered: dict[str, Any], console: "Console") -> None:
         table.add_row(account["institution"], f"{account['account_type']} {named}", account["currency"], *last)
     console.print(table if gathered["accounts"] else f"No ledger yet. {no_ledger(Path(gathered['data_dir']))}.")
     show_consents(gathered["consents"], console)
+    if gathered["clock"]:
+        _line(console, f"! {gathered['clock']}: nothing expires until it is right, see `python -m pipelines doctor`")
     last_run = gathered["last_run"]
     if last_run is None:
         console.print("No run is on record (an erasure removes what the last one told).")

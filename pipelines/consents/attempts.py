@@ -13,6 +13,8 @@ import sqlalchemy as sql
 from pipelines.consents.vault import Store, as_instant, as_text, attempts, consent_accounts, consents
 
 WINDOW = timedelta(hours=24)
+MAY_BE_AHEAD = timedelta(minutes=10)
+"""An attempt that is dated later than this from now was written down by a clock that was wrong, and blocks nothing."""
 NEVER_SENT = "never sent"
 """The outcome of an attempt whose request did not leave this machine: the only kind that spends nothing."""
 
@@ -87,7 +89,8 @@ class Attempts(Store):
 
         Kontomatik keeps results for 24 hours. Asking again by command id spends nothing.
         """
-        query = sql.select(attempts).where(attempts.c.consent_id == consent_id)
+        dated = attempts.c.started_at <= as_text(now + MAY_BE_AHEAD)
+        query = sql.select(attempts).where(attempts.c.consent_id == consent_id, dated)
         row = next(iter(self.read(query.order_by(attempts.c.started_at.desc(), attempts.c.attempt_id).limit(1))), None)
         if row is None or row.command_id is None or row.outcome is not None or as_instant(row.started_at) < now - WINDOW:
             return None
@@ -136,7 +139,9 @@ class Attempts(Store):
         for row in connection.execute(sharing):
             by_account.setdefault(row.account_id, {consent_id}).add(row.consent_id)
         recent = sql.select(attempts.c.consent_id, attempts.c.started_at).where(
-            attempts.c.started_at > as_text(now - WINDOW), attempts.c.outcome.is_distinct_from(NEVER_SENT)
+            attempts.c.started_at > as_text(now - WINDOW),
+            attempts.c.started_at <= as_text(now + MAY_BE_AHEAD),
+            attempts.c.outcome.is_distinct_from(NEVER_SENT),
         )
         spent = [(row.consent_id, as_instant(row.started_at)) for row in connection.execute(recent)]
         groups = [*by_account.values(), {consent_id}]

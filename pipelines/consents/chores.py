@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from pipelines.clock import check
 from pipelines.connections import as_failures, has_vault, told_client, vault_of
 from pipelines.consents.registry import Consent, Vault
 from pipelines.errors import WrongUsage
@@ -37,12 +38,16 @@ class Tidied:
 
 
 def watch(settings: "Settings", now: Callable[[], datetime]) -> list[str]:
-    """Let consents age: what is over expires. Returns the warnings that are due, a sentence each."""
+    """Let consents age: what is over expires. Returns the warnings that are due, a sentence each.
+
+    Raises `ClockWrong` when this machine's clock is not to be believed: nothing has expired then.
+    """
     if not has_vault(settings):
         return []
     from pipelines.consents.steward import warnings
 
     with vault_of(settings) as vault:
+        check(settings, now, vault)
         vault.age(now())
         return warnings(vault, now(), configured=("kontist",) if settings.kontist.configured else ())
 
@@ -160,6 +165,7 @@ def sign_in_link(settings: "Settings", consent_id: str, now: Callable[[], dateti
     """
     from pipelines.consents.steward import start_sign_in
 
+    check(settings, now)
     with vault_of(settings) as vault, told_client(settings, now) as client:
         old = vault.consent(consent_id)
         if old.source == "kontist":

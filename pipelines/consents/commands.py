@@ -7,6 +7,7 @@ import webbrowser
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pipelines.clock import check
 from pipelines.commands import run_and_tell
 from pipelines.connections import told_client, vault_of
 from pipelines.consents.chores import can_be_ended, end_at_its_bank
@@ -307,4 +308,6 @@ def _configured(options: argparse.Namespace) -> "Settings":
     settings = settings_of(options)
     if not settings.kontomatik.configured:
         raise WrongUsage("Kontomatik is not configured", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
+    prepare(settings.data_dir)
+    check(settings, utc_now)  # the days of a consent are counted from its sign-in
     return settings

@@ -8,6 +8,8 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pipelines.consents.attempts import MAY_BE_AHEAD
+
 if TYPE_CHECKING:
     from pipelines.consents.registry import Consent, Vault
 
@@ -35,12 +37,13 @@ def due(
         stalest = min(last[consent.consent_id].values(), default=NEVER)
         return stalest, -(consent.last_import_at or NEVER).timestamp()
 
+    latest = now + MAY_BE_AHEAD
     chosen: list[Consent] = []
     others: list[tuple[Consent, str]] = []
     read: set[str] = set()
     for consent in sorted(consents, key=urgency):
         accounts = last[consent.consent_id]
-        stale = {account for account, moment in accounts.items() if moment <= now - after}
+        stale = {account for account, moment in accounts.items() if moment <= now - after or moment > latest}
         if consent.last_import_at is None or not accounts or stale - read or vault.unfinished(consent.consent_id, now):
             chosen.append(consent)
             read |= set(accounts)

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from pipelines.consents.attempts import Attempts
+from pipelines.consents.attempts import MAY_BE_AHEAD, Attempts
 from pipelines.consents.states import LIFETIME, MOVES, USABLE, MoveRefused, State, warnings_of
 from pipelines.consents.vault import Keyring, VaultBroken, as_instant, as_text, audit, consents
 from pipelines.errors import WrongUsage
@@ -230,7 +230,11 @@ class Vault(Attempts):
             self._note(connection, consent_id, "erasure withdrawn", f"{row.status} as before", now)
 
     def age(self, now: datetime) -> None:
-        """Let time do its work: consents with 30 days or less are expiring, those past their end expired."""
+        """Let time do its work: consents with 30 days or less are expiring, those past their end expired.
+
+        What a wrong clock has done is undone first. Call it with a time that is known to be right.
+        """
+        self._mend(now)
         for consent in self.consents(status=USABLE):
             days = consent.days_left(now)
             with suppress(MoveRefused):  # somebody has ended it in between
@@ -238,6 +242,25 @@ class Vault(Attempts):
                     self.move(consent.consent_id, "expired", _over(consent), now)
                 elif days is not None and days <= warnings_of(consent.source)[0]:
                     self.move(consent.consent_id, "expiring", f"{days} days left", now)
+
+    def _mend(self, now: datetime) -> None:
+        """Bring back what has ended by a clock that was ahead, and count anew what was signed in to by such a clock."""
+        for consent in self.consents(status=(*USABLE, "expired")):
+            consent_id, days = consent.consent_id, consent.days_left(now)
+            if consent.expires_at is None or days is None:
+                continue
+            if consent.status in USABLE and consent.created_at > now + MAY_BE_AHEAD and consent.source == "kontomatik":
+                change = consents.update().where(consents.c.consent_id == consent_id)
+                with self.transaction() as connection:
+                    connection.execute(change.values(created_at=as_text(now), expires_at=as_text(now + LIFETIME)))
+                    self._note(connection, consent_id, "days counted anew", "its sign-in was dated ahead of the clock", now)
+                days = LIFETIME.days
+            early = consent.status == "expiring" and days > warnings_of(consent.source)[0]
+            over = consent.status == "expired" and consent.status_reason == _over(consent) and consent.has_token
+            another = consent.source == "kontist" and self.consents(source="kontist", status=USABLE)  # logged in again since
+            if early or (over and consent.expires_at > now and not consent.erasing and not another):
+                with suppress(MoveRefused):  # somebody has ended it in between
+                    self.move(consent_id, "active", "its end lies ahead: the clock was wrong", now)
 
     def note(self, consent_id: str, what: str, outcome: str, now: datetime) -> None:
         """Write a line into the audit trail."""

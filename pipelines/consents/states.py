@@ -14,6 +14,9 @@ time is over, or the bank says that it is gone. `replaced`: a newer consent of t
 asked for its end, and the bank has not confirmed it yet. `revoked`: the bank said so, or said that it was gone already.
 `erased`: its data is gone too.
 
+Only time goes back: what is `expiring` or `expired` by this machine's clock is `active` again when its end turns out to lie
+ahead, because the clock was wrong. What the bank has ended stays so.
+
 A consent whose erasure somebody has asked for is shown as `erasing` until it is `erased`, whichever of these states it is in:
 
     any state ── erase ──▶ shown as `erasing` ──▶ revoking ──▶ revoked ──▶ erased
@@ -30,8 +33,8 @@ STATES: tuple[State, ...] = get_args(State)
 MOVES: dict[State, frozenset[State]] = {
     "pending": frozenset({"active", "expired"}),
     "active": frozenset({"expiring", "expired", "replaced", "revoking"}),
-    "expiring": frozenset({"expired", "replaced", "revoking"}),
-    "expired": frozenset({"revoking", "erased"}),
+    "expiring": frozenset({"active", "expired", "replaced", "revoking"}),
+    "expired": frozenset({"active", "revoking", "erased"}),
     "replaced": frozenset({"revoking"}),
     "revoking": frozenset({"revoked"}),
     "revoked": frozenset({"erased"}),

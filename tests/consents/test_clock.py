@@ -1,0 +1,195 @@
+"""A clock that is wrong: nothing is read, expired or counted on its word, and what it has done once is undone."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import clock, doctor, status
+from pipelines.consents import chores
+from pipelines.consents.attempts import WINDOW
+from pipelines.consents.due import due
+from pipelines.consents.registry import Vault
+from pipelines.sandbox import World
+from pipelines.settings import KontistSettings, Settings
+from tests.consents.customers import DIALECTS, VAULT_KEY, a_bank, connected, only_ben, read, settings_for, states, the_vault
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+YEAR = timedelta(days=365)
+
+
+@contextmanager
+def a_vault(folder: Path) -> Iterator[Vault]:
+    vault = Vault(folder / "vault.sqlite", VAULT_KEY)
+    yield vault
+    vault.close()
+
+
+def add(vault: Vault, now: datetime = NOON, **more: Any) -> str:
+    about = {"source": "kontomatik", "institution": "KontoBank", "access_mode": "MULTIPLE", "token": "t"}
+    return vault.add(**about | more, now=now).consent_id
+
+
+def restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine was off: how long it has been up says nothing of the time since the last run."""
+    monkeypatch.setattr(clock, "_boot", lambda: "another start")
+    monkeypatch.setattr(clock, "_seconds_up", lambda: 5.0)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("off", [YEAR, -YEAR])
+@pytest.mark.usefixtures("quick")
+def test_a_run_on_a_clock_that_the_bank_contradicts_changes_nothing(
+    new_folder: Any, monkeypatch: pytest.MonkeyPatch, dialect: str, off: timedelta
+) -> None:
+    with a_bank(World(transactions=12), dialect=dialect) as (bank, _):
+        only_ben(bank)
+        settings = settings_for(bank, new_folder())
+        own = connected(bank, settings)
+        for start in ("the same", "another"):
+            if start == "another":
+                restarted(monkeypatch)
+            bank.requests.clear()
+            wrong: Callable[[], datetime] = lambda: bank.world.clock.now() + off  # noqa: E731
+            with pytest.raises(clock.ClockWrong, match=r"clock says .* that of kontomatik .*Set this machine's clock") as told:
+                read(bank, settings, now=wrong)
+            with pytest.raises(clock.ClockWrong):
+                chores.watch(settings, wrong)
+            assert (told.value.exit_status, states(settings)) == (2, {own.consent_id: "active"})
+            assert {path.rpartition("/")[2] for _, path in bank.requests} == {"health"}
+        read(bank, settings)
+        with the_vault(settings) as vault:
+            assert vault.quota(own.consent_id, 4, bank.world.clock.now()).left == 2
+
+
+def test_a_jump_that_no_bank_explains_is_not_worked_with_and_time_that_passes_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, up = Settings(data_dir=tmp_path), [1000.0]
+    monkeypatch.setattr(clock, "_boot", lambda: "one start")
+    monkeypatch.setattr(clock, "_seconds_up", lambda: up[0])
+    clock.check(settings, lambda: NOON)
+    up[0] += 86_400.0
+    clock.check(settings, lambda: NOON + timedelta(days=1))
+
+    later = NOON + timedelta(days=1)
+    for shown in (later + YEAR, later - YEAR, later + timedelta(minutes=11)):
+        with pytest.raises(clock.ClockWrong, match=r"has jumped (forward|back) by .* no bank says which is right"):
+            clock.check(settings, lambda shown=shown: shown)  # type: ignore[misc]
+        assert clock.jumped(tmp_path, shown) is not None
+    clock.check(settings, lambda: later)
+
+    restarted(monkeypatch)
+    with pytest.raises(clock.ClockWrong, match="365 days less than it did at the last run"):
+        clock.check(settings, lambda: later - YEAR)
+    clock.check(settings, lambda: later + timedelta(days=30))
+    assert oct((tmp_path / "clock.json").stat().st_mode & 0o777) == "0o600"
+
+
+def test_a_mark_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    for text in ("", "[]", "{}", '{"at": 5, "boot": "x", "seconds_up": 1}', "\x00"):
+        (tmp_path / "clock.json").write_text(text)
+        assert clock.jumped(tmp_path, NOON) is None
+        clock.check(Settings(data_dir=tmp_path), lambda: NOON)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_bank_of_the_right_time_corrects_a_mark_that_was_wrong(new_folder: Any) -> None:
+    with a_bank(World(transactions=12)) as (bank, _):
+        settings = settings_for(bank, new_folder())
+        connected(bank, settings)
+        bank.world.clock.advance(timedelta(days=40))
+        assert clock.jumped(settings.data_dir, bank.world.clock.now()) is not None
+        read(bank, settings)
+        assert clock.jumped(settings.data_dir, bank.world.clock.now()) is None
+
+
+def test_a_jump_is_named_by_doctor_and_status_and_expires_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(data_dir=tmp_path, vault_key=VAULT_KEY)
+    now = datetime.now(UTC)
+    with a_vault(tmp_path) as vault:
+        own = add(vault, now - timedelta(days=10))
+    monkeypatch.setattr(clock, "_boot", lambda: "one start")
+    monkeypatch.setattr(clock, "_seconds_up", lambda: 5.0)
+    clock.check(settings, lambda: now - YEAR)
+
+    (found,) = [one for one in doctor.examine(settings, lambda: now) if one.about == "clock"]
+    assert (found.level, "has jumped forward by 365 days" in found.found) == ("wrong", True)
+    monkeypatch.setattr(status, "datetime", Now(now + YEAR))
+    gathered = status.gather(settings)
+    assert "has jumped forward by 730 days" in gathered["clock"]
+    assert [one["status"] for one in gathered["consents"]] == ["active"]
+    assert states(settings) == {own: "active"}
+
+
+class Now:
+    """A clock that stands still, in place of `datetime`."""
+
+    def __init__(self, shown: datetime) -> None:
+        self.now = lambda _zone: shown
+
+
+def test_kontist_tells_the_time_where_it_alone_is_read(tmp_path: Path) -> None:
+    with a_bank() as (bank, _):
+        own = KontistSettings(base_url=bank.url, email=bank.world.kontist_email, password="x", requests_per_minute=0)
+        settings = Settings(data_dir=tmp_path, vault_key=VAULT_KEY, kontist=own)
+        with pytest.raises(clock.ClockWrong, match="that of kontist"):
+            clock.check(settings, lambda: bank.world.clock.now() + YEAR)
+
+
+# ---- what a wrong clock has done
+
+
+@pytest.mark.parametrize("source", ["kontomatik", "kontist"])
+def test_a_clock_that_was_a_year_ahead_once_has_ended_no_consent(tmp_path: Path, source: str) -> None:
+    with a_vault(tmp_path) as vault:
+        own, gone = add(vault, source=source), add(vault, source=source)
+        vault.move(gone, "expired", "the bank does not know it", NOON)
+        later = NOON + timedelta(days=1)
+        for ahead, then in ((YEAR, "expired"), (timedelta(0), "active"), (timedelta(days=165), "expiring")):
+            vault.age(later + ahead)
+            assert (vault.consent(own).status, vault.consent(gone).status) == (then, "expired")
+        vault.age(later)
+        assert (vault.consent(own).status, vault.consent(own).has_token) == ("active", True)
+        assert vault.trail(own)[-1].outcome == "its end lies ahead: the clock was wrong"
+        vault.age(NOON + timedelta(days=181))
+        assert vault.consent(own).status == "expired"
+
+
+def test_a_login_that_has_been_replaced_since_stays_over(tmp_path: Path) -> None:
+    with a_vault(tmp_path) as vault:
+        old = add(vault, source="kontist")
+        vault.age(NOON + YEAR)
+        new = add(vault, NOON + timedelta(days=1), source="kontist")
+        vault.age(NOON + timedelta(days=2))
+        assert (vault.consent(old).status, vault.consent(new).status) == ("expired", "active")
+
+
+def test_a_sign_in_that_is_dated_ahead_has_its_days_counted_anew(tmp_path: Path) -> None:
+    with a_vault(tmp_path) as vault:
+        own = add(vault, NOON + YEAR)
+        vault.age(NOON)
+        assert (vault.consent(own).created_at, vault.consent(own).days_left(NOON)) == (NOON, 180)
+
+
+def test_attempts_and_imports_that_are_dated_ahead_block_nothing(tmp_path: Path) -> None:
+    with a_vault(tmp_path) as vault:
+        own = add(vault)
+        vault.covers(own, ["a"])
+        for number in range(4):
+            attempt = vault.begin_attempt(own, "reuse", None, NOON + YEAR + timedelta(hours=number), per_day=4)
+            vault.end_attempt(attempt, "done", NOON + YEAR)
+        vault.imported(own, NOON + YEAR)
+
+        assert vault.quota(own, 4, NOON).left == 4
+        assert [one.consent_id for one in due(vault, vault.consents(), timedelta(hours=5), NOON)[0]] == [own]
+        again = vault.begin_attempt(own, "reuse", None, NOON, per_day=4)
+        vault.note_command(again, "42", NOON)
+        found = vault.unfinished(own, NOON)
+        assert found is not None
+        assert found.command_id == "42"
+        assert vault.quota(own, 4, NOON + timedelta(seconds=1)).left == 3
+        assert vault.quota(own, 4, NOON + WINDOW).left == 4
