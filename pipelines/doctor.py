@@ -37,8 +37,8 @@ class Finding:
 
 def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
     """Look at everything. Never raises: what cannot be looked at is a finding."""
-    banks = (*_kontomatik(settings, now), *_kontist(settings, now))
-    return [*_versions(), *_data_dir(settings), *_vault(settings), *banks, *_clock(settings, now)]
+    ours = [*_versions(), *_data_dir(settings), *_vault(settings)]  # first: opening a vault closes it to others
+    return [*ours, *_kontomatik(settings, now), *_kontist(settings, now), *_clock(settings, now)]
 
 
 def _versions() -> Iterator[Finding]:
