@@ -185,15 +185,18 @@ def _caller() -> str:
 
 
 def _time(ahead: float) -> None:
-    """Let the commands live so many seconds ahead."""
+    """Let the commands live so many seconds ahead, and the bank's `Date` with them."""
 
     def now() -> datetime:
         return datetime.now(UTC) + timedelta(seconds=ahead)
 
+    import pipelines.clock as clock
     import pipelines.consents.commands as commands
     import pipelines.run as running
 
     running.utc_now = commands.utc_now = now
+    if ahead:
+        clock.bank_time = lambda *_: ("kontomatik", now())
     assert running.run.__kwdefaults__ is not None
     running.run.__kwdefaults__["now"] = now
 
