@@ -94,6 +94,8 @@ def _sign_in(
         )
     prepare(settings.data_dir)
     with vault_of(settings) as vault, told_client(settings, utc_now) as client, progress_for(options) as progress:
+        vault.seal_possible()
+        check(settings, utc_now, vault)  # the days of a consent are counted from its sign-in
         consent, sign_in = steward.start_sign_in(
             vault,
             client,
@@ -308,6 +310,4 @@ def _configured(options: argparse.Namespace) -> "Settings":
     settings = settings_of(options)
     if not settings.kontomatik.configured:
         raise WrongUsage("Kontomatik is not configured", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
-    prepare(settings.data_dir)
-    check(settings, utc_now)  # the days of a consent are counted from its sign-in
     return settings
