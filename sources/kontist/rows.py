@@ -115,6 +115,37 @@ def read_rows(body: bytes | msgspec.Raw, source_account_id: str) -> Rows:
     return _columns(page)
 
 
+def each_once(rows: Rows) -> Rows:
+    """Returns the page with each id once: a row that the bank lists twice on one page is one row.
+
+    The first of them counts, since the bank shows the newest first. One that says something else is refused, and so reported.
+    """
+    ids = [one for one in rows.ids if one is not None]
+    if len(set(ids)) == len(ids):
+        return rows
+    first: dict[str, int] = {}
+    for place, one in enumerate(rows.ids):
+        if one is not None:
+            first.setdefault(one, place)
+    kept = [place for place, one in enumerate(rows.ids) if one is None or first[one] == place]
+    good = rows.batch.column("source_transaction_id").to_pylist()
+    first_good: dict[str, int] = {}
+    refused = list(rows.refused)
+    listed = rows.batch.to_pylist()
+    for place, one in enumerate(good):
+        if first_good.setdefault(one, place) != place and listed[place] != listed[first_good[one]]:
+            refused.append(Refused(first[one], "the page lists this id twice and says different things of it", {"id": one}))
+    batch = rows.batch.take(pa.array(sorted(first_good.values()), pa.int64()))
+    places = {place: new for new, place in enumerate(kept)}
+    return Rows(
+        batch,
+        tuple(rows.ids[place] for place in kept),
+        tuple(rows.days[place] for place in kept),
+        tuple(Refused(places[one.place], one.reason, one.payload) for one in refused if one.place in places),
+        rows.unknown_fields,
+    )
+
+
 def day(days: int) -> date:
     """Days since 1970 as a date."""
     return _EPOCH_DAY + timedelta(days)

@@ -19,7 +19,7 @@ from sources.kontist.ahead import Ahead
 from sources.kontist.answers import ASK_A_PERSON, BANK, decoded
 from sources.kontist.client import KontistClient, Page, first_page
 from sources.kontist.orders import Account
-from sources.kontist.rows import SCHEMA, Rows, read_rows
+from sources.kontist.rows import SCHEMA, Rows, each_once, read_rows
 
 REPEATED = "a transaction came twice"
 UNVOUCHED = "its balance does not fit what it shows"
@@ -72,6 +72,8 @@ class Walk:
     _first: Rows | None = None
     _total: int | None = None
     _rows: int = 0
+    _repeats: int = 0
+    """Rows that a page listed once more. Whether `total` counts them is not known."""
     _refused: int = 0
     _seen: set[str] = field(default_factory=set)
     _trace: list[int] = field(default_factory=list)
@@ -110,7 +112,7 @@ class Walk:
 
         A read of one page is one answer, and needs no second look.
         """
-        if self.at_end and self._total is not None and self._rows < self._total:
+        if self.at_end and self._total is not None and self._rows + self._repeats < self._total:
             raise self.shifted("the bank tells of more transactions than it shows", contradiction=True)
         if len(self._trace) == 1 or self._first is None:
             return
@@ -128,7 +130,9 @@ class Walk:
         if again:
             rest = decoded(page.rows, list[msgspec.Raw])[again:]
             rows = read_rows(b"[" + b",".join(bytes(row) for row in rest) + b"]", self.account.source_account_id)
-        return page, rows
+        once = each_once(rows)
+        self._repeats += len(rows.ids) - len(once.ids)
+        return page, once
 
     def _wanted(self) -> int:
         """How many pages behind the one that is asked for now will be wanted too, as far as the pages so far tell."""

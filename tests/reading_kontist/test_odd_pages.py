@@ -198,11 +198,22 @@ def test_a_refused_row_that_changes_places_with_another_is_noticed() -> None:
     assert [one["id"] for _, one, _ in read(bank)[1].rejected] == [8]
 
 
-def test_a_row_that_comes_twice_on_one_page_is_not_doubled() -> None:
-    bank = FakeBank(instead=page_bodies({"next": None, "total": 3, "results": [row(2), row(2), row(1)]}))
+@pytest.mark.parametrize("total", [2, 3])
+def test_a_row_that_a_page_lists_twice_counts_once(total: int) -> None:
+    page = {"next": None, "total": total, "results": [row(2), row(2), row(1)]}
+    reading, spool = read(FakeBank(instead=page_bodies(page)))
 
-    with pytest.raises(Unavailable, match="twice"):
-        read(bank)
+    assert spool.ids == [2, 1]
+    assert (spool.rejected, reading.since) == ([], None)
+
+
+def test_of_a_row_that_a_page_lists_twice_and_differently_the_newest_counts_and_the_other_is_reported() -> None:
+    page = {"next": None, "total": 2, "results": [row(2, cents=100), row(2, cents=999), row(1)]}
+    _, spool = read(FakeBank(instead=page_bodies(page)))
+
+    assert spool.ids == [2, 1]
+    assert [one["amount_cents"] for one in spool.rows] == [100, 100]
+    assert ["lists this id twice" in one[0] for one in spool.rejected] == [True]
 
 
 def test_signed_links_and_unknown_fields_may_differ_at_every_look() -> None:
