@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines import load as loading
 from pipelines import read_kontist, read_kontomatik
+from pipelines.account_identity import AccountIdentity
 from pipelines.connections import kontomatik_client
 from pipelines.consents import steward
 from pipelines.consents.registry import Consent, Vault
+from pipelines.consents.states import USABLE
 from pipelines.errors import WrongUsage
 from pipelines.history import History
 from pipelines.outcomes import Outcome
@@ -118,9 +120,35 @@ class Job:
             self._attempts += reading.attempts
         if self.vault is not None:
             packer.replace("consents", consent_rows(self.vault, source, self.now()))
+        identity = self._identity(source)
+        identity.compare(reading.answers, reading.run.outcomes, *self._lists(reading))
+        for account_id in identity.gone:
+            self.report.notes.append(f"account {account_id} is gone: its bank no longer lists it")
+            for table in ("accounts", *(name for name in ("standing_orders", "timed_orders") if name in packer.tables)):
+                packer.add_list(table, account_id, [], "")
         package = packer.pack(reading.answers, reading.run.outcomes)
+        package.cursors |= identity.cursors
         self.report.holes += packer.holes()
         return package
+
+    def _identity(self, source: str) -> AccountIdentity:
+        return AccountIdentity(
+            self.history.connection,
+            read_kontist.SHAPE if source == "kontist" else read_kontomatik.SHAPE,
+            self._states[source],
+            now=self.now,
+            accepts=partial(_accepted, self.options.accept_removals),
+        )
+
+    def _lists(self, reading: Reading) -> tuple[set[str | None], set[str]]:
+        """Returns the consents whose whole list of accounts was read, and those that give no list any more."""
+        failed = {one.consent_id for one in reading.run.outcomes if one.status == "failed" and one.account_id is None}
+        if isinstance(reading, read_kontist.Reading):
+            return (set() if failed else {None}), set()
+        if not isinstance(reading, read_kontomatik.Reading) or self.vault is None:
+            return set(), set()
+        over = {one.consent_id for one in self.vault.consents(source="kontomatik") if one.status not in USABLE}
+        return {consent_id for consent_id, _ in reading.attempts}, over | {one for one in failed if one}
 
     def _packer(self, source: str) -> Packer:
         settler = Settler(self.history.connection, self.settings.thresholds)

@@ -1,12 +1,13 @@
 """Reading Kontist for one run: how deep each account is read, and what its accounts answered."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.account_identity import known_as
 from pipelines.consents.kontist import KeptLogin
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.packing import Answer
@@ -100,6 +101,7 @@ class Reader:
         self._settings = settings
         self._cursors: Mapping[str, Any] = state.get("accounts", {})
         self._doubts: Mapping[str, Any] = state.get("doubts", {})
+        self._aliases: Mapping[str, str] = state.get("aliases", {})
         self._connection = connection
         self._work = work
         self._today = day(now())
@@ -121,6 +123,8 @@ class Reader:
             reading.run.outcomes.append(outcome)
             self._failed(error, outcome)
         else:
+            ids = known_as(self._aliases, (account.account_id for account in accounts))
+            accounts = [replace(account, account_id=ids[account.account_id]) for account in accounts]
             if self._kept is not None:
                 self._kept.covers(account.account_id for account in accounts)
             for number, account in enumerate(accounts):

@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.account_identity import known_as
 from pipelines.consents.attempts import NEVER_SENT, Attempt, NoneLeft
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.slots import slot
@@ -86,6 +87,7 @@ class Reader:
         self._settings = settings
         self._cursors: Mapping[str, Any] = state.get("accounts", {})
         self._doubts: Mapping[str, Any] = state.get("doubts", {})
+        self._aliases: Mapping[str, str] = state.get("aliases", {})
         self._data_dir = data_dir
         self._work = work
         self._day = day
@@ -252,9 +254,11 @@ class Reader:
 
     def _take(self, consent: Consent, attempt: Attempt, result: ImportResult, outcome: Outcome, reading: Reading) -> None:
         institution = result.institution or result.target or consent.institution
-        self._vault.covers(consent.consent_id, [account.account_id for account in result.accounts])
+        ids = known_as(self._aliases, (account.account_id for account in result.accounts))
+        accounts = [replace(account, account_id=ids[account.account_id]) for account in result.accounts]
+        self._vault.covers(consent.consent_id, [account.account_id for account in accounts])
         reading.owners[consent.consent_id] = (outcome.import_id, result.owners)
-        for account in result.accounts:
+        for account in accounts:
             part = Outcome(
                 "kontomatik",
                 outcome.started_at,

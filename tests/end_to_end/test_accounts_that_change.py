@@ -1,0 +1,106 @@
+"""Accounts that end, change their number, or come under another dialect: held, recognised, never counted twice."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.consents.connect import mock_opening
+from pipelines.lock import held
+from pipelines.run import Options, Report, run
+from pipelines.sandbox import World
+from tests.end_to_end.banking import a_bank, account_id, read, rows, settings_for
+
+AUTUMN = date(2024, 10, 25)
+NEW_IBAN = {"kontist": "DE89370400440532013000", "kontomatik": "PL61109010140000071219812874"}
+FIRST = {"kontist": "4711", "kontomatik": "Konto Start"}
+
+
+def reads(world: World, data: Path, source: str, **options: Any) -> Report:
+    with a_bank(world, dialect="live") as bank:
+        return read(bank, data, Options(sources=(source,), **options))
+
+
+def sums(data: Path) -> list[tuple[Any, ...]]:
+    """Count and sum of all that is booked, and the sum of the balances of today."""
+    return rows(
+        data,
+        "select count(*) filter (status = 'booked'), sum(amount) filter (status = 'booked'),"
+        " (select count(*) from accounts where gone_at is null) from transactions",
+    )
+
+
+@pytest.mark.parametrize("source", ["kontist", "kontomatik"])
+def test_an_account_under_a_new_iban_keeps_its_id_and_its_rows_count_once(tmp_path: Path, source: str) -> None:
+    world = World(today=AUTUMN)
+    assert reads(world, tmp_path, source).status == "ok"
+    account = world.account(FIRST[source])
+    before, known = sums(tmp_path), account_id(tmp_path, account)
+
+    account.iban = NEW_IBAN[source]
+    account.changed()
+    world.append(account, amount="20.00")
+    report = reads(world, tmp_path, source)
+
+    assert report.status == "ok"
+    ((count, total, accounts),) = before
+    assert sums(tmp_path) == [(count + 1, total + Decimal("20.00"), accounts)]
+    assert account_id(tmp_path, account) == known
+    world.append(account, amount="1.00")
+    assert reads(world, tmp_path, source).status == "ok"
+    assert sums(tmp_path) == [(count + 2, total + Decimal("21.00"), accounts)]
+    assert rows(tmp_path, f"select balance from accounts where account_id = '{known}'") == [(account.balance,)]
+
+
+@pytest.mark.parametrize("source", ["kontist", "kontomatik"])
+def test_an_account_that_its_bank_no_longer_lists_is_held_then_gone_and_comes_back(tmp_path: Path, source: str) -> None:
+    world = World(today=AUTUMN)
+    reads(world, tmp_path, source)
+    account = world.account("4712" if source == "kontist" else world.accounts[3].key)
+    name = account_id(tmp_path, account)
+    place = world.accounts.index(account)
+    world.accounts.remove(account)
+    gone = f"select gone_at is not null from accounts where account_id = '{name}'"
+
+    for _ in range(3):  # three reads within an hour are no day
+        report = reads(world, tmp_path, source)
+        assert report.status == "partial"
+        assert [one.account_id for one in report.outcomes if "no longer names" in (one.reason or "")] == [name]
+        assert rows(tmp_path, gone) == [(False,)]
+    world.clock.advance(timedelta(days=2))
+    assert reads(world, tmp_path, source).status == "ok"
+    assert rows(tmp_path, gone) == [(True,)]
+    last = f"select max(day) <= (select cast(gone_at as date) from accounts where account_id = '{name}') from balances_daily"
+    assert rows(tmp_path, f"{last} where account_id = '{name}'") == [(True,)]
+    assert rows(tmp_path, f"select count(*) from cash_forecast where account_id = '{name}'") == [(0,)]
+    assert reads(world, tmp_path, source).status == "ok"
+
+    world.accounts.insert(place, account)
+    assert reads(world, tmp_path, source).status == "ok"
+    assert rows(tmp_path, gone) == [(False,)]
+
+
+def test_a_person_can_say_at_once_that_an_account_is_gone(tmp_path: Path) -> None:
+    world = World(today=AUTUMN)
+    reads(world, tmp_path, "kontist")
+    account = world.account("4712")
+    name = account_id(tmp_path, account)
+    world.accounts.remove(account)
+
+    assert reads(world, tmp_path, "kontist", accept_removals=(name,)).status == "ok"
+    assert rows(tmp_path, f"select gone_at is not null from accounts where account_id = '{name}'") == [(True,)]
+
+
+@pytest.mark.parametrize(("before", "after"), [("openapi", "live"), ("live", "openapi")])
+def test_another_dialect_and_a_fresh_sign_in_count_no_account_twice(tmp_path: Path, before: str, after: str) -> None:
+    world = World(today=AUTUMN)
+    now = world.clock.now
+    for dialect in (before, after):
+        with a_bank(world, dialect=dialect) as bank, held(tmp_path, "test"):
+            run(settings_for(bank, tmp_path), Options(sources=("kontomatik",)), openings=mock_opening(now), now=now)
+
+    booked = sum(one.totals().booked_count for one in world.accounts if one.bank == "kontomatik")
+    ((count, _, accounts),) = sums(tmp_path)
+    assert (count, accounts) == (booked, sum(one.bank == "kontomatik" for one in world.accounts))
