@@ -142,6 +142,17 @@ def test_a_row_that_goes_while_another_comes_behind_it_is_noticed_by_the_balance
     assert reading.requests == 2 * (4 + 1)
 
 
+def test_two_pages_are_vouched_for_by_the_balance_too() -> None:
+    world = [one | {"amount": 3 ** one["id"]} for one in a_row_a_day(4)]
+    bank = FakeBank(world)
+    # while page two is asked for, row 3 of page one is away and another is there at the end: row 2 is on neither page
+    shown = {2: [world[0], *world[2:], row(99, "2026-03-10", cents=5)], 3: world}
+    bank.meanwhile = lambda asked: setattr(bank, "rows", shown.get(asked, world))
+    reading, spool = read(bank)
+
+    assert (spool.ids, spool.cleared, reading.requests) == ([4, 3, 2, 1], 1, 2 * (2 + 1))
+
+
 @pytest.mark.parametrize("balance", [None, 17])
 def test_a_balance_that_never_fits_costs_a_second_read_and_never_the_account(balance: int | None) -> None:
     bank = FakeBank(a_row_a_day(5), accounts=[{"id": 4711, "iban": None, "balance": balance}])
