@@ -84,11 +84,26 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
 
     from pipelines.reading import read_only, unreadable
 
-    query = (
-        "select account_id, source, institution, account_type, right(iban, 4) as iban_ends, currency, last_booked_on,"
-        " strftime(last_imported_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as last_imported_at"
-        " from main.accounts order by source, institution, account_id"
-    )
+    query = """
+        with
+
+        complete as (select account_id, max(finished_at) as at from main.imports where status = 'complete' group by all),
+
+        held as (
+            select account_id, min(finished_at) as since
+            from main.imports
+            left join complete using (account_id)
+            where status = 'doubted' and (complete.at is null or finished_at > complete.at)
+            group by all
+        )
+
+        select account_id, source, institution, account_type, right(iban, 4) as iban_ends, currency, last_booked_on,
+            strftime(last_imported_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as last_imported_at,
+            strftime(held.since at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as held_since
+        from main.accounts
+        left join held using (account_id)
+        order by source, institution, account_id
+    """
     try:
         with read_only(ledger) as connection:
             cursor = connection.execute(query)
@@ -96,6 +111,14 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     except duckdb.Error as error:
         raise unreadable(ledger, error) from None
+
+
+def held_sentence(account_id: str, since: str) -> str:
+    """Says that an account waits for a confirmation, and how to give it."""
+    return (
+        f"! {account_id}: removed or changed rows are held for confirmation since {since}."
+        f" If the bank is right: `python -m pipelines run --accept-removals {account_id}`"
+    )
 
 
 def _last_run(path: Path) -> dict[str, Any] | None:
@@ -122,6 +145,9 @@ def show(gathered: dict[str, Any], console: "Console") -> None:
         last = (str(account["last_booked_on"] or "–"), account["last_imported_at"] or "never")
         table.add_row(account["institution"], f"{account['account_type']} {named}", account["currency"], *last)
     console.print(table if gathered["accounts"] else f"No ledger yet. {no_ledger(Path(gathered['data_dir']))}.")
+    for account in gathered["accounts"]:
+        if account["held_since"]:
+            _line(console, held_sentence(account["account_id"], account["held_since"]))
     show_consents(gathered["consents"], console)
     if gathered["clock"]:
         _line(console, f"! {gathered['clock']}: nothing expires until it is right, see `python -m pipelines doctor`")

@@ -5,6 +5,7 @@
     consent.revoked    the bank has confirmed its end
     check.failed       a new ledger was refused; told again only after it was well in between
     account.stale      an account that should be read has not been for too long; likewise
+    account.held       removed or changed rows of an account are held for confirmation; likewise
     hole               days that no import will ever show
     test               nothing: somebody tries the settings
 
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from pipelines.consents.registry import AuditEntry, Consent, Vault
     from pipelines.run import Report
 
-Kind = Literal["consent.expiring", "consent.expired", "consent.revoked", "check.failed", "account.stale", "hole", "test"]
+Kind = Literal[
+    "consent.expiring", "consent.expired", "consent.revoked", "check.failed", "account.stale", "account.held", "hole", "test"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-LASTING: tuple[Kind, ...] = ("consent.expiring", "check.failed", "account.stale")
+LASTING: tuple[Kind, ...] = ("consent.expiring", "check.failed", "account.stale", "account.held")
 """Troubles that end: told once while they last, and again when they come back. The others happen once for all."""
 NEWS = timedelta(days=7)
 """What is over for longer is not told any more: it was, or nobody was listening then."""
@@ -139,6 +142,24 @@ def about_stale(accounts: Iterable[Mapping[str, Any]], expected: set[str], hours
             )
         )
     return notices
+
+
+def about_held(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
+    """Accounts of `status` of which something is held for confirmation."""
+    return [
+        Notice(
+            "account.held",
+            account["account_id"],
+            f"Rows of an account are held for confirmation: {account['institution']}, {account['account_type']}"
+            f" …{account['iban_ends'] or '?'}",
+            f"Since {account['held_since']} the bank removes or changes more rows of {account['account_id']} than are believed at"
+            f" once; the known ones stay.\nLook at the bank. If it is right:"
+            f" `python -m pipelines run --accept-removals {account['account_id']}`.",
+            {name: account[name] for name in ("account_id", "institution", "held_since")},
+        )
+        for account in accounts
+        if account["held_since"]
+    ]
 
 
 def _expiring(consent: "Consent", days: int, step: int) -> Notice:

@@ -11,7 +11,7 @@ from pipelines.connections import has_vault, vault_of
 from pipelines.consents.states import USABLE
 from pipelines.errors import Failure
 from pipelines.notify.channels import usable
-from pipelines.notify.notices import Notice, about_checks, about_consents, about_holes, about_stale
+from pipelines.notify.notices import Notice, about_checks, about_consents, about_held, about_holes, about_stale
 from pipelines.notify.outbox import Delivery, Outbox, Send
 
 if TYPE_CHECKING:
@@ -97,3 +97,4 @@ def _collect(settings: "Settings", now: datetime, outbox: Outbox, report: "Repor
     expected |= {account["account_id"] for account in listed if own.configured and account["source"] == "kontist"}
     stale = about_stale(listed, expected, settings.notifications.stale_hours, now)
     told.fresh += outbox.hold("account.stale", stale, now)
+    told.fresh += outbox.hold("account.held", about_held(listed), now)

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import WrongUsage
+from pipelines.notify.notices import about_held
 from pipelines.report import cells
 from pipelines.run import Options
 from pipelines.sandbox import EmptyAnswer, World
 from pipelines.settings import Settings
+from pipelines.status import accounts
 from tests.end_to_end.banking import a_bank, account_id, assert_the_ledger_is_the_world, ledger_totals, read, rows
 from tests.running.histories import Raw, Row, kontist, kontomatik, raw_history
 
@@ -321,6 +323,9 @@ def test_an_empty_account_stays_in_the_ledger_until_somebody_accepts_it(tmp_path
         assert (report.exit_status, report.status) == (4, "partial")
         doubted = {outcome.account_id: outcome.reason or "" for outcome in report.outcomes if outcome.troubled}
         assert set(doubted) == {account_id(tmp_path, tram), account_id(tmp_path, card)}
+        held = {one["account_id"] for one in accounts(tmp_path / "ledger.duckdb") if one["held_since"]}
+        assert held == set(doubted), "status says it, too"
+        assert [notice.key for notice in about_held(accounts(tmp_path / "ledger.duckdb"))] == sorted(held)
         count = before["kontist", tram.key].booked_count
         assert f"{count} of {count} booked rows" in doubted[account_id(tmp_path, tram)]
         found = ledger_totals(tmp_path)
@@ -347,4 +352,5 @@ def test_an_empty_account_stays_in_the_ledger_until_somebody_accepts_it(tmp_path
 
         bank.faults.clear()
         assert read(bank, tmp_path, Options(full_refresh=True)).exit_status == 0
+        assert not any(one["held_since"] for one in accounts(tmp_path / "ledger.duckdb"))
         assert_the_ledger_is_the_world(tmp_path, bank)

@@ -12,7 +12,7 @@ from pipelines.connections import vault_of
 from pipelines.consents.registry import Vault
 from pipelines.consents.states import LOGIN_WARNINGS, WARNINGS
 from pipelines.ledger import Published
-from pipelines.notify.notices import KINDS, NEWS, Notice, about_checks, about_consents, about_holes, about_stale
+from pipelines.notify.notices import KINDS, NEWS, Notice, about_checks, about_consents, about_held, about_holes, about_stale
 from pipelines.notify.outbox import Outbox
 from pipelines.notify.telling import TEST
 from pipelines.run import Report
@@ -240,6 +240,7 @@ def one_of_each(vault: Vault) -> dict[str, Notice]:
     made = about_consents(vault, NOW) + (about_checks(a_report(FAILED)) or [])
     made += about_holes([{"account_id": "a", "from_on": NOW.date(), "to_on": NOW.date()}])
     made += [*about_stale([an_account("a", 99)], {"a"}, 30, NOW), TEST]
+    made += about_held([an_account("a", 1) | {"held_since": "2026-03-27T06:00:00Z"}, an_account("b", 1) | {"held_since": None}])
     return {notice.event: notice for notice in made}
 
 
