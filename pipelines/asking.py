@@ -19,6 +19,10 @@ def prove(options: argparse.Namespace) -> int:
     """`prove`: 0 when every day was seen and nothing differs, else 3."""
     from pipelines.prove import certificate, text
     from pipelines.reading import ledger_of
+    from pipelines.run import utc_now
+    from pipelines.windows import refuse_a_day_to_come
+
+    refuse_a_day_to_come("--from", options.first, utc_now)
 
     with ledger_of(settings_of(options).data_dir) as connection:
         told = certificate(connection, options.account, options.first, options.last)

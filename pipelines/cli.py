@@ -192,6 +192,9 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     connect.add_argument("--email", help="at Kontist; the password is asked for without echo, or piped in, and not kept")
     connect.add_argument("--target", metavar="T", help="the bank, as the catalog names it")
     connect.add_argument("--access-mode", choices=("SINGLE", "MULTIPLE", "MIXED"), default="MULTIPLE")
+    connect.add_argument(
+        "--since", type=day, metavar="DATE", help="first day to import (default: all that the bank gives; kontomatik)"
+    )
     connect.add_argument("--mock", action="store_true", help="use a mock session at Kontomatik's test bank")
     _signing_in(connect)
     _json(connect)

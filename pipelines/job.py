@@ -11,6 +11,7 @@ from pipelines import read_kontist, read_kontomatik
 from pipelines.account_identity import AccountIdentity
 from pipelines.connections import kontomatik_client
 from pipelines.consents import steward
+from pipelines.consents.attempts import DONE
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.states import USABLE
 from pipelines.errors import WrongUsage
@@ -86,7 +87,7 @@ class Job:
             if login is not None:
                 self.vault.imported(login, self.now())
         for consent_id, attempt_id in self._attempts:
-            self.vault.end_attempt(attempt_id, "done", self.now())
+            self.vault.end_attempt(attempt_id, DONE, self.now())
             self.vault.imported(consent_id, self.now())
             consent = self.vault.consent(consent_id)
             if consent.status == "pending":
@@ -118,6 +119,7 @@ class Job:
             for consent_id, (import_id, owners) in reading.owners.items():
                 packer.add_list("owners", consent_id, [{"consent_id": consent_id} | owner for owner in owners], import_id)
             self._attempts += reading.attempts
+            self.report.notes += reading.notes
         if self.vault is not None:
             packer.replace("consents", consent_rows(self.vault, source, self.now()))
         identity = self._identity(source)

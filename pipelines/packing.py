@@ -39,6 +39,9 @@ class Answer:
     newest_first: bool = True
     earns_cursor: bool = True
     """False for an account first seen by a read that did not go back to its beginning: the next read must."""
+    marks: dict[str, str | None] = field(default_factory=dict)
+    """What else the account's cursor remembers of this read (`pipelines/windows.py`), also when it was cut short or not believed:
+    it is not made again at every run."""
     trouble: str | None = None
     """What else of this account could not be read; its transactions are not touched by it."""
     hole: tuple[date, date] | None = None
@@ -118,6 +121,8 @@ class Packer:
         held = settled.held
         outcome.rows = answer.spool.rows
         outcome.depth = answer.depth
+        if account_id in self._cursors:
+            self._cursors[account_id] = self._cursors[account_id] | answer.marks
         if held is None:
             self._doubts.pop(account_id, None)
         self._settled.append(settled)
@@ -163,7 +168,7 @@ class Packer:
                 }
             )
             answer.trouble = f"{first} to {last} cannot be read any more: the last good import was more than 90 days ago"
-        self._cursors[account_id] = before | cursor | {"holes": holes}
+        self._cursors[account_id] = before | cursor | answer.marks | {"holes": holes}
 
     def holes(self) -> list[dict[str, Any]]:
         """Every hole in any account, a row each of the table `holes`."""

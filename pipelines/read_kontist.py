@@ -2,22 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.account_identity import known_as
 from pipelines.consents.kontist import KeptLogin
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.packing import Answer
-from pipelines.settings import KontistSettings
 from pipelines.settle import Shape, oldest_pending, unchanged
 from pipelines.spool import SpoolFile
+from pipelines.windows import KontistWindows
 from sources._columns import read_by_source
 from sources._errors import ConsentGone, SourceError, Unavailable
 from sources._identity import tail
-from sources._reading import Depth
 from sources.kontist.client import KontistClient
 from sources.kontist.columns import TRANSACTIONS
 from sources.kontist.orders import Account
@@ -85,29 +84,23 @@ class Reader:
     def __init__(
         self,
         client: KontistClient,
-        settings: KontistSettings,
-        state: Mapping[str, Any],
+        windows: KontistWindows,
         connection: "DuckDBPyConnection",
         *,
         work: Path,
         day: Callable[[datetime], date],
         now: Callable[[], datetime],
-        since: date | None = None,
-        full: bool = False,
         kept: KeptLogin | None = None,
+        aliases: Mapping[str, str] | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
-        self._settings = settings
-        self._cursors: Mapping[str, Any] = state.get("accounts", {})
-        self._doubts: Mapping[str, Any] = state.get("doubts", {})
-        self._aliases: Mapping[str, str] = state.get("aliases", {})
+        self._windows = windows
+        self._aliases: Mapping[str, str] = aliases or {}
         self._connection = connection
         self._work = work
         self._today = day(now())
         self._now = now
-        self._since = since
-        self._full = full
         self._kept = kept
         self._consent_id = kept.consent.consent_id if kept and kept.consent else None
         self._progress = progress
@@ -147,7 +140,7 @@ class Reader:
             balance=None if cents is None else Decimal(cents).scaleb(-2),
         )
         reading.run.outcomes.append(outcome)
-        depth, since = self._plan(account.account_id)
+        depth, since = self._windows.plan(account.account_id)
         outcome.depth = depth
         spool = SpoolFile(self._work / f"kontist-{number}.parquet", read_by_source(TRANSACTIONS))
         known = KnownAccount(self._connection.cursor(), account.account_id)
@@ -165,6 +158,7 @@ class Reader:
             since=read.since,
             as_of=self._today,
             complete=read.complete,
+            marks=self._windows.marks(account.account_id, "full" if read.since is None else depth),
         )
         unknown = account.unknown_fields | read.unknown_fields | self._read_orders(account, answer, spool)
         outcome.unknown_fields = tuple(sorted(unknown))
@@ -196,22 +190,3 @@ class Reader:
                 spool.reject(reason, payload, None)
             unknown |= orders.unknown_fields
         return unknown
-
-    def _plan(self, account_id: str) -> tuple[Depth, date | None]:
-        """How deep to read: everything once a week, the look-back days once a day, else until nothing is new."""
-        cursor = self._cursors.get(account_id)
-        if cursor is None or self._full or self._overdue(cursor.get("full_on"), self._settings.full_read_days):
-            return "full", None
-        if doubt := self._doubts.get(account_id):
-            since = min(date.fromisoformat(doubt["since"]), self._since or date.max)
-            return ("full", None) if since == date.min else ("deep", since)
-        lookback = date.fromisoformat(cursor["through"]) - timedelta(days=self._settings.lookback_days)
-        if self._since is not None:
-            # Never less than is due: the days between the last read and this one must not be passed over.
-            return "deep", min(self._since, lookback)
-        if self._overdue(cursor.get("deep_on"), 1):
-            return "deep", lookback
-        return "shallow", None
-
-    def _overdue(self, last: str | None, days: int) -> bool:
-        return last is None or (self._today - date.fromisoformat(last)).days >= days

@@ -1,4 +1,4 @@
-"""Reading Kontomatik for one run: which consents, how far back, at what cost, and what their accounts answered.
+"""Reading Kontomatik for one run: through which consents, at what cost, and what their accounts answered.
 
 An import spends one of four in 24 hours, so each attempt is in the vault before the bank is asked, and one that the bank
 accepted is resumed by its command id, not repeated. One consent failing never stops another.
@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.account_identity import known_as
-from pipelines.consents.attempts import NEVER_SENT, Attempt, NoneLeft
+from pipelines.consents.attempts import NEVER_SENT, REFUSED, Attempt, NoneLeft
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.slots import slot
 from pipelines.consents.states import MoveRefused
-from pipelines.consents.steward import Opening
+from pipelines.consents.steward import Opening, asked_since
 from pipelines.errors import Failure, where
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.packing import Answer
 from pipelines.settings import KontomatikSettings
 from pipelines.settle import Shape
 from pipelines.spool import SpoolFile
+from pipelines.windows import KontomatikWindows
 from sources._columns import read_by_source
 from sources._errors import ConsentGone, QuotaSpent, Rejected, SessionGone, SourceError, Unreached
 from sources._identity import tail
@@ -32,6 +33,7 @@ from sources.kontomatik.columns import TRANSACTIONS
 if TYPE_CHECKING:
     from sources.kontomatik.client import KontomatikClient
 
+_TOO_MANY_SESSIONS = ("ConcurrentSessionsLimitExceed", "ConcurrentSessionsLimitExceeded")
 SHAPE = Shape(
     dataset="kontomatik",
     schema=TRANSACTIONS,
@@ -45,9 +47,8 @@ SHAPE = Shape(
     # Kept as first seen: a field that nobody has described may change with every answer.
     unversioned=frozenset({"extra"}),
 )
+_BANKS_WORD = "the bank says that its quota is used up"
 _DIALECT = "Check the setting sources.kontomatik.dialect with `python -m pipelines doctor`"
-REUSE_DAYS = 90
-"""A reused consent shows the last 90 days at most (vendor); its first session shows all that the bank has."""
 
 
 @dataclass
@@ -60,6 +61,8 @@ class Reading:
     """Consent to the import that showed its owners, and the owners."""
     attempts: list[tuple[str, str]] = field(default_factory=list)
     """Consents and their attempts, to be ended as done once their answers are in raw history."""
+    notes: list[str] = field(default_factory=list)
+    """What somebody should know, and is no failure."""
 
 
 class Reader:
@@ -70,33 +73,26 @@ class Reader:
         client: "KontomatikClient",
         vault: Vault,
         settings: KontomatikSettings,
-        state: Mapping[str, Any],
+        windows: KontomatikWindows,
         *,
         data_dir: Path,
         work: Path,
         day: Callable[[datetime], date],
         now: Callable[[], datetime],
-        since: date | None = None,
-        full: bool = False,
         reserve: int = 0,
-        pending_since: Mapping[str, date] | None = None,
+        aliases: Mapping[str, str] | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._vault = vault
         self._settings = settings
-        self._cursors: Mapping[str, Any] = state.get("accounts", {})
-        self._doubts: Mapping[str, Any] = state.get("doubts", {})
-        self._aliases: Mapping[str, str] = state.get("aliases", {})
+        self._windows = windows
+        self._aliases: Mapping[str, str] = aliases or {}
         self._data_dir = data_dir
         self._work = work
         self._day = day
-        self._today = day(now())
         self._now = now
-        self._since = since
-        self._full = full
         self._reserve = reserve
-        self._pending_since = pending_since or {}
         self._progress = progress
 
     def read(self, number: int, opening: Opening) -> Reading:
@@ -116,7 +112,7 @@ class Reader:
         self._progress(f"Kontomatik: {consent.institution}")
         try:
             with slot(self._data_dir, self._settings.max_parallel_commands):
-                attempt, result = self._import(number, opening, reading.run)
+                attempt, result = self._import(number, opening, reading)
             self._store_token(consent, result)
         except NoneLeft as spent:
             reading.run.outcomes.append(outcome.end("skipped", self._spent(spent)))
@@ -134,30 +130,30 @@ class Reader:
             reading.run.outcomes.append(outcome.end("failed", f"a fault in this program ({where(error)}). Please report it"))
             return reading
         reading.attempts.append((consent.consent_id, attempt.attempt_id))
-        self._take(consent, attempt, result, outcome, reading)
+        self._take(opening, attempt, result, outcome, reading)
         return reading
 
-    def _import(self, number: int, opening: Opening, run: BankRun) -> tuple[Attempt, ImportResult]:
+    def _import(self, number: int, opening: Opening, reading: Reading) -> tuple[Attempt, ImportResult]:
         """The import's result, and the attempt it came by. On failure the attempt is ended, unless it can be resumed."""
         consent, spools = opening.consent, _Spools(self._work, number)
         if unfinished := self._vault.unfinished(consent.consent_id, self._now()):
             try:
-                return unfinished, self._wait(unfinished.attempt_id, unfinished.command_id, spools)
+                return unfinished, self._wait(consent, unfinished.attempt_id, unfinished.command_id, spools)
             except Rejected as error:
                 if isinstance(error, ConsentGone):
                     raise
-        return self._new_import(opening, spools, run)
+        return self._new_import(opening, spools, reading)
 
-    def _new_import(self, opening: Opening, spools: "_Spools", run: BankRun) -> tuple[Attempt, ImportResult]:
+    def _new_import(self, opening: Opening, spools: "_Spools", reading: Reading) -> tuple[Attempt, ImportResult]:
         consent, client, started_at = opening.consent, self._client, self._now()
         if opening.session is None and consent.status == "pending":
             raise ConsentGone("kontomatik", "its first import failed", "Connect the bank again")
         token = "" if opening.session else self._vault.token(consent.consent_id)
-        since = self._claim(opening)
+        since = self._claim(opening, reading)
         kind = "first import" if opening.session else "reuse"
         budget = max(0, self._settings.imports_per_day - self._reserve)
         attempt_id = self._vault.begin_attempt(consent.consent_id, kind, since, started_at, per_day=budget)
-        run.imports += 1
+        reading.run.imports += 1
         # `since` may be read as "after" and against either date: one day more than the window claims.
         asked = since - timedelta(days=1) if since else None
         opened: Session | Command | None = opening.session
@@ -169,55 +165,51 @@ class Reader:
             if isinstance(error, Unreached) and opened is opening.session:
                 self._vault.end_attempt(attempt_id, NEVER_SENT, self._now())
                 raise
-            self._end_unless_resumable(attempt_id, error)
+            self._end_unless_resumable(consent, attempt_id, error, refused=opened is opening.session and _refused(error))
             if isinstance(error, SessionGone) and opening.session and consent.has_token:
-                return self._new_import(replace(opening, session=None), spools, run)  # the sign-in is too long ago
+                return self._new_import(replace(opening, session=None), spools, reading)  # the sign-in is too long ago
             raise
         self._vault.note_command(attempt_id, command.id, self._now())
-        return Attempt(attempt_id, command.id, since, started_at), self._wait(attempt_id, command.id, spools)
+        return Attempt(attempt_id, command.id, since, started_at), self._wait(consent, attempt_id, command.id, spools)
 
-    def _wait(self, attempt_id: str, command_id: str, spools: "_Spools") -> ImportResult:
+    def _wait(self, consent: Consent, attempt_id: str, command_id: str, spools: "_Spools") -> ImportResult:
         try:
             return self._client.wait(command_id, spools.new)
         except SourceError as error:
-            self._end_unless_resumable(attempt_id, error)
+            self._end_unless_resumable(consent, attempt_id, error)
             raise
 
-    def _claim(self, opening: Opening) -> date | None:
-        """First day that the next answer shall cover: the oldest that one of the consent's accounts still needs.
+    def _claim(self, opening: Opening, reading: Reading) -> date | None:
+        """The first day that the next answer shall cover; None for all that the bank gives.
 
-        `--since` may reach further back, never less: what is due would be passed over.
+        Only `connect --since` narrows the first import of a consent: what that does not bring may never be shown again.
         """
-        reachable = self._today - timedelta(days=REUSE_DAYS - 2)
-        if opening.session:
-            return self._since
-        accounts = self._vault.accounts_of(opening.consent.consent_id)
-        needs = [self._need(account_id) for account_id in accounts]
-        if not accounts:
-            return self._since and max(reachable, self._since)
-        known = [need for need in (*needs, self._since) if need is not None]
-        return reachable if self._full or None in needs else max(reachable, min(known))
+        consent_id, windows = opening.consent.consent_id, self._windows
+        accounts = self._vault.accounts_of(consent_id)
+        if opening.session is None and accounts:
+            return windows.claim(accounts, may_deepen=not self._vault.fell_short(consent_id, windows.reachable, self._now()))
+        asked = self._first_day(opening)
+        if windows.since is not None and windows.since != asked:
+            note = f"consent {consent_id}: its first import ignores --since and reads {_all_from(asked)}"
+            reading.notes += [note] if note not in reading.notes else []
+        return max(windows.reachable, asked) if asked and opening.session is None else asked
 
-    def _need(self, account_id: str) -> date | None:
-        """First day that this account's next read shall cover; None when it was never read to its beginning."""
-        if doubt := self._doubts.get(account_id):
-            return date.fromisoformat(doubt["since"])
-        cursor = self._cursors.get(account_id)
-        if cursor is None:
-            return None
-        due = date.fromisoformat(cursor["through"]) - timedelta(days=self._settings.lookback_days)
-        # A reservation that the bank has dropped is only missed by a read that reaches it.
-        return min(due, self._pending_since.get(account_id, due))
+    def _first_day(self, opening: Opening) -> date | None:
+        """What `connect --since` asked for."""
+        return opening.since or asked_since(self._vault, opening.consent.consent_id)
 
-    def _end_unless_resumable(self, attempt_id: str, error: SourceError) -> None:
+    def _end_unless_resumable(self, consent: Consent, attempt_id: str, error: SourceError, *, refused: bool = False) -> None:
         if not hasattr(error, "command_id"):
-            self._vault.end_attempt(attempt_id, error.code or type(error).__name__, self._now())
+            reason = error.code or type(error).__name__
+            self._vault.end_attempt(attempt_id, f"{REFUSED}{reason}" if refused else reason, self._now())
+        if isinstance(error, QuotaSpent):
+            self._vault.refused(consent.consent_id, self._now(), error.retry_after)
 
     def _explain(self, error: SourceError, consent: Consent, outcome: Outcome) -> None:
         match error:
             case QuotaSpent():
-                quota = self._vault.quota(consent.consent_id, 1, self._now())
-                outcome.end("skipped", f"the bank says that its quota is used up; {_next_text(quota.next_at)}")
+                quota = self._vault.quota(consent.consent_id, self._settings.imports_per_day, self._now())
+                outcome.end("skipped", f"{_BANKS_WORD}; {_next_text(quota.next_at)}")
             case ConsentGone() | SessionGone():
                 if consent.status != "pending" and isinstance(error, ConsentGone) and not self._understood():
                     outcome.end("failed", f"{error} It is kept: the bank's catalog was not understood. {_DIALECT}")
@@ -242,7 +234,9 @@ class Reader:
     def _spent(self, spent: NoneLeft) -> str:
         per_day, kept = self._settings.imports_per_day, min(self._reserve, self._settings.imports_per_day)
         told = f"all {per_day} imports of the last 24 hours are used"
-        if kept:
+        if spent.by_bank:
+            told = _BANKS_WORD
+        elif kept:
             told = f"the last {kept} of {per_day} imports in 24 hours are kept back for people (--reserve)"
         return f"{told}; {_next_text(spent.next_at)}"
 
@@ -252,10 +246,12 @@ class Reader:
             institution = result.institution or result.target
             self._vault.keep_token(consent.consent_id, result.token, self._now(), institution=institution, target=result.target)
 
-    def _take(self, consent: Consent, attempt: Attempt, result: ImportResult, outcome: Outcome, reading: Reading) -> None:
+    def _take(self, opening: Opening, attempt: Attempt, result: ImportResult, outcome: Outcome, reading: Reading) -> None:
+        consent, windows = opening.consent, self._windows
         institution = result.institution or result.target or consent.institution
         ids = known_as(self._aliases, (account.account_id for account in result.accounts))
         accounts = [replace(account, account_id=ids[account.account_id]) for account in result.accounts]
+        narrowed = attempt.since is not None and not self._vault.accounts_of(consent.consent_id) and self._first_day(opening)
         self._vault.covers(consent.consent_id, [account.account_id for account in accounts])
         reading.owners[consent.consent_id] = (outcome.import_id, result.owners)
         for account in accounts:
@@ -276,6 +272,10 @@ class Reader:
                 part.end("failed", str(account.error))
                 continue
             everything = attempt.since is None
+            known = account.account_id in windows.cursors
+            marks = windows.marks(account.account_id, attempt.since, self._day(attempt.started_at))
+            if everything or (narrowed and not known):
+                marks["not_before"] = attempt.since.isoformat() if attempt.since else None
             reading.answers.append(
                 Answer(
                     outcome=part,
@@ -292,24 +292,13 @@ class Reader:
                     complete=not account.partial,
                     depth_known=not everything,
                     newest_first=account.newest_first,
-                    hole=self._hole(account.account_id, attempt.since),
-                    earns_cursor=everything or account.account_id in self._cursors or self._reaches_back(attempt.since),
+                    hole=windows.hole(account.account_id, attempt.since),
+                    earns_cursor=everything or known or bool(narrowed) or windows.reaches_back(attempt.since),
+                    marks=marks,
                 )
             )
         if not result.accounts:
             reading.run.outcomes.append(outcome.end("failed", "the bank shows no account under this consent"))
-
-    def _hole(self, account_id: str, since: date | None) -> tuple[date, date] | None:
-        """Days that nobody will ever see: after the last complete read, and before what a reused consent can still show."""
-        cursor = self._cursors.get(account_id)
-        if cursor is None or since is None:
-            return None
-        first = date.fromisoformat(cursor["through"]) + timedelta(days=1)
-        return (first, since - timedelta(days=1)) if first < since else None
-
-    def _reaches_back(self, since: date | None) -> bool:
-        """Whether a read from `since` on is the deepest that a reused consent can make: more will never come."""
-        return since is not None and since <= self._today - timedelta(days=REUSE_DAYS - 2)
 
 
 class _Spools:
@@ -367,6 +356,7 @@ def _join(whole: Reading, part: Reading) -> None:
     whole.answers += part.answers
     whole.attempts += part.attempts
     whole.owners |= part.owners
+    whole.notes += part.notes
 
 
 def _with_institution(account: Mapping[str, Any], institution: str) -> dict[str, Any]:
@@ -391,3 +381,15 @@ def _urgency(opening: Opening) -> tuple[bool, str, str]:
 
 def _next_text(next_at: datetime | None) -> str:
     return f"next possible at {next_at:%Y-%m-%d %H:%M} UTC" if next_at else "next possible when the quota allows it"
+
+
+def _refused(error: SourceError) -> bool:
+    """Whether the bank's own word says that it did not begin an import."""
+    refusal = isinstance(error, QuotaSpent | Rejected) or error.code in ("JobsQuotaExceeded", *_TOO_MANY_SESSIONS)
+    return bool(error.code) and refusal and not isinstance(error, SessionGone)
+
+
+def _all_from(first_day: date | None) -> str:
+    if first_day is None:
+        return "all that the bank gives; `connect kontomatik --since` asks for less"
+    return f"from {first_day} on, as `connect --since` asked"

@@ -24,6 +24,7 @@ def as_json(report: Report) -> str:
             "sources": {bank.source: _bank(bank) for bank in report.banks},
             "notes": report.notes,
             "holes": report.holes,
+            "stale": report.stale,
             "ledger": {"transactions": ledger.get("transactions"), "accounts": ledger.get("accounts")},
             "checks": {
                 "passed": sum(check.passed for check in report.checks),
@@ -120,6 +121,10 @@ def sentences(report: Report) -> list[str]:
     lines += [
         f"! {hole['account_id']}: {hole['from_on']} to {hole['to_on']} was never read and cannot be any more"
         for hole in report.holes
+    ]
+    lines += [
+        f"! {one['label']}: not read in full for {one['hours']} hours, since {one['last_imported_at']} (setting stale_hours)"
+        for one in report.stale
     ]
     requests = ", ".join(
         f"{bank.source} {bank.requests} requests" + (f" and {bank.imports} imports" if bank.source == "kontomatik" else "")

@@ -14,6 +14,7 @@ from pipelines.connections import has_vault, kontomatik_client, vault_of
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Failure, WrongUsage
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.settings import Settings
+from pipelines.windows import refuse_a_day_to_come
 from sources._errors import SourceError
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Report:
     """What somebody should know, and is no failure: sources left out, consents that end soon."""
     holes: list[dict[str, Any]] = field(default_factory=list)
     """Days that can no longer be read, of any account, whenever they were noticed."""
+    stale: list[dict[str, Any]] = field(default_factory=list)
+    """Accounts that should be read and were not for too long (`stale_hours`), this run included."""
     published: "Published | None" = None
     checks: "list[CheckResult]" = field(default_factory=list)
     refused: str | None = None
@@ -88,7 +91,7 @@ class Report:
             return CHECKS_FAILED
         if self.published is None:
             return FAILED
-        return PARTIAL if any(outcome.troubled for outcome in self.outcomes) else GOOD
+        return PARTIAL if self.stale or any(outcome.troubled for outcome in self.outcomes) else GOOD
 
     @property
     def status(self) -> str:
@@ -146,6 +149,7 @@ class Run:
         Raises `NothingToRead` when there is nothing, `ClockWrong` when this machine's clock is not to be believed, another
         `Failure` when raw history cannot be opened.
         """
+        refuse_a_day_to_come("--since", self._options.since, self._now)
         with ExitStack() as stack:
             connecting = self._openings is not None
             has_one = connecting or has_vault(self._settings)
@@ -226,6 +230,10 @@ class Run:
         self._mark = time.perf_counter()
         if not self.report.all_failed:
             publish_ledger(self._settings, self.report, self._progress)
+        if self._openings is None:
+            from pipelines.freshness import stale_accounts
+
+            self.report.stale = stale_accounts(self._settings, self._options.sources or SOURCES, self._now())
         self._time("transform")
         self.report.seconds["total"] = self._mark - self._begun
 
@@ -329,9 +337,10 @@ def _wanted(settings: Settings, options: Options, report: Report, vault: "Vault 
 
 def _has_work(vault: "Vault | None", source: str) -> bool:
     """Whether a consent is stored that a run has something to do with: it can be used, ended or erased, or it is missed."""
+    from pipelines.consents.ended import dead_feeds
     from pipelines.consents.kontist import ended_login
 
-    if source == "kontist" and vault is not None and ended_login(vault) is not None:
+    if vault is not None and (ended_login(vault) is not None if source == "kontist" else dead_feeds(vault)):
         return True
     stored = vault.consents(source=source) if vault is not None else []
     return any(one.status in OPEN or (one.erase_asked_at and one.status != "erased") for one in stored)

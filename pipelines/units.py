@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from pipelines import read_kontist, read_kontomatik
 from pipelines.connections import kontomatik_client
 from pipelines.consents import steward
 from pipelines.consents.due import due
+from pipelines.consents.ended import dead_feeds, told_dead
 from pipelines.consents.kontist import KeptLogin, client_of, ended_login, kept_login, told_over
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.states import USABLE
@@ -25,18 +25,11 @@ from pipelines.history import History
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.settings import Settings
 from pipelines.settle import pending_since
+from pipelines.windows import KontistWindows, KontomatikWindows, banks_day, known_differences
 from sources._errors import SourceError, Unavailable
 
 if TYPE_CHECKING:
     from pipelines.run import Openings, Options, Progress
-
-BANKS_DAY = ZoneInfo("Europe/Berlin")
-"""The day that all of our banks are on: Berlin, Warsaw and Prague share their clock."""
-
-
-def banks_day(moment: datetime) -> date:
-    """The calendar day at the banks."""
-    return moment.astimezone(BANKS_DAY).date()
 
 
 @dataclass(frozen=True)
@@ -194,25 +187,36 @@ class Units:
         except Failure as failure:  # a refresh token that cannot be opened, or not be stored
             return self._nothing("kontist", str(failure))
 
+    def _asked(self, source: str) -> dict[str, Any]:
+        """What both banks' windows are found from."""
+        state = self._states[source]
+        return {
+            "cursors": state.get("accounts", {}),
+            "doubts": state.get("doubts", {}),
+            "today": banks_day(self._now()),
+            "differences": known_differences(self._settings.data_dir) if state.get("accounts") else {},
+            "since": self._options.since,
+            "full": self._options.full_refresh,
+        }
+
     def _read_through(self, kept: KeptLogin) -> read_kontist.Reading:
+        own = self._settings.kontist
         with client_of(kept) as client:
             reader = read_kontist.Reader(
                 client,
-                self._settings.kontist,
-                self._states["kontist"],
+                KontistWindows(full_read_days=own.full_read_days, lookback_days=own.lookback_days, **self._asked("kontist")),
                 self._history.connection.cursor(),
                 work=self._history.work,
                 day=banks_day,
                 now=self._now,
-                since=self._options.since,
-                full=self._options.full_refresh,
                 kept=kept,
+                aliases=self._states["kontist"].get("aliases"),
                 progress=self._progress.stage,
             )
             return reader.read()
 
     def _list_consents(self) -> None:
-        vault = self._vault
+        vault, own = self._vault, self._settings.kontomatik
         if vault is None:
             raise AssertionError("Kontomatik is only wanted with a vault")
         client = self._open.enter_context(kontomatik_client(self._settings, self._now, vault.keyring.recognise))
@@ -220,16 +224,18 @@ class Units:
         self._kontomatik = read_kontomatik.Reader(
             client,
             vault,
-            self._settings.kontomatik,
-            self._states["kontomatik"],
+            own,
+            KontomatikWindows(
+                lookback_days=own.lookback_days,
+                pending_since=pending_since(self._history.connection, read_kontomatik.SHAPE),
+                **self._asked("kontomatik"),
+            ),
             data_dir=self._settings.data_dir,
             work=self._history.work,
             day=banks_day,
             now=self._now,
-            since=self._options.since,
-            full=self._options.full_refresh,
             reserve=self._options.reserve,
-            pending_since=pending_since(self._history.connection, read_kontomatik.SHAPE),
+            aliases=self._states["kontomatik"].get("aliases"),
             progress=self._progress.stage,
         )
         self._requests = lambda: client.requests
@@ -259,6 +265,11 @@ class Units:
                 reading.run.outcomes += part.run.outcomes
         for consent, trouble in self._troubles("kontomatik"):
             reading.run.outcomes.append(self._about(consent).end("failed", trouble))
+        told = {outcome.consent_id for outcome in reading.run.outcomes}
+        if self._vault is not None and self._openings is None:
+            for consent in dead_feeds(self._vault):
+                if consent.consent_id not in told:
+                    reading.run.outcomes.append(self._about(consent).end("failed", told_dead(consent)))
         for consent, reason in self._not_due:
             reading.run.outcomes.append(self._about(consent).end("skipped", reason))
         return reading

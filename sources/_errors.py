@@ -54,6 +54,9 @@ class Unreached(Unavailable):
 class QuotaSpent(Unavailable):
     """No more imports for now. Not a failure: the account is skipped until the quota refills."""
 
+    retry_after: float | None = None
+    """Seconds that the bank asks to wait, if it does."""
+
 
 class Unexpected(SourceError):
     """The answer is not what the documents and observations say."""

@@ -172,7 +172,7 @@ class Http:
                 # An answer that may not be repeated is the caller's to read: a refused import explains itself in its body.
                 if response.status_code not in AGAIN_LATER or not may_repeat:
                     return response
-                asked_to_wait, too_often = _retry_after(response), response.status_code == 429
+                asked_to_wait, too_often = retry_after(response), response.status_code == 429
                 failure = Unavailable(
                     self.bank,
                     f"the bank answered {response.status_code} {response.reason_phrase}".rstrip(),
@@ -266,8 +266,8 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds that the bank asks us to wait, from either form of the header."""
+def retry_after(response: httpx.Response) -> float | None:
+    """Returns the seconds that the bank asks us to wait, from either form of the header."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text), A_YEAR)

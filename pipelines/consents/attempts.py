@@ -10,13 +10,17 @@ from datetime import date, datetime, timedelta
 
 import sqlalchemy as sql
 
-from pipelines.consents.vault import Store, as_instant, as_text, attempts, consent_accounts, consents
+from pipelines.consents.vault import Store, as_instant, as_text, attempts, consent_accounts, consents, refusals
 
 WINDOW = timedelta(hours=24)
 MAY_BE_AHEAD = timedelta(minutes=10)
 """An attempt that is dated later than this from now was written down by a clock that was wrong, and blocks nothing."""
+DONE = "done"
+"""The outcome of an attempt whose answer is in raw history."""
 NEVER_SENT = "never sent"
-"""The outcome of an attempt whose request did not leave this machine: the only kind that spends nothing."""
+"""The outcome of an attempt whose request did not leave this machine: it spends nothing."""
+REFUSED = "refused: "
+"""Begins the outcome of an attempt that the bank refused before it began an import: that spends nothing either."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Quota:
 
     left: int
     next_at: datetime | None
+    by_bank: bool = False
+    """Whether it is the bank's own word that nothing is left, and not our count."""
 
 
 class NoneLeft(Exception):
@@ -32,6 +38,7 @@ class NoneLeft(Exception):
 
     def __init__(self, quota: Quota) -> None:
         self.next_at = quota.next_at
+        self.by_bank = quota.by_bank
         super().__init__("no import is left")
 
 
@@ -60,7 +67,8 @@ class Attempts(Store):
         """Write down that one of the quota's imports is about to be spent. Call it before the request.
 
         `since` is the first day that the answer will cover; None when everything is asked for. With `per_day`, counting and
-        writing are one step: raises `NoneLeft` when so many are spent already, whoever else spends them now.
+        writing are one step: raises `NoneLeft` when so many are spent already, whoever else spends them now, or when the bank has
+        said that none is possible yet.
         """
         attempt_id = f"a-{secrets.token_hex(6)}"
         values = {"attempt_id": attempt_id, "consent_id": consent_id, "kind": kind, "started_at": as_text(now)}
@@ -99,9 +107,31 @@ class Attempts(Store):
         )
 
     def tried(self, consent_id: str) -> bool:
-        """Whether an import of this consent came so far that the bank has answered."""
-        answered = attempts.c.command_id.is_not(None) | (attempts.c.outcome != NEVER_SENT)
+        """Whether an import of this consent came so far that the bank may have begun it."""
+        answered = attempts.c.command_id.is_not(None) | (attempts.c.outcome.is_not(None) & _counts())
         return bool(self.read(sql.select(attempts.c.attempt_id).where(attempts.c.consent_id == consent_id, answered).limit(1)))
+
+    def fell_short(self, consent_id: str, since: date, now: datetime) -> bool:
+        """Whether an import from `since` or an earlier day on has failed at the bank in the last 24 hours."""
+        failed = attempts.c.outcome.is_not(None) & (attempts.c.outcome != DONE) & _counts()
+        reached = attempts.c.since.is_(None) | (attempts.c.since <= since.isoformat())
+        recent = (attempts.c.consent_id == consent_id) & (attempts.c.started_at > as_text(now - WINDOW))
+        return bool(self.read(sql.select(attempts.c.attempt_id).where(recent, failed, reached).limit(1)))
+
+    def refused(self, consent_id: str, now: datetime, wait: float | None = None) -> None:
+        """Remember the bank's word that the quota is used up. `wait` is how many seconds the bank asks for, if it does.
+
+        Otherwise the next import is possible when the oldest of ours in 24 hours is no longer counted; if none of ours is, others
+        have spent them, in the last 24 hours.
+        """
+        with self.transaction() as connection:
+            spent = max(self._spent(connection, self._sharing(connection, consent_id), now), key=len)
+            next_at = (spent[0] if spent else now) + WINDOW
+            if wait is not None:
+                next_at = min(now + timedelta(seconds=wait), now + WINDOW)
+            connection.execute(refusals.delete().where(refusals.c.consent_id == consent_id))
+            told = {"consent_id": consent_id, "refused_at": as_text(now), "next_at": as_text(next_at)}
+            connection.execute(refusals.insert().values(**told))
 
     def covers(self, consent_id: str, account_ids: Iterable[str]) -> None:
         """Remember which accounts a consent reads."""
@@ -124,12 +154,26 @@ class Attempts(Store):
     def quota(self, consent_id: str, per_day: int, now: datetime) -> Quota:
         """Imports left in the rolling 24 hours for the busiest account of this consent, over all consents that read it.
 
+        None is left until the time that followed from the bank's own refusal, whatever we have counted.
         Before its first import a renewed consent is taken to read what the one before it reads.
         """
         with self.reading() as connection:
             return self._quota(connection, consent_id, per_day, now)
 
     def _quota(self, connection: sql.Connection, consent_id: str, per_day: int, now: datetime) -> Quota:
+        groups = self._sharing(connection, consent_id)
+        busiest = max(self._spent(connection, groups, now), key=len)
+        none_left = len(busiest) >= per_day
+        next_at = busiest[len(busiest) - per_day] + WINDOW if none_left and per_day else None
+        told = sql.select(sql.func.max(refusals.c.next_at)).where(refusals.c.consent_id.in_(set[str]().union(*groups)))
+        latest = as_text(now + WINDOW + MAY_BE_AHEAD)  # a later one was written down by a clock that was wrong
+        until = connection.execute(told.where(refusals.c.next_at > as_text(now), refusals.c.next_at <= latest)).scalar()
+        if until is not None and (next_at is None or as_instant(until) > next_at):
+            return Quota(0, as_instant(until), by_bank=True)
+        return Quota(0, next_at) if none_left else Quota(per_day - len(busiest), None)
+
+    def _sharing(self, connection: sql.Connection, consent_id: str) -> list[set[str]]:
+        """For each account of this consent the consents that read it, and last this consent alone."""
         mine, other = consent_accounts.alias(), consent_accounts.alias()
         known = sql.select(consent_accounts.c.account_id).where(consent_accounts.c.consent_id == consent_id)
         before = sql.select(consents.c.replaces).where(consents.c.consent_id == consent_id).scalar_subquery()
@@ -138,14 +182,18 @@ class Attempts(Store):
         by_account: dict[str, set[str]] = {}
         for row in connection.execute(sharing):
             by_account.setdefault(row.account_id, {consent_id}).add(row.consent_id)
+        return [*by_account.values(), {consent_id}]
+
+    def _spent(self, connection: sql.Connection, groups: list[set[str]], now: datetime) -> list[list[datetime]]:
+        """For each group of consents when its imports of the last 24 hours began, oldest first."""
         recent = sql.select(attempts.c.consent_id, attempts.c.started_at).where(
-            attempts.c.started_at > as_text(now - WINDOW),
-            attempts.c.started_at <= as_text(now + MAY_BE_AHEAD),
-            attempts.c.outcome.is_distinct_from(NEVER_SENT),
+            attempts.c.started_at > as_text(now - WINDOW), attempts.c.started_at <= as_text(now + MAY_BE_AHEAD), _counts()
         )
         spent = [(row.consent_id, as_instant(row.started_at)) for row in connection.execute(recent)]
-        groups = [*by_account.values(), {consent_id}]
-        busiest = max((sorted(at for consent, at in spent if consent in group) for group in groups), key=len)
-        if len(busiest) < per_day:
-            return Quota(per_day - len(busiest), None)
-        return Quota(0, busiest[len(busiest) - per_day] + WINDOW if per_day else None)
+        return [sorted(at for consent, at in spent if consent in group) for group in groups]
+
+
+def _counts() -> sql.ColumnElement[bool]:
+    """True for an attempt that the bank may have counted."""
+    outcome = attempts.c.outcome
+    return outcome.is_(None) | ((outcome != NEVER_SENT) & outcome.not_like(f"{REFUSED}%"))

@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 import webbrowser
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from pipelines.clock import check
@@ -15,6 +15,7 @@ from pipelines.errors import GOOD, PARTIAL, Busy, Failure, WrongUsage
 from pipelines.lock import held, prepare
 from pipelines.run import Options, utc_now
 from pipelines.terminal import console, print_json, progress_for, settings_of
+from pipelines.windows import refuse_a_day_to_come
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,18 +30,21 @@ def connect(options: argparse.Namespace) -> int:
     if options.source == "kontist":
         from pipelines.consents.logging_in import connect as log_in
 
+        if options.since is not None:
+            raise WrongUsage("`connect kontist` imports nothing, so --since says nothing", "Give it to `run`")
         return log_in(options)
+    refuse_a_day_to_come("--since", options.since, utc_now)
     settings = _configured(options)
     only = Options(("kontomatik",))
     if options.mock:
         from pipelines.consents.connect import mock_opening
 
-        return run_and_tell(options, settings, only, command="connect", openings=lambda: mock_opening(utc_now))
+        return run_and_tell(options, settings, only, command="connect", openings=lambda: mock_opening(utc_now, options.since))
     if not options.target:
         raise WrongUsage(
             "`connect kontomatik` needs --target, the bank", "See `python -m pipelines catalog`, or use --mock for the test bank"
         )
-    opening = _sign_in(options, settings, options.target, options.access_mode, None)
+    opening = _sign_in(options, settings, options.target, options.access_mode, None, options.since)
     return _import_through(options, settings, opening, "connect")
 
 
@@ -81,7 +85,12 @@ def _import_through(options: argparse.Namespace, settings: "Settings", opening: 
 
 
 def _sign_in(
-    options: argparse.Namespace, settings: "Settings", target: str, access_mode: str, replaces: "Consent | None"
+    options: argparse.Namespace,
+    settings: "Settings",
+    target: str,
+    access_mode: str,
+    replaces: "Consent | None",
+    since: date | None = None,
 ) -> "Opening":
     """Show the bank's link and wait for the customer. The lock is not held meanwhile: scheduled runs go on."""
     from pipelines.consents import steward
@@ -105,6 +114,7 @@ def _sign_in(
             owner_external_id=options.owner_external_id or (replaces.owner_external_id if replaces else None),
             redirect_url=redirect_url,
             replaces=replaces,
+            since=since,
         )
         print(f"Sign in at the bank: {sign_in.link}", file=sys.stderr, flush=True)
         if options.open:
@@ -138,6 +148,7 @@ def add(options: argparse.Namespace) -> int:
     from pipelines.consents.connect import add_token
 
     settings = settings_of(options)
+    refuse_a_day_to_come("--signed-in", options.signed_in, utc_now)
     if sys.stdin.isatty():
         from getpass import getpass
 

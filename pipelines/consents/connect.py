@@ -1,7 +1,7 @@
 """New consents: from a mock session, or from a token that the user's own sign-in obtained."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from pipelines.consents.registry import Consent, Vault
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 LONGEST_TOKEN = 4096
 
 
-def mock_opening(now: Callable[[], datetime]) -> "Callable[[Vault, KontomatikClient], list[Opening]]":
-    """Opens a session at KontoBank, Kontomatik's own test bank, and stores its consent before anything is imported."""
+def mock_opening(now: Callable[[], datetime], since: date | None = None) -> "Callable[[Vault, KontomatikClient], list[Opening]]":
+    """Opens a session at KontoBank, Kontomatik's own test bank, and stores its consent before anything is imported.
+
+    `since` is the first day to import; None: everything.
+    """
 
     def opened(vault: Vault, client: "KontomatikClient") -> list[Opening]:
         vault.seal_possible()
@@ -28,7 +31,7 @@ def mock_opening(now: Callable[[], datetime]) -> "Callable[[Vault, KontomatikCli
             now=now(),
             token=session.token,
         )
-        return [Opening(consent, session)]
+        return [Opening(consent, session, since)]
 
     return opened
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from pipelines.consents.registry import Consent, Vault
@@ -56,6 +56,8 @@ class Opening:
 
     consent: Consent
     session: Session | None = None
+    since: date | None = None
+    """First day that `connect --since` asked for; None: all that the bank gives."""
 
 
 @dataclass
@@ -120,8 +122,12 @@ def start_sign_in(
     owner_external_id: str | None = None,
     redirect_url: str | None = None,
     replaces: Consent | None = None,
+    since: date | None = None,
 ) -> tuple[Consent, SignIn]:
-    """Start a sign-in and remember it, sealed, so that it is not lost whatever happens to this process."""
+    """Start a sign-in and remember it, sealed, so that it is not lost whatever happens to this process.
+
+    `since` is the first day that its first import shall cover, whoever makes it; None: all that the bank gives.
+    """
     vault.seal_possible()
     sign_in = client.start_sign_in(target, access_mode, redirect_url, owner_external_id=owner_external_id)  # type: ignore[arg-type]
     session = sign_in.session
@@ -137,6 +143,7 @@ def start_sign_in(
             "id": sign_in.id,
             "session_id": session.session_id if session else None,
             "signature": session.signature if session else None,
+            "since": since.isoformat() if since else None,
         },
     )
     return consent, sign_in
@@ -175,6 +182,12 @@ def _unused_session(vault: Vault, client: "KontomatikClient", consent: Consent, 
     if remembered is None or consent.created_at < now - LEFT_OPEN or vault.tried(consent.consent_id):
         return None
     return client.sign_in_status(_sign_in(remembered)).session
+
+
+def asked_since(vault: Vault, consent_id: str) -> date | None:
+    """Returns the first day that `connect --since` asked for; kept until the first import is in raw history."""
+    since = (vault.sign_in(consent_id) or {}).get("since")
+    return date.fromisoformat(since) if since else None
 
 
 def _sign_in(remembered: Mapping[str, str | None]) -> SignIn:

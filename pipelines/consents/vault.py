@@ -63,6 +63,14 @@ attempts = sql.Table(
     sql.Column("command_id", sql.String),
     sql.Column("since", sql.String),
 )
+refusals = sql.Table(
+    "refusals",
+    metadata,
+    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), primary_key=True),
+    sql.Column("refused_at", sql.String, nullable=False),
+    sql.Column("next_at", sql.String, nullable=False),
+)
+"""The bank's last word that the quota of a consent's accounts is used up, and when the next import is possible."""
 audit = sql.Table(
     "audit",
     metadata,

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pipelines.consents.states import USABLE, warning
+from pipelines.freshness import name_of, overdue
 
 if TYPE_CHECKING:
     from pipelines.consents.registry import AuditEntry, Consent, Vault
@@ -120,12 +121,8 @@ def about_holes(holes: Iterable[Mapping[str, Any]]) -> list[Notice]:
 def about_stale(accounts: Iterable[Mapping[str, Any]], expected: set[str], hours: int, now: datetime) -> list[Notice]:
     """Accounts of `status` that are `expected` to be read and were not, in full, for so many hours."""
     notices = []
-    for account in accounts:
-        last = account["last_imported_at"]
-        if account["account_id"] not in expected or last is None or datetime.fromisoformat(last) >= now - timedelta(hours=hours):
-            continue
-        waited = int((now - datetime.fromisoformat(last)).total_seconds() // 3600)
-        name = f"{account['institution']}, {account['account_type']} …{account['iban_ends'] or '?'}"
+    for account, waited in overdue(accounts, expected, hours, now):
+        last, name = account["last_imported_at"], name_of(account)
         notices.append(
             Notice(
                 "account.stale",

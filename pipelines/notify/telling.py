@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.connections import has_vault, vault_of
-from pipelines.consents.states import USABLE
 from pipelines.errors import Failure
+from pipelines.freshness import configured, consented
 from pipelines.notify.channels import usable
 from pipelines.notify.notices import Notice, about_checks, about_consents, about_held, about_holes, about_stale
 from pipelines.notify.outbox import Delivery, Outbox, Send
@@ -83,18 +83,16 @@ def _collect(settings: "Settings", now: datetime, outbox: Outbox, report: "Repor
         if failed is not None:
             told.fresh += outbox.hold("check.failed", failed, now)
     own = settings.kontist
-    expected: set[str] = set()
+    wanted: set[str] = set()
     if has_vault(settings):
         # A configured refresh token is worth nothing once a login was made of it; a password always is.
-        configured = ("kontist",) if own.email and own.password else ()
+        by_itself = ("kontist",) if own.email and own.password else ()
         with vault_of(settings) as vault:
-            notices = about_consents(vault, now, configured=configured)
+            notices = about_consents(vault, now, configured=by_itself)
             told.fresh += outbox.hold("consent.expiring", [one for one in notices if one.kind == "consent.expiring"], now)
             told.fresh += outbox.put([one for one in notices if one.kind != "consent.expiring"], now)
-            for consent in vault.consents(status=USABLE):
-                expected |= set(vault.accounts_of(consent.consent_id))
+            wanted = consented(vault)
     listed = accounts(settings.data_dir / "ledger.duckdb")
-    expected |= {account["account_id"] for account in listed if own.configured and account["source"] == "kontist"}
-    stale = about_stale(listed, expected, settings.notifications.stale_hours, now)
+    stale = about_stale(listed, wanted | configured(settings, listed), settings.notifications.stale_hours, now)
     told.fresh += outbox.hold("account.stale", stale, now)
     told.fresh += outbox.hold("account.held", about_held(listed), now)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import httpx
 
 from sources._errors import Misconfigured, QuotaSpent, SourceError, Unavailable, Unexpected, Unreached
-from sources._http import Http
+from sources._http import Http, retry_after
 from sources._limits import Limits
 from sources._reading import Spool
 from sources.kontomatik.answers import (
@@ -354,10 +354,10 @@ class KontomatikClient:
         body = self._body(response)
         failure = self._failure_in(body)
         if failure is not None and (failure.code or not spends):
-            return failure
+            return _with_wait(failure, response)
         if _is_web_page(body) and response.status_code < 500:
             return web_page()
-        return by_status(response.status_code, spends=spends, command=command)
+        return _with_wait(by_status(response.status_code, spends=spends, command=command), response)
 
     def _failure_in(self, body: bytes) -> SourceError | None:
         """The failure that a short answer reports, in XML or JSON; None if it reports none or cannot be read."""
@@ -390,6 +390,13 @@ def _limited(chunks: Iterable[bytes]) -> Iterable[bytes]:
         if size > LARGEST_ANSWER:
             raise odd(f"the answer is larger than {LARGEST_ANSWER} bytes")
         yield chunk
+
+
+def _with_wait(failure: SourceError, response: httpx.Response) -> SourceError:
+    """Returns the failure; one about the quota knows how long the bank asks to wait."""
+    if isinstance(failure, QuotaSpent):
+        failure.retry_after = retry_after(response)
+    return failure
 
 
 def _broken_off() -> Unavailable:

@@ -166,6 +166,8 @@ def by_status(status: int, *, spends: bool, command: bool) -> SourceError:
         return MayBeAccepted(
             BANK, f"{answered}, and may have accepted the request", "It is not repeated by itself", code=str(status)
         )
+    if spends and status == 429:  # the published specification names no failures
+        return QuotaSpent(BANK, f"{answered}: no more for now", "The account is skipped until the quota refills", code="429")
     if status in (408, 425, 429) or status >= 500:
         return Unavailable(BANK, f"the bank answered {status}", "Try again later", code=str(status))
     return Unexpected(BANK, answered, "Nothing was loaded from it", code=str(status))

@@ -18,6 +18,7 @@ from pipelines.run import Options, Report, run
 from pipelines.sandbox import Fault, SandboxBank, World, running
 from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import KontomatikSettings, Settings
+from pipelines.windows import KontomatikWindows
 
 DIALECTS = ("openapi", "live")
 VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="
@@ -143,13 +144,14 @@ def reading_of(
     openings: list[Opening] | None = None,
     *,
     reserve: int = 0,
+    windows: KontomatikWindows | None = None,
 ) -> Reading:
     """What a run reads of Kontomatik, without raw history; what was read is taken as loaded."""
     reader = Reader(
         client,
         vault,
         settings.kontomatik,
-        {},
+        windows or KontomatikWindows(cursors={}, doubts={}, today=now().date(), lookback_days=14),
         data_dir=settings.data_dir,
         work=settings.data_dir,
         day=lambda moment: moment.date(),

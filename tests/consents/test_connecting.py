@@ -15,7 +15,8 @@ from pipelines.lock import held
 from pipelines.sandbox import CommandFails, Fault, SandboxBank
 from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import Settings
-from tests.consents.customers import DIALECTS, Given, SignsIn, a_bank, settings_for, states, stored_tokens, the_vault
+from pipelines.windows import KontomatikWindows
+from tests.consents.customers import DIALECTS, Given, SignsIn, a_bank, reading_of, settings_for, states, stored_tokens, the_vault
 from tests.consents.killing import Killer, Victim, environment
 
 pytestmark = pytest.mark.parametrize("dialect", DIALECTS)
@@ -127,11 +128,32 @@ def test_a_sign_in_that_is_finished_later_is_picked_up_with_all_its_history(desk
     assert desk.states == ["pending"]
 
     desk.bank.faults.append(SignsIn())
-    later = desk.command("run", "--json")
+    later = desk.command("run", "--since", str(desk.bank.world.today - timedelta(days=3)), "--json")
 
     assert (later.status, desk.states) == (0, ["active"])
     assert stored_tokens(desk.settings) == desk.given.alive()
     assert desk.oldest_row() == desk.oldest_at_the_bank()
+    assert any("its first import ignores --since and reads all that the bank gives" in note for note in later.told["notes"])
+
+
+def test_a_sign_in_that_asked_for_less_gets_it_whoever_picks_it_up(desk: Desk, dialect: str) -> None:
+    first_day = desk.bank.world.today - timedelta(days=30)
+    desk.connect("--wait", "0", "--since", str(first_day))
+    desk.bank.faults.append(SignsIn())
+
+    now, today = desk.bank.world.clock.now, desk.bank.world.today
+    with the_vault(desk.settings) as vault, kontomatik_client(desk.settings, now) as client:
+        tended = steward.tend(vault, client, now())
+        assert [(one.since, one.session is not None) for one in tended.openings] == [(None, True)]
+        windows = KontomatikWindows(cursors={}, doubts={}, today=today, lookback_days=14, since=today - timedelta(days=60))
+        reading = reading_of(vault, client, desk.settings, now, tended.openings, windows=windows)
+
+    assert {answer.since for answer in reading.answers} == {first_day}
+    assert {answer.marks["not_before"] for answer in reading.answers} == {str(first_day)}
+    assert all(answer.earns_cursor for answer in reading.answers)
+    assert [note.partition("first import ")[2] for note in reading.notes] == [
+        f"ignores --since and reads from {first_day} on, as `connect --since` asked"
+    ]
 
 
 def test_a_sign_in_that_nobody_finishes_is_given_up_after_an_hour(desk: Desk, dialect: str) -> None:

@@ -1,6 +1,7 @@
 """Runs through stored consents: what one of them meets never costs another, and nothing that was missed is forgotten."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,17 @@ import pytest
 
 from pipelines.connections import kontomatik_client
 from pipelines.consents import steward
+from pipelines.consents.ended import dead_feeds
 from pipelines.consents.registry import Vault
+from pipelines.freshness import stale_accounts
+from pipelines.ledger import Published
 from pipelines.reading import read_only
-from pipelines.report import cells
-from pipelines.run import Options
+from pipelines.report import cells, sentences
+from pipelines.run import Options, Report
 from pipelines.sandbox import CommandNeverEnds, PartialDueToTimeout, SandboxBank, World
-from pipelines.settings import KontistSettings, Settings
+from pipelines.settings import KontistSettings, NotificationSettings, Settings
 from tests.consents.customers import (
+    VAULT_KEY,
     a_bank,
     connected,
     outcome_of,
@@ -63,6 +68,92 @@ def test_accounts_that_nobody_reads_any_more_are_told_at_every_run(new_folder: A
 
         sentence = f"consent {own.consent_id} (KontoBank) is expired, so 6 of its accounts are not read any more"
         assert [note for note in report.notes if note.startswith(sentence)] != []
+
+
+@dialects
+def test_a_dead_feed_is_said_at_every_run_until_somebody_renews_or_ends_it(new_folder: Any, dialect: str) -> None:
+    with a_bank(dialect=dialect, imports_per_day=1000) as (bank, given):
+        settings = settings_for(bank, new_folder(), kontomatik={"imports_per_day": 1000})
+        dead = connected(bank, settings)
+        bank.kontomatik.revoke(given.tokens[0])
+        assert read(bank, settings).exit_status == 1
+
+        for _ in range(2):  # it is the only source
+            report = read(bank, settings)
+            (only,) = report.outcomes
+            assert (report.exit_status, report.status, only.consent_id) == (1, "failed", dead.consent_id)
+            assert f"`python -m pipelines consents renew {dead.consent_id}`" in only.reason
+        with the_vault(settings) as vault:
+            other = vault.add(source="kontomatik", institution="B", access_mode="MULTIPLE", now=bank.world.clock.now(), token="x")
+            vault.covers(other.consent_id, ["kontomatik:another"])
+            vault.refused(other.consent_id, bank.world.clock.now())
+        for options in (Options(("kontomatik",)), Options(("kontomatik",), due_after=timedelta(hours=5))):
+            report = read(bank, settings, options)
+            assert (report.exit_status, sorted(one.status for one in report.outcomes)) == (4, ["failed", "skipped"])
+
+        with the_vault(settings) as vault:
+            for state in ("revoking", "revoked"):
+                vault.move(dead.consent_id, state, "somebody ended it", bank.world.clock.now())
+        assert read(bank, settings).exit_status == 0
+
+
+@dialects
+def test_a_consent_in_the_place_of_a_dead_one_ends_what_is_said_of_it(new_folder: Any, dialect: str) -> None:
+    """Of several dead ones for the same accounts the newest is named."""
+    with a_bank(dialect=dialect) as (bank, _):
+        settings = settings_for(bank, new_folder())
+        now = bank.world.clock.now()
+        with the_vault(settings) as vault:
+            told: dict[str, Any] = {"source": "kontomatik", "institution": "B", "token": "x"}
+            old, dead, single, whole = (
+                vault.add(access_mode=mode, now=now - timedelta(days=days), **told).consent_id
+                for mode, days in (("MULTIPLE", 300), ("MULTIPLE", 200), ("SINGLE", 100), ("MULTIPLE", 0))
+            )
+            for consent_id, accounts in ((old, ["a"]), (dead, ["a", "b"]), (single, ["c"])):
+                vault.covers(consent_id, accounts)
+                vault.move(consent_id, "expired", "its 180 days are over", now)
+            assert [one.consent_id for one in dead_feeds(vault)] == [dead]
+            vault.covers(whole, ["a"])
+            assert [one.consent_id for one in dead_feeds(vault)] == [dead]
+            vault.covers(whole, ["a", "b"])
+            assert dead_feeds(vault) == []
+
+
+def test_an_account_that_nothing_has_read_for_too_long_is_named_at_every_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime(2026, 3, 20, 12, tzinfo=UTC)
+    listed = [
+        {"account_id": name, "source": source, "institution": "B", "account_type": "account", "iban_ends": "1234"}
+        | {"last_imported_at": last}
+        for name, source, last in (
+            ("stale", "kontomatik", "2026-03-19T05:59:59Z"),
+            ("fresh", "kontomatik", "2026-03-19T06:00:00Z"),
+            ("nobody's", "kontomatik", "2026-01-01T00:00:00Z"),
+            ("login's", "kontist", "2026-01-01T00:00:00Z"),
+            ("never", "kontomatik", None),
+        )
+    ]
+    monkeypatch.setattr("pipelines.status.accounts", lambda _: listed)
+    settings = Settings(tmp_path, vault_key=VAULT_KEY)
+    with the_vault(settings) as vault:
+        own = vault.add(source="kontomatik", institution="B", access_mode="MULTIPLE", now=now, token="x").consent_id
+        vault.covers(own, ["stale", "fresh", "never"])
+
+    def named(*sources: str, **more: Any) -> list[tuple[str, int]]:
+        return [(one["account_id"], one["hours"]) for one in stale_accounts(replace(settings, **more), sources, now)]
+
+    assert named("kontist", "kontomatik") == [("stale", 30)]
+    assert named("kontist") == []
+    assert named("kontist", kontist=KontistSettings(email="a@b.test", password="x")) == [("login's", 1884)]
+    assert named("kontomatik", notifications=NotificationSettings(stale_hours=31)) == []
+    assert named("kontomatik", notifications=NotificationSettings(stale_hours=0)) == [("stale", 30), ("fresh", 30)]
+
+    report = Report("r", stale=stale_accounts(settings, ("kontomatik",), now), published=Published(tmp_path, {}, [], 0.0))
+    report.seconds = dict.fromkeys(("extract", "load", "transform", "total"), 0.0)
+    assert (report.exit_status, report.status) == (4, "partial")
+    (line,) = [line for line in sentences(report) if line.startswith("!")]
+    assert line.startswith("! B, account …1234: not read in full for 30 hours, since 2026-03-19T05:59:59Z")
 
 
 @dialects
@@ -193,11 +284,11 @@ def test_an_answer_that_was_cut_short_moves_no_cursor(new_folder: Any) -> None:
         statuses = sorted(one.status for one in cut.outcomes)
         assert (statuses, cut.exit_status) == (["complete"] * 5 + ["partial"], 4)
         bank.faults.clear()
-        bank.world.clock.advance(timedelta(days=10))
+        bank.world.clock.advance(timedelta(days=6))  # a week later all would be asked for anyway
         whole = read(bank, settings)
 
         (first,) = {one.window_start for one in whole.outcomes}
-        assert first == bank.world.clock.now().date() - timedelta(days=50 + 14)  # from the last whole answer of the worst
+        assert first == bank.world.clock.now().date() - timedelta(days=46 + 14)  # from the last whole answer of the worst
 
 
 @dialects
@@ -266,8 +357,6 @@ def kontist(bank: SandboxBank) -> dict[str, str]:
 
 def with_kontist(bank: SandboxBank, settings: Settings) -> Settings:
     """The other bank's settings, for this one."""
-    from dataclasses import replace
-
     world = bank.world
     own = KontistSettings(base_url=bank.url, email=world.kontist_email, password=world.kontist_password, requests_per_minute=0)
     return replace(settings, kontist=own)

@@ -1,33 +1,19 @@
 """How deep an account is read, and what the reader asks of raw history."""
 
-from datetime import UTC, date, datetime
-from pathlib import Path
-from typing import Any
+from datetime import date
 
 import duckdb
 import pytest
 
-from pipelines.read_kontist import KnownAccount, Reader
-from pipelines.settings import KontistSettings
+from pipelines.read_kontist import KnownAccount
+from pipelines.windows import KontistWindows
 
 TODAY = date(2026, 3, 20)
 
 
 def planned(since: date | None = None, *, full: bool = False, **cursor: str) -> tuple[str, date | None]:
-    nothing: Any = None
-    state = {"accounts": {"a": {"through": "2026-03-16", "deep_on": "2026-03-16", "full_on": "2026-03-16"} | cursor}}
-    reader = Reader(
-        nothing,
-        KontistSettings(lookback_days=3),
-        state,
-        nothing,
-        work=Path(),
-        day=lambda moment: moment.date(),
-        now=lambda: datetime(2026, 3, 20, 12, tzinfo=UTC),
-        since=since,
-        full=full,
-    )
-    return reader._plan("a")
+    cursors = {"a": {"through": "2026-03-16", "deep_on": "2026-03-16", "full_on": "2026-03-16"} | cursor}
+    return KontistWindows(cursors=cursors, doubts={}, today=TODAY, lookback_days=3, since=since, full=full).plan("a")
 
 
 @pytest.mark.parametrize(("since", "reaches"), [(date(2026, 3, 19), date(2026, 3, 13)), (date(2026, 3, 1), date(2026, 3, 1))])

@@ -1,0 +1,28 @@
+"""Consents that are over with nothing in their place: their accounts are read by nobody, and every run says so."""
+
+from pipelines.consents.registry import Consent, Vault
+from pipelines.consents.states import USABLE
+
+
+def dead_feeds(vault: Vault) -> list[Consent]:
+    """Returns Kontomatik's expired consents whose accounts no other consent reads; of several for the same accounts the newest.
+
+    Until somebody renews or ends one. A consent for one import only has done its work, and a sign-in that nobody finished or
+    imported read nothing.
+    """
+    read = {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
+    found: list[Consent] = []
+    for consent in reversed(vault.consents(source="kontomatik", status=("expired",))):
+        unread = set(vault.accounts_of(consent.consent_id)) - read
+        if unread and consent.access_mode != "SINGLE" and consent.erase_asked_at is None:
+            found.append(consent)
+            read |= unread
+    return found[::-1]
+
+
+def told_dead(consent: Consent) -> str:
+    """Says that a consent is over, and what helps."""
+    return (
+        f"its consent is over ({consent.status_reason}) and nothing reads its accounts: `python -m pipelines consents renew"
+        f" {consent.consent_id}`, or end it with `consents revoke {consent.consent_id}`"
+    )

@@ -1,0 +1,65 @@
+"""Accounts that should be read and have not been for too long (the setting `notifications.stale_hours`)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pipelines.connections import has_vault, vault_of
+from pipelines.consents.states import USABLE
+
+if TYPE_CHECKING:
+    from pipelines.consents.registry import Vault
+    from pipelines.settings import Settings
+
+Account = Mapping[str, Any]
+"""As `pipelines.status.accounts` lists it."""
+
+
+def consented(vault: "Vault") -> set[str]:
+    """Returns the accounts that consents in use read."""
+    return {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
+
+
+def configured(settings: "Settings", listed: Iterable[Account]) -> set[str]:
+    """Returns the accounts that are read without a stored consent: Kontist's, where the settings hold its login."""
+    return {account["account_id"] for account in listed if settings.kontist.configured and account["source"] == "kontist"}
+
+
+def overdue(listed: Iterable[Account], wanted: set[str], hours: int, now: datetime) -> list[tuple[Account, int]]:
+    """Returns those of the `wanted` accounts that were not read in full for so many hours, each with the hours since."""
+    found = []
+    for account in listed:
+        last = account["last_imported_at"]
+        if account["account_id"] not in wanted or last is None or datetime.fromisoformat(last) >= now - timedelta(hours=hours):
+            continue
+        found.append((account, int((now - datetime.fromisoformat(last)).total_seconds() // 3600)))
+    return found
+
+
+def name_of(account: Account) -> str:
+    """Returns how people are told which account: its bank, its kind and the end of its IBAN."""
+    return f"{account['institution']}, {account['account_type']} …{account['iban_ends'] or '?'}"
+
+
+def stale_accounts(settings: "Settings", sources: Sequence[str], now: datetime) -> list[dict[str, Any]]:
+    """Returns the accounts of these sources that nothing has read in full for too long, as `run --json` prints them."""
+    from pipelines.errors import Failure
+    from pipelines.status import accounts
+
+    try:
+        listed = [account for account in accounts(settings.data_dir / "ledger.duckdb") if account["source"] in sources]
+        wanted = configured(settings, listed)
+        if has_vault(settings):
+            with vault_of(settings) as vault:
+                wanted |= consented(vault)
+    except Failure:  # a ledger that cannot be read: whoever builds or reads it says so
+        return []
+    return [
+        {
+            "account_id": account["account_id"],
+            "label": name_of(account),
+            "last_imported_at": account["last_imported_at"],
+            "hours": hours,
+        }
+        for account, hours in overdue(listed, wanted, settings.notifications.stale_hours, now)
+    ]
