@@ -1,6 +1,6 @@
 """Accounts that should be read and have not been for too long (the setting `notifications.stale_hours`)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ def configured(settings: "Settings", listed: Iterable[Account]) -> set[str]:
     return {account["account_id"] for account in listed if settings.kontist.configured and account["source"] == "kontist"}
 
 
-def overdue(listed: Iterable[Account], wanted: set[str], hours: int, now: datetime) -> list[tuple[Account, int]]:
+def overdue(listed: Iterable[Account], wanted: set[str], hours: float, now: datetime) -> list[tuple[Account, int]]:
     """Returns those of the `wanted` accounts that were not read in full for so many hours, each with the hours since."""
     found = []
     for account in listed:
@@ -41,8 +41,19 @@ def name_of(account: Account) -> str:
     return f"{account['institution']}, {account['account_type']} …{account['iban_ends'] or '?'}"
 
 
-def stale_accounts(settings: "Settings", sources: Sequence[str], now: datetime) -> list[dict[str, Any]]:
-    """Returns the accounts of these sources that nothing has read in full for too long, as `run --json` prints them."""
+def stale_accounts(
+    settings: "Settings",
+    sources: Sequence[str],
+    now: datetime,
+    *,
+    just_read: Container[str | None] = (),
+    due_after: timedelta | None = None,
+) -> list[dict[str, Any]]:
+    """Returns the accounts of these sources that nothing has read in full for too long, as `run --json` prints them.
+
+    Those that this run has `just_read` are not, and neither are those that it left alone because they were not due yet.
+    """
+    limit = max(settings.notifications.stale_hours, (due_after or timedelta()).total_seconds() / 3600)
     from pipelines.errors import Failure
     from pipelines.status import accounts
 
@@ -61,5 +72,6 @@ def stale_accounts(settings: "Settings", sources: Sequence[str], now: datetime) 
             "last_imported_at": account["last_imported_at"],
             "hours": hours,
         }
-        for account, hours in overdue(listed, wanted, settings.notifications.stale_hours, now)
+        for account, hours in overdue(listed, wanted, limit, now)
+        if account["account_id"] not in just_read
     ]

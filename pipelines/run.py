@@ -233,7 +233,13 @@ class Run:
         if self._openings is None:
             from pipelines.freshness import stale_accounts
 
-            self.report.stale = stale_accounts(self._settings, self._options.sources or SOURCES, self._now())
+            self.report.stale = stale_accounts(
+                self._settings,
+                self._options.sources or SOURCES,
+                self._now(),
+                just_read={outcome.account_id for outcome in self.report.outcomes if outcome.status == "complete"},
+                due_after=self._options.due_after,
+            )
         self._time("transform")
         self.report.seconds["total"] = self._mark - self._begun
 

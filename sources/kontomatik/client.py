@@ -36,9 +36,11 @@ from sources.kontomatik.errors import (
     Spoilt,
     by_name,
     by_status,
+    is_web_page,
     odd,
     unauthorized,
     web_page,
+    with_pause,
 )
 from sources.kontomatik.reply import exception_of, read_reply, spoken_by
 
@@ -239,7 +241,7 @@ class KontomatikClient:
         answer from it that is not a failure of its own will do.
         """
         with self._http.stream("GET", "health") as response:
-            if _is_web_page(self._body(response)) and response.status_code < 500:
+            if is_web_page(self._body(response)) and response.status_code < 500:
                 raise web_page()
             if response.is_success or (self._dialect.name == "live" and response.status_code in (401, 403, 404)):
                 return
@@ -354,10 +356,11 @@ class KontomatikClient:
         body = self._body(response)
         failure = self._failure_in(body)
         if failure is not None and (failure.code or not spends):
-            return _with_wait(failure, response)
-        if _is_web_page(body) and response.status_code < 500:
+            return with_pause(failure, retry_after(response))
+        if is_web_page(body) and response.status_code < 500:
             return web_page()
-        return _with_wait(by_status(response.status_code, spends=spends, command=command), response)
+        failure = by_status(response.status_code, spends=spends, command=command)
+        return with_pause(failure, retry_after(response))
 
     def _failure_in(self, body: bytes) -> SourceError | None:
         """The failure that a short answer reports, in XML or JSON; None if it reports none or cannot be read."""
@@ -392,16 +395,5 @@ def _limited(chunks: Iterable[bytes]) -> Iterable[bytes]:
         yield chunk
 
 
-def _with_wait(failure: SourceError, response: httpx.Response) -> SourceError:
-    """Returns the failure; one about the quota knows how long the bank asks to wait."""
-    if isinstance(failure, QuotaSpent):
-        failure.retry_after = retry_after(response)
-    return failure
-
-
 def _broken_off() -> Unavailable:
     return Unavailable(BANK, "the connection broke off in the middle of the answer", "Try again later")
-
-
-def _is_web_page(body: bytes) -> bool:
-    return bool(re.match(rb"\s*<(!doctype\s+html|html)\b", body[:1000], re.IGNORECASE))

@@ -143,6 +143,18 @@ def odd(cause: str) -> Unexpected:
     return Unexpected(BANK, cause, "The answer was not used; look at it with the vendor's documentation at hand")
 
 
+def is_web_page(body: bytes) -> bool:
+    """Whether an answer is HTML."""
+    return bool(re.match(rb"\s*<(!doctype\s+html|html)\b", body[:1000], re.IGNORECASE))
+
+
+def with_pause(failure: SourceError, seconds: float | None) -> SourceError:
+    """The failure; one about the quota knows how long the bank asks to wait."""
+    if isinstance(failure, QuotaSpent):
+        failure.retry_after = seconds
+    return failure
+
+
 def spoilt(cause: str) -> Spoilt:
     """An answer that is not whole."""
     return Spoilt(BANK, cause, "Nothing was used of it; try again later")

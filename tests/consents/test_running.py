@@ -147,7 +147,10 @@ def test_an_account_that_nothing_has_read_for_too_long_is_named_at_every_run(
     assert named("kontist") == []
     assert named("kontist", kontist=KontistSettings(email="a@b.test", password="x")) == [("login's", 1884)]
     assert named("kontomatik", notifications=NotificationSettings(stale_hours=31)) == []
-    assert named("kontomatik", notifications=NotificationSettings(stale_hours=0)) == [("stale", 30), ("fresh", 30)]
+    always = replace(settings, notifications=NotificationSettings(stale_hours=0))
+    assert [one["account_id"] for one in stale_accounts(always, ("kontomatik",), now)] == ["stale", "fresh"]
+    assert stale_accounts(always, ("kontomatik",), now, just_read={"stale", "fresh"}) == []
+    assert stale_accounts(always, ("kontomatik",), now, due_after=timedelta(hours=31)) == []
 
     report = Report("r", stale=stale_accounts(settings, ("kontomatik",), now), published=Published(tmp_path, {}, [], 0.0))
     report.seconds = dict.fromkeys(("extract", "load", "transform", "total"), 0.0)

@@ -165,7 +165,7 @@ def test_a_401_told_with_a_200_is_the_same() -> None:
         (404, Misconfigured),
         (405, Misconfigured),
         (409, Unexpected),
-        (429, Unavailable),
+        (429, QuotaSpent),
         (500, MayBeAccepted),
         (502, MayBeAccepted),
         (503, Unavailable),
