@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import CHECKS_FAILED, GOOD, Failure, WrongUsage
-from pipelines.terminal import print_json, progress_for, settings_of
+from pipelines.terminal import data_of, print_json, progress_for, settings_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -24,7 +24,7 @@ def prove(options: argparse.Namespace) -> int:
 
     refuse_a_day_to_come("--from", options.first, utc_now)
 
-    with ledger_of(settings_of(options).data_dir) as connection:
+    with ledger_of(data_of(options).data_dir) as connection:
         told = certificate(connection, options.account, options.first, options.last)
     if options.json:
         print_json(told)
@@ -38,7 +38,7 @@ def explain(options: argparse.Namespace) -> int:
     from pipelines.explain import explanation, text
     from pipelines.reading import ledger_of
 
-    settings = settings_of(options)
+    settings = data_of(options)
     with ledger_of(settings.data_dir, with_raw=True) as connection:
         told = explanation(connection, options.transaction_id)
         asked = _question(connection, told) if options.ask_bank else None
@@ -85,7 +85,7 @@ def export(options: argparse.Namespace) -> int:
     from pipelines.exports import FORMATS
     from pipelines.reading import ledger_of
 
-    data_dir = settings_of(options).data_dir
+    data_dir = data_of(options).data_dir
     folder = options.out.expanduser().absolute() if options.out else data_dir / "export"
     with ledger_of(data_dir) as connection, progress_for(options) as progress:
         written: list[Path] = []

@@ -209,7 +209,7 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _json(command("list", "consents.commands.show_list", "every consent with its days left (no token, ever)", actions))
     add = command("add", "consents.commands.add", "store a consent whose token is on standard input", actions)
     add.add_argument("source", choices=("kontomatik", "kontist"), help="of kontist: a refresh token")
-    add.add_argument("--institution", help="the bank, as the catalog names it (kontomatik)")
+    add.add_argument("--institution", help="the bank's name (kontomatik; default: as its first import has it)")
     add.add_argument("--target", help="the bank's target name, if known")
     add.add_argument("--access-mode", choices=("MULTIPLE", "MIXED"), default="MULTIPLE")
     add.add_argument("--signed-in", type=day, metavar="DATE", help="day of the sign-in, the first of 180 (default today)")

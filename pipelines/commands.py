@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, WrongUsage
-from pipelines.terminal import console, print_json, progress_for, settings_of
+from pipelines.terminal import console, data_of, print_json, progress_for, settings_of
 
 if TYPE_CHECKING:
     from pipelines.run import Openings, Options
@@ -80,7 +80,7 @@ def transform(options: argparse.Namespace) -> int:
     from pipelines.ledger import build_and_publish
     from pipelines.lock import held
 
-    settings = settings_of(options)
+    settings = data_of(options)
     with held(settings.data_dir, "transform"), progress_for(options) as progress:
         done = build_and_publish(settings.data_dir, lambda name, step, steps: progress.step(f"Ledger: {name}", step, steps))
     if options.json:
@@ -97,7 +97,7 @@ def check(options: argparse.Namespace) -> int:
     """`check`."""
     from pipelines.ledger import check_again
 
-    results = check_again(settings_of(options).data_dir)
+    results = check_again(data_of(options).data_dir)
     failed = [result for result in results if not result.passed]
     if options.json:
         told = [{"check": one.name, "rows": one.failed_rows, "meaning": one.meaning} for one in failed]
@@ -113,7 +113,7 @@ def status(options: argparse.Namespace) -> int:
     """`status`."""
     from pipelines.status import gather, show
 
-    gathered = gather(settings_of(options))
+    gathered = gather(data_of(options))
     if options.json:
         print_json(gathered)
     else:

@@ -37,8 +37,8 @@ def overdue(listed: Iterable[Account], wanted: set[str], hours: float, now: date
 
 
 def name_of(account: Account) -> str:
-    """Returns how people are told which account: its bank, its kind and the end of its IBAN."""
-    return f"{account['institution']}, {account['account_type']} …{account['iban_ends'] or '?'}"
+    """Returns how people are told which account: its bank, its kind and the end of its number."""
+    return f"{account['institution']}, {account['account_type']} {account['ending']}"
 
 
 def stale_accounts(

@@ -59,12 +59,12 @@ def kept(settings: Settings, institutions: list[dict[str, Any]], now: datetime) 
 
 def show(institutions: list[dict[str, Any]], console: "Console") -> None:
     """For people."""
-    from rich.table import Table
+    from pipelines import tables
 
-    table = Table(title=f"{len(institutions)} ways into banks", title_justify="left")
-    for heading in ("country", "institution", "name", "target", "access modes"):
-        table.add_column(heading)
+    rows = []
     for one in institutions:
         modes = ", ".join(one["access_modes"] or []) or "not told"
-        table.add_row(one["country"], one["institution"], one["name"], one["target"], modes + (" (beta)" if one["beta"] else ""))
-    console.print(table)
+        named = [str(one[name] or "") for name in ("country", "institution", "name", "target")]
+        rows.append((*named, modes + (" (beta)" if one["beta"] else "")))
+    headings = ("country", "institution", "name", "target", "access modes")
+    tables.show(console, f"{len(institutions)} ways into banks", headings, rows)

@@ -14,6 +14,7 @@ from pipelines.consents import steward
 from pipelines.consents.attempts import DONE
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.states import USABLE
+from pipelines.endings import Named, endings
 from pipelines.errors import WrongUsage
 from pipelines.history import History
 from pipelines.outcomes import Outcome
@@ -78,6 +79,22 @@ class Job:
         for source in DATASETS:
             if source not in readings:  # what it missed is missing all the same
                 self.report.holes += self._packer(source).holes()
+
+        self._tell_apart()
+
+    def _tell_apart(self) -> None:
+        """Name the accounts to people so that no two are named alike, whether this run reads both or not."""
+        known = self.history.connection.execute(
+            "select account_id, coalesce(iban, source_account_id), 'account', 'EUR' from kontist.accounts"
+            " where _dlt_valid_to is null union all"
+            " select account_id, coalesce(iban, number, source_account_id), account_type, currency from kontomatik.accounts"
+            " where _dlt_valid_to is null"
+        ).fetchall()
+        told = endings(Named(*account) for account in known)
+        for outcome in self.report.outcomes:
+            if outcome.account_id in told:
+                kind = outcome.account.partition(" ")[0]
+                outcome.account = f"{kind} {told[outcome.account_id]}"
 
     def after_publishing(self) -> None:
         """The answers are safe: they need not be asked for again, and renewed consents take over."""

@@ -1,5 +1,6 @@
 """Reading Kontist for one run: how deep each account is read, and what its accounts answered."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -93,8 +94,10 @@ class Reader:
         kept: KeptLogin | None = None,
         aliases: Mapping[str, str] | None = None,
         progress: Callable[[str], None] = lambda _: None,
+        waits: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
+        self._waits = waits
         self._windows = windows
         self._aliases: Mapping[str, str] = aliases or {}
         self._connection = connection
@@ -109,6 +112,7 @@ class Reader:
         """Read every account. Never raises for one of them: its outcome says what happened."""
         reading = Reading(BankRun("kontist"))
         started_at = self._now()
+        self._client.http.pace.waiting = self._wait
         try:
             accounts = self._client.accounts()
         except SourceError as error:
@@ -163,6 +167,13 @@ class Reader:
         unknown = account.unknown_fields | read.unknown_fields | self._read_orders(account, answer, spool)
         outcome.unknown_fields = tuple(sorted(unknown))
         reading.answers.append(answer)
+
+    def _wait(self, seconds: float) -> None:
+        minutes = max(1, math.ceil(seconds / 60))
+        self._waits(
+            f"Kontist: waiting, we send {self._client.http.pace.per_minute} requests a minute at most"
+            f" (sources.kontist.requests_per_minute); about {minutes} minute{'s' if minutes > 1 else ''} to come"
+        )
 
     def _failed(self, error: SourceError, outcome: Outcome) -> None:
         outcome.passing = isinstance(error, Unavailable)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.account_identity import known_as
 from pipelines.consents.attempts import NEVER_SENT, REFUSED, Attempt, NoneLeft
-from pipelines.consents.registry import Consent, Vault
+from pipelines.consents.registry import UNNAMED, Consent, Vault
 from pipelines.consents.slots import slot
 from pipelines.consents.states import MoveRefused
 from pipelines.consents.steward import Opening, asked_since
@@ -249,6 +249,8 @@ class Reader:
     def _take(self, opening: Opening, attempt: Attempt, result: ImportResult, outcome: Outcome, reading: Reading) -> None:
         consent, windows = opening.consent, self._windows
         institution = result.institution or result.target or consent.institution
+        if consent.institution == UNNAMED and institution != UNNAMED:
+            self._vault.name(consent.consent_id, institution, result.target, self._now())
         ids = known_as(self._aliases, (account.account_id for account in result.accounts))
         accounts = [replace(account, account_id=ids[account.account_id]) for account in result.accounts]
         narrowed = attempt.since is not None and not self._vault.accounts_of(consent.consent_id) and self._first_day(opening)

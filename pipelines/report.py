@@ -69,15 +69,12 @@ def remember(data_dir: Path, text: str) -> None:
 
 def show(report: Report, console: "Console") -> None:
     """The summary: a line an account, then what somebody has to know, then where the ledger is."""
-    from rich.table import Table
+    from pipelines import tables
 
-    table = Table(title=f"Run {report.run_id}: {report.status}", title_justify="left", header_style="bold")
-    for heading in ("bank", "account", "read", "new", "changed", "removed", "balance", "result"):
-        numeric = heading in ("new", "changed", "removed", "balance")
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
-    for outcome in report.outcomes:
-        table.add_row(*cells(outcome), style="yellow" if outcome.troubled else None)
-    console.print(table)
+    headings = ("bank", "account", "read", "new", "changed", "removed", "balance", "result")
+    marked = {number for number, outcome in enumerate(report.outcomes) if outcome.troubled}
+    rows = [cells(outcome) for outcome in report.outcomes]
+    tables.show(console, f"Run {report.run_id}: {report.status}", headings, rows, marked=marked)
     for line in sentences(report):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 

@@ -56,6 +56,10 @@ class Progress:
     def step(self, text: str, done: int, total: int) -> None:
         """One of a known number of steps."""
 
+    def waits(self, text: str) -> None:
+        """The work waits, for a minute or more."""
+        self.stage(text)
+
 
 @dataclass
 class Report:

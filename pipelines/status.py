@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.endings import Named, endings
 from pipelines.report import hole_sentence
 from pipelines.settings import Settings
 
@@ -97,7 +98,7 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
             group by all
         )
 
-        select account_id, source, institution, account_type, right(iban, 4) as iban_ends, currency, last_booked_on,
+        select account_id, source, institution, account_type, iban, source_account_id, currency, last_booked_on,
             strftime(last_imported_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as last_imported_at,
             strftime(held.since at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as held_since
         from main.accounts
@@ -108,7 +109,7 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
         with read_only(ledger) as connection:
             cursor = connection.execute(query)
             names = [column[0] for column in cursor.description or []]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            return _named([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
     except duckdb.Error as error:
         raise unreadable(ledger, error) from None
 
@@ -119,6 +120,18 @@ def held_sentence(account_id: str, since: str) -> str:
         f"! {account_id}: removed or changed rows are held for confirmation since {since}."
         f" If the bank is right: `python -m pipelines run --accept-removals {account_id}`"
     )
+
+
+def _named(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The accounts with the end of their number (`ending`) that tells them apart, in place of the number."""
+    told = endings(
+        Named(one["account_id"], one["iban"] or one["source_account_id"], one["account_type"], one["currency"]) for one in listed
+    )
+    for one in listed:
+        iban = one.pop("iban")
+        del one["source_account_id"]
+        one |= {"iban_ends": iban[-4:] if iban else None, "ending": told[one["account_id"]]}
+    return listed
 
 
 def _last_run(path: Path) -> dict[str, Any] | None:
@@ -133,18 +146,23 @@ def _last_run(path: Path) -> dict[str, Any] | None:
 
 def show(gathered: dict[str, Any], console: "Console") -> None:
     """For people."""
-    from rich.table import Table
-
+    from pipelines import tables
     from pipelines.reading import no_ledger
 
-    table = Table(title="Accounts", title_justify="left")
-    for heading in ("bank", "account", "currency", "last booked", "last imported"):
-        table.add_column(heading)
-    for account in gathered["accounts"]:
-        named = f"…{account['iban_ends']}" if account["iban_ends"] else account["account_id"]
-        last = (str(account["last_booked_on"] or "–"), account["last_imported_at"] or "never")
-        table.add_row(account["institution"], f"{account['account_type']} {named}", account["currency"], *last)
-    console.print(table if gathered["accounts"] else f"No ledger yet. {no_ledger(Path(gathered['data_dir']))}.")
+    rows = [
+        (
+            account["institution"],
+            f"{account['account_type']} {account['ending']}",
+            account["currency"] or "",
+            str(account["last_booked_on"] or "–"),
+            account["last_imported_at"] or "never",
+        )
+        for account in gathered["accounts"]
+    ]
+    if rows:
+        tables.show(console, "Accounts", ("bank", "account", "currency", "last booked", "last imported"), rows)
+    else:
+        console.print(f"No ledger yet. {no_ledger(Path(gathered['data_dir']))}.", highlight=False, markup=False)
     for account in gathered["accounts"]:
         if account["held_since"]:
             _line(console, held_sentence(account["account_id"], account["held_since"]))
@@ -172,20 +190,19 @@ def _line(console: "Console", text: str) -> None:
 
 def show_consents(listed: list[dict[str, Any]], console: "Console") -> None:
     """For people."""
-    from rich.table import Table
+    from pipelines import tables
 
     if not listed:
         console.print("No consents.")
         return
-    table = Table(title="Consents", title_justify="left")
-    for heading in ("consent", "institution", "mode", "status", "days left", "imports left"):
-        table.add_column(heading)
+    rows = []
     for one in listed:
-        left = "–" if one["imports_left"] is None else str(one["imports_left"])
-        left += f", next at {one['next_import_at']}" if one["next_import_at"] else ""
         days = "–" if one["days_left"] is None else str(one["days_left"])
-        table.add_row(one["consent_id"], one["institution"], one["access_mode"], one["status"], days, left)
-    console.print(table)
+        left = "–" if one["imports_left"] is None else str(one["imports_left"])
+        row = (one["consent_id"], one["institution"], one["access_mode"], one["status"], days, left, one["next_import_at"] or "")
+        rows.append(row)
+    headings = ["consent", "institution", "mode", "status", "days left", "imports left", "next import"]
+    tables.show(console, "Consents", headings, rows)
     for one in listed:
         if one["status"] == "erasing":
             withdrawn = f"`python -m pipelines consents erase {one['consent_id']} --cancel` withdraws it"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.endings import Named, endings
 from pipelines.report import cells
 from pipelines.run import Report
 
@@ -69,8 +70,7 @@ def _published(ledger: Path) -> list[tuple[str, Row]]:
             select account_id, proof from main.balances_daily
             qualify row_number() over (partition by account_id order by day desc) = 1
         )
-        select account_id, institution, account_type || ' …' || right(coalesce(iban, source_account_id), 4) as name,
-            balance, currency, proof
+        select account_id, institution, coalesce(iban, source_account_id) as number, account_type, balance, currency, proof
         from main.accounts left join last_days using (account_id)
         order by source, institution, account_id
         """
@@ -79,8 +79,10 @@ def _published(ledger: Path) -> list[tuple[str, Row]]:
             found = connection.execute(query).fetchall()
     except duckdb.Error:
         return []
+    told = endings(Named(account, number, kind, currency) for account, _, number, kind, _, currency, _ in found)
     rows = []
-    for account, institution, name, balance, currency, proof in found:
+    for account, institution, _, kind, balance, currency, proof in found:
+        name = f"{kind} {told[account]}"
         shown = "" if balance is None else f"{balance:,.2f} {currency}"
         row: Row = dict(zip(HEADINGS, (institution, name, "–", "", "", "", shown, "not read"), strict=True))
         rows.append((str(account), row | {"proof": proof, "why": "as published before"}))

@@ -24,6 +24,22 @@ def settings_of(options: argparse.Namespace) -> "Settings":
     return load_settings(data_dir=getattr(options, "data_dir", None))
 
 
+def data_of(options: argparse.Namespace) -> "Settings":
+    """The settings for a command that works on what is there. Raises `WrongUsage` where there is no data directory.
+
+    A vault in a database of its own needs none.
+    """
+    from pipelines.errors import WrongUsage
+
+    settings = settings_of(options)
+    if not settings.data_dir.is_dir() and settings.vault_url is None:
+        raise WrongUsage(
+            f"There is no data directory {settings.data_dir}",
+            "`python -m pipelines run` makes it; name another with --data-dir or PIPELINES__DATA_DIR",
+        )
+    return settings
+
+
 def print_json(content: Any) -> None:
     """The one JSON object on standard output."""
     print(json.dumps(content, default=str, ensure_ascii=False))
@@ -56,10 +72,10 @@ def day(text: str) -> date:
 @contextmanager
 def progress_for(options: argparse.Namespace) -> Iterator["Progress"]:
     """Progress bars on standard error, for a person who is watching."""
-    from pipelines.run import Progress
-
     if getattr(options, "json", False) or not sys.stderr.isatty():
-        yield Progress()
+        from pipelines.quiet import Quiet
+
+        yield Quiet()
         return
     from pipelines.watching import Bars
 

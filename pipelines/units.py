@@ -212,6 +212,7 @@ class Units:
                 kept=kept,
                 aliases=self._states["kontist"].get("aliases"),
                 progress=self._progress.stage,
+                waits=self._progress.waits,
             )
             return reader.read()
 

@@ -49,6 +49,10 @@ class Pace:
     per_minute: int = 0
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    waiting: Callable[[float], None] = lambda _: None
+    """Hears, before each wait, how many seconds of waiting are to come in all, as far as `to_come` tells."""
+    to_come: int = 0
+    """Requests that will follow, as far as who sends them knows."""
     _sent: list[float] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -60,7 +64,9 @@ class Pace:
             now = self.clock()
             self._sent = [moment for moment in self._sent if now - moment < 60]
             if len(self._sent) >= self.per_minute:
-                self.sleep(60 - (now - self._sent[-self.per_minute]))
+                seconds = 60 - (now - self._sent[-self.per_minute])
+                self.waiting(seconds + 60 * (self.to_come // self.per_minute))
+                self.sleep(seconds)
                 now = self.clock()
             self._sent.append(now)
 

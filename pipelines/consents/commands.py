@@ -14,7 +14,7 @@ from pipelines.consents.chores import can_be_ended, end_at_its_bank
 from pipelines.errors import GOOD, PARTIAL, Busy, Failure, WrongUsage
 from pipelines.lock import held, prepare
 from pipelines.run import Options, utc_now
-from pipelines.terminal import console, print_json, progress_for, settings_of
+from pipelines.terminal import console, data_of, print_json, progress_for, settings_of
 from pipelines.windows import refuse_a_day_to_come
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def connect(options: argparse.Namespace) -> int:
 
 def renew(options: argparse.Namespace) -> int:
     """`consents renew ID`: a new sign-in while the old consent keeps working; the old one ends after the first good import."""
-    with vault_of(settings_of(options)) as vault:
+    with vault_of(data_of(options)) as vault:
         old = vault.consent(options.consent_id)
     if old.source == "kontist":
         from pipelines.consents.logging_in import connect as log_in
@@ -135,7 +135,7 @@ def show_list(options: argparse.Namespace) -> int:
     """`consents` and `consents list`."""
     from pipelines.status import consents, show_consents
 
-    gathered = consents(settings_of(options))
+    gathered = consents(data_of(options))
     if options.json:
         print_json({"consents": gathered})
     else:
@@ -159,8 +159,6 @@ def add(options: argparse.Namespace) -> int:
         from pipelines.consents.logging_in import add as add_login
 
         return add_login(options, token)
-    if not options.institution:
-        raise WrongUsage("`consents add kontomatik` needs --institution, the bank", "Give its name as the catalog has it")
     prepare(settings.data_dir)
     now = datetime.now(UTC)
     signed_in = min(now, datetime.combine(options.signed_in, now.timetz())) if options.signed_in else now
@@ -179,7 +177,7 @@ def add(options: argparse.Namespace) -> int:
 
 def revoke(options: argparse.Namespace) -> int:
     """`consents revoke ID`: done when the bank said so."""
-    settings = settings_of(options)
+    settings = data_of(options)
     with vault_of(settings) as vault:
         end_at_its_bank(settings, vault, options.consent_id, utc_now)
         consent = vault.consent(options.consent_id)
@@ -197,7 +195,7 @@ def erase(options: argparse.Namespace) -> int:
     """
     from pipelines.consents import erase as erasing
 
-    settings = settings_of(options)
+    settings = data_of(options)
     if options.cancel:
         return _cancel(options, settings)
     with vault_of(settings) as vault:
@@ -245,7 +243,7 @@ def tend(options: argparse.Namespace) -> int:
     from pipelines.consents import chores
     from pipelines.notify.telling import tell
 
-    settings = settings_of(options)
+    settings = data_of(options)
     warnings = chores.watch(settings, utc_now)
     tidied = chores.tidy(settings, utc_now)
     told = tell(settings, utc_now)
@@ -261,7 +259,7 @@ def tend(options: argparse.Namespace) -> int:
 
 def rotate_key(options: argparse.Namespace) -> int:
     """`consents rotate-key`: seal everything with the first of the keys in `pipelines.vault_key`."""
-    settings = settings_of(options)
+    settings = data_of(options)
     if not settings.vault_key or "," not in settings.vault_key:
         raise WrongUsage(
             "Rotation needs both keys: pipelines.vault_key = NEW,OLD",
@@ -275,7 +273,7 @@ def rotate_key(options: argparse.Namespace) -> int:
 
 def trail(options: argparse.Namespace) -> int:
     """`consents trail [ID]`: who did what, when, and what came of it."""
-    with vault_of(settings_of(options)) as vault:
+    with vault_of(data_of(options)) as vault:
         entries = vault.trail(options.consent_id)
     return show_trail(options, entries, "Audit trail")
 
@@ -285,14 +283,10 @@ def show_trail(options: argparse.Namespace, entries: "Sequence[AuditEntry]", tit
     if options.json:
         print_json({"trail": [entry.__dict__ for entry in entries]})
         return GOOD
-    from rich.table import Table
+    from pipelines import tables
 
-    table = Table(title=title, title_justify="left")
-    for heading in ("at", "who", "consent", "what", "outcome"):
-        table.add_column(heading)
-    for entry in entries:
-        table.add_row(f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.who, entry.consent_id, entry.what, entry.outcome)
-    console().print(table)
+    rows = [(f"{one.at:%Y-%m-%d %H:%M:%S}", one.who, one.consent_id, one.what, one.outcome) for one in entries]
+    tables.show(console(), title, ("at", "who", "consent", "what", "outcome"), rows)
     return GOOD
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from pipelines.consents.registry import Consent, Vault
+from pipelines.consents.registry import UNNAMED, Consent, Vault
 from pipelines.consents.steward import Opening
 from pipelines.errors import WrongUsage
 
@@ -37,13 +37,18 @@ def mock_opening(now: Callable[[], datetime], since: date | None = None) -> "Cal
 
 
 def add_token(
-    vault: Vault, token: str, *, institution: str, target: str | None, access_mode: str, signed_in: datetime
+    vault: Vault, token: str, *, institution: str | None, target: str | None, access_mode: str, signed_in: datetime
 ) -> Consent:
     """Store a consent whose token somebody else's sign-in obtained at `signed_in`. Raises `WrongUsage` for what is no token."""
     vault.seal_possible()
     token = one_token(token)
     return vault.add(
-        source="kontomatik", institution=institution, target=target, access_mode=access_mode, now=signed_in, token=token
+        source="kontomatik",
+        institution=institution or target or UNNAMED,
+        target=target,
+        access_mode=access_mode,
+        now=signed_in,
+        token=token,
     )
 
 

@@ -12,7 +12,7 @@ from pipelines.errors import GOOD, WrongUsage
 from pipelines.lock import prepare
 from pipelines.run import utc_now
 from pipelines.settings import Settings
-from pipelines.terminal import print_json, settings_of
+from pipelines.terminal import data_of, print_json, settings_of
 from sources.kontist.tokens import Login
 
 
@@ -37,7 +37,7 @@ def add(options: argparse.Namespace, text: str) -> int:
 
 def disconnect(options: argparse.Namespace) -> int:
     """`disconnect kontist`: end the stored login at the bank; done when the bank said so."""
-    settings = settings_of(options)
+    settings = data_of(options)
     with vault_of(settings) as vault:
         consent = kontist.to_disconnect(vault)
         end_at_its_bank(settings, vault, consent.consent_id, utc_now)

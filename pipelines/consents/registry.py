@@ -22,6 +22,9 @@ ERASURE_ASKED = "erasure asked for"
 """In the audit trail, with the reason that was given."""
 NO_REASON = "no reason given"
 
+UNNAMED = "bank not named yet"
+"""The institution of a consent until its first import names it."""
+
 
 @dataclass(frozen=True)
 class Consent:
@@ -209,6 +212,13 @@ class Vault(Attempts):
         """Its accounts were read and are in raw history; the sign-in is not needed any more."""
         change = consents.update().where(consents.c.consent_id == consent_id)
         self.write(change.values(last_import_at=as_text(now), sealed_sign_in=None))
+
+    def name(self, consent_id: str, institution: str, target: str | None, now: datetime) -> None:
+        """Its first import has told which bank it is of."""
+        values = {"institution": institution} | ({"target": target} if target else {})
+        with self.transaction() as connection:
+            connection.execute(consents.update().where(consents.c.consent_id == consent_id).values(**values))
+            self._note(connection, consent_id, "named by its bank", institution, now)
 
     def ask_erasure(self, consent_id: str, now: datetime, reason: str | None = None) -> None:
         """Record that this consent's data is to go, and why; it stays asked for until it is done or withdrawn."""

@@ -148,7 +148,7 @@ def about_held(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
             "account.held",
             account["account_id"],
             f"Rows of an account are held for confirmation: {account['institution']}, {account['account_type']}"
-            f" …{account['iban_ends'] or '?'}",
+            f" {account['ending']}",
             f"Since {account['held_since']} the bank removes or changes more rows of {account['account_id']} than are believed at"
             f" once; the known ones stay.\nLook at the bank. If it is right:"
             f" `python -m pipelines run --accept-removals {account['account_id']}`.",

@@ -15,7 +15,7 @@ from pipelines.pay import inputs
 from pipelines.pay.paying import ON_THE_TRAIL, Desk, GivenUp, Intent, chosen
 from pipelines.run import utc_now
 from pipelines.settings import Settings
-from pipelines.terminal import settings_of
+from pipelines.terminal import data_of, settings_of
 from sources._errors import SourceError
 from sources._identity import tail
 from sources.kontist.client import KontistClient
@@ -135,7 +135,7 @@ def trail(options: argparse.Namespace) -> int:
     """`pay trail`: who paid what from which account, step by step, and what came of it."""
     from pipelines.consents.commands import show_trail
 
-    with vault_of(settings_of(options)) as vault:
+    with vault_of(data_of(options)) as vault:
         entries = [entry for entry in vault.trail() if entry.what.startswith(ON_THE_TRAIL)]
     return show_trail(options, entries, "Payments")
 

@@ -88,7 +88,9 @@ class Walk:
         address = start
         before: tuple[str | None, ...] = ()
         while True:
-            page, rows = self._ask(address, before, self._wanted())
+            wanted = self._wanted()
+            self.client.http.pace.to_come = wanted
+            page, rows = self._ask(address, before, wanted)
             self._check(page, rows)
             before = rows.ids
             self.at_end = page.next is None

@@ -43,3 +43,17 @@ def test_who_has_only_tried_the_sandbox_is_told_where_its_ledger_is(tmp_path: Pa
     assert ask(tmp_path, "status") == GOOD
     for sentence in (str(told.value), "".join(capsys.readouterr().out.split("\n"))):
         assert f"--data-dir {sandbox}" in sentence.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *(("status",), ("check",), ("transform",), ("explain", "t"), ("prove", "4711", *DAYS), ("export", "--format", "csv")),
+        *(("consents",), ("consents", "list"), ("consents", "trail"), ("consents", "tend"), ("consents", "revoke", "c-1")),
+        *(("consents", "renew", "c-1"), ("consents", "erase", "c-1", "--yes"), ("disconnect", "kontist"), ("pay", "trail")),
+    ],
+)
+def test_a_data_directory_that_is_not_there_is_wrong_usage_and_is_not_made(tmp_path: Path, asked: tuple[str, ...]) -> None:
+    with pytest.raises(WrongUsage, match=f"There is no data directory {tmp_path / 'none'}"):
+        ask(tmp_path / "none", *asked)
+    assert list(tmp_path.iterdir()) == []

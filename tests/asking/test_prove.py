@@ -257,5 +257,6 @@ def test_an_account_is_named_by_its_id_or_the_end_of_one_iban(tmp_path: Path) ->
     with pytest.raises(WrongUsage, match="must not lie before"):
         ask(tmp_path, "prove", "199", "--from", "2026-03-02", "--to", "2026-03-01")
     assert ask(tmp_path, "prove", "0199", *days) == CHECKS_FAILED
+    (tmp_path / "elsewhere").mkdir()
     with pytest.raises(WrongUsage, match="There is no ledger"):
         ask(tmp_path / "elsewhere", "prove", "199", *days)

@@ -124,7 +124,7 @@ def test_an_account_that_nothing_has_read_for_too_long_is_named_at_every_run(
 ) -> None:
     now = datetime(2026, 3, 20, 12, tzinfo=UTC)
     listed = [
-        {"account_id": name, "source": source, "institution": "B", "account_type": "account", "iban_ends": "1234"}
+        {"account_id": name, "source": source, "institution": "B", "account_type": "account", "ending": "…1234"}
         | {"last_imported_at": last}
         for name, source, last in (
             ("stale", "kontomatik", "2026-03-19T05:59:59Z"),
@@ -327,18 +327,22 @@ def test_no_hole_within_ninety_days(new_folder: Any) -> None:
         assert read(bank, settings).holes == []
 
 
-def test_a_stored_token_is_read_as_far_back_as_the_bank_lets(new_folder: Any) -> None:
+def test_a_stored_token_is_read_as_far_back_as_the_bank_lets_and_gets_its_banks_name(new_folder: Any) -> None:
     from pipelines.consents.connect import add_token
+    from pipelines.consents.registry import UNNAMED
 
     with a_bank(dialect="live") as (bank, given):
         settings = settings_for(bank, new_folder())
         token = bank.kontomatik._consent(*_ada(bank))
         with the_vault(settings) as vault:
             now = bank.world.clock.now()
-            add_token(vault, f" {token}\n", institution="KontoBank", target=None, access_mode="MULTIPLE", signed_in=now)
+            add_token(vault, f" {token}\n", institution=None, target=None, access_mode="MULTIPLE", signed_in=now)
+            assert vault.consents()[0].institution == UNNAMED
         report = read(bank, settings)
         assert (report.status, len(report.outcomes)) == ("ok", 6)
         assert given.alive() == [token]
+        with the_vault(settings) as vault:
+            assert vault.consents()[0].institution == "KontoBank"
 
 
 def _ada(bank: SandboxBank) -> tuple[Any, Any]:

@@ -97,7 +97,7 @@ def test_a_refresh_token_is_added_renewed_by_password_and_revoked_by_id(tmp_path
         (("connect", "kontist"), "secret\n", "--email"),
         (("connect", "kontist", "--email", "ada@example.test"), "", "password"),
         (("consents", "add", "kontist"), "two words\n", "one token"),
-        (("consents", "add", "kontomatik"), "token\n", "--institution"),
+        (("consents", "add", "kontomatik"), "two words\n", "one token"),
     ],
 )
 def test_what_is_missing_is_asked_for_before_the_bank_is(

@@ -3,7 +3,9 @@
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
 from functools import partial
+from pathlib import Path
 from threading import Barrier, Event
 from typing import Any
 
@@ -12,7 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.quiet import Quiet
+from pipelines.read_kontist import Reader
 from pipelines.sandbox import TooManyRequests, World, running
+from pipelines.windows import KontistWindows
 from sources._errors import SourceError
 from sources._http import Http, Pace, Patience
 from sources.kontist.ahead import MOST, Ahead, next_number
@@ -225,7 +230,7 @@ def test_a_bank_that_asks_to_wait_loses_no_page() -> None:
 
 
 def test_threads_keep_to_our_own_limit_together() -> None:
-    now, slept = 0.0, []
+    now, slept, told = 0.0, list[float](), list[float]()
 
     def sleep(seconds: float) -> None:
         nonlocal now
@@ -234,7 +239,7 @@ def test_threads_keep_to_our_own_limit_together() -> None:
 
     world = World(transactions=1200)
     with running(world) as bank:
-        pace = Pace(10, clock=lambda: now, sleep=sleep)
+        pace = Pace(10, clock=lambda: now, sleep=sleep, waiting=told.append)
         http = Http("kontist", bank.url, pace=pace)
         client = KontistClient(http, Login(world.kontist_email, world.kontist_password))
         account = client.accounts()[0]
@@ -244,6 +249,30 @@ def test_threads_keep_to_our_own_limit_together() -> None:
 
     assert asked == bank.count(path_contains="/api/")
     assert len(slept) == (asked - 1) // 10
+    assert len(told) == len(slept)
+    assert told == sorted(told, reverse=True), "the minutes to come, from what the pages tell"
+    assert abs(told[0] - sum(slept)) <= 60, (told, slept)
+
+
+def test_a_wait_for_our_own_limit_is_told_in_minutes_to_come(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    http = Http("kontist", "http://127.0.0.1:1", pace=Pace(2, clock=lambda: now[0], sleep=lambda seconds: None))
+    reader = Reader(
+        KontistClient(http, Login("a@example.com", "x")),
+        KontistWindows(cursors={}, doubts={}, today=date(2026, 3, 20), lookback_days=3),
+        None,  # type: ignore[arg-type]
+        work=Path(),
+        day=lambda moment: moment.date(),
+        now=lambda: datetime(2026, 3, 20, 12, tzinfo=UTC),
+        waits=Quiet().waits,
+    )
+    http.pace.waiting = reader._wait
+    http.pace.to_come = 5
+    for _ in range(4):
+        http.pace.wait()
+    http.close()
+    limit = "we send 2 requests a minute at most (sources.kontist.requests_per_minute)"
+    assert capsys.readouterr().err == f"Kontist: waiting, {limit}; about 3 minutes to come.\n"
 
 
 def test_an_answer_takes_its_time_once_for_eight_pages() -> None:

@@ -1,0 +1,59 @@
+"""How accounts are named to people: by the end of their number, as much of it as tells them apart."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SHORTEST, STEP, LONGEST = 4, 2, 10
+"""Characters of a number's end. Never more than half of an IBAN."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """What an account can be named by."""
+
+    account_id: str
+    number: str | None
+    account_type: str | None
+    currency: str | None
+
+    @property
+    def kind(self) -> str:
+        """A card repeats the number of its account, and is told from it by this word."""
+        return "card" if self.account_type == "card" else "account"
+
+
+def endings(accounts: Iterable[Named]) -> dict[str, str]:
+    """By account id: `…1234`, longer where another number ends so; currency or start of the id where the number is the same."""
+    listed = list(accounts)
+    numbers = {_compact(one.number) for one in listed if one.number}
+    shown = {one.account_id: _ending(_compact(one.number), numbers) if one.number else "" for one in listed}
+    for tell_apart in (_with_currency, _with_id):
+        common = Counter((one.kind, shown[one.account_id]) for one in listed)
+        shown |= {
+            one.account_id: tell_apart(one, shown[one.account_id])
+            for one in listed
+            if common[one.kind, shown[one.account_id]] > 1 or not shown[one.account_id]
+        }
+    return shown
+
+
+def _compact(number: str | None) -> str:
+    return "".join((number or "").split())
+
+
+def _ending(number: str, numbers: set[str]) -> str:
+    others = numbers - {number}
+    for length in range(SHORTEST, LONGEST + 1, STEP):
+        if not any(other.endswith(number[-length:]) for other in others):
+            return f"…{number[-length:]}"
+    return f"{number[:4]}…{number[-4:]}"  # the check digits of an IBAN
+
+
+def _with_currency(one: Named, shown: str) -> str:
+    return f"{shown} {one.currency}" if shown and one.currency else shown
+
+
+def _with_id(one: Named, shown: str) -> str:
+    start = one.account_id.partition(":")[2][:6] or one.account_id
+    return f"{shown} ({start})" if shown else start
