@@ -55,9 +55,9 @@ class AccountIdentity:
 
     @property
     def cursors(self) -> dict[str, Any]:
-        """What dlt's state must hold afterwards; a part is left out while it says nothing."""
+        """What dlt's state must hold afterwards. A part that never said anything is left out: state is only added to."""
         parts = {"aliases": self._aliases, "unlisted": self._unlisted}
-        return {name: part for name, part in parts.items() if part}
+        return {name: part for name, part in parts.items() if part or name in self.state}
 
     def compare(
         self, answers: list[Answer], outcomes: list[Outcome], complete: Iterable[str | None], over: Iterable[str]

@@ -29,6 +29,8 @@ def overdue(listed: Iterable[Account], wanted: set[str], hours: float, now: date
     """Returns those of the `wanted` accounts that were not read in full for so many hours, each with the hours since."""
     found = []
     for account in listed:
+        if account.get("gone_at") is not None:
+            continue
         last = account["last_imported_at"]
         if account["account_id"] not in wanted or last is None or datetime.fromisoformat(last) >= now - timedelta(hours=hours):
             continue

@@ -167,7 +167,10 @@ class Job:
         if not isinstance(reading, read_kontomatik.Reading) or self.vault is None:
             return set(), set()
         over = {one.consent_id for one in self.vault.consents(source="kontomatik") if one.status not in USABLE}
-        return {consent_id for consent_id, _ in reading.attempts}, over | {one for one in failed if one}
+        # a list that the bank cut short names no account that is missing
+        cut = {answer.outcome.consent_id for answer in reading.answers if not answer.complete}
+        whole: set[str | None] = {consent_id for consent_id, _ in reading.attempts}
+        return whole - cut, over | {one for one in failed if one}
 
     def _packer(self, source: str) -> Packer:
         settler = Settler(self.history.connection, self.settings.thresholds)

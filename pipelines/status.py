@@ -100,7 +100,8 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
 
         select account_id, source, institution, account_type, iban, source_account_id, currency, last_booked_on,
             strftime(last_imported_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as last_imported_at,
-            strftime(held.since at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as held_since
+            case when gone_at is null then strftime(held.since at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') end as held_since,
+            strftime(gone_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as gone_at
         from main.accounts
         left join held using (account_id)
         order by source, institution, account_id
@@ -117,7 +118,7 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
 def held_sentence(account_id: str, since: str) -> str:
     """Says that an account waits for a confirmation, and how to give it."""
     return (
-        f"! {account_id}: removed or changed rows are held for confirmation since {since}."
+        f"! {account_id}: what its bank no longer shows, or shows otherwise, is held for confirmation since {since}."
         f" If the bank is right: `python -m pipelines run --accept-removals {account_id}`"
     )
 
@@ -158,12 +159,16 @@ def show(gathered: dict[str, Any], console: "Console") -> None:
             account["last_imported_at"] or "never",
         )
         for account in gathered["accounts"]
+        if account["gone_at"] is None
     ]
-    if rows:
+    if gathered["accounts"]:
         tables.show(console, "Accounts", ("bank", "account", "currency", "last booked", "last imported"), rows)
     else:
         console.print(f"No ledger yet. {no_ledger(Path(gathered['data_dir']))}.", highlight=False, markup=False)
     for account in gathered["accounts"]:
+        if account["gone_at"]:
+            named = f"{account['institution']}, {account['account_type']} {account['ending']}"
+            _line(console, f"- {named} is gone since {account['gone_at']}: its bank no longer lists it")
         if account["held_since"]:
             _line(console, held_sentence(account["account_id"], account["held_since"]))
     show_consents(gathered["consents"], console)

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from pipelines.consents.connect import mock_opening
+from pipelines.freshness import overdue
 from pipelines.lock import held
 from pipelines.run import Options, Report, run
 from pipelines.sandbox import World
+from pipelines.status import accounts
 from tests.end_to_end.banking import a_bank, account_id, read, rows, settings_for
 
 AUTUMN = date(2024, 10, 25)
@@ -77,8 +79,16 @@ def test_an_account_that_its_bank_no_longer_lists_is_held_then_gone_and_comes_ba
     assert rows(tmp_path, f"select count(*) from cash_forecast where account_id = '{name}'") == [(0,)]
     assert reads(world, tmp_path, source).status == "ok"
 
+    (listed,) = [one for one in accounts(tmp_path / "ledger.duckdb") if one["account_id"] == name]
+    assert listed["gone_at"] is not None
+    assert listed["held_since"] is None
+    assert overdue([listed], {name}, 1, world.clock.now() + timedelta(days=30)) == []
+
     world.accounts.insert(place, account)
     assert reads(world, tmp_path, source).status == "ok"
+    assert rows(tmp_path, gone) == [(False,)]
+    world.accounts.remove(account)
+    assert reads(world, tmp_path, source).status == "partial"  # what was believed once is held anew
     assert rows(tmp_path, gone) == [(False,)]
 
 
