@@ -156,3 +156,5 @@ def _write(data_dir: Path, mark: Mark) -> None:
         beside.write_text(json.dumps(about), encoding="utf-8")
         beside.chmod(0o600)
         beside.replace(_path(data_dir))
+    with suppress(OSError):
+        beside.unlink(missing_ok=True)

@@ -35,7 +35,7 @@ def data_of(options: argparse.Namespace) -> "Settings":
     if not settings.data_dir.is_dir() and settings.vault_url is None:
         raise WrongUsage(
             f"There is no data directory {settings.data_dir}",
-            "`python -m pipelines run` makes it; name another with --data-dir or PIPELINES__DATA_DIR",
+            "Make it with `python -m pipelines run`, or name another with --data-dir or PIPELINES__DATA_DIR",
         )
     return settings
 
