@@ -78,7 +78,7 @@ def _second(moment: datetime | None) -> str | None:
 
 
 def accounts(ledger: Path) -> list[dict[str, Any]]:
-    """Every account of the ledger with its last day and last import; none when there is no ledger yet."""
+    """Every account of the ledger with its last day, last import and reconciled days; none when there is no ledger yet."""
     if not ledger.exists():
         return []
     import duckdb
@@ -96,14 +96,28 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
             left join complete using (account_id)
             where status = 'doubted' and (complete.at is null or finished_at > complete.at)
             group by all
+        ),
+
+        compared as (
+            select
+                account_id,
+                count(*) as days,
+                count(*) filter (where proof in ('chain', 'reported')) as reconciled_days,
+                min(coalesce(differs_since + 1, day)) filter (where difference_amount is not null) as differs_from,
+                max(day) filter (where difference_amount is not null) as differs_until
+            from main.coverage
+            group by all
         )
 
         select account_id, source, institution, account_type, iban, source_account_id, currency, last_booked_on,
             strftime(last_imported_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as last_imported_at,
             case when gone_at is null then strftime(held.since at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') end as held_since,
-            strftime(gone_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as gone_at
+            strftime(gone_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as gone_at,
+            coalesce(days, 0) as days, coalesce(reconciled_days, 0) as reconciled_days,
+            strftime(differs_from, '%Y-%m-%d') as differs_from, strftime(differs_until, '%Y-%m-%d') as differs_until
         from main.accounts
         left join held using (account_id)
+        left join compared using (account_id)
         order by source, institution, account_id
     """
     try:
@@ -171,6 +185,10 @@ def show(gathered: dict[str, Any], console: "Console") -> None:
             _line(console, f"- {named} is gone since {account['gone_at']}: its bank no longer lists it")
         if account["held_since"]:
             _line(console, held_sentence(account["account_id"], account["held_since"]))
+        if account["differs_from"]:
+            between = f"--from {account['differs_from']} --to {account['differs_until']}"
+            proof = f"`python -m pipelines prove {account['account_id']} {between}`"
+            _line(console, f"! {account['account_id']}: the bank's balances contradict the ledger, see {proof}")
     show_consents(gathered["consents"], console)
     if gathered["clock"]:
         _line(console, f"! {gathered['clock']}: nothing expires until it is right, see `python -m pipelines doctor`")

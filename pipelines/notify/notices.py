@@ -2,10 +2,11 @@
 
     consent.expiring   a consent ends in 30, 14, 7 or 1 days; once each
     consent.expired    its time is over, or the bank says that it is gone
-    consent.revoked    the bank has confirmed its end
+    consent.revoked    the bank has confirmed its end, and no renewal was the reason
     check.failed       a new ledger was refused; told again only after it was well in between
     account.stale      an account that should be read has not been for too long; likewise
     account.held       removed or changed rows of an account are held for confirmation; likewise
+    account.differs    the bank's balances contradict the movements of an account; likewise
     hole               days that no import will ever show
     test               nothing: somebody tries the settings
 
@@ -25,10 +26,18 @@ if TYPE_CHECKING:
     from pipelines.run import Report
 
 Kind = Literal[
-    "consent.expiring", "consent.expired", "consent.revoked", "check.failed", "account.stale", "account.held", "hole", "test"
+    "consent.expiring",
+    "consent.expired",
+    "consent.revoked",
+    "check.failed",
+    "account.stale",
+    "account.held",
+    "account.differs",
+    "hole",
+    "test",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-LASTING: tuple[Kind, ...] = ("consent.expiring", "check.failed", "account.stale", "account.held")
+LASTING: tuple[Kind, ...] = ("consent.expiring", "check.failed", "account.stale", "account.held", "account.differs")
 """Troubles that end: told once while they last, and again when they come back. The others happen once for all."""
 NEWS = timedelta(days=7)
 """What is over for longer is not told any more: it was, or nobody was listening then."""
@@ -71,11 +80,20 @@ def about_consents(vault: "Vault", now: datetime, *, configured: Container[str] 
         over = known.get(entry.consent_id)
         if over is None or over.consent_id in unfinished or entry.at < now - NEWS:
             continue
-        if after == "revoked":
+        if after == "revoked" and not _renewed(vault, over, trail):
             notices.append(_revoked(over, entry))
         elif after == "expired" and over.source not in configured and not _read_otherwise(vault, over, read):
             notices.append(_expired(over, entry))
     return notices
+
+
+def _renewed(vault: "Vault", over: "Consent", trail: Iterable["AuditEntry"]) -> bool:
+    """Whether a newer consent took its place: ended as such, or expired before the newer one read all of its accounts."""
+    if any(entry.consent_id == over.consent_id and entry.what.endswith(" to replaced") for entry in trail):
+        return True
+    accounts = set(vault.accounts_of(over.consent_id))
+    newer = [one.consent_id for one in vault.consents() if one.replaces == over.consent_id]
+    return bool(accounts) and any(accounts <= set(vault.accounts_of(consent_id)) for consent_id in newer)
 
 
 def _read_otherwise(vault: "Vault", over: "Consent", read: set[str]) -> bool:
@@ -156,6 +174,29 @@ def about_held(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
         )
         for account in accounts
         if account["held_since"]
+    ]
+
+
+def about_differences(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
+    """Accounts of `status` whose balances at the bank contradict the movements of the ledger."""
+    return [
+        Notice(
+            "account.differs",
+            account["account_id"],
+            f"The bank's balances contradict the ledger: {name_of(account)}",
+            f"{account['account_id']}: from {account['differs_from']} to {account['differs_until']} the bank moved more or less"
+            " than the ledger holds. The next runs read all that it still shows.\n"
+            f"Day and amount: `python -m pipelines prove {account['account_id']}"
+            f" --from {account['differs_from']} --to {account['differs_until']}`.",
+            {
+                "account_id": account["account_id"],
+                "institution": account["institution"],
+                "from_on": account["differs_from"],
+                "to_on": account["differs_until"],
+            },
+        )
+        for account in accounts
+        if account["differs_from"]
     ]
 
 

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 
 from pipelines.consents.vault import as_text
 from pipelines.notify.notices import LASTING, NEWS, Kind, Notice
@@ -29,6 +30,8 @@ create table if not exists sent (
 
 Send = Callable[[Notice], bool]
 """Sends one notice; says whether it arrived. What it raises counts as no."""
+PATIENCE = 20.0
+"""Seconds that a recipient's failures may take in one round: a refusal takes milliseconds, a server that is away seconds."""
 
 
 @dataclass
@@ -80,6 +83,7 @@ class Outbox:
     def deliver(self, recipients: dict[str, Send], now: datetime) -> Delivery:
         """Send each recipient what it has not got yet, oldest first; one that fails is left to the next round.
 
+        One that a recipient refuses keeps no later one from it: they are tried all the same, until failures took `PATIENCE`.
         What is older than `NEWS` is given up. Two processes never deliver at once, so nothing is sent twice by that.
         """
         from filelock import FileLock
@@ -87,15 +91,27 @@ class Outbox:
         delivery = Delivery()
         with FileLock(self._path.with_name("outbox.lock"), timeout=120, mode=0o600):
             for recipient, send in recipients.items():
-                waiting = self._waiting(recipient, now)
-                for done, (number, notice) in enumerate(waiting):
-                    if not arrived(send, notice):
-                        delivery.waiting[recipient] = len(waiting) - done
-                        break
-                    with self._open() as connection:
-                        connection.execute("insert or ignore into sent values (?, ?, ?)", (number, recipient, as_text(now)))
-                    delivery.sent[recipient] = done + 1
+                sent, waiting = self._send_all(recipient, send, now)
+                if sent:
+                    delivery.sent[recipient] = sent
+                if waiting:
+                    delivery.waiting[recipient] = waiting
         return delivery
+
+    def _send_all(self, recipient: str, send: Send, now: datetime) -> tuple[int, int]:
+        """Send a recipient what waits for it; returns how many notices arrived, and how many still wait."""
+        waiting, sent, patience = self._waiting(recipient, now), 0, PATIENCE
+        for number, notice in waiting:
+            begun = monotonic()
+            if arrived(send, notice):
+                with self._open() as connection:
+                    connection.execute("insert or ignore into sent values (?, ?, ?)", (number, recipient, as_text(now)))
+                sent += 1
+                continue
+            patience -= monotonic() - begun
+            if patience <= 0:
+                break
+        return sent, len(waiting) - sent
 
     def _waiting(self, recipient: str, now: datetime) -> list[tuple[int, Notice]]:
         query = """

@@ -11,7 +11,7 @@ from pipelines.connections import has_vault, vault_of
 from pipelines.errors import Failure
 from pipelines.freshness import configured, consented
 from pipelines.notify.channels import usable
-from pipelines.notify.notices import Notice, about_checks, about_consents, about_held, about_holes, about_stale
+from pipelines.notify.notices import Notice, about_checks, about_consents, about_differences, about_held, about_holes, about_stale
 from pipelines.notify.outbox import Delivery, Outbox, Send
 
 if TYPE_CHECKING:
@@ -96,3 +96,4 @@ def _collect(settings: "Settings", now: datetime, outbox: Outbox, report: "Repor
     stale = about_stale(listed, wanted | configured(settings, listed), settings.notifications.stale_hours, now)
     told.fresh += outbox.hold("account.stale", stale, now)
     told.fresh += outbox.hold("account.held", about_held(listed), now)
+    told.fresh += outbox.hold("account.differs", about_differences(listed), now)

@@ -17,14 +17,15 @@ from pipelines.notify.notices import Notice
 
 @dataclass
 class Somebody:
-    """Takes notices, unless they are away; `patience` is how many more they take before they are."""
+    """Takes notices, unless they are away or refuse it; `patience` is how many more they take before they are away."""
 
     got: list[Notice] = field(default_factory=list)
     away: bool = False
     patience: int | None = None
+    refuses: set[str] = field(default_factory=set)
 
     def __call__(self, notice: Notice) -> bool:
-        if self.away or self.patience == 0:
+        if self.away or self.patience == 0 or notice.key in self.refuses:
             return False
         self.patience = None if self.patience is None else self.patience - 1
         self.got.append(notice)

@@ -12,7 +12,17 @@ from pipelines.connections import vault_of
 from pipelines.consents.registry import Vault
 from pipelines.consents.states import LOGIN_WARNINGS, WARNINGS
 from pipelines.ledger import Published
-from pipelines.notify.notices import KINDS, NEWS, Notice, about_checks, about_consents, about_held, about_holes, about_stale
+from pipelines.notify.notices import (
+    KINDS,
+    NEWS,
+    Notice,
+    about_checks,
+    about_consents,
+    about_differences,
+    about_held,
+    about_holes,
+    about_stale,
+)
 from pipelines.notify.outbox import Outbox
 from pipelines.notify.telling import TEST
 from pipelines.run import Report
@@ -153,6 +163,35 @@ def test_a_revocation_is_told_when_the_bank_has_confirmed_it(vault: Vault) -> No
     assert (notice.kind, notice.payload["reason"]) == ("consent.revoked", "confirmed by the bank")
 
 
+def renewed(vault: Vault, old: str, *accounts: str) -> str:
+    """A newer consent in the place of `old`, which reads these accounts."""
+    newer = vault.add(
+        source="kontomatik", institution="KontoBank", access_mode="MULTIPLE", now=NOW, token=TOKEN, replaces=old
+    ).consent_id
+    vault.covers(newer, accounts)
+    return newer
+
+
+@pytest.mark.parametrize("before", ["replaced", "expired"])
+def test_a_consent_that_was_renewed_ends_in_silence(vault: Vault, before: str) -> None:
+    old = signed_in(vault, "a", "b")
+    renewed(vault, old, "a", "b", "c")
+    vault.move(old, "replaced" if before == "replaced" else "expired", "AccessTokenExpired", NOW - DAY)
+    vault.move(old, "revoking", "asked for", NOW)
+    vault.move(old, "revoked", "confirmed by the bank", NOW)
+
+    assert about_consents(vault, NOW) == []
+
+
+def test_a_consent_that_a_person_ends_is_told_though_a_newer_one_reads_some_of_its_accounts(vault: Vault) -> None:
+    old = signed_in(vault, "a", "b")
+    renewed(vault, old, "a")
+    vault.move(old, "revoking", "asked for", NOW)
+    vault.move(old, "revoked", "confirmed by the bank", NOW)
+
+    assert kinds(about_consents(vault, NOW)) == [("consent.revoked", old)]
+
+
 def test_a_sign_in_that_nobody_finished_never_was_a_consent(vault: Vault) -> None:
     pending = vault.add(source="kontomatik", institution="KontoBank", access_mode="MULTIPLE", now=NOW)
     vault.move(pending.consent_id, "expired", "the sign-in was never finished", NOW)
@@ -220,6 +259,14 @@ def test_an_account_is_stale_when_it_should_be_read_and_was_not() -> None:
     assert notice.payload["last_imported_at"] == listed[1]["last_imported_at"]
 
 
+def test_an_account_that_its_bank_contradicts_names_the_days_to_look_at() -> None:
+    tied = an_account("tied", 1) | {"differs_from": None, "differs_until": None}
+    (notice,) = about_differences([tied, an_account("a", 1) | {"differs_from": "2026-03-02", "differs_until": "2026-03-05"}])
+
+    assert (notice.kind, notice.key) == ("account.differs", "a")
+    assert "`python -m pipelines prove a --from 2026-03-02 --to 2026-03-05`" in notice.text
+
+
 def test_a_hole_is_another_one_when_it_begins_elsewhere() -> None:
     holes = [{"account_id": "a", "from_on": day, "to_on": "2026-03-09"} for day in ("2026-03-01", "2026-03-05")]
 
@@ -241,6 +288,7 @@ def one_of_each(vault: Vault) -> dict[str, Notice]:
     made += about_holes([{"account_id": "a", "from_on": NOW.date(), "to_on": NOW.date()}])
     made += [*about_stale([an_account("a", 99)], {"a"}, 30, NOW), TEST]
     made += about_held([an_account("a", 1) | {"held_since": "2026-03-27T06:00:00Z"}, an_account("b", 1) | {"held_since": None}])
+    made += about_differences([an_account("a", 1) | {"differs_from": "2026-03-02", "differs_until": "2026-03-05"}])
     return {notice.event: notice for notice in made}
 
 

@@ -19,9 +19,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pipelines.notify.outbox
 from pipelines.connections import vault_of
 from pipelines.notify.notices import KINDS, LASTING, NEWS, Kind, Notice
-from pipelines.notify.outbox import Delivery, Outbox
+from pipelines.notify.outbox import PATIENCE, Delivery, Outbox
 from pipelines.notify.telling import tell
 from pipelines.run import Report
 from pipelines.settings import KontistSettings, NotificationSettings, Settings
@@ -92,6 +93,35 @@ def test_a_way_out_that_breaks_is_one_that_fails(tmp_path: Path) -> None:
     assert delivery == Delivery({"ann": 1}, {"broken": 1})
     assert delivery.sentences() == ["1 notice could not be sent by broken; the next run tries again"]
     assert ann.keys == ["a"]
+
+
+def test_a_notice_that_a_recipient_refuses_keeps_no_later_one_from_it(tmp_path: Path) -> None:
+    ann, ben = Somebody(refuses={"a", "b", "d"}), Somebody()
+    outbox = Outbox(tmp_path)
+    outbox.put(holes(*"abcde"), NOW)
+
+    for sent in ({"ann": 2, "ben": 5}, {}):
+        assert outbox.deliver({"ann": ann, "ben": ben}, NOW) == Delivery(sent, {"ann": 3})
+    assert (ann.keys, ben.keys) == (["c", "e"], [*"abcde"])
+
+
+@pytest.mark.parametrize(("seconds", "tried"), [(PATIENCE, "a"), (PATIENCE / 2, "ab"), (0, "abcd")])
+def test_a_recipient_that_lets_us_wait_is_left_before_it_holds_up_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, tried: str
+) -> None:
+    clock, asked = [0.0], []
+
+    def slow(notice: Notice) -> bool:
+        asked.append(notice.key)
+        clock[0] += seconds
+        return False
+
+    monkeypatch.setattr(pipelines.notify.outbox, "monotonic", lambda: clock[0])
+    outbox = Outbox(tmp_path)
+    outbox.put(holes(*"abcd"), NOW)
+
+    assert outbox.deliver({"slow": slow}, NOW) == Delivery({}, {"slow": 4})
+    assert asked == [*tried]
 
 
 # ---- troubles that last
