@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from pipelines.errors import FAILED, GOOD, PARTIAL, Failure, where
+from pipelines.private import close_to_others
 
 EXAMPLES = """\
 examples:
@@ -119,4 +120,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    close_to_others()  # and with it the runs that `serve` starts
     sys.exit(main())

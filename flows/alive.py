@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort
 from prefect.logging import get_run_logger
@@ -22,7 +22,8 @@ from flows import artifacts
 from flows.guard import guarded, quiet
 from flows.secrets import settings_in_force
 from pipelines.errors import Failure
-from pipelines.lock import prepare
+from pipelines.lock import locked, prepare, taken
+from pipelines.private import closed_to_others
 from pipelines.settings import Settings
 
 JUST_BEGUN = 60.0
@@ -37,7 +38,7 @@ def under_way(data_dir: str | None) -> Iterator[Settings]:
     quiet()
     if SERVED in os.environ:  # Ctrl-C reaches both, and `serve` ends its runs in order
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with _explained(), guarded():
+    with _explained(), guarded(), closed_to_others():
         settings = settings_in_force(data_dir)
         with marked(settings.data_dir, str(flow_run.id)):
             yield settings
@@ -73,9 +74,8 @@ def marked(data_dir: Path, run_id: str) -> Iterator[None]:
     prepare(data_dir)
     path = _file(data_dir, run_id)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    lock = FileLock(path, timeout=1, mode=0o600)  # `tidy` may just be looking
     try:
-        lock.acquire()
+        lock = taken(path, patience=1)  # `tidy` may just be looking
     except Timeout:
         raise Abort(f"Another process is at run {run_id}") from None
     try:
@@ -91,7 +91,7 @@ def is_gone(data_dir: Path, run_id: str) -> bool:
     if not path.exists():
         return False
     try:
-        with FileLock(path, timeout=0, mode=0o600):
+        with locked(path, patience=0):
             path.unlink(missing_ok=True)
             return True
     except Timeout:

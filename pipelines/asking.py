@@ -83,13 +83,18 @@ def _ask_bank(options: argparse.Namespace, settings: "Settings", told: dict[str,
 def export(options: argparse.Namespace) -> int:
     """`export`."""
     from pipelines.exports import FORMATS
+    from pipelines.private import closed_to_others, rights_of_others
     from pipelines.reading import ledger_of
 
     data_dir = data_of(options).data_dir
     folder = options.out.expanduser().absolute() if options.out else data_dir / "export"
-    with ledger_of(data_dir) as connection, progress_for(options) as progress:
+    with closed_to_others(), ledger_of(data_dir) as connection, progress_for(options) as progress:
         written: list[Path] = []
+        # Where the person chose the folder, those who may read a file there may read the next one.
+        readers = {path.name: rights_of_others(path) & 0o044 for path in folder.glob("*.*")} if options.out else {}
         for path in FORMATS[options.format](connection, folder):
+            if readers.get(path.name):
+                path.chmod(0o600 | readers[path.name])
             written.append(path)
             progress.stage(f"Wrote {path.name}")
     if options.json:

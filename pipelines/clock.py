@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import WrongUsage
+from pipelines.publish import write_private
 from sources._errors import SourceError
 from sources._http import Http, Patience
 
@@ -153,8 +154,7 @@ def _write(data_dir: Path, mark: Mark) -> None:
     about = {"at": mark.at.isoformat(), "boot": mark.boot, "seconds_up": mark.seconds_up}
     beside = _path(data_dir).with_suffix(".json.new")
     with suppress(OSError):
-        beside.write_text(json.dumps(about), encoding="utf-8")
-        beside.chmod(0o600)
+        write_private(beside, json.dumps(about))
         beside.replace(_path(data_dir))
     with suppress(OSError):
         beside.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """What is wrong with this installation, and how to mend it. Asks the banks only for what costs nothing."""
 
+import shlex
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -7,12 +8,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipelines.clock import bank_time, jumped
 from pipelines.connections import has_vault, kontist_client, kontomatik_client, vault_of
 from pipelines.errors import Failure
 from pipelines.lock import prepare
+from pipelines.private import open_files, rights_of_others
 from pipelines.settings import Dialect, Settings
 from sources._errors import SourceError
 
@@ -37,7 +40,7 @@ class Finding:
 
 def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
     """Look at everything. Never raises: what cannot be looked at is a finding."""
-    ours = [*_versions(), *_data_dir(settings), *_vault(settings)]  # first: opening a vault closes it to others
+    ours = [*_versions(), *_secrets(), *_data_dir(settings), *_vault(settings)]  # first: opening a vault closes it to others
     return [*ours, *_kontomatik(settings, now), *_kontist(settings, now), *_clock(settings, now)]
 
 
@@ -60,8 +63,30 @@ def _data_dir(settings: Settings) -> Iterator[Finding]:
         yield Finding("disk", "wrong", told, "Make room before the next run")
     else:
         yield Finding("data directory", "fine", f"{settings.data_dir}, {free // 2**20} MiB free")
+    yield from _readers(settings.data_dir)
     if raw.exists():
         yield _raw(settings)
+
+
+def _secrets() -> Iterator[Finding]:
+    """Whether other users of this machine can read the settings that are secret."""
+    path = Path.cwd() / ".dlt" / "secrets.toml"
+    if rights_of_others(path):
+        yield Finding("secrets", "wrong", f"{path} can be read by others", f"chmod 600 {shlex.quote(str(path))}")
+
+
+def _readers(data_dir: Path) -> Iterator[Finding]:
+    """Who may look into the data directory, or write there, beside its owner."""
+    others, quoted = rights_of_others(data_dir), shlex.quote(str(data_dir))
+    if others & 0o022:
+        yield Finding("data directory access", "wrong", f"{data_dir} can be written by others", f"chmod go-w {quoted}")
+    elif others:
+        found = f"{data_dir} is open to others, who find a ledger.duckdb that they may read in it, and no other file"
+        yield Finding("data directory access", "note", found, f"If nobody else shall read the ledger: chmod 700 {quoted}")
+    if files := [path for path in open_files(data_dir) if path.name != "vault.sqlite"]:  # which has a finding of its own
+        names = ", ".join(str(path.relative_to(data_dir)) for path in files[:3]) + (" and more" if len(files) > 3 else "")
+        closes = f"chmod go-rwx {' '.join(shlex.quote(str(path)) for path in files)}"
+        yield Finding("files", "wrong", f"others can read {names} in {data_dir}", f"{closes}, or leave it to the next run")
 
 
 def _raw(settings: Settings) -> Finding:

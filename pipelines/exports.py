@@ -105,7 +105,11 @@ def _beside(path: Path) -> Iterator[Path]:
 
 def _put_before(path: Path, mark: bytes) -> None:
     whole = path.with_name(f"{path.name}.whole")
-    with path.open("rb") as reading, whole.open("wb") as writing:
-        writing.write(mark)
-        shutil.copyfileobj(reading, writing, 1 << 20)
-    whole.replace(path)
+    try:
+        with path.open("rb") as reading, whole.open("wb") as writing:
+            writing.write(mark)
+            shutil.copyfileobj(reading, writing, 1 << 20)
+        whole.replace(path)
+    finally:
+        with suppress(OSError):
+            whole.unlink(missing_ok=True)

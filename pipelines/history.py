@@ -5,13 +5,12 @@ untouched, whatever happens; afterwards the file before is still there as `raw.p
 """
 
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines import leftovers
 from pipelines.errors import RawBroken
 from pipelines.publish import copy, publish
 
@@ -44,7 +43,10 @@ def opened(data_dir: Path) -> Iterator[tuple[History, "Publisher"]]:
     wal = copied.with_name(copied.name + ".wal")
     for leftover in (copied, wal):
         leftover.unlink(missing_ok=True)
-    work = _fresh_work(data_dir)
+    try:
+        work = leftovers.fresh_work(data_dir)
+    except OSError as error:
+        raise broken(raw, error) from None
     try:
         try:
             if raw.exists():
@@ -68,7 +70,7 @@ def opened(data_dir: Path) -> Iterator[tuple[History, "Publisher"]]:
     finally:
         for leftover in (copied, wal):
             leftover.unlink(missing_ok=True)
-        shutil.rmtree(work, ignore_errors=True)
+        leftovers.remove_work(data_dir)
 
 
 class Publisher:
@@ -141,19 +143,3 @@ def _config(work: Path) -> dict[str, str | bool | int | float | list[str]]:
         "temp_directory": str(work / "spill"),
         "preserve_insertion_order": False,
     }
-
-
-def _fresh_work(data_dir: Path) -> Path:
-    """An empty folder for the run. A leftover dlt package would be loaded instead of new data, so nothing is kept.
-
-    dlt's parquet load and DuckDB's file names read `=`, `*`, `?` and `[` as patterns: such a data directory works elsewhere.
-    """
-    if any(sign in str(data_dir) for sign in "=*?["):
-        return Path(tempfile.mkdtemp(prefix="kontoledger-"))
-    work = data_dir / ".work"
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        work.mkdir(mode=0o700)
-    except OSError as error:
-        raise broken(data_dir / "raw.duckdb", error) from None
-    return work

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pipelines.errors import ChecksFailed, Failure, RawBroken, WrongUsage
 from pipelines.history import MEMORY
+from pipelines.leftovers import SPILL
+from pipelines.private import share_as_before
 from pipelines.publish import publish
 from transforms.checks import CheckResult
 
@@ -52,11 +54,12 @@ def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] 
             new,
             own_seeds=data_dir / SEEDS,
             memory_limit=MEMORY,
-            temp_directory=data_dir / ".spill",
+            temp_directory=data_dir / SPILL,
             on_model=on_model,
         )
         if built.failed:
             raise LedgerRefused(ledger, built.checks)
+        share_as_before(new, ledger)
         publish(new, ledger)
     except SeedUnreadable as error:
         raise WrongUsage(str(error).rstrip(". ")) from None

@@ -9,15 +9,14 @@ FICLONE = 0x40049409
 
 
 def copy(source: Path, target: Path) -> None:
-    """A copy that shares the blocks where the file system can, and is a plain one where it cannot."""
-    with source.open("rb") as reading, target.open("wb") as writing:
+    """A copy, the owner's alone, that shares the blocks where the file system can and is a plain one where it cannot."""
+    with source.open("rb") as reading, open(target, "wb", opener=_private) as writing:
         try:
             import fcntl
 
             fcntl.ioctl(writing.fileno(), FICLONE, reading.fileno())
         except (ImportError, OSError):
             shutil.copyfileobj(reading, writing, 4 * 1024 * 1024)
-    shutil.copymode(source, target)
 
 
 def publish(new: Path, published: Path, previous: Path | None = None) -> None:
@@ -48,3 +47,14 @@ def sync(path: Path) -> None:
             os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a new file that is the owner's alone from its first byte, whatever was there before."""
+    path.unlink(missing_ok=True)
+    with open(path, "w", encoding="utf-8", opener=_private) as file:
+        file.write(text)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

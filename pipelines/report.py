@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.outcomes import BankRun, Outcome
+from pipelines.publish import write_private
 from pipelines.run import Report
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def remember(data_dir: Path, text: str) -> None:
     with suppress(OSError):
         path = data_dir / "run.last.json"
         beside = path.with_name("run.last.json.new")
-        beside.write_text(text, encoding="utf-8")
-        beside.chmod(0o600)
+        write_private(beside, text)
         beside.replace(path)
 
 

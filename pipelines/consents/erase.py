@@ -16,9 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines import leftovers
 from pipelines.consents.registry import ERASURE_ASKED, NO_REASON, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
-from pipelines.publish import publish
+from pipelines.publish import publish, write_private
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
     chain = _chain(vault, consent)
     own, shared = _accounts(settings.data_dir, vault, consent.source, chain)
     receipt.accounts_removed = len(own)
+    leftovers.remove(settings.data_dir)
+    receipt.steps.append("nothing is left of what a run that was broken off had read")
     receipts = settings.data_dir / "receipts"
     if (settings.data_dir / "raw.duckdb").exists():
         # Written down before it is done: after a crash nobody could count again what is gone.
@@ -347,8 +350,7 @@ def _json(receipt: Receipt) -> str:
 
 def _put(target: Path, text: str) -> None:
     beside = target.with_name(target.name + ".new")
-    beside.write_text(text, encoding="utf-8")
-    beside.chmod(0o600)
+    write_private(beside, text)
     publish(beside, target)
 
 

@@ -15,7 +15,7 @@ from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.states import USABLE, MoveRefused
 from pipelines.consents.steward import StillRevoking, end_stored, to_be_ended
 from pipelines.errors import Failure, WrongUsage
-from pipelines.lock import prepare
+from pipelines.lock import locked, prepare
 from pipelines.settings import Settings
 from sources._errors import ConsentGone, Misconfigured, SourceError
 from sources._http import Http, Pace, Patience
@@ -125,9 +125,7 @@ def kept_login(settings: Settings, vault: Vault | None, now: Callable[[], dateti
 @contextmanager
 def one_renewal(data_dir: Path) -> Iterator[None]:
     """The lock of all processes that renew the login of one data directory; the kernel's, so it dies with its process."""
-    from filelock import FileLock
-
-    with FileLock(data_dir / "kontist.lock", mode=0o600):
+    with locked(data_dir / "kontist.lock"):
         yield
 
 

@@ -13,15 +13,16 @@ from pathlib import Path
 @contextmanager
 def slot(data_dir: Path, slots: int, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[int]:
     """Hold one of the slots while the block runs; waits until one is free."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
+
+    from pipelines.lock import taken
 
     folder = data_dir / "commands"
     folder.mkdir(mode=0o700, exist_ok=True)
-    locks = [FileLock(folder / f"slot-{number}.lock", timeout=0, mode=0o600) for number in range(max(1, slots))]
     while True:
-        for number, lock in enumerate(locks):
+        for number in range(max(1, slots)):
             try:
-                lock.acquire()
+                lock = taken(folder / f"slot-{number}.lock", patience=0)
             except Timeout:
                 continue
             try:

@@ -16,6 +16,7 @@ from time import monotonic
 
 from pipelines.consents.vault import as_text
 from pipelines.notify.notices import LASTING, NEWS, Kind, Notice
+from pipelines.private import make_folder
 
 _TABLES = """
 create table if not exists notices (
@@ -53,7 +54,7 @@ class Outbox:
     """`outbox.sqlite` in the data directory. Raises `sqlite3.Error` or `OSError` when it cannot be used."""
 
     def __init__(self, data_dir: Path) -> None:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(data_dir)
         self._path = data_dir / "outbox.sqlite"
         if not self._path.exists():
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -86,10 +87,10 @@ class Outbox:
         One that a recipient refuses keeps no later one from it: they are tried all the same, until failures took `PATIENCE`.
         What is older than `NEWS` is given up. Two processes never deliver at once, so nothing is sent twice by that.
         """
-        from filelock import FileLock
+        from pipelines.lock import locked
 
         delivery = Delivery()
-        with FileLock(self._path.with_name("outbox.lock"), timeout=120, mode=0o600):
+        with locked(self._path.with_name("outbox.lock"), patience=120):
             for recipient, send in recipients.items():
                 sent, waiting = self._send_all(recipient, send, now)
                 if sent:

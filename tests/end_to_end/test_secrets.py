@@ -1,15 +1,19 @@
-"""Where secrets must not be: in any file, any output, any error."""
+"""Where secrets must not be: in any file, any output, any error. And who may read a file: its owner, also while a run works."""
 
+import os
 import re
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from pipelines.connections import vault_of
-from pipelines.sandbox import CommandFails, HtmlInsteadOfJson, SandboxBank, World
+from pipelines.sandbox import CommandFails, Fault, HtmlInsteadOfJson, SandboxBank, World
+from pipelines.sandbox.wire import Answer, Call
 from tests.end_to_end.banking import VAULT_KEY, Ended, a_bank, command, environment, opened, settings_for
 
 COMMANDS = (
@@ -29,13 +33,61 @@ def bank() -> Iterator[SandboxBank]:
         yield opened_bank
 
 
+class Looks(Fault):
+    """No fault: at every request, and in between, it notes each file beside the data directory or in it that others can read."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(times=None)
+        self.seen: set[str] = set()
+        self.open: set[str] = set()
+        self._folder = folder
+
+    def before(self, call: Call, bank: SandboxBank) -> Answer | None:
+        """Looks, and lets the bank answer."""
+        self.look()
+        return None
+
+    def look(self) -> None:
+        """Notes what is there now."""
+        for folder, _, names in os.walk(self._folder):  # unlike `rglob` it lets a folder go
+            for name in names:
+                with suppress(FileNotFoundError):
+                    mode = (Path(folder) / name).lstat().st_mode
+                    self.seen.add(name)
+                    self.open |= {name} if stat.S_ISREG(mode) and mode & 0o077 else set()
+
+    @contextmanager
+    def throughout(self) -> Iterator[None]:
+        """Looks again and again while the block runs."""
+        done = Event()
+
+        def again() -> None:
+            while not done.wait(0.02):
+                self.look()
+
+        watch = Thread(target=again)
+        watch.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watch.join()
+
+
 @pytest.fixture(scope="module")
-def said(bank: SandboxBank, data: Path) -> list[Ended]:
-    """What good and bad commands print."""
-    folder, environ = data.parent, environment(bank, SOURCES__KONTOMATIK__COMMAND_DEADLINE="1")
-    found = [command(folder, environ, *words, "--data-dir", str(data)) for words in COMMANDS]
-    bank.faults += [HtmlInsteadOfJson(times=None, bank="kontist"), CommandFails(times=None)]
-    found.append(command(folder, environ, "run", "--json", "--data-dir", str(data)))
+def looks(data: Path) -> Looks:
+    return Looks(data.parent)
+
+
+@pytest.fixture(scope="module")
+def said(bank: SandboxBank, data: Path, looks: Looks) -> list[Ended]:
+    """What good and bad commands print, of a person whose umask closes nothing."""
+    folder, environ = data.parent, environment(bank, SOURCES__KONTOMATIK__COMMAND_DEADLINE="1", TMPDIR=str(data.parent))
+    bank.faults.append(looks)
+    with looks.throughout():
+        found = [command(folder, environ, *words, "--data-dir", str(data), umask=0) for words in COMMANDS]
+        bank.faults += [HtmlInsteadOfJson(times=None, bank="kontist"), CommandFails(times=None)]
+        found.append(command(folder, environ, "run", "--json", "--data-dir", str(data), umask=0))
     bank.faults.clear()
     wrong = {"SOURCES__KONTIST__PASSWORD": "wrong-password-0815", "SOURCES__KONTOMATIK__API_KEY": "wrong-key-0815"}
     found.append(command(folder, environ | wrong, "run", "--json", "--data-dir", str(data)))
@@ -99,6 +151,15 @@ def test_national_ids_are_kept_nowhere_in_plain(bank: SandboxBank, data: Path, s
         for (text,) in connection.execute("select cast(o as varchar) from kontomatik.owners o").fetchall():
             assert "00000000000" not in text
             assert "XXX000000" not in text
+
+
+def test_no_file_but_the_ledger_can_be_read_by_others_also_while_a_run_works(data: Path, said: list[Ended], looks: Looks) -> None:
+    looks.look()
+    made = {"raw.new.duckdb", "raw.duckdb", "raw.previous.duckdb", "vault.sqlite", "run.last.json", "run.lock"}
+    assert made <= looks.seen
+    assert any(name.endswith(".parquet") for name in looks.seen)
+    assert looks.open == {"ledger.duckdb"}
+    assert stat.S_IMODE((data / "ledger.duckdb").stat().st_mode) == 0o644
 
 
 def test_the_vault_is_private_and_sealed(bank: SandboxBank, data: Path, said: list[Ended]) -> None:
