@@ -8,7 +8,6 @@ from pathlib import Path
 from pipelines.errors import ChecksFailed, Failure, RawBroken, WrongUsage
 from pipelines.history import MEMORY
 from pipelines.leftovers import SPILL
-from pipelines.private import share_as_before
 from pipelines.publish import publish
 from transforms.checks import CheckResult
 
@@ -59,8 +58,7 @@ def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] 
         )
         if built.failed:
             raise LedgerRefused(ledger, built.checks)
-        share_as_before(new, ledger)
-        publish(new, ledger)
+        publish(new, ledger, shared=True)
     except SeedUnreadable as error:
         raise WrongUsage(str(error).rstrip(". ")) from None
     except TransformError as error:

@@ -5,6 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
+from pipelines.private import share_as_before
+
 FICLONE = 0x40049409
 
 
@@ -19,8 +21,10 @@ def copy(source: Path, target: Path) -> None:
             shutil.copyfileobj(reading, writing, 4 * 1024 * 1024)
 
 
-def publish(new: Path, published: Path, previous: Path | None = None) -> None:
+def publish(new: Path, published: Path, previous: Path | None = None, *, shared: bool = False) -> None:
     """Put `new` where `published` is, in one step; what was there stays as `previous` if that is given.
+
+    `shared`: those who may read what was there may read `new`, from just before it takes that place.
 
     At no moment is there no `published` file once there was one.
     """
@@ -34,6 +38,8 @@ def publish(new: Path, published: Path, previous: Path | None = None) -> None:
             copy(published, beside)
             sync(beside)
         beside.replace(previous)
+    if shared:
+        share_as_before(new, published)
     new.replace(published)
     sync(published.parent)
 
