@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 from pipelines.errors import FAILED, GOOD, PARTIAL, Failure, where
 from pipelines.private import close_to_others
+from pipelines.terminal import print_as_json, say
 
 EXAMPLES = """\
 examples:
@@ -30,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options))
     except Failure as failure:
-        print(failure, file=sys.stderr)
+        say(failure, error=True)
         return failure.exit_status
     except Exception as error:
-        print(f"A fault in this program: {where(error)}. Please report it with this line.", file=sys.stderr)
+        say(f"A fault in this program: {where(error)}. Please report it with this line.", error=True)
         return FAILED
 
 
@@ -52,7 +53,7 @@ def serve(options: argparse.Namespace) -> int:
             until_the_end.enter_context(alone(data_dir))
             set_limit(client)
             for sentence in tidy(client, data_dir):
-                print(sentence, flush=True)
+                say(sentence)
         served([one.deployment() for one in SCHEDULE], limit=options.limit, poll=options.poll)
     return GOOD
 
@@ -70,7 +71,7 @@ def status(options: argparse.Namespace) -> int:
         about = f"Prefect {client.api_version()} at {get_current_settings().api.url}"
         listed, places, reached = standings(client), taken(client), access(client)
     if options.json:
-        print(json.dumps(as_json(listed, places, about, reached)))
+        print_as_json(json.dumps(as_json(listed, places, about, reached)))
     else:
         console = Console()
         show(listed, places, about, reached, console if console.is_terminal else Console(width=140))
@@ -86,7 +87,7 @@ def tidy_up(_: argparse.Namespace) -> int:
     with server() as client:
         set_limit(client)
         sentences = tidy(client, settings_in_force().data_dir)
-    print("\n".join(sentences) or "Nothing to put in order.")
+    say(*sentences or ["Nothing to put in order."])
     return GOOD
 
 

@@ -21,6 +21,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 
+from pipelines import sinks
 from pipelines.notify.notices import Notice
 from pipelines.run import Progress
 
@@ -30,25 +31,33 @@ EVERY = 2.0
 
 def table(key: str, about: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """A table under `key`; with no rows, a sentence that says so."""
-    if rows:
-        _kept(lambda: create_table_artifact([dict(row) for row in rows], key=key, description=about))
+    shown, told = [{name: sinks.cell(value) for name, value in row.items()} for row in rows], sinks.markdown(about)
+    if shown:
+        _kept(lambda: create_table_artifact(shown, key=key, description=told))
     else:
-        _kept(lambda: create_markdown_artifact("Nothing.", key=key, description=about))
+        _kept(lambda: create_markdown_artifact("Nothing.", key=key, description=told))
 
 
 def markdown(key: str, about: str, text: str) -> None:
-    """A text under `key`."""
-    _kept(lambda: create_markdown_artifact(text, key=key, description=about))
+    """Markdown under `key`; what a bank says in it has gone through `sinks.markdown`."""
+    _kept(lambda: create_markdown_artifact(text, key=key, description=sinks.markdown(about)))
 
 
-def why(about: str, reason: str) -> None:
+def listed(key: str, about: str, sentences: Sequence[str]) -> None:
+    """Sentences as a list under `key`; the only one stands alone."""
+    sign = "- " if len(sentences) > 1 else ""
+    markdown(key, about, "\n".join(f"{sign}{sinks.markdown(sentence)}" for sentence in sentences))
+
+
+def why(about: str, *reasons: str) -> None:
     """Why a run did not do what it is for."""
-    markdown("kontoledger-why", about, reason)
+    listed("kontoledger-why", about, reasons)
 
 
 def link(key: str, about: str, url: str, text: str) -> None:
-    """A link under `key`."""
-    _kept(lambda: create_link_artifact(url, text, key=key, description=about))
+    """A link of the web under `key`. Prefect writes it as Markdown, where a parenthesis would end it."""
+    whole = url.replace("(", "%28").replace(")", "%29")
+    _kept(lambda: create_link_artifact(whole, sinks.markdown(text), key=key, description=sinks.markdown(about)))
 
 
 def custom_run(name: str, parameters: Mapping[str, Any]) -> str | None:
@@ -67,7 +76,7 @@ def named(name: str) -> None:
 
     def rename() -> None:
         with get_client(sync_client=True) as client:
-            client.update_flow_run(UUID(str(flow_run.id)), name=name)
+            client.update_flow_run(UUID(str(flow_run.id)), name=sinks.line(name))
 
     _kept(rename)
 
@@ -77,9 +86,9 @@ def emitted(notice: Notice) -> bool:
     about, _, _ = notice.kind.partition(".")
     resource = {
         "prefect.resource.id": f"kontoledger.{about}.{notice.key.partition(' ')[0]}",
-        "prefect.resource.name": notice.subject,
+        "prefect.resource.name": sinks.line(notice.subject),
     }
-    payload = notice.payload | {"subject": notice.subject, "text": notice.text}
+    payload = notice.payload | {"subject": sinks.line(notice.subject), "text": sinks.lines(notice.text)}
     return emit_event(notice.event, resource, payload=payload) is not None
 
 
@@ -111,9 +120,9 @@ class Shown(Progress):
 
     def _tell(self, percent: float, text: str) -> None:
         if self._artifact is None:
-            self._artifact = cast(UUID, create_progress_artifact(percent, key=self._key, description=text))
+            self._artifact = cast(UUID, create_progress_artifact(percent, key=self._key, description=sinks.markdown(text)))
         else:
-            update_progress_artifact(self._artifact, percent, description=text)
+            update_progress_artifact(self._artifact, percent, description=sinks.markdown(text))
 
 
 def _kept(work: Callable[[], Any]) -> None:

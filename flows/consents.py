@@ -127,7 +127,7 @@ def consent_renewals(sign_in_for: list[ConsentId] = [], data_dir: str | None = N
         told(settings)  # whoever cannot be renewed, the others hear of their own
         troubles = [str(one.message) for one in begun if not one.is_completed()]
         if troubles:
-            artifacts.why("Sign-ins that could not be started", "\n".join(f"- {trouble}" for trouble in troubles))
+            artifacts.why("Sign-ins that could not be started", *troubles)
             return Failed(message="; ".join(troubles))
     return Completed(message=f"{len(warnings)} warnings" if warnings else "nothing ends soon")
 
@@ -173,7 +173,7 @@ def consent_revocation(
             receipts = []
             troubles.append(f"erasing waits: {busy}")
         if receipts:
-            artifacts.markdown("kontoledger-receipts", "Receipts of erasure", "\n".join(f"- {one}" for one in receipts))
+            artifacts.listed("kontoledger-receipts", "Receipts of erasure", receipts)
         told(settings)
     if troubles:
         return Failed(name="StillRevoking", message="; ".join(troubles))

@@ -10,6 +10,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.utilities.annotations import quote
 
 from pipelines.errors import Failure, where
+from pipelines.sinks import line
 
 Thing = TypeVar("Thing")
 
@@ -57,9 +58,19 @@ class _WithoutTraces(logging.Filter):
         return True
 
 
+class _OneLine(logging.Filter):
+    """A name with a line break would forge a line of the log, one with an escape steer the terminal that shows it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keeps every record, its message on one line."""
+        record.msg, record.args = line(record.getMessage()), None
+        return True
+
+
 def quiet() -> None:
-    """Have Prefect's run logs without traces of foreseen failures."""
+    """Have Prefect's run logs without traces of foreseen failures, and a line a message."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logger = logging.getLogger(name)
-        if not any(isinstance(one, _WithoutTraces) for one in logger.filters):
-            logger.addFilter(_WithoutTraces())
+        for kind in (_WithoutTraces, _OneLine):
+            if not any(isinstance(one, kind) for one in logger.filters):
+                logger.addFilter(kind())

@@ -157,20 +157,20 @@ def _is_gone(run: FlowRun, data_dir: Path) -> bool:
 
 def show(listed: Sequence[Standing], places: int, about: str, reached: Access, console: "Console") -> None:
     """For people."""
-    from rich.table import Table
+    from pipelines import tables
 
-    table = Table(title=about, title_justify="left")
-    for heading in ("deployment", "next run", "last run", "late", "under way"):
-        table.add_column(heading)
-    for one in listed:
-        planned = one.next_run or ("paused" if one.paused else "–")
-        table.add_row(one.name, planned, one.last_run or "–", str(one.late or "–"), str(one.under_way or "–"))
-    console.print(table)
-    console.print(f"{places} of {AT_ONCE} places for Kontomatik's commands are taken", highlight=False)
+    headings = ("deployment", "next run", "last run", "late", "under way")
+    rows = [(one.name, one.next_run or ("paused" if one.paused else "–"), one.last_run or "–", *_counts(one)) for one in listed]
+    tables.show(console, about, headings, rows)
+    tables.say(console, f"{places} of {AT_ONCE} places for Kontomatik's commands are taken")
     if reached.blocks:
-        console.print(f"Secret blocks on the server: {', '.join(reached.blocks)}", highlight=False, markup=False, soft_wrap=True)
+        tables.say(console, f"Secret blocks on the server: {', '.join(reached.blocks)}")
     for sentence in troubles(listed, reached):
-        console.print(f"! {sentence}", highlight=False, markup=False, soft_wrap=True)
+        tables.say(console, f"! {sentence}")
+
+
+def _counts(one: Standing) -> tuple[str, str]:
+    return str(one.late or "–"), str(one.under_way or "–")
 
 
 def as_json(listed: Sequence[Standing], places: int, about: str, reached: Access) -> dict[str, Any]:

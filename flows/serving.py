@@ -29,6 +29,7 @@ from prefect.settings import get_current_settings
 from flows.alive import SERVED
 from pipelines.errors import Failure
 from pipelines.lock import held
+from pipelines.terminal import say
 
 STOPPED = "The schedule was stopped; the next run goes on."
 
@@ -51,10 +52,7 @@ def serve(deployments: Sequence[RunnerDeployment], *, limit: int, poll: float) -
         runner = _Orderly(limit=limit, query_seconds=poll)
         for deployment in deployments:
             runner.add_deployment(deployment)
-        print(
-            f"{len(deployments)} deployments, waiting for what is due. `python -m flows status` tells what comes next.",
-            flush=True,
-        )
+        say(f"{len(deployments)} deployments, waiting for what is due. `python -m flows status` tells what comes next.")
         os.environ[SERVED] = "1"
         signal.signal(signal.SIGINT, runner.handle_sigterm)
         asyncio.run(runner.serve(poll))
@@ -95,7 +93,7 @@ class _Orderly(Runner):
         if not self.started or self._loop is None:
             sys.exit(0)
         if not self.stopping:
-            print("Stopping: runs under way are broken off ...", flush=True)
+            say("Stopping: runs under way are broken off ...")
             asyncio.run_coroutine_threadsafe(self.astop(), self._loop)
 
     async def cancel_all(self) -> None:
@@ -111,10 +109,10 @@ class _Orderly(Runner):
             except Exception as error:
                 if away is None:
                     away = datetime.now().astimezone()
-                    print(f"Prefect's server does not answer ({type(error).__name__}); still waiting for it", file=sys.stderr)
+                    say(f"Prefect's server does not answer ({type(error).__name__}); still waiting for it", error=True)
             else:
                 if away is not None:
-                    print(f"Prefect's server answers again; it was away since {away:%H:%M:%S}", file=sys.stderr)
+                    say(f"Prefect's server answers again; it was away since {away:%H:%M:%S}", error=True)
                 away = None
 
     async def _end_cancelled(self) -> None:
@@ -132,11 +130,11 @@ class _Orderly(Runner):
         try:
             await self._cancellation_manager.cancel(await self._client.read_flow_run(run_id), STOPPED)
         except Exception as error:  # a server that is away must not keep a run alive
-            print(f"Run {run_id} is ended without Prefect's server ({type(error).__name__})", file=sys.stderr)
+            say(f"Run {run_id} is ended without Prefect's server ({type(error).__name__})", error=True)
             await self._process_manager.kill(run_id)
 
     async def _pause_schedules(self) -> None:
         try:
             await super()._pause_schedules()  # type: ignore[no-untyped-call]
         except Exception as error:
-            print(f"The deployments could not be paused ({type(error).__name__})", file=sys.stderr)
+            say(f"The deployments could not be paused ({type(error).__name__})", error=True)

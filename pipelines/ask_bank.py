@@ -12,6 +12,7 @@ from pipelines.errors import Failure, WrongUsage
 from pipelines.reading import rows_of
 from pipelines.run import HOW_BASIC, HOW_KONTIST
 from pipelines.settings import Settings
+from pipelines.sinks import line
 from sources._errors import ConsentGone, SourceError
 from sources._http import Patience
 from sources._identity import tail
@@ -131,7 +132,7 @@ def text(told: dict[str, Any]) -> str:
     ]
     if bank["read_again_since"]:
         lines.append(f"to read it again: python -m pipelines run --source kontist --since {bank['read_again_since']}")
-    return "\n".join(lines)
+    return "\n".join(map(line, lines))
 
 
 def _told(value: Any) -> str:

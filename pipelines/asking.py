@@ -1,12 +1,11 @@
 """The commands that ask the ledger and raw history, or copy from them: prove, explain, export, rates."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import CHECKS_FAILED, GOOD, Failure, WrongUsage
-from pipelines.terminal import data_of, print_json, progress_for, settings_of
+from pipelines.terminal import data_of, print_json, progress_for, say, say_all, settings_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -29,7 +28,7 @@ def prove(options: argparse.Namespace) -> int:
     if options.json:
         print_json(told)
     else:
-        print(text(told))
+        say_all(text(told))
     return GOOD if told["complete"] else CHECKS_FAILED
 
 
@@ -47,7 +46,7 @@ def explain(options: argparse.Namespace) -> int:
     if options.json:
         print_json(told)
     else:
-        print(text(told))
+        say_all(text(told))
     return GOOD
 
 
@@ -64,19 +63,19 @@ def _ask_bank(options: argparse.Namespace, settings: "Settings", told: dict[str,
 
     with ask_bank.login_of(settings, utc_now) as kept:
         if not options.json:
-            print(text(told), end="\n\n", flush=True)  # before the bank is waited for
+            say_all(text(told), end="\n\n")  # before the bank is waited for
         try:
             told["bank"] = ask_bank.answer(kept, asked)
         except Failure as failure:
             if not options.json:
                 raise
-            print(failure, file=sys.stderr)
+            say(failure, error=True)
             print_json(told | {"bank": None, "status": "failed", "error": str(failure), "exit_status": failure.exit_status})
             return failure.exit_status
     if options.json:
         print_json(told)
     else:
-        print(ask_bank.text(told))
+        say_all(ask_bank.text(told))
     return GOOD
 
 
@@ -100,7 +99,7 @@ def export(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"format": options.format, "files": written})
     else:
-        print(f"Wrote {len(written)} file{'s' if len(written) > 1 else ''} to {folder}.")
+        say(f"Wrote {len(written)} file{'s' if len(written) > 1 else ''} to {folder}.")
     return GOOD
 
 
@@ -120,5 +119,5 @@ def rates(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"rates": found.num_rows, "currencies": currencies, "from": days[0], "to": days[-1]})
     else:
-        print(f"Loaded {found.num_rows:,} rates of {len(currencies)} currencies, {days[0]} to {days[-1]}.")
+        say(f"Loaded {found.num_rows:,} rates of {len(currencies)} currencies, {days[0]} to {days[-1]}.")
     return GOOD

@@ -1,13 +1,12 @@
 """The commands about data: run, status, transform, check, catalog, doctor, and the sandbox as a server."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, WrongUsage
-from pipelines.terminal import console, data_of, print_json, progress_for, settings_of
+from pipelines.terminal import console, data_of, print_as_json, print_json, progress_for, say, settings_of
 
 if TYPE_CHECKING:
     from pipelines.run import Openings, Options
@@ -56,11 +55,11 @@ def run_and_tell(
         telling.remember(settings.data_dir, text)
     told = tell(settings, utc_now, report=report)
     if options.json:
-        print(text)
+        print_as_json(text)
     else:
         telling.show(report, console())
     for sentence in told.sentences():
-        print(f"! {sentence}", file=sys.stderr)
+        say(f"! {sentence}", error=True)
     return report.exit_status
 
 
@@ -87,9 +86,9 @@ def transform(options: argparse.Namespace) -> int:
         checks = {"passed": len(done.checks), "failed": []}
         print_json({"published": done.path, "rows": done.rows, "checks": checks, "notes": done.notices})
     else:
-        print(f"Published {done.path}: {done.rows.get('transactions', 0):,} transactions, {len(done.checks)} checks passed.")
+        say(f"Published {done.path}: {done.rows.get('transactions', 0):,} transactions, {len(done.checks)} checks passed.")
         for notice in done.notices:
-            print(f"- {notice}")
+            say(f"- {notice}")
     return GOOD
 
 
@@ -104,8 +103,8 @@ def check(options: argparse.Namespace) -> int:
         print_json({"passed": len(results) - len(failed), "failed": told})
     else:
         for one in failed:
-            print(f"! {one.name}, {one.failed_rows} rows: {one.meaning}")
-        print(f"{len(results) - len(failed)} checks passed, {len(failed)} failed.")
+            say(f"! {one.name}, {one.failed_rows} rows: {one.meaning}")
+        say(f"{len(results) - len(failed)} checks passed, {len(failed)} failed.")
     return CHECKS_FAILED if failed else GOOD
 
 
@@ -144,7 +143,7 @@ def doctor(options: argparse.Namespace) -> int:
     if options.new_vault_key:
         from pipelines.consents.vault import new_vault_key
 
-        print(new_vault_key())
+        say(new_vault_key())
         return GOOD
     from pipelines.doctor import examine, show
     from pipelines.run import utc_now
@@ -165,13 +164,13 @@ def sandbox_serve(options: argparse.Namespace) -> int:
     world = World(options.seed)
 
     def ready(url: str) -> None:
-        print(f"The sandbox bank listens at {url}; Ctrl-C ends it. To read it:")
-        print(f"  export SOURCES__KONTOMATIK__BASE_URL={url}/v1 SOURCES__KONTOMATIK__API_KEY={world.kontomatik_api_key}")
-        print(f"  export SOURCES__KONTOMATIK__DIALECT={options.dialect} SOURCES__KONTOMATIK__POLL_INTERVAL=0.1")
-        print(f"  export SOURCES__KONTIST__BASE_URL={url} SOURCES__KONTIST__REQUESTS_PER_MINUTE=0")
-        print(f"  export SOURCES__KONTIST__EMAIL={world.kontist_email} SOURCES__KONTIST__PASSWORD={world.kontist_password}")
-        print(f"  export PIPELINES__DATA_DIR=data/served PIPELINES__VAULT_KEY={SANDBOX_VAULT_KEY}")
-        print("  python -m pipelines connect kontomatik --mock && python -m pipelines run", flush=True)
+        say(f"The sandbox bank listens at {url}; Ctrl-C ends it. To read it:")
+        say(f"  export SOURCES__KONTOMATIK__BASE_URL={url}/v1 SOURCES__KONTOMATIK__API_KEY={world.kontomatik_api_key}")
+        say(f"  export SOURCES__KONTOMATIK__DIALECT={options.dialect} SOURCES__KONTOMATIK__POLL_INTERVAL=0.1")
+        say(f"  export SOURCES__KONTIST__BASE_URL={url} SOURCES__KONTIST__REQUESTS_PER_MINUTE=0")
+        say(f"  export SOURCES__KONTIST__EMAIL={world.kontist_email} SOURCES__KONTIST__PASSWORD={world.kontist_password}")
+        say(f"  export PIPELINES__DATA_DIR=data/served PIPELINES__VAULT_KEY={SANDBOX_VAULT_KEY}")
+        say("  python -m pipelines connect kontomatik --mock && python -m pipelines run")
 
     try:
         serve_forever(world, options.port, options.dialect, ready)

@@ -219,7 +219,9 @@ def _clock(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]
 
 def show(findings: list[Finding], console: "Console") -> None:
     """For people."""
+    from pipelines import tables
+
     signs = {"fine": "✓", "note": "–", "wrong": "!"}
     for finding in findings:
         line = f"{signs[finding.level]} {finding.about}: {finding.found}"
-        console.print(line + (f". {finding.remedy}." if finding.remedy else ""), highlight=False, markup=False, soft_wrap=True)
+        tables.say(console, line + (f". {finding.remedy}." if finding.remedy else ""))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import WrongUsage
 from pipelines.reading import Rows, rows_of
+from pipelines.sinks import line
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -155,7 +156,7 @@ def text(told: dict[str, Any]) -> str:
         lines.append(f"  into {one['in_transaction_id']}")
     lines += [f"in transit for {one['days']} days" + (", overdue" if one["overdue"] else "") for one in rules["in_transit"]]
     lines += [f"fulfils {one['expected_payment_id']} ({one['status']})" for one in rules["expected_payment"]]
-    return "\n".join(lines)
+    return "\n".join(map(line, lines))
 
 
 def _fields(row: dict[str, Any], indent: str = "  ") -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.connections import has_vault, vault_of
 from pipelines.consents.states import USABLE
+from pipelines.sinks import line
 
 if TYPE_CHECKING:
     from pipelines.consents.registry import Vault
@@ -40,7 +41,7 @@ def overdue(listed: Iterable[Account], wanted: set[str], hours: float, now: date
 
 def name_of(account: Account) -> str:
     """Returns how people are told which account: its bank, its kind and the end of its number."""
-    return f"{account['institution']}, {account['account_type']} {account['ending']}"
+    return line(f"{account['institution']}, {account['account_type']} {account['ending']}")
 
 
 def stale_accounts(

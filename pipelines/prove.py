@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import WrongUsage
 from pipelines.reading import Rows, account_of, rows_of
+from pipelines.sinks import line
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -233,7 +234,7 @@ def text(told: dict[str, Any]) -> str:
         *(f"seen last {_days(one)} by {one['import_id']} at {one['seen_at']:%Y-%m-%d %H:%M} UTC" for one in told["seen_last_by"]),
     ]
     lines += [f"missing   {_missing(one, currency)}" for one in told["missing"]]
-    return "\n".join([*lines, *(f"next      {step}" for step in told["next_steps"])])
+    return "\n".join(map(line, [*lines, *(f"next      {step}" for step in told["next_steps"])]))
 
 
 def _days(stretch: dict[str, Any]) -> str:

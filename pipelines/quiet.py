@@ -1,8 +1,7 @@
 """Progress where nobody watches: silence, but for what would be taken for a program that hangs."""
 
-import sys
-
 from pipelines.run import Progress
+from pipelines.terminal import say
 
 
 class Quiet(Progress):
@@ -15,4 +14,4 @@ class Quiet(Progress):
         """The work waits, for a minute or more."""
         if not self._said:
             self._said = True
-            sys.stderr.write(f"{text}.\n")
+            say(f"{text}.", error=True)

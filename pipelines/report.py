@@ -76,7 +76,7 @@ def show(report: Report, console: "Console") -> None:
     rows = [cells(outcome) for outcome in report.outcomes]
     tables.show(console, f"Run {report.run_id}: {report.status}", headings, rows, marked=marked)
     for line in sentences(report):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        tables.say(console, line)
 
 
 def hole_sentence(hole: Mapping[str, Any]) -> str:

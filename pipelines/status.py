@@ -178,37 +178,33 @@ def show(gathered: dict[str, Any], console: "Console") -> None:
     if gathered["accounts"]:
         tables.show(console, "Accounts", ("bank", "account", "currency", "last booked", "last imported"), rows)
     else:
-        console.print(f"No ledger yet. {no_ledger(Path(gathered['data_dir']))}.", highlight=False, markup=False)
+        tables.say(console, f"No ledger yet. {no_ledger(Path(gathered['data_dir']))}.")
     for account in gathered["accounts"]:
         if account["gone_at"]:
             named = f"{account['institution']}, {account['account_type']} {account['ending']}"
-            _line(console, f"- {named} is gone since {account['gone_at']}: its bank no longer lists it")
+            tables.say(console, f"- {named} is gone since {account['gone_at']}: its bank no longer lists it")
         if account["held_since"]:
-            _line(console, held_sentence(account["account_id"], account["held_since"]))
+            tables.say(console, held_sentence(account["account_id"], account["held_since"]))
         if account["differs_from"]:
             between = f"--from {account['differs_from']} --to {account['differs_until']}"
             proof = f"`python -m pipelines prove {account['account_id']} {between}`"
-            _line(console, f"! {account['account_id']}: the bank's balances contradict the ledger, see {proof}")
+            tables.say(console, f"! {account['account_id']}: the bank's balances contradict the ledger, see {proof}")
     show_consents(gathered["consents"], console)
     if gathered["clock"]:
-        _line(console, f"! {gathered['clock']}: nothing expires until it is right, see `python -m pipelines doctor`")
+        tables.say(console, f"! {gathered['clock']}: nothing expires until it is right, see `python -m pipelines doctor`")
     last_run = gathered["last_run"]
     if last_run is None:
-        console.print("No run is on record (an erasure removes what the last one told).")
+        tables.say(console, "No run is on record (an erasure removes what the last one told).")
         return
     checks = last_run["checks"] or {"passed": 0, "failed": []}
-    console.print(
+    tables.say(
+        console,
         f"Last run {last_run['run_id']}: {last_run['status']}, {checks['passed']} checks passed, {len(checks['failed'])} failed.",
-        highlight=False,
     )
     for hole in last_run["holes"] or []:
-        _line(console, hole_sentence(hole))
+        tables.say(console, hole_sentence(hole))
     for error in last_run["errors"]:
-        _line(console, f"! {error['label']}: {error['reason']}")
-
-
-def _line(console: "Console", text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+        tables.say(console, f"! {error['label']}: {error['reason']}")
 
 
 def show_consents(listed: list[dict[str, Any]], console: "Console") -> None:
@@ -216,7 +212,7 @@ def show_consents(listed: list[dict[str, Any]], console: "Console") -> None:
     from pipelines import tables
 
     if not listed:
-        console.print("No consents.")
+        tables.say(console, "No consents.")
         return
     rows = []
     for one in listed:
@@ -229,13 +225,11 @@ def show_consents(listed: list[dict[str, Any]], console: "Console") -> None:
     for one in listed:
         if one["status"] == "erasing":
             withdrawn = f"`python -m pipelines consents erase {one['consent_id']} --cancel` withdraws it"
-            _line(console, f"! {one['consent_id']} waits to be erased: {one['reason']}; {withdrawn}")
+            tables.say(console, f"! {one['consent_id']} waits to be erased: {one['reason']}; {withdrawn}")
         if one["warning"] is not None:
             told = (
                 f"! {one['consent_id']} ends in {one['days_left']} days: `python -m pipelines consents renew {one['consent_id']}`"
             )
-            console.print(told, highlight=False, markup=False, soft_wrap=True)
+            tables.say(console, told)
         elif one["status"] not in ("active", "expiring") and one["reason"]:
-            console.print(
-                f"- {one['consent_id']} is {one['status']}: {one['reason']}", highlight=False, markup=False, soft_wrap=True
-            )
+            tables.say(console, f"- {one['consent_id']} is {one['status']}: {one['reason']}")

@@ -7,6 +7,7 @@ from typing import Any
 from pipelines.endings import Named, endings
 from pipelines.report import cells
 from pipelines.run import Report
+from pipelines.sinks import markdown
 
 Row = dict[str, str | int | None]
 HEADINGS = ("bank", "account", "read", "new", "changed", "removed", "balance", "result")
@@ -51,8 +52,8 @@ def renewal_text(listed: Iterable[Mapping[str, Any]], link: Callable[[str], str 
         ends = f"ends in {one['days_left']} days" if one["status"] != "expired" else "has expired"
         consent_id, url = one["consent_id"], link(one["consent_id"])
         lines.append(
-            f"- **{one['institution']}**, consent `{consent_id}`, {ends}: `python -m pipelines consents renew {consent_id}`"
-            + (f" or [start a sign-in here]({url})" if url else "")
+            f"- **{markdown(one['institution'])}**, consent `{consent_id}`, {ends}:"
+            f" `python -m pipelines consents renew {consent_id}`" + (f" or [start a sign-in here]({url})" if url else "")
         )
     return "\n".join(lines)
 

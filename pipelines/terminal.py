@@ -1,13 +1,13 @@
 """What all commands share: settings, output for people and for machines, progress."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from pipelines import sinks
 from pipelines.errors import CHECKS_FAILED
 
 if TYPE_CHECKING:
@@ -40,9 +40,24 @@ def data_of(options: argparse.Namespace) -> "Settings":
     return settings
 
 
+def say(*sentences: object, error: bool = False, end: str = "\n") -> None:
+    """Prints each sentence as a line of its own, on standard output or on standard error. The only way that text takes there."""
+    print("\n".join(map(sinks.line, sentences)), end=end, file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def say_all(text: str, end: str = "\n") -> None:
+    """Prints text of ours with several lines, at once. Values of a bank in it are lines already."""
+    print(sinks.lines(text), end=end, flush=True)
+
+
 def print_json(content: Any) -> None:
     """The one JSON object on standard output."""
-    print(json.dumps(content, default=str, ensure_ascii=False))
+    print(sinks.json_text(content))
+
+
+def print_as_json(text: str) -> None:
+    """JSON that is written already."""
+    print(sinks.json_shown(text.rstrip("\n")))
 
 
 def console() -> "Console":
@@ -55,7 +70,7 @@ def console() -> "Console":
 
 def tell(options: argparse.Namespace, sentence: str, status: int) -> None:
     """Why a command ends badly: a sentence on standard error, and with `--json` an object on standard output."""
-    print(sentence, file=sys.stderr)
+    say(sentence, error=True)
     if getattr(options, "json", False):
         kind = "checks_failed" if status == CHECKS_FAILED else "failed"
         print_json({"status": kind, "error": sentence, "exit_status": status})

@@ -6,13 +6,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipelines.run import Progress as Hearing
+from pipelines.sinks import line
 
 
 class Bars(Hearing):
     """One line that says what is being done, and a bar where the number of steps is known."""
 
     def __init__(self) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
         self._task = self._bars.add_task("Starting", total=None)
 
@@ -25,8 +32,8 @@ class Bars(Hearing):
 
     def stage(self, text: str) -> None:
         """A stage begins."""
-        self._bars.update(self._task, description=text, total=None, completed=0)
+        self._bars.update(self._task, description=line(text), total=None, completed=0)
 
     def step(self, text: str, done: int, total: int) -> None:
         """One of a known number of steps."""
-        self._bars.update(self._task, description=text, total=total, completed=done)
+        self._bars.update(self._task, description=line(text), total=total, completed=done)

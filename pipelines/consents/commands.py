@@ -14,7 +14,7 @@ from pipelines.consents.chores import can_be_ended, end_at_its_bank
 from pipelines.errors import GOOD, PARTIAL, Busy, Failure, WrongUsage
 from pipelines.lock import held, prepare
 from pipelines.run import Options, utc_now
-from pipelines.terminal import console, data_of, print_json, progress_for, settings_of
+from pipelines.terminal import console, data_of, print_as_json, print_json, progress_for, say, say_all, settings_of
 from pipelines.windows import refuse_a_day_to_come
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _sign_in(
             replaces=replaces,
             since=since,
         )
-        print(f"Sign in at the bank: {sign_in.link}", file=sys.stderr, flush=True)
+        say(f"Sign in at the bank: {sign_in.link}", error=True)
         if options.open:
             webbrowser.open(sign_in.link)
         return steward.wait_for_sign_in(
@@ -171,7 +171,7 @@ def add(options: argparse.Namespace) -> int:
             access_mode=options.access_mode,
             signed_in=signed_in,
         )
-    print(f"Stored consent {consent.consent_id} ({consent.institution}), {consent.days_left(now)} days left.")
+    say(f"Stored consent {consent.consent_id} ({consent.institution}), {consent.days_left(now)} days left.")
     return GOOD
 
 
@@ -184,7 +184,7 @@ def revoke(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"consent_id": consent.consent_id, "status": consent.status, "reason": consent.status_reason})
     else:
-        print(f"Consent {consent.consent_id} is {consent.status}: {consent.status_reason}.")
+        say(f"Consent {consent.consent_id} is {consent.status}: {consent.status_reason}.")
     return GOOD
 
 
@@ -201,7 +201,7 @@ def erase(options: argparse.Namespace) -> int:
     with vault_of(settings) as vault:
         consent = vault.consent(options.consent_id)
         if consent.status == "erased":
-            print(f"Consent {consent.consent_id} is erased already; its receipt is in {settings.data_dir / 'receipts'}.")
+            say(f"Consent {consent.consent_id} is erased already; its receipt is in {settings.data_dir / 'receipts'}.")
             return GOOD
         can_be_ended(settings, vault, consent.consent_id, utc_now)
         _surely(options, consent)
@@ -212,13 +212,13 @@ def erase(options: argparse.Namespace) -> int:
                     end_at_its_bank(settings, vault, consent.consent_id, utc_now)
                     receipt = erasing.erase(settings, vault, vault.consent(consent.consent_id), utc_now)
             except KeyboardInterrupt:
-                print(erasing.what_is_pending(settings.data_dir, vault.consent(consent.consent_id)) + ".", file=sys.stderr)
+                say(erasing.what_is_pending(settings.data_dir, vault.consent(consent.consent_id)) + ".", error=True)
                 raise
     if options.json:
-        print(receipt.read_text(encoding="utf-8"))
+        print_as_json(receipt.read_text(encoding="utf-8"))
     else:
-        print(receipt.with_suffix(".txt").read_text(encoding="utf-8"))
-        print(f"Kept as {receipt}; its SHA-256 is in the audit trail.")
+        say_all(receipt.with_suffix(".txt").read_text(encoding="utf-8"))
+        say(f"Kept as {receipt}; its SHA-256 is in the audit trail.")
     return GOOD
 
 
@@ -232,9 +232,9 @@ def _cancel(options: argparse.Namespace, settings: "Settings") -> int:
     if options.json:
         print_json({"consent_id": consent.consent_id, "status": consent.shown, "reason": consent.status_reason})
         return GOOD
-    print(f"The erasure of consent {consent.consent_id} is withdrawn; the consent is {consent.status}, its data stays.")
+    say(f"The erasure of consent {consent.consent_id} is withdrawn; the consent is {consent.status}, its data stays.")
     if consent.status == "revoking":
-        print("Its end at the bank goes on: the bank may have ended it already.")
+        say("Its end at the bank goes on: the bank may have ended it already.")
     return GOOD
 
 
@@ -251,9 +251,9 @@ def tend(options: argparse.Namespace) -> int:
         print_json({"warnings": warnings, **tidied.__dict__, "notices": [notice.event for notice in told.fresh]})
     else:
         for sentence in [*(f"- {warning}" for warning in warnings), *tidied.sentences()] or ["Nothing to do."]:
-            print(sentence)
+            say(sentence)
     for sentence in told.sentences():
-        print(f"! {sentence}", file=sys.stderr)
+        say(f"! {sentence}", error=True)
     return PARTIAL if tidied.troubles else GOOD
 
 
@@ -267,7 +267,7 @@ def rotate_key(options: argparse.Namespace) -> int:
         )
     with held(settings.data_dir, "rotate-key"), vault_of(settings) as vault:
         count = vault.keyring.rotate()
-    print(f"{count} keys are sealed with the first vault key now. Remove the old one from pipelines.vault_key.")
+    say(f"{count} keys are sealed with the first vault key now. Remove the old one from pipelines.vault_key.")
     return GOOD
 
 
@@ -299,12 +299,11 @@ def _surely(options: argparse.Namespace, consent: "Consent") -> None:
             f"Nobody can be asked whether to erase consent {consent.consent_id}, and --yes is not given; nothing was recorded",
             "Run it at a terminal, or give --yes",
         )
-    print(
+    say(
         f"This ends consent {consent.consent_id} ({consent.institution}, {consent.shown}) and removes for good what only it"
         " brought. Go on? [y/N] ",
+        error=True,
         end="",
-        file=sys.stderr,
-        flush=True,
     )
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         waits = "the erasure asked for before still waits" if consent.erasing else "nothing was recorded"

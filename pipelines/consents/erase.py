@@ -21,6 +21,7 @@ from pipelines.consents.registry import ERASURE_ASKED, NO_REASON, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.publish import publish, write_private
 from pipelines.settings import Settings
+from pipelines.sinks import line
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -59,7 +60,7 @@ class Receipt:
         kept = "\n".join(f"  - {reason}" for reason in self.kept)
         steps = "\n".join(f"  - {step}" for step in self.steps)
         return (
-            f"Receipt of erasure\n\nConsent {self.consent_id} ({self.institution})\n"
+            f"Receipt of erasure\n\nConsent {self.consent_id} ({line(self.institution)})\n"
             f"Asked for: {self.asked_at} by {self.asked_by}\nReason: {self.reason}\nConsent at the bank: {self.revoked}\n"
             f"Erased: {self.erased_at} by {self.erased_by}, kontoledger {self.version}\n"
             f"Accounts removed: {self.accounts_removed}\n\n"

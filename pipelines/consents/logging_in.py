@@ -12,7 +12,7 @@ from pipelines.errors import GOOD, WrongUsage
 from pipelines.lock import prepare
 from pipelines.run import utc_now
 from pipelines.settings import Settings
-from pipelines.terminal import data_of, print_json, settings_of
+from pipelines.terminal import data_of, print_json, say, settings_of
 from sources.kontist.tokens import Login
 
 
@@ -45,9 +45,9 @@ def disconnect(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"consent_id": consent.consent_id, "status": consent.status, "reason": consent.status_reason})
         return GOOD
-    print(f"Consent {consent.consent_id} is {consent.status}: {consent.status_reason}.")
+    say(f"Consent {consent.consent_id} is {consent.status}: {consent.status_reason}.")
     if settings.kontist.configured:
-        print("The settings sources.kontist hold a login too: unless it is removed, runs go on with that.", file=sys.stderr)
+        say("The settings sources.kontist hold a login too: unless it is removed, runs go on with that.", error=True)
     return GOOD
 
 
@@ -61,18 +61,16 @@ def _store(options: argparse.Namespace, settings: Settings, login: Login) -> int
         told = {"consent_id": consent.consent_id, "status": consent.status, "days_left": days, "accounts": accounts}
         print_json(told | {"notes": sentences})
         return GOOD
-    print(
-        f"Stored consent {consent.consent_id} (Kontist), {days} days left, {accounts} accounts. Now: `python -m pipelines run`."
-    )
+    say(f"Stored consent {consent.consent_id} (Kontist), {days} days left, {accounts} accounts. Now: `python -m pipelines run`.")
     for sentence in sentences:
-        print(f"! {sentence}", file=sys.stderr)
+        say(f"! {sentence}", error=True)
     return GOOD
 
 
 def _asked(question: str, otherwise: str) -> str:
     if not sys.stdin.isatty():
         raise WrongUsage("No e-mail is known to log in with", f"{otherwise} sources.kontist.email")
-    print(question, end="", file=sys.stderr, flush=True)
+    say(question, end="", error=True)
     return sys.stdin.readline().strip()
 
 

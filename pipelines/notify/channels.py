@@ -13,12 +13,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pipelines.errors import WrongUsage
 from pipelines.notify.notices import Notice
 from pipelines.notify.outbox import Send
+from pipelines.sinks import chat, line, lines, slack
 
 if TYPE_CHECKING:
     from apprise import AppriseAsset, NotifyBase
 
     from pipelines.settings import NotificationSettings
 
+_PLAIN = frozenset({"form", "forms", "json", "jsons", "mailto", "mailtos", "xml", "xmls"})
+"""Schemas of apprise that carry text as it is. All others are taken for chats, which read mentions and links into it."""
 _INFO = ("consent.revoked", "test")
 """Kinds that are no trouble."""
 
@@ -69,7 +72,7 @@ def _numbered(setting: str, addresses: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _any(url: str, setting: str) -> Send:
-    return _by(_plugin(setting, url))
+    return _by(_plugin(setting, url), lines if url.partition(":")[0].lower() in _PLAIN else chat)
 
 
 def _named(kind: str, address: str) -> str:
@@ -114,15 +117,18 @@ def _webhook(url: str, setting: str) -> Send:
 
 
 def _slack(url: str, setting: str) -> Send:
-    """Slack itself by its own plugin; Mattermost, Rocket.Chat and others take the same `{"text": …}` at an address of theirs."""
+    """Slack, Mattermost, Rocket.Chat and others take the same `{"text": …}`, each at an address of theirs.
+
+    Not apprise's own plugin for Slack, which makes mentions and links of what looks like them.
+    """
     address = _json_address(setting, url)
     if address["host"] == "hooks.slack.com":
-        return _by(_plugin(setting, url))
+        _plugin(setting, url)  # it knows what Slack's own addresses look like
     only_text = {"message": "text", "title": "", "version": "", "type": "", "attachments": ""}
     plugin = _plugin(setting, address | {"payload": only_text})
 
     def send(notice: Notice) -> bool:
-        return bool(plugin.notify(body=f"*{notice.subject}*\n{notice.text}", body_format="text"))
+        return bool(plugin.notify(body=f"*{slack(line(notice.subject))}*\n{slack(notice.text)}", body_format="text"))
 
     return send
 
@@ -180,11 +186,13 @@ def _asset() -> "AppriseAsset":
     )
 
 
-def _by(plugin: "NotifyBase") -> Send:
+def _by(plugin: "NotifyBase", told: Callable[[str], str] = lines) -> Send:
+    """Sends by apprise; `told` makes the text harmless where it is read. No mail server takes a subject of two lines."""
     from apprise import NotifyType
 
     def send(notice: Notice) -> bool:
         kind = NotifyType.INFO if notice.kind in _INFO else NotifyType.WARNING
-        return bool(plugin.notify(body=notice.text, title=notice.subject, notify_type=kind, body_format="text"))
+        title = told(line(notice.subject))
+        return bool(plugin.notify(body=told(notice.text), title=title, notify_type=kind, body_format="text"))
 
     return send

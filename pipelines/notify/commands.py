@@ -1,10 +1,9 @@
 """The command `notify`."""
 
 import argparse
-import sys
 
 from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
-from pipelines.terminal import print_json, settings_of
+from pipelines.terminal import print_json, say, settings_of
 
 
 def notify(options: argparse.Namespace) -> int:
@@ -25,9 +24,9 @@ def notify(options: argparse.Namespace) -> int:
         else:
             setting = places(settings.notifications)
             for name, got_it in well.items():
-                print(f"{name} ({setting[name]}): {'sent' if got_it else 'could not be sent'}")
+                say(f"{name} ({setting[name]}): {'sent' if got_it else 'could not be sent'}")
         for refused in wrong:
-            print(refused, file=sys.stderr)
+            say(refused, error=True)
         if wrong:
             return WRONG_USAGE
         return GOOD if all(well.values()) else FAILED
@@ -37,7 +36,7 @@ def notify(options: argparse.Namespace) -> int:
         print_json({"sent": told.delivery.sent, "waiting": told.delivery.waiting})
     else:
         count = sum(told.delivery.sent.values())
-        print(f"{count} notice{'s' if count != 1 else ''} sent.")
+        say(f"{count} notice{'s' if count != 1 else ''} sent.")
     for sentence in told.sentences():
-        print(f"! {sentence}", file=sys.stderr)
+        say(f"! {sentence}", error=True)
     return FAILED if told.sentences() else GOOD

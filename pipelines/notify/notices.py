@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pipelines.consents.states import USABLE, warning
 from pipelines.freshness import name_of, overdue
+from pipelines.sinks import line
 
 if TYPE_CHECKING:
     from pipelines.consents.registry import AuditEntry, Consent, Vault
@@ -165,8 +166,7 @@ def about_held(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
         Notice(
             "account.held",
             account["account_id"],
-            f"Rows of an account are held for confirmation: {account['institution']}, {account['account_type']}"
-            f" {account['ending']}",
+            f"Rows of an account are held for confirmation: {name_of(account)}",
             f"Since {account['held_since']} the bank removes or changes more rows of {account['account_id']} than are believed at"
             f" once; the known ones stay.\nLook at the bank. If it is right:"
             f" `python -m pipelines run --accept-removals {account['account_id']}`.",
@@ -207,8 +207,8 @@ def _expiring(consent: "Consent", days: int, step: int) -> Notice:
     return Notice(
         "consent.expiring",
         f"{consent.consent_id} {step}",
-        f"The consent for {consent.institution} {urgency}",
-        f"Consent {consent.consent_id} ({consent.institution}) {urgency}. To renew it: `{command}`\n"
+        f"The consent for {line(consent.institution)} {urgency}",
+        f"Consent {consent.consent_id} ({line(consent.institution)}) {urgency}. To renew it: `{command}`\n"
         "The customer signs in once at the bank; the old consent works until the new one does.",
         {
             "consent_id": consent.consent_id,
@@ -240,8 +240,8 @@ def _over(kind: Kind, consent: "Consent", entry: "AuditEntry", what: str, then: 
     return Notice(
         kind,
         consent.consent_id,
-        f"The consent for {consent.institution} {what}",
-        f"Consent {consent.consent_id} ({consent.institution}) {what}: {entry.outcome}.\n{then}",
+        f"The consent for {line(consent.institution)} {what}",
+        f"Consent {consent.consent_id} ({line(consent.institution)}) {what}: {line(entry.outcome)}.\n{then}",
         {
             "consent_id": consent.consent_id,
             "institution": consent.institution,

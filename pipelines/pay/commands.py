@@ -15,7 +15,7 @@ from pipelines.pay import inputs
 from pipelines.pay.paying import ON_THE_TRAIL, Desk, GivenUp, Intent, chosen
 from pipelines.run import utc_now
 from pipelines.settings import Settings
-from pipelines.terminal import data_of, settings_of
+from pipelines.terminal import data_of, say, settings_of
 from sources._errors import SourceError
 from sources._identity import tail
 from sources.kontist.client import KontistClient
@@ -29,11 +29,11 @@ class Terminal:
 
     def tell(self, line: str) -> None:
         """Show a line on standard error."""
-        print(line, file=sys.stderr)
+        say(line, error=True)
 
     def ask(self, question: str) -> str:
         """Ask on standard error, read a line from standard input."""
-        print(question, end="", file=sys.stderr, flush=True)
+        say(question, end="", error=True)
         return sys.stdin.readline()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from sources._links import web_link
 from sources.kontomatik.accounts import institution_of
 from sources.kontomatik.answers import AccessMode, Command, Institution, Session, SignIn, SignInState, SignInStatus, Spoken
 from sources.kontomatik.documents import child, child_text, json_object, name_of, small_document
@@ -139,7 +140,7 @@ class OpenApi(Dialect):
         session_id, link = _text(answer.get("sessionId")), _text(answer.get("redirectUrl"))
         if not session_id or not link:
             raise wrong_dialect(self.name) if "redirectionId" in answer else odd("the answer starts no sign-in")
-        return SignIn(session_id, link, self._session(answer))
+        return SignIn(session_id, _web(link), self._session(answer))
 
     def catalog_of(self, body: bytes) -> list[Institution]:
         """JSON: `targets` with `id`, `country`, `name`, `accessModes`."""
@@ -207,7 +208,7 @@ class Live(Dialect):
         redirection_id, link = _text(answer.get("redirectionId")), _text(answer.get("redirectionLink"))
         if not redirection_id or not link:
             raise wrong_dialect(self.name) if "redirectUrl" in answer else odd("the answer starts no sign-in")
-        return SignIn(redirection_id, link)
+        return SignIn(redirection_id, _web(link))
 
     def catalog_of(self, body: bytes) -> list[Institution]:
         """XML: `<target name institution officialName country beta>`."""
@@ -270,6 +271,14 @@ def _session_fields(session: Session) -> Form:
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
+
+
+def _web(link: str) -> str:
+    """The link that a person will open. Raises `Unexpected` for one that is no web page's."""
+    usable = web_link(link)
+    if usable is None:
+        raise odd("the link to sign in with is no address of a web page")
+    return usable
 
 
 def _text(value: Any) -> str | None:
