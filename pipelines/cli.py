@@ -21,6 +21,7 @@ examples:
   python -m pipelines run --source kontist      one bank only
   python -m pipelines run --since 2026-01-01    read again from a day
   python -m pipelines status                    how fresh each account is, days left of each consent
+  python -m pipelines status --max-age 13       for a watch: ends with 4 when an account is older or a consent is over
 
 exit status: 0 good · 1 failed, nothing new published · 2 wrong usage or configuration · 3 a check failed, the ledger
 published before stays · 4 published, but something could not be read (it is named) · 130 interrupted · 141 the reader of
@@ -35,6 +36,8 @@ INTERVALS = ("MONTHLY", "QUARTERLY", "EVERY_SIX_MONTHS", "ANNUALLY")
 LONGEST_REASON = 200
 LONGEST_WAIT = 24
 """Hours between two imports that somebody may ask for: quotas are counted in as many."""
+OLDEST = 366 * 24
+"""Hours that an account may be allowed to go unread: more is a slip of the hand."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -142,7 +145,23 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     run.add_argument("--sandbox", action="store_true", help="read the built-in sandbox bank, into a data directory of its own")
     _json(run)
-    _json(command("status", "commands.status", "freshness per account, consents, quota, last run and checks"))
+    status = command("status", "commands.status", "freshness per account, consents, quota, last run and checks")
+    status.add_argument(
+        "--max-age",
+        type=_age,
+        metavar="HOURS",
+        help="end with 4 when an account that should be read was not for so long, or a consent is over",
+    )
+    form = status.add_mutually_exclusive_group()
+    form.add_argument(
+        "--openmetrics",
+        nargs="?",
+        type=Path,
+        const=Path("-"),
+        metavar="FILE",
+        help="OpenMetrics text for a monitor, on standard output or put into FILE as a whole",
+    )
+    _json(form)
     _json(command("transform", "commands.transform", "rebuild the ledger from raw history, without network"))
     _json(command("check", "commands.check", "check the published ledger against raw history again, without network"))
 
@@ -294,7 +313,7 @@ def _signing_in(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _json(command: argparse.ArgumentParser) -> None:
+def _json(command: argparse._ActionsContainer) -> None:
     command.add_argument("--json", action="store_true", default=False, help="one JSON object on standard output")
 
 
@@ -316,14 +335,18 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _hours(text: str) -> float:
+def _hours(text: str, most: int = LONGEST_WAIT) -> float:
     try:
         hours = float(text)
     except ValueError:
         hours = -1.0
-    if not 0 <= hours <= LONGEST_WAIT:
-        raise argparse.ArgumentTypeError(f"not a number of hours from 0 to {LONGEST_WAIT}")
+    if not 0 <= hours <= most:
+        raise argparse.ArgumentTypeError(f"not a number of hours from 0 to {most}")
     return hours
+
+
+def _age(text: str) -> float:
+    return _hours(text, OLDEST)
 
 
 def _lazily(dotted: str) -> Callable[[argparse.Namespace], int]:

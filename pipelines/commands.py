@@ -5,8 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, WrongUsage
-from pipelines.terminal import console, data_of, print_as_json, print_json, progress_for, say, settings_of
+from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, WrongUsage
+from pipelines.terminal import console, data_of, print_as_json, print_json, progress_for, say, say_all, settings_of
 
 if TYPE_CHECKING:
     from pipelines.run import Openings, Options
@@ -109,15 +109,32 @@ def check(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """`status`."""
+    """`status`. With `--max-age` it ends with 4 when somebody has to look, and says why on standard error."""
+    from pipelines import freshness, metrics
+    from pipelines.run import utc_now
     from pipelines.status import gather, show
 
-    gathered = gather(data_of(options))
-    if options.json:
+    settings, now = data_of(options), utc_now()
+    gathered = gather(settings)
+    watched = options.max_age is not None or options.openmetrics is not None
+    wanted = freshness.expected(settings, gathered["accounts"]) if watched else None
+    troubles = []
+    if wanted is not None and options.max_age is not None:
+        troubles = freshness.overdue_sentences(gathered, wanted, options.max_age, now)
+        gathered["troubles"] = troubles
+    if wanted is not None and options.openmetrics is not None:
+        text = metrics.exposition(gathered, wanted, now)
+        if str(options.openmetrics) == "-":
+            say_all(text, end="")
+        else:
+            metrics.write(options.openmetrics, text)
+    elif options.json:
         print_json(gathered)
     else:
         show(gathered, console())
-    return GOOD
+    for sentence in troubles:
+        say(f"! {sentence}", error=True)
+    return PARTIAL if troubles else GOOD
 
 
 def catalog(options: argparse.Namespace) -> int:

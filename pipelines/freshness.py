@@ -1,6 +1,7 @@
-"""Accounts that should be read and have not been for too long (the setting `notifications.stale_hours`)."""
+"""Accounts that should be read and have not been for too long: the setting `notifications.stale_hours`, `status --max-age`."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from pipelines.consents.states import USABLE
 from pipelines.sinks import line
 
 if TYPE_CHECKING:
-    from pipelines.consents.registry import Vault
+    from pipelines.consents.registry import Consent, Vault
     from pipelines.settings import Settings
 
 Account = Mapping[str, Any]
@@ -42,6 +43,55 @@ def overdue(listed: Iterable[Account], wanted: set[str], hours: float, now: date
 def name_of(account: Account) -> str:
     """Returns how people are told which account: its bank, its kind and the end of its number."""
     return line(f"{account['institution']}, {account['account_type']} {account['ending']}")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The accounts that should be read, and the consents and logins that are over with nothing in their place."""
+
+    accounts: set[str]
+    over: "list[Consent]" = field(default_factory=list)
+
+
+def expected(settings: "Settings", listed: Iterable[Account]) -> Expected:
+    """Returns what should be read by now, the accounts of consents that are over among it; one that a person ended reads none."""
+    wanted = configured(settings, listed)
+    if not has_vault(settings):
+        return Expected(wanted)
+    from pipelines.consents.ended import dead_feeds
+    from pipelines.consents.kontist import ended_login
+
+    with vault_of(settings) as vault:
+        over = dead_feeds(vault)
+        login = ended_login(vault)
+        if login is not None and not (settings.kontist.email and settings.kontist.password):
+            over.append(login)
+        missed = {account for one in over for account in vault.accounts_of(one.consent_id)}
+        return Expected(wanted | consented(vault) | missed, over)
+
+
+def overdue_sentences(gathered: Mapping[str, Any], wanted: Expected, hours: float, now: datetime) -> list[str]:
+    """Returns what somebody has to look at in what `status` gathered: nothing where all is read that should be."""
+    from pipelines.consents.ended import told_dead
+    from pipelines.consents.kontist import told_over
+
+    listed = gathered["accounts"]
+    sentences = [f"{gathered['clock']}: no age is known until it is right"] if gathered["clock"] else []
+    if not listed:
+        sentences.append("nothing has been read yet: there is no ledger with an account in it")
+    sentences += [
+        f"{name_of(account)} was not read for {waited} hours, since {account['last_imported_at']}"
+        for account, waited in overdue(listed, wanted.accounts, hours, now)
+    ]
+    sentences += [
+        f"{name_of(account)} was never read"
+        for account in listed
+        if account["account_id"] in wanted.accounts and account["last_imported_at"] is None and account["gone_at"] is None
+    ]
+    for consent in wanted.over:
+        told = told_over(consent) if consent.source == "kontist" else told_dead(consent)
+        sentences.append(line(f"{consent.institution}, consent {consent.consent_id}: {told}"))
+    return sentences
 
 
 def stale_accounts(

@@ -1,4 +1,4 @@
-"""What others may read: nothing that is made here but the ledger, if its owner lets them.
+"""What others may read: nothing that is made here but the ledger and a file of metrics, if their owner lets them.
 
 The umask is the one means that holds for every writer (DuckDB, its log and spills, SQLite, Parquet) from a file's first byte.
 """
@@ -46,7 +46,7 @@ def make_folder(path: Path) -> None:
 
 
 def share_as_before(new: Path, published: Path) -> None:
-    """Gives a new ledger the readers of the published one, a first one those of the person's own umask; others never write."""
+    """Gives a new ledger (or metrics) the readers of the old one, a first one those of the person's umask; others never write."""
     with suppress(OSError):
         made = new.stat()
         try:

@@ -52,6 +52,7 @@ def consents(settings: Settings) -> list[dict[str, Any]]:
                     "institution": consent.institution,
                     "access_mode": consent.access_mode,
                     "status": consent.shown,
+                    "usable": usable,
                     "reason": _erasing(consent) if consent.erasing else consent.status_reason,
                     "created_at": _second(consent.created_at),
                     "expires_at": _second(consent.expires_at),

@@ -15,10 +15,12 @@ import yaml
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
 
 from flows import consents, reading
+from pipelines.cli import parser
 from tests.end_to_end.banking import ROOT
 
 DEPLOY = ROOT / "deploy"
 UNITS = ("kontoledger.service", "prefect-server.service")
+WATCH = "kontoledger-watch.service"
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def test_automations_listen_to_states_that_a_run_of_ours_ends_in() -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", [*UNITS, WATCH])
 def test_a_unit_may_do_little_more_than_it_needs(unit: str) -> None:
     said = subprocess.run(
         [shutil.which("systemd-analyze") or "", "security", "--offline=true", "--threshold=40", "--no-pager", DEPLOY / unit],
@@ -85,6 +87,17 @@ def test_a_unit_may_do_little_more_than_it_needs(unit: str) -> None:
     )
 
     assert said.returncode == 0, said.stdout[-2000:] + said.stderr
+
+
+def test_the_watch_asks_for_ages_and_metrics_as_the_command_takes_them() -> None:
+    unit = (DEPLOY / WATCH).read_text(encoding="utf-8")
+    (command,) = [line.partition(" -m pipelines ")[2] for line in unit.splitlines() if line.startswith("ExecStart=")]
+    asked = parser().parse_args(command.split())
+    (folder,) = [line.partition("=")[2] for line in unit.splitlines() if line.startswith("StateDirectory=")]
+
+    assert asked.max_age == 13
+    assert asked.openmetrics == Path("/var/lib") / folder / "kontoledger.prom"
+    assert "OnCalendar=" in (DEPLOY / "kontoledger-watch.timer").read_text(encoding="utf-8")
 
 
 def test_logs_of_json_are_prefects_own_but_for_the_console() -> None:
