@@ -69,6 +69,7 @@ def test_the_file_holds_the_contracts_tables_and_nothing_else(folder: Path) -> N
         "timed_orders",
         "order_history",
         "imports",
+        "runs",
         "consents",
         "holes",
         "institutions",
