@@ -43,15 +43,10 @@ def markdown(key: str, about: str, text: str) -> None:
     _kept(lambda: create_markdown_artifact(text, key=key, description=sinks.markdown(about)))
 
 
-def listed(key: str, about: str, sentences: Sequence[str]) -> None:
-    """Sentences as a list under `key`; the only one stands alone."""
-    sign = "- " if len(sentences) > 1 else ""
-    markdown(key, about, "\n".join(f"{sign}{sinks.markdown(sentence)}" for sentence in sentences))
-
-
-def why(about: str, *reasons: str) -> None:
-    """Why a run did not do what it is for."""
-    listed("kontoledger-why", about, reasons)
+def why(about: str, reason: str) -> None:
+    """Why a run did not do what it is for: a sentence, or one on each line after `- `."""
+    parts = [one.partition("- ") if one.startswith("- ") else ("", "", one) for one in reason.split("\n")]
+    markdown("kontoledger-why", about, "\n".join(f"{sign}{sinks.markdown(sentence)}" for _, sign, sentence in parts))
 
 
 def link(key: str, about: str, url: str, text: str) -> None:

@@ -21,6 +21,7 @@ from pipelines.errors import Busy, WrongUsage
 from pipelines.lock import held
 from pipelines.run import utc_now
 from pipelines.settings import Settings
+from pipelines.sinks import line, markdown
 
 ConsentId = Annotated[str, Field(pattern="^c-[0-9a-f]+$")]
 Reason = Annotated[str, Field(min_length=1, max_length=200)]
@@ -127,7 +128,7 @@ def consent_renewals(sign_in_for: list[ConsentId] = [], data_dir: str | None = N
         told(settings)  # whoever cannot be renewed, the others hear of their own
         troubles = [str(one.message) for one in begun if not one.is_completed()]
         if troubles:
-            artifacts.why("Sign-ins that could not be started", *troubles)
+            artifacts.why("Sign-ins that could not be started", "\n".join(f"- {line(trouble)}" for trouble in troubles))
             return Failed(message="; ".join(troubles))
     return Completed(message=f"{len(warnings)} warnings" if warnings else "nothing ends soon")
 
@@ -173,7 +174,7 @@ def consent_revocation(
             receipts = []
             troubles.append(f"erasing waits: {busy}")
         if receipts:
-            artifacts.listed("kontoledger-receipts", "Receipts of erasure", receipts)
+            artifacts.markdown("kontoledger-receipts", "Receipts of erasure", "\n".join(f"- {markdown(one)}" for one in receipts))
         told(settings)
     if troubles:
         return Failed(name="StillRevoking", message="; ".join(troubles))

@@ -24,12 +24,11 @@ _JOINERS = "\u200c\u200d"
 _STEERS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Controls, escapes, marks that turn the direction of writing, halves of signs."""
 _BEYOND_ASCII = re.compile("[^ -~]")
-_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
-_CALLS = re.compile(r"[@!<]|\](?=\()|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
-"""Begins of a mention, an image, a link."""
-_APART = "\u200b"
-"""Seen by nobody, and after it a begin is none any more."""
+_MARKUP = re.compile(r"[\\`*_\[\]<>&~|!#@$]|:(?=//)|(?<=www)\.|^[-+=]|^\d{1,9}[.)]", re.IGNORECASE)
+"""What Markdown reads as more than text: signs, addresses, and what makes a list or a heading where a line begins."""
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_CALLS = re.compile(r"[@!<](?=\S)|\](?=\()|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
+"""Begins of a mention, an image, a tag, a link."""
 
 
 def line(text: object) -> str:
@@ -57,22 +56,29 @@ def json_shown(text: str) -> str:
 
 def markdown(text: object) -> str:
     """Returns Markdown, and HTML, that shows just this text on one line: no link, image, tag, heading, table or code."""
-    return _PUNCTUATION.sub(lambda sign: _ENTITIES.get(sign[0], f"\\{sign[0]}"), line(text))
+    return _MARKUP.sub(_literally, line(text).strip())
 
 
 def cell(value: object) -> object:
     """Returns the cell of a table in Prefect's pages; they show text as it is, but for a link of Markdown."""
-    return line(value).replace("](", f"]{_APART}(") if isinstance(value, str) else value
+    return line(value).replace("](", "] (") if isinstance(value, str) else value
 
 
 def chat(text: str) -> str:
-    """Returns a message that calls nobody (`<!channel>`, `@here`) and holds no link and no image, whatever the chat's markup."""
-    return _CALLS.sub(lambda begin: f"{begin[0]}{_APART}", lines(text))
+    """Returns a message that calls nobody (`<!channel>`, `@here`) and holds no link and no image, whatever the chat's markup.
+
+    A blank keeps apart what would begin one. Apprise makes a mention even of `!here>`.
+    """
+    return _CALLS.sub(lambda begin: f"{begin[0]} ", lines(text))
 
 
 def slack(text: str) -> str:
     """Returns a message for Slack: as `chat`, and its three signs escaped as Slack wants them."""
     return chat(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _literally(found: re.Match[str]) -> str:
+    return _ENTITIES.get(found[0], f"{found[0][:-1]}\\{found[0][-1]}")
 
 
 def _visible(sign: str) -> str:

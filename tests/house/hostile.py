@@ -35,4 +35,4 @@ FRIENDLY = ["Sparkasse Köln/Bonn", "mBank S.A.", "بانک ملی\u200c ایر�
 
 def steering(text: str) -> set[str]:
     """The signs in it that steer a terminal or hide; a line break of ours is none."""
-    return {sign for sign in text if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp")} - set("\n\u200b\u200c\u200d")
+    return {sign for sign in text if unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp")} - set("\n\u200c\u200d")

@@ -72,20 +72,20 @@ def test_json_keeps_its_value_and_steers_nothing(content: Any) -> None:
 
 @given(st.text() | st.sampled_from(list(HOSTILE.values())))
 def test_markdown_shows_the_name_and_nothing_else(name: str) -> None:
-    told = MarkdownIt("gfm-like", {"linkify": False}).parse(f"x {sinks.markdown(name)} x")
+    shown = sinks.markdown(name)
+    told = MarkdownIt("gfm-like", {"linkify": False}).parse(shown or "x")
 
     assert [token.type for token in told] == ["paragraph_open", "inline", "paragraph_close"]
-    (inline,) = (token for token in told if token.type == "inline")
-    assert {token.type for token in inline.children or []} <= {"text", "text_special"}
-    assert "".join(token.content for token in inline.children or []).split() == f"x {sinks.line(name)} x".split()
+    assert {token.type for token in told[1].children or []} <= {"text", "text_special"}
+    assert not shown or "".join(token.content for token in told[1].children or []).split() == sinks.line(name).split()
 
 
 @hostile
 def test_html_and_the_links_that_markdown_finds_by_itself_are_off(name: str) -> None:
     told = sinks.markdown(name)
 
-    assert not set('<>"') & set(told)
-    assert not [begin for begin in ("://", "www.") if begin in told]
+    assert not set("<>") & set(told)
+    assert not [begin for begin in ("https://", "file://", "www.", "eve@") if begin in told]
 
 
 @hostile
