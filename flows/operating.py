@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,8 @@ from flows.access import Access
 from flows.alive import is_gone, sweep
 from flows.deployments import SCHEDULE, TAGS
 from flows.places import AT_ONCE, count_anew, taken
-from pipelines.errors import Failure
+from pipelines.errors import Busy, Failure
+from pipelines.lock import held
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -124,6 +125,9 @@ def tidy(client: SyncPrefectClient, data_dir: Path) -> list[str]:
                 begun += 1
     if swept := sweep(data_dir):
         sentences.append(f"{_count(swept, 'mark')} of killed runs removed")
+    if data_dir.is_dir():
+        with suppress(Busy), held(data_dir, "flows tidy"):  # which removes what they had read
+            pass
     if not begun and taken(client):  # leaked by the dead
         count_anew(client)
         sentences.append("The places for Kontomatik's commands are counted anew: none is taken")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.errors import ChecksFailed, Failure, RawBroken, WrongUsage
 from pipelines.history import MEMORY
-from pipelines.leftovers import SPILL
+from pipelines.leftovers import SPILL, own_spill
 from pipelines.publish import publish
 from transforms.checks import CheckResult
 
@@ -87,6 +87,6 @@ def check_again(data_dir: Path) -> list[CheckResult]:
     from transforms.errors import TransformError
 
     try:
-        return check(data_dir / "raw.duckdb", data_dir / "ledger.duckdb")
+        return check(data_dir / "raw.duckdb", data_dir / "ledger.duckdb", temp_directory=own_spill(data_dir))
     except TransformError as error:
         raise Failure(str(error).rstrip(". ")) from None

@@ -53,6 +53,14 @@ def remove_work(data_dir: Path) -> None:
         work.unlink()
 
 
+def own_spill(data_dir: Path) -> Path:
+    """Returns where this process may put what does not fit into memory, beside others that ask at the same time.
+
+    DuckDB makes the folder when it needs one, and removes it; its files have the same names in every process.
+    """
+    return data_dir / f"{SPILL}-{os.getpid()}"
+
+
 def remove(data_dir: Path) -> None:
     """Removes everything that a dead run has left. The caller holds the lock of runs."""
     for path in [*(data_dir / name for name in _FILES), *(data_dir / "receipts").glob("*.new")]:
@@ -60,3 +68,16 @@ def remove(data_dir: Path) -> None:
             path.unlink(missing_ok=True)
     remove_work(data_dir)
     shutil.rmtree(data_dir / SPILL, ignore_errors=True)
+    for spill in data_dir.glob(f"{SPILL}-*"):
+        if _is_dead(spill.name.removeprefix(f"{SPILL}-")):
+            shutil.rmtree(spill, ignore_errors=True)
+
+
+def _is_dead(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return True
+    except OSError:  # another user's
+        return False
+    return False

@@ -77,7 +77,7 @@ def taken(path: Path, patience: float = -1, *, poll: float = 0.05) -> "BaseFileL
     """
     from filelock import FileLock
 
-    _try_locks(path.parent)
+    try_locks(path.parent)
     lock = FileLock(path, timeout=patience, mode=0o600)
     lock.acquire(poll_interval=poll)
     return lock
@@ -99,7 +99,7 @@ def prepare(data_dir: Path) -> None:
         raise WrongUsage(f"The data directory {data_dir} has a ? in its path, which DuckDB cannot open", "Choose another path")
     try:
         make_folder(data_dir)
-        _try_locks(data_dir)
+        try_locks(data_dir)
     except OSError as error:
         raise WrongUsage(
             f"The data directory {data_dir} cannot be written ({os.strerror(error.errno or 0)})",
@@ -107,7 +107,7 @@ def prepare(data_dir: Path) -> None:
         ) from None
 
 
-def _try_locks(folder: Path) -> None:
+def try_locks(folder: Path) -> None:
     """Locks a file of its own in `folder`. Raises `OSError` when none can be made there, `NoLocks` when it cannot be locked."""
     try:
         import fcntl
@@ -116,6 +116,7 @@ def _try_locks(folder: Path) -> None:
     with tempfile.TemporaryFile(dir=folder, prefix=".lockable-") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # SQLite's and DuckDB's kind
         except OSError as error:
             if error.errno not in HELD:
                 raise NoLocks(folder, error) from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import Failure, WrongUsage
+from pipelines.leftovers import own_spill
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -26,7 +27,7 @@ def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyCo
         raise WrongUsage(f"There is no ledger in {data_dir}", no_ledger(data_dir))
     connection = duckdb.connect(":memory:")
     try:
-        connection.execute(f"set TimeZone = 'UTC'; {NO_BAR}")
+        connection.execute(f"set TimeZone = 'UTC'; {NO_BAR}; set temp_directory = {quoted(own_spill(data_dir))}")
         _attach(connection, ledger, "ledger")
         if with_raw:
             _attach(connection, data_dir / "raw.duckdb", "raw")
@@ -48,6 +49,11 @@ def no_ledger(data_dir: Path) -> str:
 def unreadable(ledger: Path, error: Exception) -> Failure:
     """Why a ledger that is there cannot be opened, told without the error's own text."""
     if "Could not set lock" in str(error):
+        if "Conflicting lock" not in str(error):
+            return Failure(
+                f"The ledger {ledger} cannot be read: its file system cannot lock files",
+                "Keep the data directory on a local disk, or mount the share with locks",
+            )
         process = re.search(r"\(PID \d+\)", str(error))
         who = f"another program {process.group()}" if process else "another program"
         return Failure(
@@ -66,7 +72,7 @@ def read_only(path: Path) -> Iterator["DuckDBPyConnection"]:
     import duckdb
 
     with duckdb.connect(path, read_only=True) as connection:
-        connection.execute(NO_BAR)
+        connection.execute(f"{NO_BAR}; set temp_directory = ''")  # DuckDB's own lies beside the file, and outlives a kill
         yield connection
 
 
@@ -98,5 +104,9 @@ def account_of(connection: "DuckDBPyConnection", name: str) -> dict[str, Any]:
 
 
 def _attach(connection: "DuckDBPyConnection", path: Path, name: str) -> None:
-    quoted = str(path).replace("'", "''")
-    connection.execute(f"attach '{quoted}' as {name} (read_only)")
+    connection.execute(f"attach {quoted(path)} as {name} (read_only)")
+
+
+def quoted(path: Path) -> str:
+    """Returns a path as SQL has it."""
+    return "'" + str(path).replace("'", "''") + "'"

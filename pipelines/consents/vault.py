@@ -8,9 +8,10 @@ without a vault key: there is no fallback.
 import hashlib
 import hmac
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from pipelines.errors import Failure, WrongUsage
+from pipelines.lock import try_locks
 from pipelines.settings import NEW_KEY, vault_key_fault
 
 metadata = sql.MetaData()
@@ -129,6 +131,7 @@ class Store:
     def __init__(self, path: Path, url: str | None = None) -> None:
         """`path` is a SQLite file, made readable to its owner only; `url`, if given, another database in SQLAlchemy's form."""
         self._where = "The vault's database" if url else f"The vault {path}"
+        self._folder = None if url else path.parent
         try:
             if url is None:
                 _create_private(path)
@@ -214,7 +217,11 @@ class Store:
 
     def _broken(self, error: DBAPIError | OSError) -> VaultBroken:
         # SQLAlchemy's text holds the statement and its values: only the kind of the failure is repeated.
-        kind = (error.orig if isinstance(error, DBAPIError) else error).__class__.__name__
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if self._folder is not None and isinstance(cause, sqlite3.OperationalError):
+            with suppress(OSError):
+                try_locks(self._folder)  # for SQLite a file system without locks is a file that somebody holds
+        kind = cause.__class__.__name__
         return VaultBroken(f"{self._where} cannot be used ({kind})", WAY_BACK)
 
 

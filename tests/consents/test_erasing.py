@@ -16,6 +16,7 @@ from pipelines.cli import parser
 from pipelines.consents import chores, commands, steward
 from pipelines.consents.registry import Consent
 from pipelines.errors import Failure, WrongUsage
+from pipelines.leftovers import fresh_work
 from pipelines.sandbox import Refuses, SandboxBank, World
 from pipelines.settings import Settings
 from pipelines.trying import sandbox
@@ -140,7 +141,12 @@ def test_an_erasure_that_has_begun_says_that_it_cannot_be_withdrawn(new_folder: 
 def test_a_receipt_says_who_and_why_and_the_trail_has_its_hash(new_folder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("getpass.getuser", lambda: "ada-of-operations")
     with a_consent(new_folder()) as (bank, settings, own):
+        spool = fresh_work(settings.data_dir) / "kontomatik-1.parquet"
+        left = (spool, settings.data_dir / "raw.previous.duckdb.new", settings.data_dir / "ledger.new.duckdb")
+        for path in left:  # by a run that was killed
+            path.touch()
         assert erase(bank, settings, monkeypatch, own.consent_id, "--yes", "--reason", "customer asked, ticket 4711") == 0
+        assert not any(path.exists() for path in left)
         path = settings.data_dir / "receipts" / f"erased-{own.consent_id}.json"
         receipt = json.loads(path.read_text())
         with the_vault(settings) as vault:

@@ -3,23 +3,28 @@
 import errno
 import fcntl
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from pipelines import ledger, leftovers, private
+from pipelines.consents import vault
 from pipelines.consents.kontist import one_renewal
 from pipelines.consents.slots import slot
 from pipelines.doctor import examine
 from pipelines.history import opened
 from pipelines.lock import NoLocks, held, prepare
 from pipelines.notify.outbox import Outbox
+from pipelines.reading import ledger_of, read_only, unreadable
 from pipelines.run import utc_now
 from pipelines.settings import Settings
 from tests.asking.asked import ask
@@ -263,3 +268,40 @@ def test_a_file_system_without_locks_is_named_wherever_a_lock_is_taken(
     assert caught.value.exit_status == 2
     found = {one.about: one for one in examine(Settings(data_dir=tmp_path), utc_now)}["data directory"]
     assert (found.level, "cannot lock files" in found.found) == ("wrong", True)
+
+
+def test_a_vault_that_cannot_be_locked_names_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite takes `ENOLCK` for a file that somebody holds."""
+
+    def refuses(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "")
+
+    monkeypatch.setattr(vault, "PATIENCE", 0)
+    vault.Store(tmp_path / "vault.sqlite").close()
+    with closing(sqlite3.connect(tmp_path / "vault.sqlite", isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        with pytest.raises(vault.VaultBroken, match="cannot be used"):
+            vault.Store(tmp_path / "vault.sqlite")
+        monkeypatch.setattr(fcntl, "lockf", refuses)
+        with pytest.raises(NoLocks):
+            vault.Store(tmp_path / "vault.sqlite")
+
+
+def test_a_ledger_that_cannot_be_locked_is_not_said_to_be_open_elsewhere(tmp_path: Path) -> None:
+    told = 'IO Error: Could not set lock on file "x": '
+    assert "cannot lock files" in str(unreadable(tmp_path, duckdb.IOException(told + "No locks available")))
+    assert "(PID 7) has it open" in str(unreadable(tmp_path, duckdb.IOException(told + "Conflicting lock is held in x (PID 7)")))
+
+
+def test_what_does_not_fit_into_memory_goes_where_the_next_run_finds_it(fresh: Path) -> None:
+    with held(fresh, "run"):
+        ledger.build_and_publish(fresh)
+    asked = "select current_setting('temp_directory')"
+    with ledger_of(fresh) as connection, read_only(fresh / "raw.duckdb") as raw:
+        assert connection.execute(asked).fetchall() == [(str(leftovers.own_spill(fresh)),)]
+        assert raw.execute(asked).fetchall() == [("",)]
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    for pid in (os.getpid(), int(ended.stdout)):
+        (fresh / f".spill-{pid}").mkdir()
+    with held(fresh, "run"):
+        assert [path.name for path in fresh.glob(".spill*")] == [f".spill-{os.getpid()}"]
