@@ -31,7 +31,6 @@ from flows import access, alive, consents, operating, places, reading, serving
 from flows.guard import guarded
 from flows.secrets import secret_blocks
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Busy, Failure, WrongUsage
-from pipelines.leftovers import fresh_work
 from pipelines.lock import held
 from pipelines.settings import Settings
 
@@ -369,19 +368,6 @@ def test_marks_of_killed_runs_are_removed_and_no_living_ones(tmp_path: Path) -> 
 
         assert {path.stem for path in marks.iterdir()} == {"alive", "about-to-lock"}
     assert told == ["1 mark of killed runs removed"]
-
-
-def test_what_a_killed_run_had_read_goes_at_the_start_of_serve_unless_a_run_is_at_work(tmp_path: Path) -> None:
-    work = fresh_work(tmp_path)
-    (work / "kontist-1.parquet").touch()
-    with held(tmp_path, "run"):
-        (work := fresh_work(tmp_path)).joinpath("kontist-2.parquet").touch()
-        operating.tidy(cast(Any, OfManyRuns([])), tmp_path)
-        assert [path.name for path in work.iterdir()] == ["kontist-2.parquet"]
-    operating.tidy(cast(Any, OfManyRuns([])), tmp_path)
-    assert not work.exists()
-    operating.tidy(cast(Any, OfManyRuns([])), tmp_path / "not there")
-    assert not (tmp_path / "not there").exists()
 
 
 def test_status_names_a_server_that_answers_anybody_and_what_lies_there() -> None:
