@@ -23,16 +23,16 @@ with days as (select cast(unnest(generate_series($from::timestamp, $to::timestam
 
 -- a day before the first movement was seen if an import claims it: nothing moved then
 claims as (
-    select import_id, finished_at, finished_on, coalesce(window_start, date '0001-01-01') as window_start,
-        coalesce(window_end, finished_on) as window_end
+    select import_id, as_of, seen_on, coalesce(window_start, date '0001-01-01') as window_start,
+        coalesce(window_end, seen_on) as window_end
     from imports
     -- the clock of Berlin, Warsaw and Prague
-    cross join lateral (select cast(finished_at at time zone 'Europe/Berlin' as date) as finished_on)
-    where account_id = $account and status = 'complete' and finished_at is not null
+    cross join lateral (select cast(as_of at time zone 'Europe/Berlin' as date) as seen_on)
+    where account_id = $account and status = 'complete' and as_of is not null
 ),
 
 outside as (
-    select days.day, max_by(import_id, finished_at) as import_id, max(finished_at) as seen_at, max(finished_on) as seen_on
+    select days.day, max_by(import_id, as_of) as import_id, max(as_of) as seen_at, max(seen_on) as seen_on
     from days
     inner join claims on days.day between window_start and window_end
     where days.day not in (select day from coverage where account_id = $account)

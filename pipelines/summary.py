@@ -68,7 +68,9 @@ def _published(ledger: Path) -> list[tuple[str, Row]]:
 
     query = """
         with last_days as (
-            select account_id, proof from main.balances_daily
+            select account_id, proof
+            from main.balances_daily inner join main.accounts using (account_id)
+            where day <= coalesce(balance_on, day)  -- rows dated ahead have days to come
             qualify row_number() over (partition by account_id order by day desc) = 1
         )
         select account_id, institution, coalesce(iban, source_account_id) as number, account_type, balance, currency, proof

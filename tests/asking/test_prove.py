@@ -239,6 +239,24 @@ def test_holes_and_days_that_nobody_read_are_missing(tmp_path: Path, capsys: Any
     assert "2026-01-06: no complete import claims these days" in shown
 
 
+def test_an_import_that_was_resumed_proves_no_quiet_day_after_the_bank_answered(tmp_path: Path, capsys: Any) -> None:
+    given: dict[str, list[Row]] = {
+        "kontomatik.accounts": [{"currency": "PLN"}],
+        "kontomatik.transactions": [],
+        "kontomatik.imports": [
+            {"account_id": "kontomatik:a", "window_start": date(2025, 12, 30), "window_end": None,
+             "as_of": datetime(2026, 1, 9, 12, tzinfo=UTC), "finished_at": datetime(2026, 1, 10, 11, tzinfo=UTC)},
+        ],
+    }  # fmt: skip
+    data_dir(tmp_path, given)
+
+    assert ask(tmp_path, "prove", "kontomatik:a", "--from", "2026-01-08", "--to", "2026-01-10", "--json") == CHECKS_FAILED
+    assert told(capsys)["missing"] == [
+        {"kind": "unseen", "from_on": "2026-01-10", "to_on": "2026-01-10"},
+        {"kind": "unfinished", "day": "2026-01-09", "seen_at": "2026-01-09 12:00:00+00:00"},
+    ]
+
+
 def test_an_iban_means_the_account_and_not_the_card_that_repeats_it(tmp_path: Path, capsys: Any) -> None:
     both = [{"account_id": f"kontomatik:{kind}", "account_type": kind, "iban": "PL0042"} for kind in ("account", "card")]
     data_dir(tmp_path, {"kontomatik.accounts": both})
