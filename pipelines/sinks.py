@@ -24,7 +24,7 @@ _JOINERS = "\u200c\u200d"
 _STEERS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Controls, escapes, marks that turn the direction of writing, halves of signs."""
 _BEYOND_ASCII = re.compile("[^ -~]")
-_MARKUP = re.compile(r"[\\`*_\[\]<>&~|!#@$]|:(?=//)|(?<=www)\.|^[-+=]|^\d{1,9}[.)]", re.IGNORECASE)
+_MARKUP = re.compile(r"[\\`*\[\]<>&~|!#@$]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.|^[-+=]|^\d{1,9}[.)]", re.IGNORECASE)
 """What Markdown reads as more than text: signs, addresses, and what makes a list or a heading where a line begins."""
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _CALLS = re.compile(r"[@!<](?=\S)|\](?=\()|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
