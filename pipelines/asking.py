@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def prove(options: argparse.Namespace) -> int:
     """`prove`: 0 when every day was seen and nothing differs, else 3."""
+    from pipelines.losses import missing_raw, other_ledger, refuse
     from pipelines.prove import certificate, text
     from pipelines.reading import ledger_of
     from pipelines.run import utc_now
@@ -23,7 +24,9 @@ def prove(options: argparse.Namespace) -> int:
 
     refuse_a_day_to_come("--from", options.first, utc_now)
 
-    with ledger_of(data_of(options).data_dir) as connection:
+    data_dir = data_of(options).data_dir
+    with ledger_of(data_dir) as connection:
+        refuse(missing_raw(data_dir), other_ledger(data_dir))  # of which it could not certify anything
         told = certificate(connection, options.account, options.first, options.last)
     if options.json:
         print_json(told)

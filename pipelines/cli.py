@@ -143,6 +143,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     run.add_argument(
         "--wait", type=_count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work (default 0)"
     )
+    _start_new(run)
     run.add_argument("--sandbox", action="store_true", help="read the built-in sandbox bank, into a data directory of its own")
     _json(run)
     status = command("status", "commands.status", "freshness per account, consents, quota, last run and checks")
@@ -169,6 +170,19 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     catalog.add_argument("--country", metavar="C", help="two letters, e.g. pl")
     catalog.add_argument("--access-mode", choices=("SINGLE", "MULTIPLE", "MIXED"))
     _json(catalog)
+
+    backup = command("backup", "saving.backup", "copy raw history, vault, receipts and seeds into a new folder, with checksums")
+    backup.add_argument("folder", type=Path, metavar="DIR", help="a folder that is not there yet, on another disk")
+    backup.add_argument(
+        "--wait", type=_count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work (default 0)"
+    )
+    _json(backup)
+    restore = command("restore", "saving.restore", "bring back a backup, or the raw history before the last run; asks first")
+    restore.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="what `backup` wrote")
+    restore.add_argument("--previous", action="store_true", help="the raw history before the last run; again, and it is undone")
+    restore.add_argument("--check", action="store_true", help="only try: checksums, vault key, and a ledger built and checked")
+    restore.add_argument("--yes", action="store_true", help="do not ask; without a terminal it has to be given")
+    _json(restore)
 
     doctor = command("doctor", "commands.doctor", "what is wrong with configuration, network, clock or files, and how to mend it")
     doctor.add_argument("--new-vault-key", action="store_true", help="print a fresh vault key and do nothing else")
@@ -215,6 +229,7 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--since", type=day, metavar="DATE", help="first day to import (default: all that the bank gives; kontomatik)"
     )
     connect.add_argument("--mock", action="store_true", help="use a mock session at Kontomatik's test bank")
+    _start_new(connect)
     _signing_in(connect)
     _json(connect)
 
@@ -310,6 +325,15 @@ def _signing_in(command: argparse.ArgumentParser) -> None:
     command.add_argument("--open", action="store_true", help="open the bank's link in a browser")
     command.add_argument(
         "--wait", type=_count, default=600, metavar="SECONDS", help="how long to wait for the sign-in (default 600)"
+    )
+
+
+def _start_new(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--start-new",
+        action="store_true",
+        default=False,
+        help="begin anew what is missing of raw history, vault and ledger, and keep what is there, whatever it belonged to",
     )
 
 

@@ -20,7 +20,9 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     due_after = None if options.due_hours is None else timedelta(hours=options.due_hours)
     removed = tuple(options.accept_removals)
-    asked = Options(tuple(options.source), options.since, options.full_refresh, removed, options.reserve, due_after)
+    asked = Options(
+        tuple(options.source), options.since, options.full_refresh, removed, options.reserve, due_after, options.start_new
+    )
     if not options.sandbox:
         return run_and_tell(options, settings, asked, patience=options.wait)
     from pipelines.consents.connect import mock_opening
@@ -134,6 +136,8 @@ def status(options: argparse.Namespace) -> int:
         show(gathered, console())
     for sentence in troubles:
         say(f"! {sentence}", error=True)
+    if gathered["lost"]:
+        return FAILED
     return PARTIAL if troubles else GOOD
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipelines.errors import Failure, WrongUsage
+from pipelines.losses import missing_vault, refuse
 from pipelines.settings import Settings
 from sources._errors import Misconfigured, SourceError
 from sources._http import Http
@@ -78,10 +79,15 @@ def has_vault(settings: Settings) -> bool:
 
 
 @contextmanager
-def vault_of(settings: Settings) -> Iterator["Vault"]:
-    """The vault while the block runs; made when there is none."""
+def vault_of(settings: Settings, *, start_new: bool = False) -> Iterator["Vault"]:
+    """The vault while the block runs; made when there is none.
+
+    Raises `HistoryLost` when there was one, unless a person has said `start_new`.
+    """
     from pipelines.consents.registry import Vault
 
+    if not start_new and not has_vault(settings):
+        refuse(missing_vault(settings))
     vault = Vault(settings.data_dir / "vault.sqlite", settings.vault_key, url=settings.vault_url)
     try:
         yield vault

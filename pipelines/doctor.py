@@ -15,6 +15,7 @@ from pipelines.clock import bank_time, jumped
 from pipelines.connections import has_vault, kontist_client, kontomatik_client, vault_of
 from pipelines.errors import Failure
 from pipelines.lock import prepare
+from pipelines.losses import found as found_losses
 from pipelines.private import open_files, rights_of_others
 from pipelines.settings import Dialect, Settings
 from sources._errors import SourceError
@@ -40,7 +41,8 @@ class Finding:
 
 def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
     """Look at everything. Never raises: what cannot be looked at is a finding."""
-    ours = [*_versions(), *_secrets(), *_data_dir(settings), *_vault(settings)]  # first: opening a vault closes it to others
+    # first: opening a vault closes it to others
+    ours = [*_versions(), *_secrets(), *_data_dir(settings), *_losses(settings), *_vault(settings)]
     return [*ours, *_kontomatik(settings, now), *_kontist(settings, now), *_clock(settings, now)]
 
 
@@ -104,6 +106,11 @@ def _raw(settings: Settings) -> Finding:
             "raw history", "wrong", f"{raw} cannot be read ({type(error).__name__})", f"`mv {previous} {raw}`, then run"
         )
     return Finding("raw history", "fine", "readable")
+
+
+def _losses(settings: Settings) -> Iterator[Finding]:
+    for loss in found_losses(settings):
+        yield Finding("lost", "wrong", loss.cause, loss.next_step)
 
 
 def _vault(settings: Settings) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipelines import leftovers
 from pipelines.errors import RawBroken
+from pipelines.losses import Identity, identified, missing_raw, refuse, swapped
 from pipelines.publish import copy, publish
 
 if TYPE_CHECKING:
@@ -25,20 +26,24 @@ MEMORY = "256MB"
 class History:
     """The copy that this run reads from and loads into."""
 
-    def __init__(self, connection: "DuckDBPyConnection", work: Path) -> None:
+    def __init__(self, connection: "DuckDBPyConnection", work: Path, identity: Identity) -> None:
         self.connection = connection
         self.work = work
         """A folder for this run's files, empty at its start and gone at its end."""
+        self.identity = identity
 
 
 @contextmanager
-def opened(data_dir: Path) -> Iterator[tuple[History, "Publisher"]]:
-    """A working copy of `raw.duckdb` in `data_dir`, new when there is none, and what puts it into place.
+def opened(data_dir: Path, *, start_new: bool = False) -> Iterator[tuple[History, "Publisher"]]:
+    """A working copy of `raw.duckdb` in `data_dir`, new at the first run, and what puts it into place.
 
-    Raises `RawBroken`, with the way back to the file before, when it cannot be opened or there is no space for it.
+    Raises `RawBroken`, with the way back to the file before, when it cannot be opened or there is no space for it; `HistoryLost`
+    when there was one and it is missing, or it is that of another data directory, unless a person has said `start_new`.
     """
     import duckdb
 
+    if not start_new:
+        refuse(missing_raw(data_dir), swapped(data_dir))
     raw, copied = data_dir / "raw.duckdb", data_dir / "raw.new.duckdb"
     wal = copied.with_name(copied.name + ".wal")
     for leftover in (copied, wal):
@@ -56,11 +61,12 @@ def opened(data_dir: Path) -> Iterator[tuple[History, "Publisher"]]:
             # DuckDB's own bar would stand on standard output, in the middle of `--json`
             connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
             connection.execute("select count(*) from duckdb_tables()")
+            identity = identified(connection, data_dir)
         except (duckdb.Error, OSError) as error:
             raise broken(raw, error) from None
         publisher = Publisher(connection, copied, raw)
         try:
-            yield History(connection, work), publisher
+            yield History(connection, work, identity), publisher
         except duckdb.Error as error:
             if not _about_the_file(error):
                 raise
@@ -87,19 +93,20 @@ class Publisher:
 
         try:
             self._connection.execute("checkpoint")
-            self._read_through()
+            read_through(self._connection)
             self._connection.close()
             publish(self._copied, self._raw, self._raw.with_name("raw.previous.duckdb"))
         except (duckdb.Error, OSError) as error:
             raise broken(self._raw, error) from None
 
-    def _read_through(self) -> None:
-        """Raises `duckdb.Error` for a damaged block that nothing has read yet: it must not replace the file before."""
-        tables = self._connection.execute(
-            "select schema_name, table_name from duckdb_tables() where not temporary and not ends_with(schema_name, '_staging')"
-        ).fetchall()
-        for schema, table in tables:
-            self._connection.execute(f'select bit_xor(hash(whole)) from "{schema}"."{table}" as whole').fetchall()
+
+def read_through(connection: "DuckDBPyConnection") -> None:
+    """Raises `duckdb.Error` for a damaged block that nothing has read yet: it must not replace the file before."""
+    tables = connection.execute(
+        "select schema_name, table_name from duckdb_tables() where not temporary and not ends_with(schema_name, '_staging')"
+    ).fetchall()
+    for schema, table in tables:
+        connection.execute(f'select bit_xor(hash(whole)) from "{schema}"."{table}" as whole').fetchall()
 
 
 def broken(raw: Path, error: Exception) -> RawBroken:

@@ -7,7 +7,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-WORK, SPILL = ".work", ".spill"
+WORK, SPILL, TRIAL = ".work", ".spill", ".restore"
 _PREFIX = "kontoledger-"
 _FILES = (
     "raw.new.duckdb",
@@ -67,7 +67,8 @@ def remove(data_dir: Path) -> None:
         with suppress(OSError):
             path.unlink(missing_ok=True)
     remove_work(data_dir)
-    shutil.rmtree(data_dir / SPILL, ignore_errors=True)
+    for folder in (SPILL, TRIAL):
+        shutil.rmtree(data_dir / folder, ignore_errors=True)
     for spill in data_dir.glob(f"{SPILL}-*"):
         if _is_dead(spill.name.removeprefix(f"{SPILL}-")):
             shutil.rmtree(spill, ignore_errors=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import Failure, WrongUsage
 from pipelines.leftovers import own_spill
+from pipelines.losses import missing_ledger, missing_raw, other_ledger, refuse
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -19,10 +20,14 @@ NO_BAR = "set enable_progress_bar = false"
 
 @contextmanager
 def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyConnection"]:
-    """A connection with the catalog `ledger`, and `raw` if asked for. Raises `Failure` when one cannot be read."""
+    """A connection with the catalog `ledger`, and `raw` if asked for.
+
+    Raises `HistoryLost` when one is missing that was there, another `Failure` when one cannot be read.
+    """
     import duckdb
 
     ledger = data_dir / "ledger.duckdb"
+    refuse(missing_ledger(data_dir))
     if not ledger.exists():
         raise WrongUsage(f"There is no ledger in {data_dir}", no_ledger(data_dir))
     connection = duckdb.connect(":memory:")
@@ -30,6 +35,7 @@ def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyCo
         connection.execute(f"set TimeZone = 'UTC'; {NO_BAR}; set temp_directory = {quoted(own_spill(data_dir))}")
         _attach(connection, ledger, "ledger")
         if with_raw:
+            refuse(missing_raw(data_dir), other_ledger(data_dir))
             _attach(connection, data_dir / "raw.duckdb", "raw")
         connection.execute("use ledger")
         yield connection

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pipelines.clock import check
 from pipelines.connections import has_vault, kontomatik_client, vault_of
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Failure, WrongUsage
+from pipelines.losses import missing_ledger, missing_raw, missing_vault, other_ledger, other_vault, refuse, swapped
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.settings import Settings
 from pipelines.windows import refuse_a_day_to_come
@@ -45,6 +46,8 @@ class Options:
     """Imports of each account's four in 24 hours that are kept back for people."""
     due_after: timedelta | None = None
     """Only consents that were last imported at least so long ago; None: all of them."""
+    start_new: bool = False
+    """Begin anew what is missing of raw history, vault and ledger, and keep together what is there."""
 
 
 class Progress:
@@ -150,14 +153,17 @@ class Run:
     def __enter__(self) -> "Run":
         """Look after the consents and find what is to be read.
 
-        Raises `NothingToRead` when there is nothing, `ClockWrong` when this machine's clock is not to be believed, another
-        `Failure` when raw history cannot be opened.
+        Raises `NothingToRead` when there is nothing, `ClockWrong` when this machine's clock is not to be believed, `HistoryLost`
+        when a file is missing or of another history, another `Failure` when raw history cannot be opened.
         """
         refuse_a_day_to_come("--since", self._options.since, self._now)
         with ExitStack() as stack:
             connecting = self._openings is not None
-            has_one = connecting or has_vault(self._settings)
-            self._vault = stack.enter_context(vault_of(self._settings)) if has_one else None
+            start_new = self._options.start_new
+            has_one = connecting or start_new or has_vault(self._settings)
+            self._vault = stack.enter_context(vault_of(self._settings, start_new=start_new)) if has_one else None
+            if not start_new:
+                self._refuse_a_loss()
             stored = self._vault is not None and bool(self._vault.consents())
             check(self._settings, self._now, self._vault, ask=stored)
             if self._vault is not None:
@@ -170,7 +176,8 @@ class Run:
             check_seeds(self._settings.data_dir)
 
             tended = _untended() if connecting else _tended(self._settings, self._options, self._vault, self.report, self._now)
-            history, self._publish = stack.enter_context(raw.opened(self._settings.data_dir))
+            history, self._publish = stack.enter_context(raw.opened(self._settings.data_dir, start_new=start_new))
+            self._identity = history.identity
             self._job = Job(
                 self._settings,
                 self._options,
@@ -218,6 +225,8 @@ class Run:
             return
         if self._stage != "loaded":
             raise Failure("Raw history was not loaded to its end", "Run again")
+        if self._vault is not None:  # before: a vault that knows one history too many refuses nothing
+            self._vault.belongs_to(self._identity.history_id, self._now())
         self._publish()
         self._stage = "published"
         self._job.after_publishing()
@@ -246,6 +255,11 @@ class Run:
             )
         self._time("transform")
         self.report.seconds["total"] = self._mark - self._begun
+
+    def _refuse_a_loss(self) -> None:
+        data_dir = self._settings.data_dir
+        refuse(missing_raw(data_dir, self._vault), missing_vault(self._settings), missing_ledger(data_dir))
+        refuse(swapped(data_dir), other_vault(data_dir, self._vault), other_ledger(data_dir))
 
     def _time(self, stage: str) -> None:
         before, self._mark = self._mark, time.perf_counter()

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 def gather(settings: Settings) -> dict[str, Any]:
     """The object of `status --json`."""
+    from pipelines import losses
     from pipelines.clock import jumped
 
     return {
+        "lost": [str(loss) for loss in losses.found(settings)],
         "data_dir": str(settings.data_dir),
         "clock": jumped(settings.data_dir, datetime.now(UTC)),
         "accounts": accounts(settings.data_dir / "ledger.duckdb"),
@@ -164,6 +166,9 @@ def show(gathered: dict[str, Any], console: "Console") -> None:
     """For people."""
     from pipelines import tables
     from pipelines.reading import no_ledger
+
+    for loss in gathered.get("lost", ()):
+        tables.say(console, f"! {loss}")
 
     rows = [
         (

@@ -12,6 +12,7 @@ from pipelines.clock import check
 from pipelines.connections import as_failures, has_vault, told_client, vault_of
 from pipelines.consents.registry import Consent, Vault
 from pipelines.errors import WrongUsage
+from pipelines.losses import missing_raw, missing_vault, refuse
 from sources.kontist.tokens import Login
 
 if TYPE_CHECKING:
@@ -40,9 +41,11 @@ class Tidied:
 def watch(settings: "Settings", now: Callable[[], datetime]) -> list[str]:
     """Let consents age: what is over expires. Returns the warnings that are due, a sentence each.
 
-    Raises `ClockWrong` when this machine's clock is not to be believed: nothing has expired then.
+    Raises `ClockWrong` when this machine's clock is not to be believed: nothing has expired then. Raises `HistoryLost` when the
+    vault is missing.
     """
     if not has_vault(settings):
+        refuse(missing_vault(settings))
         return []
     from pipelines.consents.steward import warnings
 
@@ -55,6 +58,7 @@ def watch(settings: "Settings", now: Callable[[], datetime]) -> list[str]:
 def to_end(settings: "Settings", consent_id: str | None = None) -> list[Consent]:
     """The consent that is asked for, else every one that waits for the bank's word. Raises `WrongUsage` for an unknown id."""
     if not has_vault(settings):
+        refuse(missing_vault(settings))
         if consent_id:
             raise WrongUsage(f"There is no consent {consent_id}", "See `python -m pipelines consents list`")
         return []
@@ -77,6 +81,8 @@ def end(
     with vault_of(settings) as vault:
         if vault.consent(consent_id).status == "erased":
             return
+        if erase:
+            refuse(missing_raw(settings.data_dir, vault))
         can_be_ended(settings, vault, consent_id, now)
         if erase:
             vault.ask_erasure(consent_id, now(), reason)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from pipelines.clock import check
 from pipelines.commands import run_and_tell
-from pipelines.connections import told_client, vault_of
+from pipelines.connections import has_vault, told_client, vault_of
 from pipelines.consents.chores import can_be_ended, end_at_its_bank
 from pipelines.errors import GOOD, PARTIAL, Busy, Failure, WrongUsage
 from pipelines.lock import held, prepare
+from pipelines.losses import missing_raw, missing_vault, refuse
 from pipelines.run import Options, utc_now
 from pipelines.terminal import console, data_of, print_as_json, print_json, progress_for, say, say_all, settings_of
 from pipelines.windows import refuse_a_day_to_come
@@ -35,7 +36,7 @@ def connect(options: argparse.Namespace) -> int:
         return log_in(options)
     refuse_a_day_to_come("--since", options.since, utc_now)
     settings = _configured(options)
-    only = Options(("kontomatik",))
+    only = Options(("kontomatik",), start_new=options.start_new)
     if options.mock:
         from pipelines.consents.connect import mock_opening
 
@@ -76,7 +77,7 @@ def _import_through(options: argparse.Namespace, settings: "Settings", opening: 
     patience = time.monotonic() + options.wait
     while True:
         try:
-            only = Options(("kontomatik",))
+            only = Options(("kontomatik",), start_new=getattr(options, "start_new", False))
             return run_and_tell(options, settings, only, command=command, openings=lambda: lambda _vault, _client: [opening])
         except Busy:
             if time.monotonic() >= patience:
@@ -102,7 +103,14 @@ def _sign_in(
             "Give --redirect-url, or set sources.kontomatik.redirect_url to a page of yours",
         )
     prepare(settings.data_dir)
-    with vault_of(settings) as vault, told_client(settings, utc_now) as client, progress_for(options) as progress:
+    start_new = getattr(options, "start_new", False)
+    with (
+        vault_of(settings, start_new=start_new) as vault,
+        told_client(settings, utc_now) as client,
+        progress_for(options) as progress,
+    ):
+        if not start_new:
+            refuse(missing_raw(settings.data_dir, vault))  # before somebody signs in for nothing
         vault.seal_possible()
         check(settings, utc_now, vault)  # the days of a consent are counted from its sign-in
         consent, sign_in = steward.start_sign_in(
@@ -135,7 +143,10 @@ def show_list(options: argparse.Namespace) -> int:
     """`consents` and `consents list`."""
     from pipelines.status import consents, show_consents
 
-    gathered = consents(data_of(options))
+    settings = data_of(options)
+    if not has_vault(settings):
+        refuse(missing_vault(settings))
+    gathered = consents(settings)
     if options.json:
         print_json({"consents": gathered})
     else:
@@ -203,6 +214,7 @@ def erase(options: argparse.Namespace) -> int:
         if consent.status == "erased":
             say(f"Consent {consent.consent_id} is erased already; its receipt is in {settings.data_dir / 'receipts'}.")
             return GOOD
+        refuse(missing_raw(settings.data_dir, vault))
         can_be_ended(settings, vault, consent.consent_id, utc_now)
         _surely(options, consent)
         with held(settings.data_dir, "erase"):

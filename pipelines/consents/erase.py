@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from pipelines import leftovers
 from pipelines.consents.registry import ERASURE_ASKED, NO_REASON, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
+from pipelines.losses import missing_raw, refuse
 from pipelines.publish import publish, write_private
 from pipelines.settings import Settings
 from pipelines.sinks import line
@@ -117,6 +118,7 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
 
     Raises `Failure` when the consent is not over yet, or a file cannot be written.
     """
+    refuse(missing_raw(settings.data_dir, vault))  # else its receipt would say that there was nothing to remove
     if consent.status not in ("revoked", "expired"):
         raise Failure(f"Consent {consent.consent_id} is {consent.status}", "Revoke it first")
     receipt = _receipt(vault, consent, now())
@@ -258,7 +260,8 @@ def _remove_from_raw(
             raise broken(raw, error) from None
     begin(removed)
     publish(fresh, raw)
-    (data_dir / "raw.previous.duckdb").unlink(missing_ok=True)
+    for before in ("raw.previous.duckdb", "vault.previous.sqlite"):
+        (data_dir / before).unlink(missing_ok=True)
     return removed
 
 

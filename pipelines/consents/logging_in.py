@@ -23,7 +23,7 @@ def connect(options: argparse.Namespace) -> int:
     email = getattr(options, "email", None) or own.email
     password = own.password if email == own.email else None
     prepare(settings.data_dir)
-    with vault_of(settings) as vault:
+    with vault_of(settings, start_new=getattr(options, "start_new", False)) as vault:
         vault.seal_possible()  # before anybody types a password for nothing
     email = email or _asked("E-mail at Kontist: ", "Give --email, or set" if hasattr(options, "email") else "Set")
     password = password or _password()

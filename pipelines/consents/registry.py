@@ -15,7 +15,7 @@ import sqlalchemy as sql
 
 from pipelines.consents.attempts import MAY_BE_AHEAD, Attempts
 from pipelines.consents.states import LIFETIME, MOVES, USABLE, MoveRefused, State, warnings_of
-from pipelines.consents.vault import Keyring, VaultBroken, as_instant, as_text, audit, consents
+from pipelines.consents.vault import Keyring, VaultBroken, as_instant, as_text, audit, consents, histories
 from pipelines.errors import WrongUsage
 
 ERASURE_ASKED = "erasure asked for"
@@ -271,6 +271,20 @@ class Vault(Attempts):
             if early or (over and consent.expires_at > now and not consent.erasing and not another):
                 with suppress(MoveRefused):  # somebody has ended it in between
                     self.move(consent_id, "active", "its end lies ahead: the clock was wrong", now)
+
+    def has_imported(self) -> bool:
+        """Whether an import of any consent ever came into a raw history."""
+        return bool(self.read(sql.select(consents.c.consent_id).where(consents.c.last_import_at.is_not(None)).limit(1)))
+
+    def histories(self) -> set[str]:
+        """The ids of the raw histories that this vault belongs to; empty before the first run."""
+        return {row.history_id for row in self.read(sql.select(histories))}
+
+    def belongs_to(self, history_id: str, now: datetime) -> None:
+        """Note that this raw history is read with its consents."""
+        if history_id not in self.histories():
+            with suppress(sql.exc.IntegrityError):  # another process was first
+                self.write(histories.insert().values(history_id=history_id, known_since=as_text(now)))
 
     def note(self, consent_id: str, what: str, outcome: str, now: datetime) -> None:
         """Write a line into the audit trail."""

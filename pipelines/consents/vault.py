@@ -90,6 +90,13 @@ keys = sql.Table(
     sql.Column("name", sql.String, primary_key=True),
     sql.Column("sealed_key", sql.LargeBinary, nullable=False),
 )
+histories = sql.Table(
+    "histories",
+    metadata,
+    sql.Column("history_id", sql.String, primary_key=True),
+    sql.Column("known_since", sql.String, nullable=False),
+)
+"""The raw histories that were read with these consents."""
 
 _SQLITE_APPEND_ONLY = """
 create trigger if not exists audit_no_{verb} before {verb} on audit {when}
@@ -144,7 +151,7 @@ class Store:
                 "The setting pipelines.vault_url is no database address that can be used here",
                 "Write it as SQLAlchemy does, e.g. postgresql+psycopg://user:password@host/name, with its driver installed",
             ) from None
-        except (DBAPIError, OSError) as error:
+        except (DBAPIError, OSError, UnicodeDecodeError) as error:
             raise self._broken(error) from None
 
     def close(self) -> None:
@@ -191,7 +198,7 @@ class Store:
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except DBAPIError as error:
+        except (DBAPIError, UnicodeDecodeError) as error:
             raise self._broken(error) from None
 
     def read(self, query: sql.Select[Any]) -> list[sql.Row[Any]]:
@@ -207,7 +214,7 @@ class Store:
                 if connection.dialect.name == "sqlite":
                     connection.exec_driver_sql("begin immediate")
                 yield connection
-        except DBAPIError as error:
+        except (DBAPIError, UnicodeDecodeError) as error:
             raise self._broken(error) from None
 
     def write(self, statement: sql.Executable, rows: list[dict[str, Any]] | None = None) -> None:
@@ -215,7 +222,7 @@ class Store:
         with self.transaction() as connection:
             connection.execute(statement, rows)
 
-    def _broken(self, error: DBAPIError | OSError) -> VaultBroken:
+    def _broken(self, error: DBAPIError | OSError | UnicodeDecodeError) -> VaultBroken:
         # SQLAlchemy's text holds the statement and its values: only the kind of the failure is repeated.
         cause = error.orig if isinstance(error, DBAPIError) else error
         if self._folder is not None and isinstance(cause, sqlite3.OperationalError):

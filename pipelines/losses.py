@@ -1,0 +1,204 @@
+"""Losses: a file of the data directory that is missing though there was one, or that belongs to another history.
+
+Each file says what the others were: a ledger or a vault with imports comes from raw history, the consents in raw history come
+from a vault. So an empty data directory is a first run, and one that lost a file is not taken for one. Raw history also has an
+id, which its vault knows, and the path that it was last published at.
+"""
+
+import json
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import Failure
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from pipelines.consents.registry import Vault
+    from pipelines.settings import Settings
+
+START_NEW = "`python -m pipelines run --start-new`"
+BACKUP = "`python -m pipelines restore DIR` brings it back from a backup"
+_IDENTITY = """
+create schema if not exists kontoledger;
+create table if not exists kontoledger.history (history_id varchar, began_at timestamptz, data_dir varchar)
+"""
+
+
+class HistoryLost(Failure):
+    """A file of the data directory is missing, or belongs to another history. Nothing was read, changed or made."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which history a raw history is. `new`: it had no id before, so no vault can know it."""
+
+    history_id: str
+    new: bool
+
+
+def identified(connection: "DuckDBPyConnection", data_dir: Path) -> Identity:
+    """Returns the id of the raw history at `connection`; gives it one where it has none, and notes its data directory's path."""
+    here = str(data_dir.absolute())
+    connection.execute(_IDENTITY)
+    found = connection.execute("select history_id, data_dir from kontoledger.history").fetchall()
+    if not found:
+        identity = Identity(f"h-{secrets.token_hex(6)}", new=True)
+        values = [identity.history_id, datetime.now(UTC), here]
+        connection.execute("insert into kontoledger.history values (?, ?, ?)", values)
+        return identity
+    ((history_id, there),) = found
+    if there != here:
+        connection.execute("update kontoledger.history set data_dir = ?", [here])
+    return Identity(history_id, new=False)
+
+
+def swapped(data_dir: Path) -> HistoryLost | None:
+    """Returns what to say where raw history was last published at another path, which now holds the history of this one."""
+    here = str(data_dir.absolute())
+    for history_id, there in _rows(data_dir / "raw.duckdb", "select history_id, data_dir from kontoledger.history"):
+        if there != here and _is_of(Path(there), here, other_than=history_id):
+            return HistoryLost(
+                f"The data directories {here} and {there} are swapped: each holds the history of the other; nothing was read or"
+                " changed",
+                f"Swap them, or their mounts, back. If they are meant to stay so: {START_NEW} for each",
+            )
+    return None
+
+
+def missing_raw(data_dir: Path, vault: "Vault | None" = None) -> HistoryLost | None:
+    """Returns what to say where raw history is missing and vault, ledger or the file of the run before say that there was one."""
+    raw, previous = data_dir / "raw.duckdb", data_dir / "raw.previous.duckdb"
+    if raw.exists():
+        return None
+    witness = next((file for file in (previous, data_dir / "ledger.duckdb") if file.exists()), None)
+    if witness is not None:
+        known = f"{witness.name} is there"
+    elif vault is not None and vault.has_imported():
+        known = "its vault knows of imports"
+    else:
+        return None
+    ways = (
+        [f"`python -m pipelines restore --previous` brings back the one of the run before ({previous})"]
+        if previous.exists()
+        else []
+    )
+    return HistoryLost(
+        f"Raw history {raw} is missing, and {known}: this is no first run, and nothing was read or changed",
+        f"Look whether the right disk is mounted. {'. '.join([*ways, BACKUP])}."
+        f" To begin anew with what the banks still show: {START_NEW}; the ledger then holds only that",
+    )
+
+
+def missing_vault(settings: "Settings") -> HistoryLost | None:
+    """Returns what to say where there is no vault and raw history or the ledger hold consents that came from one."""
+    path = settings.data_dir / "vault.sqlite"
+    if settings.vault_url is not None or path.exists() or not _knows_consents(settings.data_dir):
+        return None
+    return HistoryLost(
+        f"The vault {path} is missing, and the history beside it was read with its consents; nothing was read or changed",
+        f"Look whether the right disk is mounted. {BACKUP}. Without one: {START_NEW} begins an empty vault, then connect every"
+        " bank again and ask the vendor to end the old consents; raw history stays",
+    )
+
+
+def missing_ledger(data_dir: Path) -> HistoryLost | None:
+    """Returns what to say where the last run published a ledger and there is none."""
+    ledger = data_dir / "ledger.duckdb"
+    if ledger.exists() or not (data_dir / "raw.duckdb").exists() or not _was_published(data_dir):
+        return None
+    return HistoryLost(
+        f"The ledger {ledger} is missing, though the last run published it; nothing was read or changed",
+        "Look whether the right disk is mounted. `python -m pipelines transform` builds it again from raw history;"
+        f" {START_NEW} does so after reading the banks",
+    )
+
+
+def other_ledger(data_dir: Path) -> HistoryLost | None:
+    """Returns what to say where the ledger has accounts, and raw history beside it has none of them."""
+    ledger, raw = data_dir / "ledger.duckdb", data_dir / "raw.duckdb"
+    if not ledger.exists() or not raw.exists():
+        return None
+    published = {one for (one,) in _rows(ledger, "select account_id from main.accounts")}
+    each = (_rows(raw, f"select distinct account_id from {source}.accounts") for source in ("kontist", "kontomatik"))
+    if not published or published & (known := {one for rows in each for (one,) in rows}) or not known:
+        return None
+    return HistoryLost(
+        f"The ledger {ledger} is not of the raw history {raw}: they share no account; nothing was read or changed",
+        "Put the files back that belong together. If raw history is the right one: `python -m pipelines transform`",
+    )
+
+
+def other_vault(data_dir: Path, vault: "Vault | None") -> HistoryLost | None:
+    """Returns what to say where the vault belongs to other histories than the one beside it."""
+    known = vault.histories() if vault is not None else set()
+    beside = histories_of(data_dir) if known else set()
+    if not beside or known & beside:
+        return None
+    return HistoryLost(
+        f"The vault of {data_dir} belongs to the history {', '.join(sorted(known))}, and its raw.duckdb is the history"
+        f" {', '.join(beside)}: files of two data directories are mixed; nothing was read or changed",
+        f"Put the files back that belong together, or {BACKUP}. If these two are to stay together: {START_NEW}",
+    )
+
+
+def found(settings: "Settings") -> list[HistoryLost]:
+    """Returns every loss that can be seen without changing anything, for commands that only look."""
+    data_dir = settings.data_dir
+    losses = [missing_raw(data_dir), missing_vault(settings), missing_ledger(data_dir), swapped(data_dir), other_ledger(data_dir)]
+    if settings.vault_url is not None or (data_dir / "vault.sqlite").exists():
+        from pipelines.connections import vault_of
+
+        with suppress(Failure), vault_of(settings) as vault:  # a vault that cannot be opened is told of by who needs it
+            losses[0] = missing_raw(data_dir, vault)
+            losses.append(other_vault(data_dir, vault))
+    return [loss for loss in losses if loss is not None]
+
+
+def histories_of(data_dir: Path) -> set[str]:
+    """Returns the id of the raw history in a folder; nothing where none is, or where an earlier version wrote it."""
+    return {history_id for (history_id,) in _rows(data_dir / "raw.duckdb", "select history_id from kontoledger.history")}
+
+
+def refuse(*losses: HistoryLost | None) -> None:
+    """Raises the first loss that is one."""
+    for loss in losses:
+        if loss is not None:
+            raise loss
+
+
+def _knows_consents(data_dir: Path) -> bool:
+    raw = (_rows(data_dir / "raw.duckdb", f"select 1 from {source}.consents limit 1") for source in ("kontist", "kontomatik"))
+    return any(raw) or bool(_rows(data_dir / "ledger.duckdb", "select 1 from main.consents limit 1"))
+
+
+def _was_published(data_dir: Path) -> bool:
+    with suppress(OSError, ValueError, AttributeError, TypeError):
+        published = json.loads((data_dir / "run.last.json").read_text(encoding="utf-8")).get("published")
+        return published is not None and Path(published).name == "ledger.duckdb"  # the directory may have moved since
+    return False
+
+
+def _is_of(data_dir: Path, path: str, *, other_than: str) -> bool:
+    """Whether the whole data directory `data_dir` holds another history, which was last published at `path`."""
+    if not (data_dir / "ledger.duckdb").exists():
+        return False
+    rows = _rows(data_dir / "raw.duckdb", "select history_id, data_dir from kontoledger.history")
+    return any(path == its_path and history_id != other_than for history_id, its_path in rows)
+
+
+def _rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """The rows of a short question; none where the file or the table is not there, or cannot be read: others say so."""
+    if not path.exists():
+        return []
+    import duckdb
+
+    from pipelines.reading import read_only
+
+    with suppress(duckdb.Error), read_only(path) as connection:
+        return connection.execute(query).fetchall()
+    return []
