@@ -94,6 +94,20 @@ def test_every_document_that_is_mentioned_exists() -> None:
     assert missing == []
 
 
+def test_a_promise_names_tests_that_exist() -> None:
+    missing = []
+    for name in ("README.md", "docs/reliability.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for path, test in re.findall(r"`([a-z_]+/[\w/]+\.(?:py|toml))(?:::(\w+))?`", text):
+            file = ROOT / "tests" / path
+            if (ROOT / path).exists() and not test:
+                continue
+            if not file.exists() or (test and f"def test_{test}(" not in file.read_text(encoding="utf-8")):
+                missing.append((name, path, test))
+
+    assert missing == []
+
+
 def test_decisions_that_code_points_to_are_written_down() -> None:
     decisions = (ROOT / "DECISIONS.md").read_text(encoding="utf-8")
     for path in files(".py", ".sql", ".toml"):
