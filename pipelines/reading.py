@@ -47,6 +47,8 @@ def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyCo
 
 def no_ledger(data_dir: Path) -> str:
     """The next step where no ledger is: to make one, or to name the sandbox's folder, where somebody has only tried that."""
+    if (data_dir / "raw.duckdb").exists():
+        return "`python -m pipelines transform` builds it from raw history"
     if (data_dir / "sandbox" / "ledger.duckdb").exists():
         return f"The sandbox's is in `--data-dir {data_dir / 'sandbox'}`; `python -m pipelines run` makes your own"
     return "`python -m pipelines run` makes it"

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 
@@ -31,6 +31,8 @@ create table if not exists sent (
 
 Send = Callable[[Notice], bool]
 """Sends one notice; says whether it arrived. What it raises counts as no."""
+KEPT = timedelta(days=90)
+"""Since it was raised, a notice of what is over. News stays: by it the outbox knows what it has met."""
 PATIENCE = 20.0
 """Seconds that a recipient's failures may take in one round: a refusal takes milliseconds, a server that is away seconds."""
 
@@ -85,7 +87,8 @@ class Outbox:
         """Send each recipient what it has not got yet, oldest first; one that fails is left to the next round.
 
         One that a recipient refuses keeps no later one from it: they are tried all the same, until failures took `PATIENCE`.
-        What is older than `NEWS` is given up. Two processes never deliver at once, so nothing is sent twice by that.
+        What is older than `NEWS` is given up; what is over and older than `KEPT` is removed. Two processes never deliver at once,
+        so nothing is sent twice by that.
         """
         from pipelines.lock import locked
 
@@ -97,6 +100,7 @@ class Outbox:
                     delivery.sent[recipient] = sent
                 if waiting:
                     delivery.waiting[recipient] = waiting
+            self._tidy(now)
         return delivery
 
     def _send_all(self, recipient: str, send: Send, now: datetime) -> tuple[int, int]:
@@ -113,6 +117,13 @@ class Outbox:
             if patience <= 0:
                 break
         return sent, len(waiting) - sent
+
+    def _tidy(self, now: datetime) -> None:
+        over = "select number from notices where ended_at < ? and raised_at < ?"
+        before = (as_text(now - KEPT), as_text(now - KEPT))
+        with self._open() as connection:
+            connection.execute(f"delete from sent where number in ({over})", before)
+            connection.execute(f"delete from notices where number in ({over})", before)
 
     def _waiting(self, recipient: str, now: datetime) -> list[tuple[int, Notice]]:
         query = """

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import pipelines.notify.outbox
 from pipelines.connections import vault_of
 from pipelines.notify.notices import KINDS, LASTING, NEWS, Kind, Notice
-from pipelines.notify.outbox import PATIENCE, Delivery, Outbox
+from pipelines.notify.outbox import KEPT, PATIENCE, Delivery, Outbox
 from pipelines.notify.telling import tell
 from pipelines.run import Report
 from pipelines.settings import KontistSettings, NotificationSettings, Settings
@@ -45,6 +45,28 @@ def holes(*keys: str) -> list[Notice]:
 
 
 # ---- sending
+
+
+def test_what_is_over_for_long_is_removed_and_news_is_never_met_twice(tmp_path: Path) -> None:
+    ann, outbox = Somebody(), Outbox(tmp_path)
+    stale = [a_notice("a", "account.stale"), a_notice("b", "account.stale")]
+    outbox.put(holes("h"), NOW)
+    outbox.hold("account.stale", stale, NOW)
+    outbox.deliver({"ann": ann}, NOW)
+    outbox.hold("account.stale", stale[:1], NOW + DAY)
+    outbox.deliver({"ann": ann}, NOW + KEPT)
+    assert kept(tmp_path) == ["a", "b", "h"]
+
+    outbox.deliver({"ann": ann}, NOW + DAY * 2 + KEPT)
+
+    assert kept(tmp_path) == ["a", "h"]
+    assert outbox.put(holes("h"), NOW + DAY * 2 + KEPT) == []
+    assert outbox.hold("account.stale", stale, NOW + DAY * 2 + KEPT) == stale[1:]
+
+
+def kept(folder: Path) -> list[str]:
+    with sqlite3.connect(folder / "outbox.sqlite") as connection:
+        return sorted(key for (key,) in connection.execute("select key from notices"))
 
 
 def test_a_notice_is_kept_until_everybody_has_it(tmp_path: Path) -> None:
