@@ -42,7 +42,7 @@ class Finding:
 def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
     """Look at everything. Never raises: what cannot be looked at is a finding."""
     # first: opening a vault closes it to others
-    ours = [*_versions(), *_secrets(), *_data_dir(settings), *_losses(settings), *_vault(settings)]
+    ours = [*_versions(), *_secrets(), *_data_dir(settings), *_vault(settings), *_losses(settings)]
     return [*ours, *_kontomatik(settings, now), *_kontist(settings, now), *_clock(settings, now)]
 
 
