@@ -10,6 +10,7 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def identified(connection: "DuckDBPyConnection", data_dir: Path) -> Identity:
 def swapped(data_dir: Path) -> HistoryLost | None:
     """Returns what to say where raw history was last published at another path, which now holds the history of this one."""
     here = str(data_dir.absolute())
-    for history_id, there in _rows(data_dir / "raw.duckdb", "select history_id, data_dir from kontoledger.history"):
+    for history_id, there in _said(data_dir / "raw.duckdb").histories:
         if there != here and _is_of(Path(there), here, other_than=history_id):
             return HistoryLost(
                 f"The data directories {here} and {there} are swapped: each holds the history of the other; nothing was read or"
@@ -123,9 +124,8 @@ def other_ledger(data_dir: Path) -> HistoryLost | None:
     ledger, raw = data_dir / "ledger.duckdb", data_dir / "raw.duckdb"
     if not ledger.exists() or not raw.exists():
         return None
-    published = {one for (one,) in _rows(ledger, "select account_id from main.accounts")}
-    each = (_rows(raw, f"select distinct account_id from {source}.accounts") for source in ("kontist", "kontomatik"))
-    if not published or published & (known := {one for rows in each for (one,) in rows}) or not known:
+    published, known = _said(ledger).accounts, _said(raw).accounts
+    if not published or published & known or not known:
         return None
     return HistoryLost(
         f"The ledger {ledger} is not of the raw history {raw}: they share no account; nothing was read or changed",
@@ -161,7 +161,7 @@ def found(settings: "Settings") -> list[HistoryLost]:
 
 def histories_of(data_dir: Path) -> set[str]:
     """Returns the id of the raw history in a folder; nothing where none is, or where an earlier version wrote it."""
-    return {history_id for (history_id,) in _rows(data_dir / "raw.duckdb", "select history_id from kontoledger.history")}
+    return {history_id for history_id, _ in _said(data_dir / "raw.duckdb").histories}
 
 
 def refuse(*losses: HistoryLost | None) -> None:
@@ -172,8 +172,7 @@ def refuse(*losses: HistoryLost | None) -> None:
 
 
 def _knows_consents(data_dir: Path) -> bool:
-    raw = (_rows(data_dir / "raw.duckdb", f"select 1 from {source}.consents limit 1") for source in ("kontist", "kontomatik"))
-    return any(raw) or bool(_rows(data_dir / "ledger.duckdb", "select 1 from main.consents limit 1"))
+    return any(_said(data_dir / name).has_consents for name in ("raw.duckdb", "ledger.duckdb"))
 
 
 def _was_published(data_dir: Path) -> bool:
@@ -187,18 +186,48 @@ def _is_of(data_dir: Path, path: str, *, other_than: str) -> bool:
     """Whether the whole data directory `data_dir` holds another history, which was last published at `path`."""
     if not (data_dir / "ledger.duckdb").exists():
         return False
-    rows = _rows(data_dir / "raw.duckdb", "select history_id, data_dir from kontoledger.history")
-    return any(path == its_path and history_id != other_than for history_id, its_path in rows)
+    histories = _said(data_dir / "raw.duckdb").histories
+    return any(path == its_path and history_id != other_than for history_id, its_path in histories)
 
 
-def _rows(path: Path, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a short question; none where the file or the table is not there, or cannot be read: others say so."""
+@dataclass(frozen=True)
+class _Said:
+    """What raw history or a ledger says of itself: the histories with their paths, its accounts, and whether it has consents."""
+
+    histories: frozenset[tuple[str, str]] = frozenset()
+    accounts: frozenset[str] = frozenset()
+    has_consents: bool = False
+
+
+def _said(path: Path) -> _Said:
+    """Nothing where the file is not there or cannot be read: others say so."""
     if not path.exists():
-        return []
+        return _Said()
+    import duckdb
+
+    with suppress(duckdb.Error, OSError):
+        at = path.stat()
+        return _said_once(path, at.st_ino, at.st_mtime_ns, at.st_size)
+    return _Said()
+
+
+@lru_cache(maxsize=8)
+def _said_once(path: Path, *_state: int) -> _Said:
+    """Opens each state of a file once: a run asks several times, and to open one costs more than the questions."""
     import duckdb
 
     from pipelines.reading import read_only
 
-    with suppress(duckdb.Error), read_only(path) as connection:
-        return connection.execute(query).fetchall()
-    return []
+    with read_only(path) as connection:
+
+        def rows(query: str) -> list[tuple[Any, ...]]:
+            with suppress(duckdb.CatalogException):  # a history of an earlier version, or of one bank only
+                return connection.execute(query).fetchall()
+            return []
+
+        schemas = ("main",) if path.name == "ledger.duckdb" else ("kontist", "kontomatik")
+        return _Said(
+            frozenset(rows("select history_id, data_dir from kontoledger.history")),
+            frozenset(account for schema in schemas for (account,) in rows(f"select distinct account_id from {schema}.accounts")),
+            any(rows(f"select 1 from {schema}.consents limit 1") for schema in schemas),
+        )
