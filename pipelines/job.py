@@ -14,6 +14,7 @@ from pipelines.consents import steward
 from pipelines.consents.attempts import DONE
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.states import USABLE
+from pipelines.deadline import Deadline
 from pipelines.endings import Named, endings
 from pipelines.errors import WrongUsage
 from pipelines.history import History
@@ -44,6 +45,7 @@ class Job:
     vault: Vault | None
     openings: "Openings | None"
     tended: steward.Tended
+    deadline: Deadline
     units: Units = field(init=False)
     _attempts: list[tuple[str, str]] = field(default_factory=list)
     _states: dict[str, Any] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class Job:
             vault=self.vault,
             openings=self.openings,
             tended=self.tended,
+            deadline=self.deadline,
         )
         self.units.find(wanted)
 

@@ -16,7 +16,7 @@ from pipelines.settle import Shape, oldest_pending, unchanged
 from pipelines.spool import SpoolFile
 from pipelines.windows import KontistWindows
 from sources._columns import read_by_source
-from sources._errors import ConsentGone, SourceError, Unavailable
+from sources._errors import ConsentGone, SourceError, is_passing
 from sources._identity import tail
 from sources.kontist.client import KontistClient
 from sources.kontist.columns import TRANSACTIONS
@@ -176,7 +176,7 @@ class Reader:
         )
 
     def _failed(self, error: SourceError, outcome: Outcome) -> None:
-        outcome.passing = isinstance(error, Unavailable)
+        outcome.passing = is_passing(error)
         outcome.end("failed", str(error))
         self._over(error)
 

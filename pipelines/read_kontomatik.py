@@ -17,12 +17,13 @@ from pipelines.consents.registry import UNNAMED, Consent, Vault
 from pipelines.consents.slots import slot
 from pipelines.consents.states import MoveRefused
 from pipelines.consents.steward import Opening, asked_since
+from pipelines.deadline import NONE, Deadline
 from pipelines.errors import Failure, where
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.packing import Answer
 from pipelines.settings import KontomatikSettings
 from pipelines.settle import Shape
-from pipelines.spool import SpoolFile
+from pipelines.spool import Spools
 from pipelines.windows import KontomatikWindows
 from sources._columns import read_by_source
 from sources._errors import ConsentGone, QuotaSpent, Rejected, SessionGone, SourceError, Unreached
@@ -82,6 +83,7 @@ class Reader:
         reserve: int = 0,
         aliases: Mapping[str, str] | None = None,
         progress: Callable[[str], None] = lambda _: None,
+        deadline: Deadline = NONE,
     ) -> None:
         self._client = client
         self._vault = vault
@@ -94,6 +96,7 @@ class Reader:
         self._now = now
         self._reserve = reserve
         self._progress = progress
+        self._deadline = deadline
 
     def read(self, number: int, opening: Opening) -> Reading:
         """Import through one consent, the `number`th of this run; may be called from several threads.
@@ -112,6 +115,7 @@ class Reader:
         self._progress(f"Kontomatik: {consent.institution}")
         try:
             with slot(self._data_dir, self._settings.max_parallel_commands):
+                self._deadline.keep("kontomatik")
                 attempt, result = self._import(number, opening, reading)
             self._store_token(consent, result)
         except NoneLeft as spent:
@@ -135,7 +139,7 @@ class Reader:
 
     def _import(self, number: int, opening: Opening, reading: Reading) -> tuple[Attempt, ImportResult]:
         """The import's result, and the attempt it came by. On failure the attempt is ended, unless it can be resumed."""
-        consent, spools = opening.consent, _Spools(self._work, number)
+        consent, spools = opening.consent, Spools(self._work, f"kontomatik-{number}", read_by_source(TRANSACTIONS))
         if unfinished := self._vault.unfinished(consent.consent_id, self._now()):
             try:
                 return unfinished, self._wait(consent, unfinished.attempt_id, unfinished.command_id, spools)
@@ -144,7 +148,7 @@ class Reader:
                     raise
         return self._new_import(opening, spools, reading)
 
-    def _new_import(self, opening: Opening, spools: "_Spools", reading: Reading) -> tuple[Attempt, ImportResult]:
+    def _new_import(self, opening: Opening, spools: Spools, reading: Reading) -> tuple[Attempt, ImportResult]:
         consent, client, started_at = opening.consent, self._client, self._now()
         if opening.session is None and consent.status == "pending":
             raise ConsentGone("kontomatik", "its first import failed", "Connect the bank again")
@@ -172,9 +176,9 @@ class Reader:
         self._vault.note_command(attempt_id, command.id, self._now())
         return Attempt(attempt_id, command.id, since, started_at), self._wait(consent, attempt_id, command.id, spools)
 
-    def _wait(self, consent: Consent, attempt_id: str, command_id: str, spools: "_Spools") -> ImportResult:
+    def _wait(self, consent: Consent, attempt_id: str, command_id: str, spools: Spools) -> ImportResult:
         try:
-            return self._client.wait(command_id, spools.new)
+            return self._client.wait(command_id, spools.new, left=lambda: self._deadline.left)
         except SourceError as error:
             self._end_unless_resumable(consent, attempt_id, error)
             raise
@@ -301,20 +305,6 @@ class Reader:
             )
         if not result.accounts:
             reading.run.outcomes.append(outcome.end("failed", "the bank shows no account under this consent"))
-
-
-class _Spools:
-    """Makes the spools of one import."""
-
-    def __init__(self, work: Path, number: int) -> None:
-        self._work = work
-        self._number = number
-        self._made = 0
-
-    def new(self) -> SpoolFile:
-        self._made += 1
-        path = self._work / f"kontomatik-{self._number}-{self._made}.parquet"
-        return SpoolFile(path, read_by_source(TRANSACTIONS))
 
 
 def by_urgency(openings: Iterable[Opening]) -> list[Opening]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.clock import check
 from pipelines.connections import has_vault, kontomatik_client, vault_of
+from pipelines.deadline import Deadline
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Failure, WrongUsage
 from pipelines.losses import missing_ledger, missing_raw, missing_vault, other_ledger, other_vault, refuse, swapped
 from pipelines.outcomes import BankRun, Outcome
@@ -148,6 +149,7 @@ class Run:
         self._lives_on = lives_on
         self._stack = ExitStack()
         self._begun = self._mark = time.perf_counter()
+        self._deadline = Deadline(settings.run_deadline)
         self._stage: Literal["reading", "broken", "loaded", "published"] = "reading"
 
     def __enter__(self) -> "Run":
@@ -188,6 +190,7 @@ class Run:
                 self._vault,
                 self._openings,
                 tended,
+                self._deadline,
             )
             self._job.prepare(wanted)
             stack.callback(lambda: self._job.units.close(wait=self._lives_on))

@@ -86,6 +86,7 @@ class Settings:
     data_dir: Path = Path("data")
     vault_key: str | None = field(default=None, repr=False)
     vault_url: str | None = field(default=None, repr=False)
+    run_deadline: float = 14_400.0
     removals_believed: int = 5
     removals_believed_percent: int = 20
     changes_believed: int = 5
@@ -114,7 +115,7 @@ THRESHOLDS = ("removals_believed", "removals_believed_percent", "changes_believe
 
 Section = Literal["pipelines", "sources.kontomatik", "sources.kontist", "notifications"]
 NAMES: Mapping[str, frozenset[str]] = {
-    "pipelines": frozenset({"data_dir", "vault_key", "vault_url", *THRESHOLDS}),
+    "pipelines": frozenset({"data_dir", "vault_key", "vault_url", "run_deadline", *THRESHOLDS}),
     "sources.kontomatik": frozenset(KontomatikSettings.__dataclass_fields__),
     "sources.kontist": frozenset(KontistSettings.__dataclass_fields__),
     "notifications": frozenset(NotificationSettings.__dataclass_fields__),

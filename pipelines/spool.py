@@ -95,3 +95,18 @@ def _shape(value: Any) -> Any:
             return "number"
         case _:
             return type(value).__name__
+
+
+class Spools:
+    """Makes the spools of one import, in `work`, by the names `name`-1.parquet and so on."""
+
+    def __init__(self, work: Path, name: str, schema: pa.Schema) -> None:
+        self._work = work
+        self._name = name
+        self._schema = schema
+        self._made = 0
+
+    def new(self) -> SpoolFile:
+        """One more."""
+        self._made += 1
+        return SpoolFile(self._work / f"{self._name}-{self._made}.parquet", self._schema)

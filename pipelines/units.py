@@ -20,13 +20,14 @@ from pipelines.consents.ended import dead_feeds, told_dead
 from pipelines.consents.kontist import KeptLogin, client_of, ended_login, kept_login, told_over
 from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.states import USABLE
+from pipelines.deadline import Deadline
 from pipelines.errors import Failure, RawBroken, where
 from pipelines.history import History
 from pipelines.outcomes import BankRun, Outcome
 from pipelines.settings import Settings
 from pipelines.settle import pending_since
 from pipelines.windows import KontistWindows, KontomatikWindows, banks_day, known_differences
-from sources._errors import SourceError, Unavailable
+from sources._errors import SourceError, is_passing
 
 if TYPE_CHECKING:
     from pipelines.run import Openings, Options, Progress
@@ -69,6 +70,7 @@ class Units:
         vault: Vault | None,
         openings: "Openings | None",
         tended: steward.Tended,
+        deadline: Deadline,
     ) -> None:
         self._settings = settings
         self._options = options
@@ -79,6 +81,7 @@ class Units:
         self._vault = vault
         self._openings = openings
         self._tended = tended
+        self._deadline = deadline
         self._open = ExitStack()
         self._under_way = threading.Condition()
         self._reading = 0
@@ -160,7 +163,7 @@ class Units:
         except Failure:
             raise
         except SourceError as error:
-            return self._nothing(source, str(error), passing=isinstance(error, Unavailable))
+            return self._nothing(source, str(error), passing=is_passing(error))
         except Exception as error:  # a bug in one bank's reader must not cost the other bank's data
             if self._closing:  # its client was closed under it
                 return self._nothing(source, f"{source} was broken off: the run was stopped")
@@ -202,6 +205,7 @@ class Units:
     def _read_through(self, kept: KeptLogin) -> read_kontist.Reading:
         own = self._settings.kontist
         with client_of(kept) as client:
+            client.http.before_each = self._deadline.keep
             reader = read_kontist.Reader(
                 client,
                 KontistWindows(full_read_days=own.full_read_days, lookback_days=own.lookback_days, **self._asked("kontist")),
@@ -238,6 +242,7 @@ class Units:
             reserve=self._options.reserve,
             aliases=self._states["kontomatik"].get("aliases"),
             progress=self._progress.stage,
+            deadline=self._deadline,
         )
         self._requests = lambda: client.requests
         for number, opening in enumerate(read_kontomatik.by_urgency(openings)):

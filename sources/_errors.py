@@ -7,6 +7,7 @@ SourceError
 │   └── SessionGone     this sign-in session is used up; a new one is needed
 ├── Unavailable         asking again later may help
 │   ├── Unreached       no connection: the request never left this machine
+│   │   └── OutOfTime   the time for all requests is over: it was not sent
 │   └── QuotaSpent      the bank's quota is used up; it refills with time
 └── Unexpected          an answer that we do not understand; a person must look
 
@@ -51,6 +52,13 @@ class Unreached(Unavailable):
     """No connection came about, so the bank cannot have acted on the request."""
 
 
+class OutOfTime(Unreached):
+    """The time that the run has for asking is over. Nothing was sent, and asking again is the next run's."""
+
+    def __init__(self, bank: str) -> None:
+        super().__init__(bank, "the run's time is over, so the bank was not asked", "The next run goes on")
+
+
 class QuotaSpent(Unavailable):
     """No more imports for now. Not a failure: the account is skipped until the quota refills."""
 
@@ -60,3 +68,8 @@ class QuotaSpent(Unavailable):
 
 class Unexpected(SourceError):
     """The answer is not what the documents and observations say."""
+
+
+def is_passing(error: SourceError) -> bool:
+    """Whether asking again soon may help: the bank was away, and there is time left to ask."""
+    return isinstance(error, Unavailable) and not isinstance(error, OutOfTime)

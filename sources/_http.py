@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from sources._deadline import bounded, ending
 from sources._errors import Misconfigured, SourceError, Unavailable, Unexpected, Unreached
-from sources._limits import PACKED_AS, Limits, limited
+from sources._limits import PACKED_AS, Limits, limited, too_late
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 LONGEST_WAIT = 120.0
@@ -99,6 +100,8 @@ class Http:
         self.pace = pace or Pace()
         self.limits = limits or Limits()
         self.requests = 0
+        self.before_each: Callable[[str], None] = lambda _: None
+        """Called with the bank's name before each request; what it raises (`OutOfTime`) keeps the request from being sent."""
         self._counting = threading.Lock()
         self._resting = threading.Lock()
         self._rests = 0
@@ -114,8 +117,8 @@ class Http:
         """The bank's answer, whatever its status below 500. `path` is joined to the base URL, or a full URL on its host.
 
         A GET is repeated when the bank is away or asks to wait (`Retry-After`); anything else only if `repeatable`.
-        Raises `Unavailable` when patience ends or an answer takes too long, `Unexpected` for a redirect and for an answer beyond
-        the `limits`.
+        Raises `Unavailable` when patience ends or an answer takes too long, `Unexpected` for a
+        redirect and for an answer beyond the `limits`.
         """
         may_repeat = method == "GET" if repeatable is None else repeatable
         waits = list(self.patience.waits) if may_repeat else []
@@ -136,8 +139,7 @@ class Http:
     ) -> Iterator[httpx.Response]:
         """Like `request`, with the body still to be read, within `limits`; reading it may raise `httpx.HTTPError`."""
         may_repeat = method == "GET" if repeatable is None else repeatable
-        response = self._send_patiently(method, self.url(path), may_repeat, options)
-        limited(self.bank, response, limits or self.limits, self.pace.clock)
+        response = self._send_patiently(method, self.url(path), may_repeat, limits or self.limits, options)
         try:
             yield response
         finally:
@@ -154,7 +156,9 @@ class Http:
             raise Unexpected(self.bank, "the bank's answer points to another host", "Nothing was sent there")
         return path
 
-    def _send_patiently(self, method: str, url: str, may_repeat: bool, options: Mapping[str, Any]) -> httpx.Response:
+    def _send_patiently(
+        self, method: str, url: str, may_repeat: bool, limits: Limits, options: Mapping[str, Any]
+    ) -> httpx.Response:
         waits = list(self.patience.waits) if may_repeat else []
         while True:
             asked_to_wait: float | None = None
@@ -168,7 +172,7 @@ class Http:
                     self.bank, f"the bank asked for a pause, of which {left / 60:.0f} minutes are left", "Try again after it"
                 )
             try:
-                response = self._send(method, url, options)
+                response = self._send(method, url, limits, options)
             except httpx.HTTPError as error:
                 failure = self._away(error)
             else:
@@ -207,18 +211,29 @@ class Http:
                 self.patience.sleep(seconds)
                 self._rests += 1
 
-    def _send(self, method: str, url: str, options: Mapping[str, Any]) -> httpx.Response:
+    def _send(self, method: str, url: str, limits: Limits, options: Mapping[str, Any]) -> httpx.Response:
+        """The answer to one request, its head read, its body still to come within what is left of its time."""
         self.pace.wait()
+        self.before_each(self.bank)
         with self._counting:
             self.requests += 1
+        clock = self.pace.clock
+        began = clock()
         try:
-            return self._client.send(self._client.build_request(method, url, **options), stream=True)
+            request = self._client.build_request(method, url, **options)
+            with ending(limits.seconds):
+                response = self._client.send(request, stream=True)
         except httpx.InvalidURL:
             raise Unexpected(self.bank, "the bank's answer names an address that is none", "Nothing was sent there") from None
+        except (httpx.ReadTimeout, httpx.WriteTimeout):
+            if clock() - began < limits.seconds:
+                raise
+            raise too_late(self.bank, limits) from None
         except RuntimeError:
             if not self._client.is_closed:
                 raise
             raise Unreached(self.bank, "reading was broken off", "The next run goes on") from None
+        return limited(self.bank, response, limits, clock, began)
 
     def _away(self, error: httpx.HTTPError) -> SourceError:
         host = urlsplit(self.base_url).netloc
@@ -235,13 +250,15 @@ class Http:
     def _new_client(self, transport: httpx.BaseTransport | None) -> httpx.Client:
         """Makes the client. Proxies of the environment are used for a bank (inside TLS), never for this machine itself."""
         try:
-            return httpx.Client(
-                timeout=TIMEOUT,
-                follow_redirects=False,
-                headers={"Accept-Encoding": PACKED_AS},
-                transport=transport,
-                verify=_trusted(),
-                trust_env=not _is_loopback(urlsplit(self.base_url).hostname or ""),
+            return bounded(
+                httpx.Client(
+                    timeout=TIMEOUT,
+                    follow_redirects=False,
+                    headers={"Accept-Encoding": PACKED_AS},
+                    transport=transport,
+                    verify=_trusted(),
+                    trust_env=not _is_loopback(urlsplit(self.base_url).hostname or ""),
+                )
             )
         except (ImportError, ValueError, httpx.InvalidURL):  # SOCKS without its library, or no address of a proxy
             raise Misconfigured(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from sources._deadline import ending
 from sources._errors import Unavailable, Unexpected
 
 PACKED_AS = "gzip"
@@ -21,7 +22,7 @@ PIECE = 1 << 16
 
 @dataclass(frozen=True)
 class Limits:
-    """The longest time of an answer in seconds, from its first line to its last byte, and its largest size in bytes, unpacked."""
+    """The longest time of an answer in seconds, from the request to its last byte, and its largest size in bytes, unpacked."""
 
     seconds: float = 300.0
     size: int = 1 << 26
@@ -41,6 +42,7 @@ class LimitedBody(httpx.SyncByteStream):
         stream: httpx.SyncByteStream,
         limits: Limits,
         clock: Callable[[], float] = time.monotonic,
+        began: float | None = None,
     ) -> None:
         self._bank = bank
         self._request = response.request
@@ -48,7 +50,7 @@ class LimitedBody(httpx.SyncByteStream):
         self._stream = stream
         self._limits = limits
         self._clock = clock
-        self._began = clock()
+        self._began = clock() if began is None else began
 
     def __iter__(self) -> Iterator[bytes]:
         size = 0
@@ -80,11 +82,19 @@ class LimitedBody(httpx.SyncByteStream):
                 )
 
     def _in_time(self) -> Iterator[bytes]:
-        for chunk in self._stream:
+        chunks = iter(self._stream)
+        while True:
+            try:
+                with ending(self._limits.seconds - (self._clock() - self._began)):
+                    chunk = next(chunks, None)
+            except httpx.ReadTimeout:
+                if self._clock() - self._began < self._limits.seconds:
+                    raise
+                raise too_late(self._bank, self._limits) from None
+            if chunk is None:
+                return
             if self._clock() - self._began > self._limits.seconds:
-                raise Unavailable(
-                    self._bank, f"an answer was not complete after {self._limits.seconds:g} seconds", "Try again later"
-                )
+                raise too_late(self._bank, self._limits)
             yield chunk
 
     def _unpacked(self) -> Iterator[bytes]:
@@ -105,9 +115,23 @@ class LimitedBody(httpx.SyncByteStream):
             raise httpx.DecodingError("the gzip is cut off", request=self._request)
 
 
-def limited(bank: str, response: httpx.Response, limits: Limits, clock: Callable[[], float] = time.monotonic) -> httpx.Response:
-    """Puts limits on the body of `response`, and returns it. A body that was read already is left alone."""
+def limited(
+    bank: str,
+    response: httpx.Response,
+    limits: Limits,
+    clock: Callable[[], float] = time.monotonic,
+    began: float | None = None,
+) -> httpx.Response:
+    """Puts limits on the body of `response`, and returns it. A body that was read already is left alone.
+
+    `began` is when the request was sent, by `clock`; None: now.
+    """
     if not response.is_stream_consumed and isinstance(response.stream, httpx.SyncByteStream):
-        response.stream = LimitedBody(bank, response, response.stream, limits, clock)
+        response.stream = LimitedBody(bank, response, response.stream, limits, clock, began)
         response.headers.pop("Content-Encoding", None)  # unpacked here, not a second time by httpx
     return response
+
+
+def too_late(bank: str, limits: Limits) -> Unavailable:
+    """What an answer ends with that took too long."""
+    return Unavailable(bank, f"an answer was not complete after {limits.seconds:g} seconds", "Try again later")

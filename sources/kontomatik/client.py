@@ -5,6 +5,7 @@ something is sent once. The one exception is a request that the bank refuses bec
 is tried again after a while.
 """
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -17,16 +18,7 @@ from sources._errors import Misconfigured, QuotaSpent, SourceError, Unavailable,
 from sources._http import Http, retry_after
 from sources._limits import Limits
 from sources._reading import Spool
-from sources.kontomatik.answers import (
-    AccessMode,
-    Command,
-    ImportResult,
-    Institution,
-    Reply,
-    Session,
-    SignIn,
-    SignInStatus,
-)
+from sources.kontomatik.answers import AccessMode, Command, ImportResult, Institution, Reply, Session, SignIn, SignInStatus
 from sources.kontomatik.dialects import DIALECTS, Dialect, exception_in
 from sources.kontomatik.documents import LARGEST_BODY, json_object, small_document
 from sources.kontomatik.errors import (
@@ -199,13 +191,19 @@ class KontomatikClient:
             raise odd("the bank answered with another command than the one asked for")
         return reply
 
-    def wait(self, command_id: str, new_spool: Callable[[], Spool], on_progress: Progress | None = None) -> ImportResult:
-        """Look at a command until it is done, every `poll_interval` seconds.
+    def wait(
+        self,
+        command_id: str,
+        new_spool: Callable[[], Spool],
+        on_progress: Progress | None = None,
+        *,
+        left: Callable[[], float] = lambda: math.inf,
+    ) -> ImportResult:
+        """Look at a command until it is done, every `poll_interval` seconds, as long as seconds are `left` to the caller.
 
-        Raises the failure that the bank reports; `CommandUnfinished` when the deadline has passed or the bank is away: the
-        command may still finish, and its number is kept in the error.
+        Raises the bank's failure; `CommandUnfinished`, with its number, when time is over or the bank away: it may still finish.
         """
-        reply = self._until_done(command_id, new_spool, on_progress)
+        reply = self._until_done(command_id, new_spool, on_progress, left)
         if reply.result is None:
             raise odd("the command is done and holds no import")
         return reply.result
@@ -247,7 +245,9 @@ class KontomatikClient:
                 return
             raise by_status(response.status_code, spends=False, command=False)
 
-    def _until_done(self, command_id: str, new_spool: Callable[[], Spool], on_progress: Progress | None) -> Reply:
+    def _until_done(
+        self, command_id: str, new_spool: Callable[[], Spool], on_progress: Progress | None, time_left: Callable[[], float]
+    ) -> Reply:
         began = self._clock()
         lost = 0
         while True:
@@ -276,10 +276,10 @@ class KontomatikClient:
                 return reply
             if reply.state == "failed":
                 raise reply.exception or odd("the command failed")
-            left = self._command_deadline - waited
+            left = min(self._command_deadline - waited, time_left())
             if left <= 0:
                 doubt = "is in a state that we do not know" if reply.state == "unknown" else "is not done"
-                raise CommandUnfinished(f"the command {doubt} after {self._command_deadline:g} seconds", command_id)
+                raise CommandUnfinished(f"the command {doubt} after {waited:.0f} seconds", command_id)
             self._sleep(min(self._poll_interval, left))
 
     def _session_of(self, command: Command) -> Session:
@@ -289,7 +289,7 @@ class KontomatikClient:
             raise odd("the answer to a reused consent holds transactions")
 
         try:
-            reply = self._until_done(command.id, no_rows, None)
+            reply = self._until_done(command.id, no_rows, None, lambda: math.inf)
         except CommandUnfinished as error:
             raise Unavailable(
                 BANK, "the reused consent gave no session in time", "The next run tries again", code=error.code

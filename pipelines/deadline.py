@@ -1,0 +1,33 @@
+"""The deadline of a run: from it on no bank is asked anything new, and what was read until then is loaded and published."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+
+from sources._errors import OutOfTime
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """So many seconds from now on; 0 is no deadline. By a clock that only goes forward."""
+
+    seconds: float = 0.0
+    clock: Callable[[], float] = time.monotonic
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "began", self.clock())
+
+    @property
+    def left(self) -> float:
+        """Seconds until it is over, 0 from then on."""
+        return max(0.0, self.began + self.seconds - self.clock()) if self.seconds else inf
+
+    def keep(self, bank: str) -> None:
+        """Raises `OutOfTime` from then on."""
+        if not self.left:
+            raise OutOfTime(bank)
+
+
+NONE = Deadline()
