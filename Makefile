@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: setup run test check bench format clean
+.PHONY: setup run test check bench matrix format clean
 
 setup: .venv/.ready
 run: .venv/.ready
@@ -21,12 +21,16 @@ check: .venv/.ready-test
 bench: .venv/.ready-test
 	$(BIN)/python -m benchmarks
 
+# Needs the Pythons, and asks the package index for the newest of everything: see CONTRIBUTING.md.
+matrix:
+	$(PYTHON) benchmarks/matrix.py $(ARGS)
+
 format: .venv/.ready-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv data/sandbox
+	rm -rf .venv .matrix data/sandbox
 
 # The stamps say which pins a virtual environment was made from: another pin makes it anew where it differs.
 .venv/.ready: pyproject.toml constraints.txt
