@@ -81,11 +81,10 @@ def tried(environment: Environment, python: str, arguments: list[str]) -> tuple[
     pip = [str(own), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--upgrade"]
     newest = ["--upgrade-strategy", "eager"]
     steps = [[python, "-m", "venv", str(environment.folder)], [*pip, "pip"]]
-    steps.append([*pip, *newest, ".", "--group", "test", *environment.wanted])
+    steps.append([*pip, *newest, ".", "--group", "test", "--group", "lint", *environment.wanted])
     for step in steps:
         if subprocess.run(step, cwd=ROOT, check=False).returncode:
             return False, "could not be installed"
-    # `ruff`, `mypy` and `lint-imports` look at the same text on every Python: `make check` runs them
     told = subprocess.run([str(own), "-m", "pytest", *(arguments or ["-n", "3"])], cwd=ROOT, check=False).returncode
     return told == 0, "passed" if told == 0 else f"failed (pytest ended with {told})"
 

@@ -13,12 +13,17 @@ ROOT = Path(__file__).parents[2]
 OURS = ("sources", "transforms", "pipelines", "flows")
 HEAVY = ("dlt", "duckdb", "httpx", "lxml", "pyarrow", "prefect", "pandas", "sqlalchemy", "rich", "cryptography", "sqlglot")
 TEXTS = {".py", ".md", ".toml", ".sql", ".txt", ".yml", ".yaml", ".json", ".xml", ".cfg", ""}
-NOT_OURS = {".git", ".venv", "data", "build", "__pycache__", ".hypothesis", ".mypy_cache", ".ruff_cache", ".import_linter_cache"}
+NOT_OURS = {".git", ".venv", ".matrix", "data", "build", "__pycache__", ".hypothesis"} | {
+    ".mypy_cache",
+    ".ruff_cache",
+    ".import_linter_cache",
+}
 
 
 def files(*suffixes: str) -> Iterator[Path]:
     """Files of the project, none that tools have left."""
-    for path in sorted(ROOT.rglob("*")):
+    folders = [path for path in ROOT.iterdir() if path.name not in NOT_OURS]
+    for path in sorted(one for folder in folders for one in (folder, *folder.rglob("*"))):
         parts = set(path.relative_to(ROOT).parts)
         if path.is_file() and path.suffix in suffixes and not parts & NOT_OURS and "egg-info" not in str(path):
             yield path
