@@ -7,13 +7,14 @@ An account that is left out of a complete list is held for confirmation; it is g
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.outcomes import Outcome
 from pipelines.packing import READS_TO_BELIEVE, TIME_TO_BELIEVE, Answer
 from pipelines.settle import Shape
+from pipelines.windows import REUSE_DAYS
 from sources._identity import tail
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Listed:
     institution: str
     number: str
     consent_id: str | None
+    gone: bool
+    """Whether its bank is believed to have it no more; under a new number it is the same account all the same."""
 
 
 @dataclass
@@ -73,8 +76,8 @@ class AccountIdentity:
         for account_id in listed & self._unlisted.keys():
             del self._unlisted[account_id]
         left_out = [one for one in known if one.account_id not in listed]
-        missing = [one for one in left_out if self._belongs(one, whole)]
-        self._recognise(answers, left_out, whole | ended)
+        missing = [one for one in left_out if self._belongs(one, whole) and not one.gone]
+        self._recognise(answers, known, left_out, whole | ended)
         found = set(self._aliases.values()) & {outcome.account_id for outcome in outcomes}
         for one in missing:
             if one.account_id not in found:
@@ -91,22 +94,18 @@ class AccountIdentity:
         )
         rows = self.connection.execute(
             f"""
-            select account_id, account_type, {own}
+            select account_id, account_type, {own}, _dlt_valid_to is not null
             from {self.shape.dataset}.accounts
-            where _dlt_valid_to is null
-            qualify row_number() over (partition by account_id order by _dlt_valid_from desc) = 1
+            qualify row_number() over (partition by account_id order by _dlt_valid_from desc, _dlt_valid_to desc nulls first) = 1
             order by account_id
             """
         ).fetchall()
         return [Listed(*row) for row in rows]
 
-    def _ever_known(self) -> set[str]:
-        return {
-            row[0] for row in self.connection.execute(f"select distinct account_id from {self.shape.dataset}.accounts").fetchall()
-        }
-
-    def _recognise(self, answers: list[Answer], left_out: Sequence[Listed], read: set[str | None]) -> None:
-        ever = self._ever_known()
+    def _recognise(
+        self, answers: list[Answer], known: Sequence[Listed], left_out: Sequence[Listed], read: set[str | None]
+    ) -> None:
+        ever = {one.account_id for one in known}
         new = [answer for answer in answers if str(answer.outcome.account_id) not in ever]
         pairs = [
             (answer, one)
@@ -124,6 +123,13 @@ class AccountIdentity:
                 answer.outcome.end(
                     "doubted",
                     "it shows the rows of several known accounts under a new number: held for confirmation, nothing is stored",
+                )
+            elif any(self._may_be(answer, one, read) and self._undecided(answer, one) for one in left_out):
+                answers.remove(answer)
+                answer.outcome.end(
+                    "doubted",
+                    "it may be an account that the bank no longer lists, under a new number: nothing is stored before the next"
+                    " run has read all that the bank shows of it",
                 )
 
     def _may_be(self, answer: Answer, one: Listed, read: set[str | None]) -> bool:
@@ -157,6 +163,23 @@ class AccountIdentity:
             return True
         known, same = self._compared(path, answer.since, one.account_id, "date_trunc('month', window_on)")
         return near and same >= ENOUGH_ROWS and same >= SAME_SHARE * known
+
+    def _undecided(self, answer: Answer, one: Listed) -> bool:
+        """Whether the days read say nothing of the two, and a read of all that the bank shows will."""
+        if answer.earns_cursor or answer.since is None or not self._one_institution(answer, one):
+            return False
+        path = answer.spool.close()
+        known, same = self._compared(path, answer.since, one.account_id, "window_on") if path else (0, 0)
+        if same < SAME_SHARE * known:
+            return False
+        ((older,),) = self.connection.execute(
+            f"""
+            select count(*) from {self.shape.table}
+            where account_id = ? and _dlt_valid_to is null and {self.shape.booked} and window_on between ? and ?
+            """,
+            [one.account_id, answer.as_of - timedelta(days=REUSE_DAYS), answer.since],
+        ).fetchall()
+        return bool(older)
 
     def _compared(self, path: Path, since: date | None, account_id: str, day: str) -> tuple[int, int]:
         """How many booked rows are known since the first day shown, and how many of them are shown."""

@@ -56,6 +56,44 @@ def test_an_account_under_a_new_iban_keeps_its_id_and_its_rows_count_once(tmp_pa
     assert rows(tmp_path, f"select balance from accounts where account_id = '{known}'") == [(account.balance,)]
 
 
+def test_an_account_whose_last_days_are_quiet_is_recognised_under_a_new_iban_before_anything_counts_twice(tmp_path: Path) -> None:
+    world = World(today=AUTUMN)
+    for row in [row for one in world.accounts for row in one.rows.values() if row.status == "pending"]:
+        world.delete(row)  # a reservation would have older days read
+    reads(world, tmp_path, "kontomatik")
+    world.clock.advance(timedelta(days=30))
+    reads(world, tmp_path, "kontomatik")
+    account = world.account(FIRST["kontomatik"])
+    before, known = sums(tmp_path), account_id(tmp_path, account)
+
+    account.iban = NEW_IBAN["kontomatik"]
+    account.changed()
+    report = reads(world, tmp_path, "kontomatik")
+    assert [one.status for one in report.outcomes if one.troubled] == ["doubted", "doubted"]
+    assert sums(tmp_path) == before
+
+    assert reads(world, tmp_path, "kontomatik").status == "ok"
+    assert sums(tmp_path) == before
+    assert account_id(tmp_path, account) == known
+
+
+def test_an_account_that_was_gone_and_comes_back_under_a_new_iban_counts_once(tmp_path: Path) -> None:
+    world = World(today=AUTUMN)
+    reads(world, tmp_path, "kontist")
+    account = world.account(FIRST["kontist"])
+    before, known = sums(tmp_path), account_id(tmp_path, account)
+    place = world.accounts.index(account)
+    world.accounts.remove(account)
+    reads(world, tmp_path, "kontist", accept_removals=(known,))
+
+    account.iban = NEW_IBAN["kontist"]
+    account.changed()
+    world.accounts.insert(place, account)
+    assert reads(world, tmp_path, "kontist").status == "ok"
+    assert sums(tmp_path) == before
+    assert account_id(tmp_path, account) == known
+
+
 @pytest.mark.parametrize("source", ["kontist", "kontomatik"])
 def test_an_account_that_its_bank_no_longer_lists_is_held_then_gone_and_comes_back(tmp_path: Path, source: str) -> None:
     world = World(today=AUTUMN)
