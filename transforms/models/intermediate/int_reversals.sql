@@ -6,6 +6,15 @@ with recursive
 
 decided as (select unnest([out_transaction_id, in_transaction_id]) as transaction_id from seeds.transfers where decision = 'confirm'),
 
+-- Most amounts never go both ways: of those no text has to be looked at
+both_ways as (
+    select account_id, currency, abs(amount) as amount
+    from intermediate.int_transaction_versions
+    where valid_to is null and status = 'booked' and amount <> 0
+    group by account_id, currency, abs(amount)
+    having min(amount) < 0 and max(amount) > 0
+),
+
 booked as (
     select
         transaction_id,
@@ -18,16 +27,11 @@ booked as (
         lower(trim(counterparty_name))                              as name,
         case when replace(upper(end_to_end_id), ' ', '') not in ('', 'NOTPROVIDED') then end_to_end_id end as reference,
         lower(concat_ws(' ', transaction_type, description, array_to_string(labels, ' '))) as text
-    from intermediate.int_transaction_versions
+    from intermediate.int_transaction_versions as versions
+    semi join both_ways
+        on both_ways.account_id = versions.account_id and both_ways.currency = versions.currency and both_ways.amount = abs(versions.amount)
     where valid_to is null and status = 'booked' and amount <> 0
         and transaction_id not in (select transaction_id from decided)
-),
-
-both_ways as (
-    select account_id, currency, cents
-    from booked
-    group by account_id, currency, cents
-    having bool_or(is_out) and bool_or(not is_out)
 ),
 
 -- How banks call what comes back, in German, Polish, Czech and English
@@ -40,7 +44,6 @@ marked as (
             || '|widerruf|zwrot|anulowan|korekta|vr[aá]cen|zrušen|return|revers|refund|chargeback|cancell?ation|rebooking'
         )                                                           as is_marked
     from booked
-    semi join both_ways using (account_id, currency, cents)
 ),
 
 -- An amount that moves all the time says nothing about any one movement

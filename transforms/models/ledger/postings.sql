@@ -11,11 +11,51 @@ decisions    as (select * from intermediate.int_decisions),
 categories   as (select * from intermediate.int_categories),
 conversions  as (select * from intermediate.int_conversions),
 settings     as (select * from intermediate.int_settings),
-reversals    as (select * from intermediate.int_reversals),
 rests        as (select * from intermediate.int_transit_rests),
 said         as (select transaction_id, ledger_account from seeds.transactions),
 
+-- What comes back goes where the payment went: the two are neither income nor expense
+originals as (
+    select
+        transactions.transaction_id,
+        coalesce(
+            decisions.ledger_account,
+            categories.ledger_account,
+            case when transactions.amount < 0 then 'Expenses:Uncategorised' else 'Income:Uncategorised' end
+        )                                                           as ledger_account
+    from transactions
+    semi join intermediate.int_reversals as reversals on reversals.reversal_of = transactions.transaction_id
+    left join decisions using (transaction_id)
+    left join categories
+        on categories.source = transactions.source
+        and categories.category is not distinct from transactions.category
+        and categories.transaction_type is not distinct from transactions.transaction_type
+        and categories.labels = transactions.labels
+        and categories.direction = case when transactions.amount < 0 then 'out' else 'in' end
+),
+
+reversals as (
+    select
+        reversals.transaction_id,
+        reversals.reversal_of,
+        originals.ledger_account,
+        concat('reversal ', reversals.evidence)                     as decided_by
+    from intermediate.int_reversals as reversals
+    inner join originals on originals.transaction_id = reversals.reversal_of
+),
+
+-- A person's word, and a transfer, go before it
 known as (
+    select
+        transaction_id,
+        coalesce(decisions.ledger_account, reversals.ledger_account) as ledger_account,
+        coalesce(decisions.decided_by, reversals.decided_by)        as decided_by,
+        reversals.reversal_of
+    from decisions
+    full outer join reversals using (transaction_id)
+),
+
+entries as (
     select
         transactions.transaction_id,
         transactions.account_id,
@@ -31,16 +71,16 @@ known as (
         end                                                         as reporting_amount,
         accounts.ledger_account                                     as bank_account,
         coalesce(
-            decisions.ledger_account,
+            known.ledger_account,
             categories.ledger_account,
             case when transactions.amount < 0 then 'Expenses:Uncategorised' else 'Income:Uncategorised' end
         )                                                           as other_account,
-        coalesce(decisions.decided_by, categories.decided_by, 'nothing') as decided_by,
-        decisions.transaction_id is not null                        as is_decided
+        coalesce(known.decided_by, categories.decided_by, 'nothing') as decided_by,
+        known.reversal_of
     from transactions
     inner join accounts using (account_id)
     cross join settings
-    left join decisions using (transaction_id)
+    left join known using (transaction_id)
     left join categories
         on categories.source = transactions.source
         and categories.category is not distinct from transactions.category
@@ -55,25 +95,6 @@ known as (
             // (2 * cast(conversions.of_this as hugeint)) * 0.01 as decimal(18, 2)
         ) as reporting_amount
     ) as half_up
-),
-
--- What comes back goes where the payment went: the two are neither income nor expense
-entries as (
-    select
-        known.* replace (
-            case
-                when reversals.reversal_of is not null and not known.is_decided then originals.other_account
-                else known.other_account
-            end as other_account,
-            case
-                when reversals.reversal_of is not null and not known.is_decided then concat('reversal ', reversals.evidence)
-                else known.decided_by
-            end as decided_by
-        ),
-        reversals.reversal_of
-    from known
-    left join reversals using (transaction_id)
-    left join known as originals on originals.transaction_id = reversals.reversal_of
 ),
 
 -- What a confirmed transfer left over, and somebody settled: it leaves `Assets:Transit` for the account that they named
