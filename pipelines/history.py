@@ -139,7 +139,9 @@ def _damaged(error: Exception) -> bool:
     if isinstance(error, duckdb.SerializationException):
         return True
     return isinstance(error, duckdb.Error) and bool(
-        re.search("corrupt|not a valid|serializ|could not read", str(error), re.IGNORECASE)
+        re.search(
+            "corrupt|not a valid|serializ|could not read|metadata (block|pointer)|failed to scan", str(error), re.IGNORECASE
+        )
     )
 
 

@@ -16,6 +16,7 @@ from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
 from pipelines.sandbox import ServerError, Transaction, running
 from tests.asking.asked import ask, data_dir, told
 from tests.kontist_login.logins import VAULT_KEY, Customer, a_customer
+from tests.patience import patient
 
 ROOT = Path(__file__).parents[2]
 LOGGING_IN = [("POST", "/api/user/refresh-token"), ("POST", "/api/user/auth-token")]
@@ -230,7 +231,12 @@ def test_a_bank_that_is_away_costs_no_traceback_and_no_explanation(customer: Cus
         monkeypatch.setenv("SOURCES__KONTIST__BASE_URL", gone.url)
     command = [sys.executable, "-m", "pipelines", "explain", our_id(customer, booked(customer, 0)), "--ask-bank"]
     ended = subprocess.run(
-        [*command, "--data-dir", str(customer.data_dir)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [*command, "--data-dir", str(customer.data_dir)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=patient(60),
+        check=False,
     )
 
     assert ended.returncode == FAILED

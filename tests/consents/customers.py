@@ -19,6 +19,7 @@ from pipelines.sandbox import Fault, SandboxBank, World, running
 from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import KontomatikSettings, Settings
 from pipelines.windows import KontomatikWindows
+from tests.patience import patient
 
 DIALECTS = ("openapi", "live")
 VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="
@@ -30,7 +31,7 @@ ONLY = Options(("kontomatik",))
 
 def settings_for(bank: SandboxBank, data_dir: Path, **more: Any) -> Settings:
     """How the program is set up for this bank. `kontomatik` in `more` are that section's own settings."""
-    kontomatik = {"poll_interval": 0.01, "command_deadline": 5.0, "redirect_url": "https://back.example.test/"}
+    kontomatik = {"poll_interval": 0.01, "command_deadline": patient(5.0), "redirect_url": "https://back.example.test/"}
     kontomatik |= {"base_url": f"{bank.url}/v1", "dialect": bank.dialect, "api_key": bank.world.kontomatik_api_key}
     own = KontomatikSettings(**kontomatik | more.pop("kontomatik", {}))
     return Settings(**{"data_dir": data_dir, "vault_key": VAULT_KEY, "kontomatik": own} | more)

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.patience import patient
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -58,7 +60,7 @@ class Killer:
         assert self._forge.stdin is not None
         assert self._forge.stdout is not None
         self._forge.stdin.close()
-        self._forge.wait(10)
+        self._forge.wait(patient(10))
         self._forge.stdout.close()
 
     def run(

@@ -18,6 +18,7 @@ from pipelines.settings import Settings
 from pipelines.windows import KontomatikWindows
 from tests.consents.customers import DIALECTS, Given, SignsIn, a_bank, reading_of, settings_for, states, stored_tokens, the_vault
 from tests.consents.killing import Killer, Victim, environment
+from tests.patience import patient
 
 pytestmark = pytest.mark.parametrize("dialect", DIALECTS)
 
@@ -256,13 +257,13 @@ def test_a_run_that_is_going_on_is_waited_for(desk: Desk, dialect: str) -> None:
     desk.bank.faults.append(SignsIn())
     ended: list[Victim] = []
     with held(desk.settings.data_dir, "another run"):
-        connecting = threading.Thread(target=lambda: ended.append(desk.connect("--wait", "30")))
+        connecting = threading.Thread(target=lambda: ended.append(desk.connect("--wait", str(int(patient(30))))))
         connecting.start()
         while not desk.bank.count("GET", "redirection-status"):
             time.sleep(0.01)
         connecting.join(0.3)
         assert ended == []
-    connecting.join(30)
+    connecting.join(patient(30))
     assert (ended[0].status, desk.states) == (0, ["active"])
     assert desk.oldest_row() == desk.oldest_at_the_bank()
 

@@ -23,6 +23,7 @@ from pipelines.consents.vault import VaultBroken, audit, consents, new_vault_key
 from pipelines.errors import WrongUsage
 from tests.consents import postgres
 from tests.consents.customers import OTHER_KEY, VAULT_KEY
+from tests.patience import patient
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TOKEN = "ma-7f3c-secret-of-180-days"
@@ -439,7 +440,7 @@ def test_processes_that_make_one_vault_at_once_all_succeed(place: Place) -> None
     """Real processes, which share nothing but the database; forked, so that they start together and cost no imports."""
     path, url = place()
     race = [sys.executable, "-c", RACE, str(path), url or "", str(RACING)]
-    told = subprocess.run(race, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    told = subprocess.run(race, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
     assert (told.returncode, told.stderr) == (0, "")
     vault = Vault(path, None, url=url)
     assert len(vault.trail()) == RACING

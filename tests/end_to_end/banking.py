@@ -18,6 +18,7 @@ from pipelines.lock import held
 from pipelines.run import SOURCES, Options, Report, run
 from pipelines.sandbox import SandboxBank, Totals, World, running
 from pipelines.settings import KontistSettings, KontomatikSettings, Settings
+from tests.patience import patient
 
 ROOT = Path(__file__).parents[2]
 VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="
@@ -88,7 +89,7 @@ def begun(folder: Path, environ: Mapping[str, str], *arguments: str, **more: Any
 
 def ended(process: subprocess.Popen[str], given: str | None = None) -> Ended:
     """Wait for it; a minute is too long."""
-    out, err = process.communicate(given, timeout=60)
+    out, err = process.communicate(given, timeout=patient(60))
     return Ended(process.returncode, out, err)
 
 

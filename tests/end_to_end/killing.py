@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipelines.sandbox import SandboxBank
 from tests.end_to_end.banking import Ended, assert_the_ledger_is_the_world, begun, command, environment, opened
+from tests.patience import patient
 
 
 def killed_after(process: "subprocess.Popen[str]", seconds: float, how: int = signal.SIGKILL) -> bool:
@@ -14,7 +15,7 @@ def killed_after(process: "subprocess.Popen[str]", seconds: float, how: int = si
         process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(how)
-        process.communicate(timeout=60)
+        process.communicate(timeout=patient(60))
         return True
     return False
 

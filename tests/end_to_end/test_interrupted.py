@@ -23,6 +23,7 @@ from tests.end_to_end.banking import (
     environment,
 )
 from tests.end_to_end.killing import die_and_go_on
+from tests.patience import patient
 
 DEATHS = 2
 """`make bench` does fifty."""
@@ -37,7 +38,7 @@ class Silence(Fault):
     def after(self, call: Any, _: Any, bank: SandboxBank, /) -> None:
         if self.meets(call) and self.take():
             self.heard.set()
-            bank.wait(60)
+            bank.wait(patient(60))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_an_interrupted_run_says_so_and_changes_nothing(bank: SandboxBank, data:
     bank.faults.append(silence)
     try:
         process = begun(data.parent, environment(bank), "run", "--json", "--data-dir", str(data))
-        assert silence.heard.wait(30)
+        assert silence.heard.wait(patient(30))
         process.send_signal(how)
         said = ended(process)
     finally:
@@ -88,7 +89,7 @@ def test_killed_between_accept_and_load_the_import_is_resumed_and_none_is_spent(
     silence = Silence(bank="kontomatik", path_contains="/v1/command/1")  # the look at the running command
     bank.faults.append(silence)
     process = begun(data.parent, environment(bank), "run", "--json", "--data-dir", str(data))
-    assert silence.heard.wait(30)
+    assert silence.heard.wait(patient(30))
     process.kill()
     ended(process)
     bank.faults.clear()
@@ -105,7 +106,7 @@ def test_a_second_run_names_the_first_and_leaves_it_alone(bank: SandboxBank, dat
     bank.faults.append(silence)
     try:
         first = begun(data.parent, environment(bank), "run", "--json", "--data-dir", str(data))
-        assert silence.heard.wait(30)
+        assert silence.heard.wait(patient(30))
         for other in (["run"], ["transform"]):
             second = command(data.parent, environment(bank), *other, "--data-dir", str(data))
             assert second.status == 1

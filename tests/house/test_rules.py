@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patient
+
 ROOT = Path(__file__).parents[2]
 OURS = ("sources", "transforms", "pipelines", "flows")
 HEAVY = ("dlt", "duckdb", "httpx", "lxml", "pyarrow", "prefect", "pandas", "sqlalchemy", "rich", "cryptography", "sqlglot")
@@ -31,7 +33,7 @@ def files(*suffixes: str) -> Iterator[Path]:
 
 def test_folders_import_only_what_they_may() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
-    told = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    told = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
 
     assert told.returncode == 0, told.stdout + told.stderr
 
@@ -51,7 +53,9 @@ def test_help_costs_nothing(command: list[str]) -> None:
         f"try: parser().parse_args({command})\nexcept SystemExit: pass\n"
         f"print(sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)"
     )
-    told = subprocess.run([sys.executable, "-c", asking], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    told = subprocess.run(
+        [sys.executable, "-c", asking], cwd=ROOT, capture_output=True, text=True, timeout=patient(30), check=False
+    )
 
     assert told.stderr == "[]\n"
     assert told.stdout.startswith("usage: python -m pipelines")

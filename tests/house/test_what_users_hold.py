@@ -15,6 +15,7 @@ import pytest
 from pipelines.sandbox import World
 from pipelines.settings import KontistSettings, KontomatikSettings, NotificationSettings, Settings, load_settings
 from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, opened, read, rows
+from tests.patience import patient
 
 SECRET = ("api_key", "password", "email", "refresh_token", "vault_key", "vault_url")
 SECRET += ("email_user", "email_password", "webhook_url", "slack_url", "urls")
@@ -71,7 +72,7 @@ def test_dlt_finds_the_same_settings_as_we_do(tmp_path: Path) -> None:
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "RUNTIME__DLTHUB_TELEMETRY": "false"} | environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
     assert told.returncode == 0, told.stderr

@@ -13,6 +13,7 @@ from pipelines.cli import parser
 from pipelines.consents import logging_in
 from pipelines.errors import WrongUsage
 from tests.kontist_login.logins import VAULT_KEY, Customer, a_customer
+from tests.patience import patient
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +34,7 @@ def command(customer: Customer, *arguments: str, given: str = "", **more: str) -
         input=given,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
 

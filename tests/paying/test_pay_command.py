@@ -15,6 +15,7 @@ import pytest
 from pipelines.connections import vault_of
 from pipelines.sandbox import SandboxBank, World, running
 from pipelines.settings import Settings, load_settings
+from tests.patience import patient
 from tests.paying.desk import last_tan
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ def without_a_person(bank: SandboxBank, folder: Path, *arguments: str, **more: s
         input="yes\n" * 9,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
 
@@ -65,7 +66,7 @@ class AtATerminal:
 
     def sees(self, words: str) -> None:
         """Read on until these words are there; half a minute is too long."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + patient(30)
         while words not in self.screen:
             assert time.monotonic() < end, self.screen
             self._read()
@@ -77,7 +78,7 @@ class AtATerminal:
         while self._read():
             pass
         os.close(self._keyboard)
-        return self._process.wait(30)
+        return self._process.wait(patient(30))
 
     def _read(self) -> bool:
         try:

@@ -24,6 +24,7 @@ from sources.kontist.ahead import MOST, Ahead, next_number
 from sources.kontist.client import KontistClient
 from sources.kontist.pages import read_transactions
 from sources.kontist.tokens import Login
+from tests.patience import patient
 from tests.reading_kontist.fake_bank import (
     ACCOUNT,
     FakeBank,
@@ -85,7 +86,7 @@ def test_at_most_eight_pages_are_under_way() -> None:
         under_way += 1
         most = max(most, under_way)
         if 2 <= int(address.partition("page=")[2] or 1) <= MOST + 1:
-            together.wait(10)  # only if all eight of them are asked for at once does this pass
+            together.wait(patient(10))  # only if all eight of them are asked for at once does this pass
         under_way -= 1
         return fetch(address)
 
@@ -160,12 +161,12 @@ def test_what_was_not_yet_sent_is_not_sent_after_the_end() -> None:
 
     def slow(address: str) -> Any:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(patient(10))
         return address
 
     ahead = Ahead(slow, most=2)
     ahead._asked = {address: ahead._ask(address) for address in "abcdef"}
-    begun.wait(10)
+    begun.wait(patient(10))
     go_on.set()
     ahead.close()
 
@@ -179,7 +180,7 @@ def test_threads_that_are_told_to_wait_at_once_wait_once() -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         if len(told) < 4:
             told.append(1)
-            together.wait(10)
+            together.wait(patient(10))
             return httpx.Response(429, headers={"Retry-After": "7"})
         return httpx.Response(200, json=[])
 
@@ -197,7 +198,7 @@ def test_nobody_asks_while_one_is_told_to_wait() -> None:
 
     def rest(_: float) -> None:
         resting.set()
-        go_on.wait(10)
+        go_on.wait(patient(10))
 
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(request.url.path)
@@ -206,7 +207,7 @@ def test_nobody_asks_while_one_is_told_to_wait() -> None:
     http = Http("kontist", "https://kontist.test", patience=Patience((1.0,), rest), transport=httpx.MockTransport(answer))
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(http.request, "GET", "/first")
-        assert resting.wait(10)
+        assert resting.wait(patient(10))
         second = pool.submit(http.request, "GET", "/second")
         assert not second.done()
         assert asked == ["/first"]

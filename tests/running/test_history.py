@@ -2,6 +2,7 @@
 
 import os
 import stat
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -82,6 +83,28 @@ def test_no_damaged_block_gets_past_publishing(fresh: Path) -> None:
                     "select count(*), bit_xor(hash(t)) is not null from kontomatik.transactions t"
                 ).fetchall() == [(3000, True)]
     assert stopped >= 2
+
+
+def test_a_block_in_another_ones_place_and_a_file_cut_off_are_a_sentence_and_no_crash(fresh: Path) -> None:
+    """What a disk wrote to the wrong place has a right checksum: DuckDB 1.5 died of it (SIGSEGV), and this test with it."""
+    with raw_history(fresh, "kontomatik") as raw:
+        raw.read({"A": [kontomatik("2026-03-01", f"{n}.00", title=os.urandom(200).hex()) for n in range(3000)]})
+        raw.history.connection.execute("checkpoint")
+        whole = (fresh / "raw.new.duckdb").read_bytes()
+    starts = list(range(3 * 4096, len(whole) - BLOCK + 1, BLOCK))
+    damaged = [whole[:to] + whole[of : of + BLOCK] + whole[to + BLOCK :] for of, to in pairwise([*starts[-4:], *starts[:2]])]
+    damaged += [whole[: starts[1]], whole[: len(whole) - 1], whole[: starts[1]] + bytes(len(whole) - starts[1])]
+    stopped = 0
+    for spoilt in damaged:
+        (fresh / "raw.duckdb").write_bytes(spoilt)
+        try:
+            with opened(fresh) as (_, publishing):
+                publishing()
+        except RawBroken as error:
+            stopped += 1
+            assert str(error).startswith(f"Raw history in {fresh / 'raw.duckdb'} cannot be read ("), repr(error.__context__)
+            assert (fresh / "raw.duckdb").read_bytes() == spoilt
+    assert stopped >= 4
 
 
 def test_a_clock_that_went_back_is_refused_before_it_spoils_history(ids: Raw) -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from pipelines.sandbox import World, running, server
+from tests.patience import patient
 
 Visit = Callable[..., Any]
 TODAY = date(2025, 3, 20)
@@ -82,7 +83,7 @@ def test_latency_delays_every_answer(visit: Visit, monkeypatch: pytest.MonkeyPat
 def test_a_bank_that_closes_lets_nobody_wait() -> None:
     def ask(url: str) -> None:
         with suppress(httpx.TransportError):
-            httpx.get(f"{url}/v1/health", timeout=60)
+            httpx.get(f"{url}/v1/health", timeout=patient(60))
 
     with running(World(today=TODAY), latency=60) as bank:
         asking = Thread(target=ask, args=(bank.url,), daemon=True)
@@ -91,8 +92,8 @@ def test_a_bank_that_closes_lets_nobody_wait() -> None:
             wait = bank.wait
             patch.setattr(bank, "wait", lambda seconds: (began.set(), wait(seconds)))
             asking.start()
-            began.wait(10)
-    asking.join(10)
+            began.wait(patient(10))
+    asking.join(patient(10))
     assert not asking.is_alive()
 
 

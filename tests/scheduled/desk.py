@@ -13,6 +13,7 @@ from pipelines.connections import vault_of
 from pipelines.sandbox import Fault, SandboxBank
 from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import Settings
+from tests.patience import patient
 
 
 def consent(settings: Settings, signed_in: datetime, token: str = "the bank never gave this one") -> str:  # noqa: S107
@@ -45,7 +46,7 @@ class HeldUp(Fault):
     def before(self, call: Call, bank: SandboxBank, /) -> Answer | None:
         if call.method == "GET" and self.meets(call) and not self.let_go.is_set():
             self.reached.set()
-            self.let_go.wait(30)
+            self.let_go.wait(patient(30))
         return None
 
 
@@ -83,4 +84,4 @@ def somebody_listening(*, status: int = 200) -> Iterator[tuple[str, list[dict[st
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(patient(5))

@@ -21,11 +21,12 @@ from typing import Any
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from tests.end_to_end.banking import ROOT
+from tests.patience import patient
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 LOGIN = "kontoledger:of this test only"
 AUTHORIZED = {"Authorization": f"Basic {b64encode(LOGIN.encode()).decode()}"}
-LONG = 180.0
+LONG = patient(180.0)
 """Seconds after which nothing will come any more."""
 
 
@@ -80,7 +81,7 @@ class Server:
 
     def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
         """One request to the API; JSON in and out. Its SQLite may be busy for a moment, which it says by 503."""
-        for _ in range(20):
+        for _ in range(int(patient(20))):
             try:
                 return self._ask(path, body, method)
             except urllib.error.HTTPError as error:
@@ -97,7 +98,7 @@ class Server:
             {"Content-Type": "application/json"} | AUTHORIZED,
             method=method or ("GET" if data is None else "POST"),
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=patient(30)) as answer:  # noqa: S310
             content = answer.read()
         return json.loads(content) if content else None
 
@@ -217,7 +218,7 @@ class Serving:
     def kill(self) -> None:
         """The machine goes down: this process and every run that it started are gone at once."""
         os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=patient(30))
 
 
 @contextmanager
@@ -247,11 +248,11 @@ def ended(process: subprocess.Popen[Any], how: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, how)
     try:
-        process.wait(timeout=15)
+        process.wait(timeout=patient(15))
     except subprocess.TimeoutExpired:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=15)
+        process.wait(timeout=patient(15))
 
 
 def names_of(runs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -33,6 +33,7 @@ from pipelines.lock import held
 from pipelines.sandbox import SandboxBank, World
 from pipelines.settings import Settings
 from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
+from tests.patience import patient
 from tests.scheduled.desk import consent, days_before_its_end, ending, held_up, somebody_listening
 from tests.scheduled.serving import AUTHORIZED, LONG, Server, Serving, names_of, serving, until
 from tests.scheduled.serving import environment as serving_environment
@@ -376,7 +377,7 @@ def test_a_run_that_is_begun_twice_imports_once_and_cancelled_leaves_no_half_sta
     before, imports = digest(ran.data_dir / "raw.duckdb"), ran.imports()
     with held_up(ran.bank) as slow:
         run_id = ran.server.trigger("ingest", due_hours=0)
-        assert slow.reached.wait(60)
+        assert slow.reached.wait(patient(60))
         assert ran.server.places_taken() > 0, "one a consent that is being read"
 
         begun = ran.imports()
@@ -393,7 +394,7 @@ def test_a_run_that_is_begun_twice_imports_once_and_cancelled_leaves_no_half_sta
     assert run["state_type"] == "CANCELLED", run["state"]
     assert digest(ran.data_dir / "raw.duckdb") == before
     assert not (ran.data_dir / "raw.new.duckdb").exists()
-    with held(ran.data_dir, "test", patience=10):
+    with held(ran.data_dir, "test", patience=patient(10)):
         assert not (ran.data_dir / ".work").exists()
     assert ran.imports() > imports, "the bank had accepted them; the next run resumes them"
     assert ran.server.places_taken() == 0
@@ -406,7 +407,7 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
     before, imports = digest(ran.data_dir / "raw.duckdb"), ran.imports()
     with held_up(ran.bank) as slow:
         lost = ran.server.trigger("ingest", due_hours=0)
-        assert slow.reached.wait(60)
+        assert slow.reached.wait(patient(60))
 
         ran.served.kill()
         slow.let_go.set()
@@ -444,10 +445,10 @@ def stopped_in_order(ran: Scene, served: Serving) -> None:
     before = digest(ran.data_dir / "raw.duckdb")
     with held_up(ran.bank) as slow:
         run_id = ran.server.trigger("ingest", due_hours=0)
-        assert slow.reached.wait(60)
+        assert slow.reached.wait(patient(60))
         served.process.send_signal(signal.SIGTERM)
         slow.let_go.set()
-        assert served.process.wait(timeout=60) == 0
+        assert served.process.wait(timeout=patient(60)) == 0
 
     run = ran.server.run(run_id)
     assert (run["state_type"], run["state"]["message"]) == ("CANCELLED", "The schedule was stopped; the next run goes on.")

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
 from pipelines.notify.notices import Notice
+from tests.patience import patient
 
 
 @dataclass
@@ -183,7 +184,7 @@ def _serving(server: socketserver.TCPServer) -> Iterator[int]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(patient(5))
 
 
 def nobodys_port() -> int:

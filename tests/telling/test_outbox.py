@@ -26,6 +26,7 @@ from pipelines.notify.outbox import KEPT, PATIENCE, Delivery, Outbox
 from pipelines.notify.telling import tell
 from pipelines.run import Report
 from pipelines.settings import KontistSettings, NotificationSettings, Settings
+from tests.patience import patient
 from tests.scheduled.desk import consent, days_before_its_end
 from tests.telling.receivers import Somebody, a_hook
 from transforms.checks import CheckResult
@@ -216,14 +217,14 @@ def test_threads_that_deliver_at_once_send_nothing_twice(tmp_path: Path) -> None
 
     def deliver() -> None:
         outbox = Outbox(tmp_path)
-        together.wait(10)
+        together.wait(patient(10))
         found.append(outbox.deliver({"ann": ann, "ben": ben}, NOW))
 
     threads = [threading.Thread(target=deliver) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(patient(30))
 
     assert (ann.keys, ben.keys) == (keys, keys)
     assert sum(sum(delivery.sent.values()) for delivery in found) == 20
@@ -234,14 +235,14 @@ def test_threads_that_meet_the_same_at_once_keep_it_once(tmp_path: Path) -> None
     found: list[Notice] = []
 
     def meet() -> None:
-        together.wait(10)
+        together.wait(patient(10))
         found.extend(Outbox(tmp_path).put(holes("a", "b", "c"), NOW))
 
     threads = [threading.Thread(target=meet) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(patient(30))
 
     assert sorted(notice.key for notice in found) == ["a", "b", "c"]
 
@@ -282,8 +283,8 @@ def test_a_process_waits_while_another_one_delivers(tmp_path: Path) -> None:
         assert ann.got == []
         other.stdin.write("not taken\n")
         other.stdin.flush()
-        assert other.wait(30) == 0
-        ours.join(30)
+        assert other.wait(patient(30)) == 0
+        ours.join(patient(30))
 
     assert ann.keys == ["b"]
 
