@@ -85,6 +85,21 @@ def test_nothing_names_an_index_or_a_machine() -> None:
     assert found == {}
 
 
+def test_every_time_limit_of_a_test_grows_with_the_patience_asked_for() -> None:
+    """Below a second it is no limit, but a look at something that must not have happened."""
+    fixed = re.compile(r"(\btimeout=|\.wait\(|\.join\(|\b(?:monotonic|perf_counter)\(\) (?:\+|- \w+ <) )[1-9]")
+    found = {
+        f"{path.name}:{number}"
+        for path in (ROOT / "tests").rglob("*.py")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if fixed.search(line) and path != Path(__file__)
+    }
+    asked = [sys.executable, "-c", "from tests.patience import patient; print(patient(3))"]
+    ten = subprocess.run(asked, cwd=ROOT, env={"KONTOLEDGER_PATIENCE": "10"}, capture_output=True, text=True, check=True).stdout
+
+    assert (found, ten, re.search(fixed, "began.wait(10)") is not None) == (set(), "30.0\n", True)
+
+
 def test_pins_hold_names_and_versions_only() -> None:
     lines = [line.strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
 
