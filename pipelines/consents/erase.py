@@ -242,8 +242,10 @@ def _remove_from_raw(
         try:
             removed = _delete(connection, dataset, consent_ids, accounts)
             state = load.cursors(history, dataset)
-            for kind in ("accounts", "doubts"):
-                state[kind] = {one: cursor for one, cursor in state.get(kind, {}).items() if one not in accounts}
+            for kind in {"accounts", "doubts"} | ({"unlisted", "aliases"} & state.keys()):
+                kept = {one: said for one, said in state.get(kind, {}).items() if one not in accounts}
+                # an alias is the id of an account under its later number
+                state[kind] = {one: said for one, said in kept.items() if kind != "aliases" or said not in accounts}
             load.load(history, load.Package(dataset, cursors=state))
             # Older states and window tables name the accounts too.
             states = f"{dataset}._dlt_pipeline_state"

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines import history, load
 from pipelines.cli import parser
 from pipelines.connections import kontomatik_client
 from pipelines.consents import chores, commands, steward
@@ -211,9 +212,17 @@ def test_an_account_that_a_consent_showed_once_is_erased_too(tmp_path: Path) -> 
         settings = settings_for(bank, tmp_path)
         own = connected(bank, settings)
         with the_vault(settings) as vault, kontomatik_client(settings, bank.world.clock.now) as client:
-            vault.covers(own.consent_id, vault.accounts_of(own.consent_id)[:2])
+            known, other = vault.accounts_of(own.consent_id)[:2]
+            with history.opened(tmp_path) as (copy, keep):  # under a later number, and left out of a list
+                said = {"aliases": {"kontomatik:later": known, "kontomatik:b": "kontomatik:a"}, "unlisted": {other: {"reads": 1}}}
+                load.load(copy, load.Package("kontomatik", cursors=load.cursors(copy, "kontomatik") | said))
+                keep()
+            vault.covers(own.consent_id, [known, other])
             steward.revoke(vault, client, own.consent_id, bank.world.clock.now())
             path = erase(settings, vault, vault.consent(own.consent_id), bank.world.clock.now)
+        with history.opened(tmp_path) as (copy, _):
+            told = load.cursors(copy, "kontomatik")
+        assert told == {"accounts": {}, "doubts": {}, "aliases": {"kontomatik:b": "kontomatik:a"}, "unlisted": {}}
         assert json.loads(path.read_text())["accounts_removed"] == 6
         assert holds(tmp_path, PLN_MAIN) == holds(tmp_path, CZK_MAIN) == []
 
