@@ -287,13 +287,19 @@ def take_over(vault: Vault, client: "KontomatikClient", consent_id: str, now: da
     old = vault.consent(consent.replaces) if consent.replaces else None
     if old is None or old.status not in (*USABLE, "expired"):
         return None
+    read = {
+        account
+        for one in vault.consents(status=USABLE)
+        if one.consent_id != old.consent_id
+        for account in vault.accounts_of(one.consent_id)
+    }
+    missing = set(vault.accounts_of(old.consent_id)) - read
+    if missing:  # of an expired one too: else nothing would say that nobody reads them
+        return (
+            f"consent {consent_id} does not read {len(missing)} of the accounts of {old.consent_id}, which therefore stays:"
+            f" renew again with all accounts, or `consents revoke {old.consent_id}`"
+        )
     if old.status in USABLE:
-        missing = set(vault.accounts_of(old.consent_id)) - set(vault.accounts_of(consent_id))
-        if missing:
-            return (
-                f"consent {consent_id} does not read {len(missing)} of the accounts of {old.consent_id}, which therefore stays:"
-                f" renew again with all accounts, or `consents revoke {old.consent_id}`"
-            )
         vault.move(old.consent_id, "replaced", f"by {consent_id}", now)
     try:
         revoke(vault, client, old.consent_id, now)

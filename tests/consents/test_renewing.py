@@ -125,14 +125,35 @@ def test_a_new_consent_that_reads_fewer_accounts_leaves_the_old_one(desk: Desk, 
 
 
 @dialects
+def test_accounts_that_the_renewal_of_an_expired_consent_leaves_out_are_named_until_somebody_ends_it(
+    desk: Desk, dialect: str
+) -> None:
+    desk.bank.faults.append(SignsIn(login="test2"))
+    ahead = timedelta(days=181)
+    desk.bank.world.clock.advance(ahead)
+    assert desk.run("run", ahead=ahead).status == 1
+
+    renewed = desk.run("consents", "renew", desk.old, "--json", ahead=ahead)
+    assert desk.states == ["expired", "active"]
+    assert any("does not read 5 of the accounts" in note for note in renewed.told["notes"])
+    later = desk.run("run", "--json", ahead=ahead)
+    (error,) = later.told["sources"]["kontomatik"]["errors"]
+    assert (later.status, "nothing reads its accounts" in error["reason"]) == (4, True)
+
+    assert desk.run("consents", "revoke", desk.old, ahead=ahead).status == 0
+    assert desk.run("run", ahead=ahead).status == 0
+    assert desk.states == ["revoked", "active"]
+
+
+@dialects
 def test_an_account_that_could_not_be_understood_is_not_taken_for_given_up(
     desk: Desk, dialect: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a new consent without it would end the old one, and its imports would not count."""
     wait = KontomatikClient.wait
 
-    def odd(client: Any, *about: Any) -> Any:
-        result = wait(client, *about)
+    def odd(client: Any, *about: Any, **more: Any) -> Any:
+        result = wait(client, *about, **more)
         result.accounts[0].error = Unexpected("kontomatik", "the rows are in no order")
         return result
 
