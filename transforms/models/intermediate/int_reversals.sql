@@ -4,6 +4,8 @@
 
 with recursive
 
+accounts as (select account_id, own_iban from intermediate.int_accounts where own_iban is not null),
+
 decided as (select unnest([out_transaction_id, in_transaction_id]) as transaction_id from seeds.transfers where decision = 'confirm'),
 
 -- Most amounts never go both ways: of those no text has to be looked at
@@ -25,7 +27,13 @@ booked as (
         amount < 0                                                  as is_out,
         nullif(upper(replace(counterparty_iban, ' ', '')), '')      as iban,
         lower(trim(counterparty_name))                              as name,
-        case when replace(upper(end_to_end_id), ' ', '') not in ('', 'NOTPROVIDED') then end_to_end_id end as reference,
+        -- one that only says that there is none tells no payment from another
+        case
+            when length(regexp_replace(end_to_end_id, '[^0-9A-Za-z]', '', 'g')) > 1
+                and upper(regexp_replace(end_to_end_id, '[^0-9A-Za-z]', '', 'g'))
+                not in ('NOTPROVIDED', 'NONREF', 'NONE', 'NA', 'KEINE', 'KEINEREFERENZ', 'BRAK')
+                then end_to_end_id
+        end                                                         as reference,
         lower(concat_ws(' ', transaction_type, description, array_to_string(labels, ' '))) as text
     from intermediate.int_transaction_versions as versions
     semi join both_ways
@@ -46,11 +54,24 @@ marked as (
     from booked
 ),
 
+-- Own money that has reached an own account came back by another transfer: neither is a return
+arrived as (
+    select marked.transaction_id
+    from marked
+    inner join accounts as here on here.account_id = marked.account_id
+    inner join accounts as there on there.own_iban = marked.iban
+    inner join intermediate.int_transaction_versions as other
+        on other.account_id = there.account_id and other.currency = marked.currency
+        and other.amount = marked.cents * case when marked.is_out then 0.01 else -0.01 end
+    where other.valid_to is null and other.status = 'booked' and other.booked_on between marked.day - 10 and marked.day + 10
+        and upper(replace(other.counterparty_iban, ' ', '')) = here.own_iban
+),
+
 -- An amount that moves all the time says nothing about any one movement
 comparable as (
     select *
     from marked
-    where (account_id, currency, cents) in (
+    where transaction_id not in (select transaction_id from arrived) and (account_id, currency, cents) in (
         select (account_id, currency, cents)
         from marked
         group by account_id, currency, cents
