@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from pipelines.history import MEMORY
+from pipelines.store.raw_copy import MEMORY
 from sources._columns import DAY, INSTANT, TEXT, TRUTH, WHOLE
 from sources.kontist import columns as kontist
 from sources.kontomatik import columns as kontomatik

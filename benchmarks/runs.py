@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from pipelines.consents.vault import new_vault_key
+from pipelines.consents.keyring import new_vault_key
 from pipelines.sandbox import World, running
 
 IMPORTS = "import dlt, duckdb, httpx, lxml.etree, pyarrow.parquet, sqlalchemy, cryptography.fernet"
@@ -92,7 +92,7 @@ def first_of_both(transactions: int) -> tuple[float, float]:
     script = (
         "import sys, pipelines.sandbox as s; w, n = s.World, int(sys.argv.pop());"
         "s.World = lambda *a, **k: w(*a, transactions=n, **k);"
-        "from pipelines.cli import main; main(sys.argv[1:])"
+        "from pipelines.commands.cli import main; main(sys.argv[1:])"
     )
     with tempfile.TemporaryDirectory() as folder:
         arguments = ("-c", script, "run", "--sandbox", "--json", "--data-dir", folder, str(transactions))

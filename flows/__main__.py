@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from pipelines.commands.terminal import print_as_json, say
 from pipelines.errors import FAILED, GOOD, PARTIAL, Failure, where
-from pipelines.private import close_to_others
-from pipelines.terminal import print_as_json, say
+from pipelines.store.private import close_to_others
 
 EXAMPLES = """\
 examples:

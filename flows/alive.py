@@ -22,9 +22,9 @@ from flows import artifacts
 from flows.guard import guarded, quiet
 from flows.secrets import settings_in_force
 from pipelines.errors import Failure
-from pipelines.lock import locked, prepare, taken
-from pipelines.private import closed_to_others
 from pipelines.settings import Settings
+from pipelines.store.lock import locked, prepare, taken
+from pipelines.store.private import closed_to_others
 
 JUST_BEGUN = 60.0
 """Seconds: a younger mark may be that of a run which is about to lock it."""

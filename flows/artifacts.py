@@ -21,9 +21,9 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 
-from pipelines import sinks
 from pipelines.notify.notices import Notice
-from pipelines.run import Progress
+from pipelines.read.options import Progress
+from pipelines.text import sinks
 
 EVERY = 2.0
 """Seconds between two updates of a progress artifact."""

@@ -15,13 +15,13 @@ from flows.alive import skipped, under_way
 from flows.guard import guarded, whole
 from flows.reading import WaitSeconds, threads
 from flows.telling import told
-from pipelines import institutions
-from pipelines.consents import chores
+from pipelines.consents import upkeep
 from pipelines.errors import Busy, WrongUsage
-from pipelines.lock import held
-from pipelines.run import utc_now
+from pipelines.read.options import utc_now
+from pipelines.run import institutions
 from pipelines.settings import Settings
-from pipelines.sinks import line, markdown
+from pipelines.store.lock import held
+from pipelines.text.sinks import line, markdown
 
 ConsentId = Annotated[str, Field(pattern="^c-[0-9a-f]+$")]
 Reason = Annotated[str, Field(min_length=1, max_length=200)]
@@ -43,14 +43,14 @@ def _not_ours(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
 def watch(settings: Settings) -> list[str]:
     """Expire what is over; the warnings that are due."""
     with guarded():
-        return chores.watch(settings, utc_now)
+        return upkeep.watch(settings, utc_now)
 
 
 @task(task_run_name="sign-in to renew {consent_id}", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def sign_in(settings: Settings, consent_id: str) -> None:
     """A fresh link to the bank, good for minutes. Starting two would confuse people: never tried again."""
     with guarded():
-        fresh, url = chores.sign_in_link(settings, consent_id, utc_now)
+        fresh, url = upkeep.sign_in_link(settings, consent_id, utc_now)
     about = f"To renew {consent_id} ({fresh.institution}); good for minutes. The next `ingest` takes up {fresh.consent_id}."
     artifacts.link("kontoledger-sign-in", about, url, f"Sign in at {fresh.institution}")
 
@@ -66,7 +66,7 @@ def sign_in(settings: Settings, consent_id: str) -> None:
 def end(name: str, settings: Settings, consent_id: str, erase: bool, reason: str | None = None) -> State[Any]:
     """End one consent at the bank. What is not confirmed stays `revoking`, and the next run tries again."""
     with guarded():
-        chores.end(settings, consent_id, utc_now, erase=erase, reason=reason)
+        upkeep.end(settings, consent_id, utc_now, erase=erase, reason=reason)
     return Completed(message=f"{name} is over at the bank")
 
 
@@ -81,7 +81,7 @@ def end(name: str, settings: Settings, consent_id: str, erase: bool, reason: str
 def finish_erasing(settings: Settings, wait_seconds: int) -> list[str]:
     """Remove the data of consents that are over, where that was asked for; a sentence with each receipt."""
     with guarded():
-        return chores.finish_erasing(settings, utc_now, wait_seconds)
+        return upkeep.finish_erasing(settings, utc_now, wait_seconds)
 
 
 @task(
@@ -159,7 +159,7 @@ def consent_revocation(
             raise WrongUsage("`erase` needs a consent_id", "Give the consent whose data is to go")
         if erase and not confirm_erasure:
             raise WrongUsage(f"`erase` is not confirmed; nothing was recorded of consent {consent_id}", "Set confirm_erasure")
-        waiting = chores.to_end(settings, consent_id)
+        waiting = upkeep.to_end(settings, consent_id)
         named = [f"{consent.institution} {consent.consent_id}" for consent in waiting]
         artifacts.named(f"consent-revocation: {', '.join(named) or 'nothing waits'}")
         futures = [

@@ -10,7 +10,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.utilities.annotations import quote
 
 from pipelines.errors import Failure, where
-from pipelines.sinks import line
+from pipelines.text.sinks import line
 
 Thing = TypeVar("Thing")
 

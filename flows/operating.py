@@ -30,7 +30,7 @@ from flows.alive import is_gone, sweep
 from flows.deployments import SCHEDULE, TAGS
 from flows.places import AT_ONCE, count_anew, taken
 from pipelines.errors import Busy, Failure
-from pipelines.lock import held
+from pipelines.store.lock import held
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -161,7 +161,7 @@ def _is_gone(run: FlowRun, data_dir: Path) -> bool:
 
 def show(listed: Sequence[Standing], places: int, about: str, reached: Access, console: "Console") -> None:
     """For people."""
-    from pipelines import tables
+    from pipelines.text import tables
 
     headings = ("deployment", "next run", "last run", "late", "under way")
     rows = [(one.name, one.next_run or ("paused" if one.paused else "–"), one.last_run or "–", *_counts(one)) for one in listed]

@@ -2,7 +2,7 @@
 
 Prefect's count may be wrong: a killed run's place stays taken until its lease runs out, and for good when the server is started
 anew before that. So a full count, or a server that is away, costs a wait and never the run: the slots on this machine
-(`pipelines/consents/slots.py`), the quota record and the bank itself still stand between us and a ninth command.
+(`pipelines/read/command_slots.py`), the quota record and the bank itself still stand between us and a ninth command.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,5 @@
-"""The flows that read banks. Each step is one of `pipelines.run.Run`; Prefect adds names, retries, limits and what people see.
+"""The flows that read banks. Each step is one of `pipelines.run.steps.Run`; Prefect adds names, retries, limits and
+what people see.
 
 All tasks of a run share its process, its connection and the data directory's lock. A second run finds the lock taken and ends as
 `Skipped`; a killed one leaves only files that the next run throws away, and imports that it resumes by their command ids.
@@ -26,11 +27,14 @@ from flows.guard import guarded, whole
 from flows.places import AT_ONCE, place
 from flows.telling import told
 from pipelines.errors import CHECKS_FAILED, GOOD, PARTIAL, Busy, Failure
-from pipelines.lock import held
-from pipelines.report import as_json, remember, sentences
-from pipelines.run import NothingToRead, Options, Report, Run
+from pipelines.read.options import Options
+from pipelines.run.report import Report
+from pipelines.run.sources import NothingToRead
+from pipelines.run.steps import Run
+from pipelines.run.summary import as_json, remember, sentences
+from pipelines.run.tables import account_rows, check_rows
 from pipelines.settings import Settings
-from pipelines.summary import account_rows, check_rows
+from pipelines.store.lock import held
 
 UNREAD, AWAY, REFUSED = "NotRead", "BankAway", "ChecksFailed"
 INCOMPLETE = "Partial"

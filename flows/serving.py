@@ -27,9 +27,9 @@ from prefect.runner import Runner
 from prefect.settings import get_current_settings
 
 from flows.alive import SERVED
+from pipelines.commands.terminal import say
 from pipelines.errors import Failure
-from pipelines.lock import held
-from pipelines.terminal import say
+from pipelines.store.lock import held
 
 STOPPED = "The schedule was stopped; the next run goes on."
 

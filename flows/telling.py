@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 from prefect.logging import get_run_logger
 
 from flows import artifacts
-from pipelines.notify.telling import tell
-from pipelines.run import Report, utc_now
-from pipelines.status import consents
-from pipelines.summary import consent_rows, renewal_text
+from pipelines.notify.dispatch import tell
+from pipelines.questions.status import consents
+from pipelines.read.options import utc_now
+from pipelines.run.report import Report
+from pipelines.run.tables import consent_rows, renewal_text
 
 if TYPE_CHECKING:
     from pipelines.settings import Settings

@@ -3,14 +3,14 @@
 import os
 import sys
 
-from pipelines.private import close_to_others
-from pipelines.stop import SENTENCE, Stop
+from pipelines.commands.stop import SENTENCE, Stop
+from pipelines.store.private import close_to_others
 
 if __name__ == "__main__":
     close_to_others()  # before any file is made
     Stop().listen()  # before the first import that takes time
     try:
-        from pipelines.cli import main
+        from pipelines.commands.cli import main
 
         main()
     except KeyboardInterrupt:

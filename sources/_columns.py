@@ -34,7 +34,7 @@ def versioned(*fields: pa.Field | tuple[str, pa.DataType]) -> pa.Schema:
     return table(*fields, required("import_id"), required("row_version"))
 
 
-# What the bank sent is completed with these before it is loaded (`pipelines/settle.py`): whose row it is, its identity,
+# What the bank sent is completed with these before it is loaded (`pipelines/changes/diff.py`): whose row it is, its identity,
 # the day its window counts it on, and the hash of its content.
 def identified(*fields: pa.Field | tuple[str, pa.DataType]) -> pa.Schema:
     """A transactions table: the bank's columns between the identity that we give a row and the hash of its content."""

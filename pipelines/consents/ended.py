@@ -1,7 +1,7 @@
 """Consents that are over with nothing in their place: their accounts are read by nobody, and every run says so."""
 
-from pipelines.consents.registry import Consent, Vault
 from pipelines.consents.states import USABLE
+from pipelines.consents.vault import Consent, Vault
 
 
 def dead_feeds(vault: Vault) -> list[Consent]:

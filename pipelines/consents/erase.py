@@ -16,13 +16,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines import leftovers
-from pipelines.consents.registry import ERASURE_ASKED, NO_REASON, Consent, Vault
+from pipelines.consents.vault import ERASURE_ASKED, NO_REASON, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
-from pipelines.losses import missing_raw, refuse
-from pipelines.publish import publish, write_private
 from pipelines.settings import Settings
-from pipelines.sinks import line
+from pipelines.store import leftovers
+from pipelines.store.atomic_files import publish, write_private
+from pipelines.store.losses import missing_raw, refuse
+from pipelines.text.sinks import line
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -206,8 +206,8 @@ def _brought(data_dir: Path, dataset: str) -> dict[str, set[str]]:
     """Account to the consents that it was read through, from raw history."""
     import duckdb
 
-    from pipelines.history import broken
-    from pipelines.reading import read_only
+    from pipelines.store.raw_copy import broken
+    from pipelines.store.read_only import read_only
 
     raw = data_dir / "raw.duckdb"
     if not raw.exists():
@@ -231,8 +231,8 @@ def _remove_from_raw(
     """
     import duckdb
 
-    from pipelines import load
-    from pipelines.history import STORAGE, broken, opened
+    from pipelines.store import load
+    from pipelines.store.raw_copy import STORAGE, broken, opened
 
     raw, fresh = data_dir / "raw.duckdb", data_dir / "raw.erased.duckdb"
     for leftover in (fresh, fresh.with_name(fresh.name + ".wal")):
@@ -246,7 +246,7 @@ def _remove_from_raw(
                 kept = {one: said for one, said in state.get(kind, {}).items() if one not in accounts}
                 # an alias is the id of an account under its later number
                 state[kind] = {one: said for one, said in kept.items() if kind != "aliases" or said not in accounts}
-            load.load(history, load.Package(dataset, cursors=state))
+            load.load(history, load.Changeset(dataset, cursors=state))
             # Older states and window tables name the accounts too.
             states = f"{dataset}._dlt_pipeline_state"
             connection.execute(f"delete from {states} where version < (select max(version) from {states})")
@@ -294,7 +294,7 @@ def _delete(connection: "DuckDBPyConnection", dataset: str, consent_ids: list[st
 
 
 def _rebuild_ledger(settings: Settings, receipt: Receipt) -> None:
-    from pipelines.ledger import build_and_publish
+    from pipelines.store.ledger import build_and_publish
 
     built = build_and_publish(settings.data_dir)
     receipt.steps.append(f"the ledger was built anew and passed {len(built.checks)} checks")

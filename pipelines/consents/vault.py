@@ -1,369 +1,344 @@
-"""The vault's tables, its keys, and how both are reached.
+"""The registry of consents: what a customer allowed, its sealed token, the state it is in, and who did what to it."""
 
-Each consent's secrets are sealed with a key of its own, and that key is sealed with the vault key. So the vault key can be
-changed without touching a token, and one consent can be made unreadable for ever by forgetting its key. Nothing is stored
-without a vault key: there is no fallback.
-"""
-
-import hashlib
-import hmac
+import getpass
+import json
 import os
-import sqlite3
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.schema import CreateIndex, CreateTable
 
-from pipelines.errors import Failure, WrongUsage
-from pipelines.lock import try_locks
-from pipelines.settings import NEW_KEY, vault_key_fault
+from pipelines.consents.database import VaultBroken, as_instant, as_text, audit, consents, histories
+from pipelines.consents.keyring import Keyring
+from pipelines.consents.quota import MAY_BE_AHEAD, Attempts
+from pipelines.consents.states import LIFETIME, MOVES, USABLE, MoveRefused, State, warnings_of
+from pipelines.errors import WrongUsage
 
-metadata = sql.MetaData()
+ERASURE_ASKED = "erasure asked for"
+"""In the audit trail, with the reason that was given."""
+NO_REASON = "no reason given"
 
-consents = sql.Table(
-    "consents",
-    metadata,
-    sql.Column("consent_id", sql.String, primary_key=True),
-    sql.Column("source", sql.String, nullable=False),
-    sql.Column("institution", sql.String, nullable=False),
-    sql.Column("target", sql.String),
-    sql.Column("access_mode", sql.String, nullable=False),
-    sql.Column("owner_external_id", sql.String),
-    sql.Column("status", sql.String, nullable=False),
-    sql.Column("status_reason", sql.String),
-    sql.Column("created_at", sql.String, nullable=False),
-    sql.Column("expires_at", sql.String),
-    sql.Column("last_import_at", sql.String),
-    sql.Column("replaces", sql.String),
-    sql.Column("erase_asked_at", sql.String),
-    sql.Column("sealed_key", sql.LargeBinary),
-    sql.Column("sealed_token", sql.LargeBinary),
-    sql.Column("sealed_sign_in", sql.LargeBinary),
-)
-consent_accounts = sql.Table(
-    "consent_accounts",
-    metadata,
-    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), primary_key=True),
-    sql.Column("account_id", sql.String, primary_key=True),
-)
-attempts = sql.Table(
-    "attempts",
-    metadata,
-    sql.Column("attempt_id", sql.String, primary_key=True),
-    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), nullable=False, index=True),
-    sql.Column("kind", sql.String, nullable=False),
-    sql.Column("started_at", sql.String, nullable=False),
-    sql.Column("finished_at", sql.String),
-    sql.Column("outcome", sql.String),
-    sql.Column("command_id", sql.String),
-    sql.Column("since", sql.String),
-)
-refusals = sql.Table(
-    "refusals",
-    metadata,
-    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), primary_key=True),
-    sql.Column("refused_at", sql.String, nullable=False),
-    sql.Column("next_at", sql.String, nullable=False),
-)
-"""The bank's last word that the quota of a consent's accounts is used up, and when the next import is possible."""
-audit = sql.Table(
-    "audit",
-    metadata,
-    sql.Column("entry", sql.Integer, primary_key=True, autoincrement=True),
-    sql.Column("at", sql.String, nullable=False),
-    sql.Column("who", sql.String, nullable=False),
-    sql.Column("consent_id", sql.String, nullable=False, index=True),
-    sql.Column("what", sql.String, nullable=False),
-    sql.Column("outcome", sql.String, nullable=False),
-)
-"""Who did what to which consent, when, and what came of it. Rows are only ever added: the database itself refuses the rest."""
-keys = sql.Table(
-    "keys",
-    metadata,
-    sql.Column("name", sql.String, primary_key=True),
-    sql.Column("sealed_key", sql.LargeBinary, nullable=False),
-)
-histories = sql.Table(
-    "histories",
-    metadata,
-    sql.Column("history_id", sql.String, primary_key=True),
-    sql.Column("known_since", sql.String, nullable=False),
-)
-"""The raw histories that were read with these consents."""
-
-_SQLITE_APPEND_ONLY = """
-create trigger if not exists audit_no_{verb} before {verb} on audit {when}
-begin select raise(abort, 'the audit trail is append-only'); end
-"""
-_SQLITE_REFUSED = {
-    "update": "",
-    "delete": "",
-    "insert": "when exists (select 1 from audit where entry = new.entry)",  # `insert or replace` deletes without a trigger
-}
-_POSTGRES_APPEND_ONLY = """
-create or replace function audit_is_append_only() returns trigger language plpgsql as
-$$ begin raise exception 'the audit trail is append-only'; end $$;
-create trigger audit_append_only before update or delete or truncate on audit
-for each statement execute function audit_is_append_only();
-"""
-_TRIGGERS = {
-    "sqlite": "select count(*) = 3 from sqlite_master where type = 'trigger' and name like 'audit_no_%'",
-    "postgresql": "select count(*) > 0 from pg_trigger where tgname = 'audit_append_only' and tgrelid = to_regclass('audit')",
-}
-"""Whether the audit trail refuses changes already, by dialect."""
-WAY_BACK = (
-    "Check that it is a database of this project, writable by this user, with space left; if damaged, restore a backup, or move"
-    " it away and connect the banks again: raw history and ledger are not touched"
-)
-PATIENCE = 30
-"""Seconds for which a process waits for another that writes to the vault, or makes it."""
-_MAKING = 0x6B6F6E746F
-"""The number of PostgreSQL's advisory lock under which the tables are made."""
+UNNAMED = "bank not named yet"
+"""The institution of a consent until its first import names it."""
 
 
-class VaultBroken(Failure):
-    """The vault cannot be opened, read or decrypted."""
+@dataclass(frozen=True)
+class Consent:
+    """One consent without its secrets."""
+
+    consent_id: str
+    source: str
+    institution: str
+    target: str | None
+    access_mode: str
+    owner_external_id: str | None
+    status: State
+    status_reason: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    last_import_at: datetime | None
+    replaces: str | None
+    erase_asked_at: datetime | None
+    has_token: bool
+
+    @property
+    def erasing(self) -> bool:
+        """Whether its erasure is recorded and not done yet."""
+        return self.erase_asked_at is not None and self.status != "erased"
+
+    @property
+    def shown(self) -> str:
+        """Its state for people: `erasing` while its erasure waits, else the state that it is in."""
+        return "erasing" if self.erasing else self.status
+
+    def days_left(self, now: datetime) -> int | None:
+        """Whole days until it ends; 0 on the last day and after."""
+        return None if self.expires_at is None else max(0, (self.expires_at - now).days)
 
 
-class Store:
-    """The vault's database. Open one per process and share it; every call is a transaction of its own."""
+@dataclass(frozen=True)
+class AuditEntry:
+    """One line of the audit trail."""
 
-    def __init__(self, path: Path, url: str | None = None) -> None:
-        """`path` is a SQLite file, made readable to its owner only; `url`, if given, another database in SQLAlchemy's form."""
-        self._where = "The vault's database" if url else f"The vault {path}"
-        self._folder = None if url else path.parent
-        try:
-            if url is None:
-                _create_private(path)
-            self._engine = sql.create_engine(url or f"sqlite:///{path}", connect_args={} if url else {"timeout": PATIENCE})
-            if self._engine.dialect.name == "sqlite":
-                sql.event.listen(self._engine, "connect", _careful)
-            self._prepare()
-        except (ArgumentError, NoSuchModuleError, ImportError):
-            raise WrongUsage(
-                "The setting pipelines.vault_url is no database address that can be used here",
-                "Write it as SQLAlchemy does, e.g. postgresql+psycopg://user:password@host/name, with its driver installed",
-            ) from None
-        except (DBAPIError, OSError, UnicodeDecodeError) as error:
-            raise self._broken(error) from None
+    at: datetime
+    who: str
+    consent_id: str
+    what: str
+    outcome: str
 
-    def close(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
 
-    def _prepare(self) -> None:
-        """Make the tables, columns and triggers that are missing, one process at a time: others wait up to `PATIENCE` seconds."""
-        with self._engine.connect() as connection:
-            if connection.dialect.name == "sqlite" and connection.exec_driver_sql("pragma quick_check(1)").scalar() != "ok":
-                raise VaultBroken(f"{self._where} is damaged", WAY_BACK)  # a write would make it worse
-            whole = _guarded(connection) and not self._missing(connection)
-        if not whole:
-            with self._engine.begin() as connection:
-                _alone(connection)
-                for statement in self._missing(connection):
-                    connection.execute(statement)
-                _append_only(connection)
+class Vault(Attempts):
+    """`vault.sqlite`, or the database at `url`. `who` is written into the audit trail, default the user of the system."""
 
-    def _missing(self, connection: sql.Connection) -> list[sql.Executable]:
-        """What makes the database whole. Raises `VaultBroken` for a table that is not ours, or damaged.
+    def __init__(self, path: Path, key: str | None, *, url: str | None = None, who: str | None = None) -> None:
+        super().__init__(path, url)
+        self.keyring = Keyring(self, key)
+        self.who = who or _user()
 
-        A column that may be null is added: the vault is of an earlier version.
+    def seal_possible(self) -> None:
+        """Raises `WrongUsage` when a token could not be stored: call it before asking a bank for one."""
+        self.keyring.usable()
+
+    def add(
+        self,
+        *,
+        source: str,
+        institution: str,
+        access_mode: str,
+        now: datetime,
+        token: str | None = None,
+        target: str | None = None,
+        owner_external_id: str | None = None,
+        replaces: str | None = None,
+        sign_in: dict[str, str | None] | None = None,
+        expires_at: datetime | None = None,
+    ) -> Consent:
+        """Keep a new consent; `pending` until its token is known. `sign_in` is what it takes to ask how the sign-in ended.
+
+        `expires_at` is its end where the bank tells; else `LIFETIME` is counted from now.
+        Raises `WrongUsage` without a vault key.
         """
-        seen, found = sql.inspect(connection), list[sql.Executable]()
-        there = set(seen.get_table_names())
-        for table in metadata.sorted_tables:
-            if table.name not in there:
-                found += [CreateTable(table), *(CreateIndex(index) for index in table.indexes)]
-                continue
-            known = {column["name"] for column in seen.get_columns(table.name)}
-            lacking = [column for column in table.columns if column.name not in known]
-            if strange := [column.name for column in lacking if not column.nullable]:
-                raise VaultBroken(f"{self._where} is no vault: its table {table.name} has no {', '.join(strange)}", WAY_BACK)
-            found += [
-                sql.text(f"alter table {table.name} add column {column.name} {column.type.compile(connection.dialect)}")
-                for column in lacking
-            ]
+        sealed_key = self.keyring.new_key()
+        consent_id = f"c-{secrets.token_hex(6)}"
+        row = {
+            "consent_id": consent_id,
+            "source": source,
+            "institution": institution,
+            "target": target,
+            "access_mode": access_mode,
+            "owner_external_id": owner_external_id,
+            "status": "active" if token else "pending",
+            "created_at": as_text(now),
+            "expires_at": as_text(expires_at or now + LIFETIME),
+            "replaces": replaces,
+            "sealed_key": sealed_key,
+            "sealed_token": self.keyring.seal(sealed_key, token) if token else None,
+            "sealed_sign_in": self.keyring.seal(sealed_key, json.dumps(sign_in)) if sign_in else None,
+        }
+        with self.transaction() as connection:
+            connection.execute(consents.insert().values(**row))
+            self._note(connection, consent_id, "added", str(row["status"]), now)
+        return self.consent(consent_id)
+
+    def keep_token(
+        self,
+        consent_id: str,
+        token: str,
+        now: datetime,
+        *,
+        institution: str | None = None,
+        target: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> None:
+        """Store the token that a bank gave; a pending consent is active, and counts its days, from here on.
+
+        `expires_at` is the token's own end: a consent that was about to end is active again.
+        A consent that somebody has ended meanwhile stays as it is.
+        """
+        with self.transaction() as connection:
+            row = self._row(consent_id, connection)
+            if row.status not in ("pending", *USABLE):
+                return
+            if row.sealed_token is not None and self.keyring.unseal(row.sealed_key, row.sealed_token) == token:
+                return
+            values: dict[str, Any] = {"sealed_token": self.keyring.seal(row.sealed_key, token)}
+            values |= {"institution": institution} if institution else {}
+            values |= {"target": target} if target else {}
+            if row.status == "pending":
+                values |= {"status": "active", "status_reason": None}
+                values |= {"created_at": as_text(now), "expires_at": as_text(now + LIFETIME)}
+            if expires_at is not None:
+                values |= {"status": "active", "status_reason": None, "expires_at": as_text(expires_at)}
+            connection.execute(consents.update().where(consents.c.consent_id == consent_id).values(**values))
+            self._note(connection, consent_id, "token stored", "sealed", now)
+            if values.get("status", row.status) != row.status:
+                self._note(connection, consent_id, f"{row.status} to active", "its token is known", now)
+
+    def token(self, consent_id: str) -> str:
+        """The token in plain, for one request. Raises `VaultBroken` when there is none, or this key did not seal it."""
+        row = self._row(consent_id)
+        if row.sealed_token is None or row.sealed_key is None:
+            raise VaultBroken(f"Consent {consent_id} has no token", "Connect the bank again")
+        return self.keyring.unseal(row.sealed_key, row.sealed_token)
+
+    def sign_in(self, consent_id: str) -> dict[str, str | None] | None:
+        """What it takes to ask how a consent's sign-in ended, kept until its first import is in raw history."""
+        row = self._row(consent_id)
+        if row.sealed_sign_in is None or row.sealed_key is None:
+            return None
+        found: dict[str, str | None] = json.loads(self.keyring.unseal(row.sealed_key, row.sealed_sign_in))
         return found
 
-    @contextmanager
-    def reading(self) -> Iterator[sql.Connection]:
-        """Several queries in a row."""
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except (DBAPIError, UnicodeDecodeError) as error:
-            raise self._broken(error) from None
+    def consent(self, consent_id: str) -> Consent:
+        """One consent. Raises `WrongUsage` for an id that nobody has."""
+        return _consent(self._row(consent_id))
 
-    def read(self, query: sql.Select[Any]) -> list[sql.Row[Any]]:
-        """The rows of a query."""
-        with self.reading() as connection:
-            return list(connection.execute(query))
+    def consents(self, *, source: str | None = None, status: Sequence[str] = ()) -> list[Consent]:
+        """All consents, oldest first, narrowed to a source and to states."""
+        query = sql.select(consents).order_by(consents.c.created_at, consents.c.consent_id)
+        if source:
+            query = query.where(consents.c.source == source)
+        if status:
+            query = query.where(consents.c.status.in_(status))
+        return [_consent(row) for row in self.read(query)]
 
-    @contextmanager
-    def transaction(self) -> Iterator[sql.Connection]:
-        """All of it or nothing. On SQLite nobody else writes meanwhile: what is read in it is still so when it is written."""
-        try:
-            with self._engine.begin() as connection:
-                if connection.dialect.name == "sqlite":
-                    connection.exec_driver_sql("begin immediate")
-                yield connection
-        except (DBAPIError, UnicodeDecodeError) as error:
-            raise self._broken(error) from None
+    def move(self, consent_id: str, to: State, reason: str, now: datetime) -> None:
+        """Change a consent's state; `reason` is a code or a short sentence, never a bank's answer.
 
-    def write(self, statement: sql.Executable, rows: list[dict[str, Any]] | None = None) -> None:
-        """One change."""
+        Going to `revoked` or `erased` destroys its secrets, and a sign-in that is given up is forgotten. Raises `MoveRefused`
+        for a move that is not allowed. A move to the state that it is in changes nothing.
+        """
         with self.transaction() as connection:
-            connection.execute(statement, rows)
+            row = self._row(consent_id, connection)
+            if row.status == to:
+                return
+            if to not in MOVES[row.status]:
+                raise MoveRefused(consent_id, row.status, to)
+            values: dict[str, Any] = {"status": to, "status_reason": reason, "sealed_sign_in": None}
+            if to in USABLE:
+                del values["sealed_sign_in"]
+            if to in ("revoked", "erased"):
+                values |= {"sealed_token": None, "sealed_key": None}
+            if to == "erased":
+                values |= {"owner_external_id": None}
+            connection.execute(consents.update().where(consents.c.consent_id == consent_id).values(**values))
+            self._note(connection, consent_id, f"{row.status} to {to}", reason, now)
 
-    def _broken(self, error: DBAPIError | OSError | UnicodeDecodeError) -> VaultBroken:
-        # SQLAlchemy's text holds the statement and its values: only the kind of the failure is repeated.
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        if self._folder is not None and isinstance(cause, sqlite3.OperationalError):
-            with suppress(OSError):
-                try_locks(self._folder)  # for SQLite a file system without locks is a file that somebody holds
-        kind = cause.__class__.__name__
-        return VaultBroken(f"{self._where} cannot be used ({kind})", WAY_BACK)
+    def imported(self, consent_id: str, now: datetime) -> None:
+        """Its accounts were read and are in raw history; the sign-in is not needed any more."""
+        change = consents.update().where(consents.c.consent_id == consent_id)
+        self.write(change.values(last_import_at=as_text(now), sealed_sign_in=None))
+
+    def name(self, consent_id: str, institution: str, target: str | None, now: datetime) -> None:
+        """Its first import has told which bank it is of."""
+        values = {"institution": institution} | ({"target": target} if target else {})
+        with self.transaction() as connection:
+            connection.execute(consents.update().where(consents.c.consent_id == consent_id).values(**values))
+            self._note(connection, consent_id, "named by its bank", institution, now)
+
+    def ask_erasure(self, consent_id: str, now: datetime, reason: str | None = None) -> None:
+        """Record that this consent's data is to go, and why; it stays asked for until it is done or withdrawn."""
+        with self.transaction() as connection:
+            if self._row(consent_id, connection).erase_asked_at is not None:
+                return
+            change = consents.update().where(consents.c.consent_id == consent_id)
+            connection.execute(change.values(erase_asked_at=as_text(now)))
+            self._note(connection, consent_id, ERASURE_ASKED, reason or NO_REASON, now)
+
+    def withdraw_erasure(self, consent_id: str, now: datetime) -> None:
+        """Forget that this consent's data is to go. Raises `WrongUsage` when nothing waits."""
+        with self.transaction() as connection:
+            row = self._row(consent_id, connection)
+            if row.erase_asked_at is None or row.status == "erased":
+                raise WrongUsage(f"No erasure of consent {consent_id} waits: it is {row.status}", "Nothing has changed")
+            change = consents.update().where(consents.c.consent_id == consent_id)
+            connection.execute(change.values(erase_asked_at=None))
+            self._note(connection, consent_id, "erasure withdrawn", f"{row.status} as before", now)
+
+    def age(self, now: datetime) -> None:
+        """Let time do its work: consents with 30 days or less are expiring, those past their end expired.
+
+        What a wrong clock has done is undone first. Call it with a time that is known to be right.
+        """
+        self._mend(now)
+        for consent in self.consents(status=USABLE):
+            days = consent.days_left(now)
+            with suppress(MoveRefused):  # somebody has ended it in between
+                if consent.expires_at is not None and consent.expires_at <= now:
+                    self.move(consent.consent_id, "expired", _over(consent), now)
+                elif days is not None and days <= warnings_of(consent.source)[0]:
+                    self.move(consent.consent_id, "expiring", f"{days} days left", now)
+
+    def _mend(self, now: datetime) -> None:
+        """Bring back what has ended by a clock that was ahead, and count anew what was signed in to by such a clock."""
+        for consent in self.consents(status=(*USABLE, "expired")):
+            consent_id, days = consent.consent_id, consent.days_left(now)
+            if consent.expires_at is None or days is None:
+                continue
+            if consent.status in USABLE and consent.created_at > now + MAY_BE_AHEAD and consent.source == "kontomatik":
+                change = consents.update().where(consents.c.consent_id == consent_id)
+                with self.transaction() as connection:
+                    connection.execute(change.values(created_at=as_text(now), expires_at=as_text(now + LIFETIME)))
+                    self._note(connection, consent_id, "days counted anew", "its sign-in was dated ahead of the clock", now)
+                days = LIFETIME.days
+            early = consent.status == "expiring" and days > warnings_of(consent.source)[0]
+            over = consent.status == "expired" and consent.status_reason == _over(consent) and consent.has_token
+            another = consent.source == "kontist" and self.consents(source="kontist", status=USABLE)  # logged in again since
+            if early or (over and consent.expires_at > now and not consent.erasing and not another):
+                with suppress(MoveRefused):  # somebody has ended it in between
+                    self.move(consent_id, "active", "its end lies ahead: the clock was wrong", now)
+
+    def has_imported(self) -> bool:
+        """Whether an import of any consent ever came into a raw history."""
+        return bool(self.read(sql.select(consents.c.consent_id).where(consents.c.last_import_at.is_not(None)).limit(1)))
+
+    def histories(self) -> set[str]:
+        """The ids of the raw histories that this vault belongs to; empty before the first run."""
+        return {row.history_id for row in self.read(sql.select(histories))}
+
+    def belongs_to(self, history_id: str, now: datetime) -> None:
+        """Note that this raw history is read with its consents."""
+        if history_id not in self.histories():
+            with suppress(sql.exc.IntegrityError):  # another process was first
+                self.write(histories.insert().values(history_id=history_id, known_since=as_text(now)))
+
+    def note(self, consent_id: str, what: str, outcome: str, now: datetime) -> None:
+        """Write a line into the audit trail."""
+        with self.transaction() as connection:
+            self._note(connection, consent_id, what, outcome, now)
+
+    def trail(self, consent_id: str | None = None) -> list[AuditEntry]:
+        """The audit trail, oldest first."""
+        query = sql.select(audit).order_by(audit.c.entry)
+        if consent_id:
+            query = query.where(audit.c.consent_id == consent_id)
+        return [AuditEntry(as_instant(row.at), row.who, row.consent_id, row.what, row.outcome) for row in self.read(query)]
+
+    def _note(self, connection: sql.Connection, consent_id: str, what: str, outcome: str, now: datetime) -> None:
+        values = {"at": as_text(now), "who": self.who, "consent_id": consent_id, "what": what, "outcome": outcome}
+        connection.execute(audit.insert().values(**values))
+
+    def _row(self, consent_id: str, connection: sql.Connection | None = None) -> sql.Row[Any]:
+        query = sql.select(consents).where(consents.c.consent_id == consent_id)
+        rows = self.read(query) if connection is None else list(connection.execute(query.with_for_update()))
+        if not rows:
+            raise WrongUsage(f"There is no consent {consent_id}", "See `python -m pipelines consents list`")
+        return rows[0]
 
 
-class Keyring:
-    """Seals and opens secrets with the vault key: a Fernet key, or several separated by commas while one is being replaced.
-
-    The first key seals; each of them opens.
-    """
-
-    def __init__(self, store: Store, vault_key: str | None) -> None:
-        self._store = store
-        self._vault_key = vault_key
-
-    def usable(self) -> MultiFernet:
-        """The vault key. Raises `WrongUsage` when there is none, or one that is no key."""
-        if not self._vault_key:
-            raise WrongUsage(
-                "No vault key is set, so a bank's token cannot be stored",
-                "Print one with `python -m pipelines doctor --new-vault-key` and keep it as pipelines.vault_key in"
-                " .dlt/secrets.toml, or as PIPELINES__VAULT_KEY",
-            )
-        if fault := vault_key_fault(self._vault_key):
-            raise WrongUsage(f"The setting pipelines.vault_key is no vault key: {fault}", NEW_KEY)
-        return MultiFernet([Fernet(key.strip()) for key in self._vault_key.split(",")])
-
-    def new_key(self) -> bytes:
-        """A fresh key, sealed."""
-        return self.usable().encrypt(Fernet.generate_key())
-
-    def seal(self, sealed_key: bytes, secret: str) -> bytes:
-        """`secret` under a sealed key."""
-        return Fernet(self._opened(sealed_key)).encrypt(secret.encode())
-
-    def unseal(self, sealed_key: bytes, sealed: bytes) -> str:
-        """The secret in plain. Raises `VaultBroken` when another vault key sealed it."""
-        try:
-            return Fernet(self._opened(sealed_key)).decrypt(sealed).decode()
-        except InvalidToken:
-            raise VaultBroken(
-                "A sealed secret is damaged", "Connect the bank again, or restore the vault from a backup"
-            ) from None
-
-    def rotate(self) -> int:
-        """Seal every key with the first vault key; after that the others are not needed. Returns how many keys there were."""
-        ring, count = self.usable(), 0
-        with self._store.transaction() as connection:
-            for table, name in ((consents, consents.c.consent_id), (keys, keys.c.name)):
-                found = connection.execute(sql.select(name, table.c.sealed_key).where(table.c.sealed_key.is_not(None)))
-                for key, sealed in list(found):
-                    again = self._rotated(ring, sealed)
-                    connection.execute(table.update().where(name == key).values(sealed_key=again))
-                    count += 1
-        return count
-
-    def recognise(self, kind: str, text: str) -> str:
-        """A hash of an identity number by which its owner is recognised again, and that says nothing without the vault."""
-        known = sql.select(keys.c.sealed_key).where(keys.c.name == "recognition")
-        if not (rows := self._store.read(known)):
-            try:
-                self._store.write(keys.insert().values(name="recognition", sealed_key=self.new_key()))
-            except VaultBroken:  # somebody else was first, or it cannot be written at all
-                if not self._store.read(known):
-                    raise
-            rows = self._store.read(known)
-        plain = "".join(text.split()).upper()
-        return hmac.new(self._opened(rows[0].sealed_key), f"{kind}\x1f{plain}".encode(), hashlib.sha256).hexdigest()[:32]
-
-    def _opened(self, sealed_key: bytes) -> bytes:
-        return self._with(self.usable().decrypt, sealed_key)
-
-    def _rotated(self, ring: MultiFernet, sealed_key: bytes) -> bytes:
-        return self._with(ring.rotate, sealed_key)
-
-    @staticmethod
-    def _with(work: Any, sealed_key: bytes) -> bytes:
-        try:
-            done: bytes = work(sealed_key)
-        except InvalidToken:
-            raise VaultBroken(
-                "The vault's secrets cannot be opened with this vault key",
-                "Set pipelines.vault_key to the key that they were stored with (or to `NEW,OLD` while rotating)",
-            ) from None
-        return done
+def _over(consent: Consent) -> str:
+    return "its 180 days are over" if consent.source == "kontomatik" else "its time is over"
 
 
-def new_vault_key() -> str:
-    """A fresh vault key."""
-    return Fernet.generate_key().decode()
-
-
-def as_text(moment: datetime) -> str:
-    """UTC in one fixed form, so that text compares as time does, in any database."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def as_instant(text: str) -> datetime:
-    """The way back. Raises `VaultBroken` for a text that was never one of ours."""
+def _user() -> str:
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-    except (ValueError, TypeError):
-        raise VaultBroken("A date in the vault cannot be read", WAY_BACK) from None
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid {os.getuid()}"
 
 
-def _careful(connection: Any, _record: Any) -> None:
-    """SQLite overwrites what is deleted, and has it on disk before it says so."""
-    for pragma in ("secure_delete = on", "synchronous = full", "foreign_keys = on"):
-        connection.execute(f"PRAGMA {pragma}")
+def _consent(row: sql.Row[Any]) -> Consent:
+    def moment(text: str | None) -> datetime | None:
+        return as_instant(text) if text else None
 
-
-def _append_only(connection: sql.Connection) -> None:
-    if connection.dialect.name == "sqlite":
-        for verb, when in _SQLITE_REFUSED.items():
-            connection.exec_driver_sql(_SQLITE_APPEND_ONLY.format(verb=verb, when=when))
-    elif connection.dialect.name == "postgresql" and not _guarded(connection):
-        connection.exec_driver_sql(_POSTGRES_APPEND_ONLY)
-
-
-def _guarded(connection: sql.Connection) -> bool:
-    """Whether the audit trail refuses changes already, as far as its database can."""
-    triggers = _TRIGGERS.get(connection.dialect.name)
-    return triggers is None or bool(connection.exec_driver_sql(triggers).scalar())
-
-
-def _alone(connection: sql.Connection) -> None:
-    """Wait until no other process makes the tables, and keep others waiting until this transaction ends."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("begin immediate")
-    elif connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"set local lock_timeout = '{PATIENCE}s'")
-        connection.exec_driver_sql(f"select pg_advisory_xact_lock({_MAKING})")
-
-
-def _create_private(path: Path) -> None:
-    """Make the file readable to its owner only, before anything is in it."""
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        path.chmod(0o600)
+    return Consent(
+        consent_id=row.consent_id,
+        source=row.source,
+        institution=row.institution,
+        target=row.target,
+        access_mode=row.access_mode,
+        owner_external_id=row.owner_external_id,
+        status=row.status,
+        status_reason=row.status_reason,
+        created_at=as_instant(row.created_at),
+        expires_at=moment(row.expires_at),
+        last_import_at=moment(row.last_import_at),
+        replaces=row.replaces,
+        erase_asked_at=moment(row.erase_asked_at),
+        has_token=row.sealed_token is not None,
+    )

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pipelines.errors import WrongUsage
 from pipelines.notify.notices import Notice
 from pipelines.notify.outbox import Send
-from pipelines.sinks import chat, line, lines, slack
+from pipelines.text.sinks import chat, line, lines, slack
 
 if TYPE_CHECKING:
     from apprise import AppriseAsset, NotifyBase

@@ -19,12 +19,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pipelines.consents.states import USABLE, warning
-from pipelines.freshness import name_of, overdue
-from pipelines.sinks import line
+from pipelines.run.freshness import name_of, overdue
+from pipelines.text.sinks import line
 
 if TYPE_CHECKING:
-    from pipelines.consents.registry import AuditEntry, Consent, Vault
-    from pipelines.run import Report
+    from pipelines.consents.vault import AuditEntry, Consent, Vault
+    from pipelines.run.report import Report
 
 Kind = Literal[
     "consent.expiring",

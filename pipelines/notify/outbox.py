@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 
-from pipelines.consents.vault import as_text
+from pipelines.consents.database import as_text
 from pipelines.notify.notices import LASTING, NEWS, Kind, Notice
-from pipelines.private import make_folder
+from pipelines.store.private import make_folder
 
 _TABLES = """
 create table if not exists notices (
@@ -90,7 +90,7 @@ class Outbox:
         What is older than `NEWS` is given up; what is over and older than `KEPT` is removed. Two processes never deliver at once,
         so nothing is sent twice by that.
         """
-        from pipelines.lock import locked
+        from pipelines.store.lock import locked
 
         delivery = Delivery()
         with locked(self._path.with_name("outbox.lock"), patience=120):

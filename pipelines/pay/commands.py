@@ -7,15 +7,15 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from pipelines.connections import BankSaidNo, vault_of
-from pipelines.consents.kontist import client_of, kept_login
+from pipelines.commands.terminal import data_of, say, settings_of
+from pipelines.consents.clients import BankSaidNo, vault_of
+from pipelines.consents.kontist_login import client_of, kept_login
 from pipelines.errors import GOOD, WrongUsage
-from pipelines.lock import prepare
 from pipelines.pay import inputs
 from pipelines.pay.paying import ON_THE_TRAIL, Desk, GivenUp, Intent, chosen
-from pipelines.run import utc_now
+from pipelines.read.options import utc_now
 from pipelines.settings import Settings
-from pipelines.terminal import data_of, say, settings_of
+from pipelines.store.lock import prepare
 from sources._errors import SourceError
 from sources._identity import tail
 from sources.kontist.client import KontistClient
@@ -133,7 +133,7 @@ def cancel_timed_order(options: argparse.Namespace) -> int:
 
 def trail(options: argparse.Namespace) -> int:
     """`pay trail`: who paid what from which account, step by step, and what came of it."""
-    from pipelines.consents.commands import show_trail
+    from pipelines.commands.consents import show_trail
 
     with vault_of(data_of(options)) as vault:
         entries = [entry for entry in vault.trail() if entry.what.startswith(ON_THE_TRAIL)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Protocol
 
-from pipelines.consents.registry import AuditEntry, Vault
+from pipelines.consents.vault import AuditEntry, Vault
 from pipelines.errors import INTERRUPTED, Failure, WrongUsage, where
 from pipelines.pay.inputs import tan
 from sources._errors import SourceError

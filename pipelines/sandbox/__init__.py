@@ -15,17 +15,18 @@ was observed, so that it can bear witness against them.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .bank import SandboxBank
 from .records import Account, Totals, Transaction
-from .server import SandboxBank, running, serve_forever
+from .server import running, serve_forever
 from .world import Clock, Dialect, World
 
 if TYPE_CHECKING:
+    from .bank import Fault
     from .faults import (
         CommandFails,
         CommandNeverEnds,
         DropsConnection,
         EmptyAnswer,
-        Fault,
         HtmlInsteadOfJson,
         PartialDueToTimeout,
         Refuses,

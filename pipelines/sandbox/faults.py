@@ -5,56 +5,15 @@ account is named by its key, number or name; None means every account.
 """
 
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import TYPE_CHECKING
 
+from .bank import Fault, names
 from .kontomatik import Command, Refusal, refused
 from .plans import Bank
-from .records import Account
 from .wire import Answer, Call, Shown, problem
 
 if TYPE_CHECKING:
-    from .server import SandboxBank
-
-
-@dataclass(eq=False, kw_only=True)
-class Fault:
-    """Does nothing. Its methods are called at each request, from many threads."""
-
-    times: int | None = None
-    bank: Bank | None = None
-    path_contains: str = ""
-    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
-
-    def before(self, call: Call, bank: "SandboxBank", /) -> Answer | None:
-        """An answer in place of the bank's, which then does nothing at all."""
-
-    def after(self, call: Call, answer: Answer, bank: "SandboxBank", /) -> None:
-        """Spoils what the bank answered; what it did is done."""
-
-    def shows(self, shown: Shown, /) -> Shown:
-        """Changes what an account shows, in both banks and dialects."""
-        return shown
-
-    def command(self, command: Command, /) -> None:
-        """Decides how an import will end, when it starts."""
-
-    def meets(self, call: Call) -> bool:
-        """Whether this request is a victim."""
-        return self.bank in (None, call.bank) and self.path_contains in call.path
-
-    def take(self) -> bool:
-        """Whether it happens now; uses up one of its times."""
-        with self._lock:
-            if self.times is None:
-                return True
-            self.times -= 1
-            return self.times >= 0
-
-
-def names(account: str | None, own: Account) -> bool:
-    """Whether a fault's `account` means this one."""
-    return account is None or account in (own.key, own.number, own.name)
+    from .bank import SandboxBank
 
 
 # ---- instead of an answer

@@ -6,21 +6,17 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socketserver import StreamRequestHandler, ThreadingTCPServer
-from threading import Event, Lock, Thread, current_thread
+from threading import Event, Thread, current_thread
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
-from .control import Control
-from .kontist import Kontist
-from .kontomatik import Command, Kontomatik, Refusal, Rules, refused
-from .live import Live
-from .openapi import OpenApi
-from .records import Account
-from .wire import Answer, Call, Shown, problem
+from .bank import SandboxBank
+from .kontomatik import Rules
+from .wire import Answer, Call, problem
 from .world import Dialect, World
 
 if TYPE_CHECKING:
-    from .faults import Fault
+    from .bank import Fault
 
 log = logging.getLogger(__name__)
 _PHRASES = {200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 401: "Unauthorized"} | {
@@ -30,92 +26,6 @@ _PHRASES = {200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 4
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
-
-
-class SandboxBank:
-    """A running sandbox: where it is, whose world it tells of, and what it was asked."""
-
-    def __init__(self, world: World, faults: "tuple[Fault, ...]", dialect: Dialect, page_size: int, rules: Rules) -> None:
-        self.world = world
-        self.dialect = dialect
-        self.faults: list[Fault] = list(faults)
-        """May be changed at any time."""
-        self.requests: list[tuple[str, str]] = []
-        """Method and path of every request, in the order they came; the control surface is not in it."""
-        self.url = ""
-        self.latency = 0.0
-        """Seconds before every answer."""
-        self.life_goes_on = False
-        """Whether a new day on the clock brings its payments by itself."""
-        self.kontist = Kontist(world, page_size, self._shown)
-        self.kontomatik = Kontomatik(world, rules)
-        rules.shown, rules.on_command = self._shown, self._on_command
-        self._speaks: OpenApi | Live | None = None
-        self._control = Control(world)
-        self._closing = Event()
-        self._lock = Lock()
-        self.connections: dict[socket.socket, Thread] = {}
-
-    def count(self, method: str | None = None, path_contains: str = "") -> int:
-        """How many requests had this method and such a path."""
-        seen = list(self.requests)
-        return sum(method in (None, asked) and path_contains in path for asked, path in seen)
-
-    def wait(self, seconds: float) -> None:
-        """Waits, but not for a bank that closes."""
-        self._closing.wait(seconds)
-
-    def answer(self, call: Call) -> Answer:
-        """What the bank says to one request, faults and all."""
-        if call.path.startswith("/_sandbox"):
-            with self.world.lock:
-                return self._control.answer(call)
-        with self._lock:
-            self.requests.append((call.method, call.path))
-        if self.latency:
-            self.wait(self.latency)
-        faults = list(self.faults)
-        for fault in faults:
-            instead = fault.before(call, self)
-            if instead is not None:
-                return instead
-        with self.world.lock:
-            if self.life_goes_on and self.world.clock.now().date() > self.world.today:
-                self.world.live((self.world.clock.now().date() - self.world.today).days)
-            answer = self._answer(call)
-        for fault in faults:
-            fault.after(call, answer, self)
-        return answer
-
-    def _answer(self, call: Call) -> Answer:
-        if call.path.startswith("/api/"):
-            return self.kontist.answer(call)
-        if not call.path.startswith(("/v1/", "/kontobank/")):
-            return problem(404, "Not Found")
-        if self._speaks is None:
-            self._speaks = (Live if self.dialect == "live" else OpenApi)(self.kontomatik, self.url)
-        try:
-            return self._speaks.answer(call)
-        except Refusal as refusal:
-            return refused(refusal, self.world.clock.now())
-
-    def _shown(self, account: Account) -> Shown:
-        shown = Shown(account, account.newest_first())
-        for fault in self.faults:
-            shown = fault.shows(shown)
-        return shown
-
-    def _on_command(self, command: Command) -> None:
-        for fault in self.faults:
-            fault.command(command)
-
-    def close(self) -> None:
-        """Ends what still waits, and every open connection."""
-        self._closing.set()
-        for connection, thread in list(self.connections.items()):
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            thread.join(2)
 
 
 class _Server(ThreadingTCPServer):

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from .faults import Fault, names
+from .bank import Fault, names
 from .wire import Answer, Call
 
 if TYPE_CHECKING:
-    from .server import SandboxBank
+    from .bank import SandboxBank
 
 # ---- spoilt bytes
 

@@ -7,8 +7,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.cli import parser
-from pipelines.ledger import build_and_publish
+from pipelines.commands.cli import parser
+from pipelines.store.ledger import build_and_publish
 from tests.ledger.worlds import Given, raw_file
 
 

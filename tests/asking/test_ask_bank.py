@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.connections import BankSaidNo
+from pipelines.consents.clients import BankSaidNo
 from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
 from pipelines.sandbox import ServerError, Transaction, running
 from tests.asking.asked import ask, data_dir, told

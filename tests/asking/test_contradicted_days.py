@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.prove import certificate, text
+from pipelines.questions.prove import certificate, text
 from tests.ledger.worlds import MODELS, Row, built
 from transforms.checks import run_checks
 

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from pipelines.errors import CHECKS_FAILED, GOOD, WrongUsage
-from pipelines.prove import certificate, text
+from pipelines.questions.prove import certificate, text
 from tests.asking.asked import ask, data_dir, told
 from tests.ledger.worlds import Row, built
 

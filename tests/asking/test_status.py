@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from pipelines.connections import vault_of
-from pipelines.consents.registry import Vault
+from pipelines.consents.clients import vault_of
+from pipelines.consents.vault import Vault
 from pipelines.errors import GOOD, PARTIAL, Failure
-from pipelines.freshness import Expected, expected, overdue_sentences
-from pipelines.metrics import exposition, write
 from pipelines.notify.notices import about_differences
+from pipelines.questions.metrics import exposition, write
+from pipelines.run.accounts import accounts
+from pipelines.run.freshness import Expected, expected, overdue_sentences
 from pipelines.settings import KontistSettings, Settings
-from pipelines.status import accounts
 from tests.asking.asked import ask, data_dir, told
 from tests.consents.customers import VAULT_KEY
 from tests.ledger.worlds import Row
@@ -70,7 +70,7 @@ def test_an_account_whose_balance_contradicts_the_ledger_is_in_status_and_a_noti
 @pytest.fixture
 def watched(contradicted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same at `NOW`, in a folder of its own: the account was read 24 hours ago, and a consent reads it."""
-    monkeypatch.setattr("pipelines.run.utc_now", lambda: NOW)
+    monkeypatch.setattr("pipelines.read.options.utc_now", lambda: NOW)
     monkeypatch.chdir(tmp_path)
     shutil.copytree(contradicted, tmp_path / "data")
     with vault(tmp_path / "data") as opened:

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipelines import institutions, report, status, tables
-from pipelines.endings import Named, endings
-from pipelines.outcomes import BankRun, Outcome
-from pipelines.run import Report
-from pipelines.settle import Counts
+from pipelines.questions import status
+from pipelines.read.outcome import BankRun, Counts, Outcome
+from pipelines.run import institutions, summary
+from pipelines.run.report import Report
+from pipelines.text import tables
+from pipelines.text.endings import Named, endings
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 HEADINGS = ("bank", "account", "read", "new", "changed", "balance")
@@ -55,13 +56,13 @@ def test_no_cell_is_cut_at_any_width(rows: list[tuple[str, ...]], width: int) ->
 
 def test_a_run_loses_columns_that_say_nothing_before_it_loses_its_table() -> None:
     outcomes = [an_outcome("mBank", number, "1234567.89", new=1) for number in (1, 2)]
-    text = shown(lambda console: report.show(a_report(*outcomes), console))
+    text = shown(lambda console: summary.show(a_report(*outcomes), console))
     assert "1,234,567.89 PLN" in text
     assert "removed" not in text
     assert "┃" in text
 
     outcomes.append(an_outcome("Genossenschaftsbank für Handwerk und Handel", 3, "-99999999999.99"))
-    text = shown(lambda console: report.show(a_report(*outcomes), console))
+    text = shown(lambda console: summary.show(a_report(*outcomes), console))
     (line,) = [line for line in text.splitlines() if "…0003" in line]
     assert line.startswith("Genossenschaftsbank für Handwerk und Handel account …0003: ")
     assert "balance -99,999,999,999.99 PLN" in line
@@ -90,7 +91,7 @@ def test_status_consents_and_catalog_cut_no_account_currency_or_name() -> None:
 
 def test_numbers_stand_right() -> None:
     outcomes = [an_outcome("Bank", 1, "5.00", new=1), an_outcome("Bank", 2, "12345.67", new=1000)]
-    one, two = [line for line in shown(lambda console: report.show(a_report(*outcomes), console)).splitlines() if "…000" in line]
+    one, two = [line for line in shown(lambda console: summary.show(a_report(*outcomes), console)).splitlines() if "…000" in line]
     assert (one.index("5.00 PLN") + 4, one.index(" 1 ") + 2) == (two.index("12,345.67 PLN") + 9, two.index("1000") + 4)
 
 

@@ -8,17 +8,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.connections import vault_of
-from pipelines.consents.connect import mock_opening
-from pipelines.consents.registry import Consent, Vault
-from pipelines.consents.steward import Opening
-from pipelines.lock import held
-from pipelines.read_kontomatik import Reader, Reading, by_urgency, joined
-from pipelines.run import Options, Report, run
+from pipelines.consents.clients import vault_of
+from pipelines.consents.sign_in import Opening, mock_opening
+from pipelines.consents.vault import Consent, Vault
+from pipelines.read.kontomatik import Reader, Reading, by_urgency, joined
+from pipelines.read.options import Options
+from pipelines.read.windows import KontomatikWindows
+from pipelines.run.report import Report
+from pipelines.run.steps import run
 from pipelines.sandbox import Fault, SandboxBank, World, running
 from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import KontomatikSettings, Settings
-from pipelines.windows import KontomatikWindows
+from pipelines.store.lock import held
 from tests.patience import patient
 
 DIALECTS = ("openapi", "live")

@@ -100,8 +100,20 @@ def environment(bank: Any, data_dir: Path, **more: str) -> dict[str, str]:
 
 
 NEEDED = (
-    *("pipelines.cli", "pipelines.consents.commands", "pipelines.consents.erase", "pipelines.job", "pipelines.notify.telling"),
-    *("pipelines.report", "sources.kontomatik.client", "sources.kontomatik.reply", "transforms.build", "tests.consents.quick"),
+    *(
+        "pipelines.commands.cli",
+        "pipelines.commands.consents",
+        "pipelines.consents.erase",
+        "pipelines.run.job",
+        "pipelines.notify.dispatch",
+    ),
+    *(
+        "pipelines.run.summary",
+        "sources.kontomatik.client",
+        "sources.kontomatik.reply",
+        "transforms.build",
+        "tests.consents.quick",
+    ),
     *("dlt", "filelock", "httpcore", "httpx", "lxml.etree", "pyarrow.compute", "sqlalchemy.dialects.sqlite", "_strptime"),
 )
 """What the commands import when they get there: each fork would do it again."""
@@ -139,14 +151,14 @@ def _obey(order: dict[str, Any]) -> None:
         for module, name, way in INSTEAD:
             setattr(module, name, way)
     _count((told / "steps").open("w"), order["before"])
-    from pipelines.cli import main
+    from pipelines.commands.cli import main
 
     main(order["arguments"])
 
 
 def _count(steps: Any, before: int | None) -> None:
     """Writes each step down, and dies before the one that it is told."""
-    from pipelines.consents.vault import Store
+    from pipelines.consents.database import Store
     from sources._http import Http
 
     done = 0
@@ -192,11 +204,12 @@ def _time(ahead: float) -> None:
     def now() -> datetime:
         return datetime.now(UTC) + timedelta(seconds=ahead)
 
-    import pipelines.clock as clock
-    import pipelines.consents.commands as commands
-    import pipelines.run as running
+    import pipelines.commands.consents as commands
+    import pipelines.consents.clock as clock
+    import pipelines.run.steps as running
+    from pipelines.read import options
 
-    running.utc_now = commands.utc_now = now
+    options.utc_now = commands.utc_now = now
     if ahead:
         clock.bank_time = lambda *_: ("kontomatik", now())
     assert running.run.__kwdefaults__ is not None

@@ -5,11 +5,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipelines.connections import kontomatik_client
-from pipelines.consents.connect import mock_opening
-from pipelines.consents.registry import Consent, Vault
-from pipelines.consents.steward import Opening
-from pipelines.read_kontomatik import Reading
+from pipelines.consents.clients import kontomatik_client
+from pipelines.consents.sign_in import Opening, mock_opening
+from pipelines.consents.vault import Consent, Vault
+from pipelines.read.kontomatik import Reading
 from pipelines.sandbox import SandboxBank
 from tests.consents.customers import VAULT_KEY, only_ben, reading_of, settings_for
 

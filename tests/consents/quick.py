@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 
-import pipelines.ledger as ledgers
-import pipelines.load as loads
+import pipelines.store.ledger as ledgers
+import pipelines.store.load as loads
 
 
 def load(history: Any, package: Any) -> None:
-    """In place of `pipelines.load.load`: no versions are kept, nothing is retired."""
+    """In place of `pipelines.store.load.load`: no versions are kept, nothing is retired."""
     connection = history.connection
     for name, batches in package.batches.items():
         for batch in list(batches()):
@@ -24,14 +24,14 @@ def load(history: Any, package: Any) -> None:
 
 
 def cursors(history: Any, dataset: str) -> dict[str, Any]:
-    """In place of `pipelines.load.cursors`."""
+    """In place of `pipelines.store.load.cursors`."""
     with contextlib.suppress(Exception):
         return dict(json.loads(history.connection.execute(f"select said from {dataset}.cursors").fetchone()[0]))
     return {}
 
 
 def published(data_dir: Path, *_: Any) -> ledgers.Published:
-    """In place of `pipelines.ledger.build_and_publish`."""
+    """In place of `pipelines.store.ledger.build_and_publish`."""
     return ledgers.Published(data_dir / "no ledger", {}, [], 0.0)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from pipelines import clock, doctor, status
-from pipelines.consents import chores
-from pipelines.consents.attempts import WINDOW
-from pipelines.consents.due import due
-from pipelines.consents.registry import Vault
+from pipelines.consents import clock, upkeep
+from pipelines.consents.quota import WINDOW
+from pipelines.consents.vault import Vault
+from pipelines.questions import doctor, status
+from pipelines.read.due import due
 from pipelines.sandbox import World
 from pipelines.settings import KontistSettings, Settings
 from tests.consents.customers import DIALECTS, VAULT_KEY, a_bank, connected, only_ben, read, settings_for, states, the_vault
@@ -57,7 +57,7 @@ def test_a_run_on_a_clock_that_the_bank_contradicts_changes_nothing(
             with pytest.raises(clock.ClockWrong, match=r"clock says .* that of kontomatik .*Set this machine's clock") as told:
                 read(bank, settings, now=wrong)
             with pytest.raises(clock.ClockWrong):
-                chores.watch(settings, wrong)
+                upkeep.watch(settings, wrong)
             assert (told.value.exit_status, states(settings)) == (2, {own.consent_id: "active"})
             assert {path.rpartition("/")[2] for _, path in bank.requests} == {"health"}
         read(bank, settings)

@@ -9,13 +9,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.connections import kontomatik_client
-from pipelines.consents import steward
-from pipelines.lock import held
+from pipelines.consents import sign_in, upkeep
+from pipelines.consents.clients import kontomatik_client
+from pipelines.read.windows import KontomatikWindows
 from pipelines.sandbox import CommandFails, Fault, SandboxBank
 from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import Settings
-from pipelines.windows import KontomatikWindows
+from pipelines.store.lock import held
 from tests.consents.customers import DIALECTS, Given, SignsIn, a_bank, reading_of, settings_for, states, stored_tokens, the_vault
 from tests.consents.killing import Killer, Victim, environment
 from tests.patience import patient
@@ -144,7 +144,7 @@ def test_a_sign_in_that_asked_for_less_gets_it_whoever_picks_it_up(desk: Desk, d
 
     now, today = desk.bank.world.clock.now, desk.bank.world.today
     with the_vault(desk.settings) as vault, kontomatik_client(desk.settings, now) as client:
-        tended = steward.tend(vault, client, now())
+        tended = upkeep.tend(vault, client, now())
         assert [(one.since, one.session is not None) for one in tended.openings] == [(None, True)]
         windows = KontomatikWindows(cursors={}, doubts={}, today=today, lookback_days=14, since=today - timedelta(days=60))
         reading = reading_of(vault, client, desk.settings, now, tended.openings, windows=windows)
@@ -201,7 +201,7 @@ def test_a_sign_in_whose_session_has_passed_is_imported_by_its_token(desk: Desk,
     desk.bank.faults.append(SignsIn())
     with the_vault(desk.settings) as vault, kontomatik_client(desk.settings, desk.bank.world.clock.now) as client:
         (consent,) = vault.consents()
-        steward.finished_sign_in(vault, client, consent, desk.bank.world.clock.now())
+        sign_in.finished_sign_in(vault, client, consent, desk.bank.world.clock.now())
     desk.bank.world.clock.advance(timedelta(minutes=20))
 
     later = desk.command("run", "--json", ahead=timedelta(minutes=20))
@@ -227,7 +227,7 @@ def test_a_run_may_take_up_the_sign_in_that_somebody_waits_for(desk: Desk, diale
             desk.bank.faults[:] = [SignsIn()]
             assert desk.command("run").status == 0
 
-        opening = steward.wait_for_sign_in(vault, client, consent, seconds=60, every=3, now=now, sleep=wait)
+        opening = sign_in.wait_for_sign_in(vault, client, consent, seconds=60, every=3, now=now, sleep=wait)
 
         assert (waits, desk.states, opening.session) == ([3], ["active"], None)
 
@@ -247,8 +247,8 @@ def test_waiting_asks_at_its_interval_and_tells_how_long(desk: Desk, dialect: st
     with the_vault(desk.settings) as vault, kontomatik_client(desk.settings, now) as client:
         (consent,) = vault.consents()
         asked = desk.bank.count("GET", "redirection-status")
-        with pytest.raises(steward.SignInFailed, match="Nobody has signed in for 10 seconds"):
-            steward.wait_for_sign_in(vault, client, consent, seconds=10, every=3, now=now, sleep=sleep, progress=heard.append)
+        with pytest.raises(sign_in.SignInFailed, match="Nobody has signed in for 10 seconds"):
+            sign_in.wait_for_sign_in(vault, client, consent, seconds=10, every=3, now=now, sleep=sleep, progress=heard.append)
     assert (heard, desk.bank.count("GET", "redirection-status") - asked) == ([0, 3, 6, 9], 5)
 
 

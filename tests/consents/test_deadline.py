@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-import pipelines.run
-from pipelines.deadline import Deadline
-from pipelines.run import Options
+import pipelines.run.steps
+from pipelines.read.deadline import Deadline
+from pipelines.read.options import Options
 from pipelines.sandbox import CommandNeverEnds, Fault, SandboxBank
 from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import KontistSettings

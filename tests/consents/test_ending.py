@@ -9,17 +9,19 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import history, load
-from pipelines.cli import parser
-from pipelines.connections import kontomatik_client
-from pipelines.consents import chores, commands, steward
-from pipelines.consents.chores import end_at_its_bank
+from pipelines.commands import consents
+from pipelines.commands.cli import parser
+from pipelines.consents import revocation, upkeep
+from pipelines.consents import sign_in as steward
+from pipelines.consents.clients import kontomatik_client
 from pipelines.consents.erase import erase
-from pipelines.consents.registry import Vault
+from pipelines.consents.upkeep import end_at_its_bank
+from pipelines.consents.vault import Vault
 from pipelines.errors import Failure
 from pipelines.sandbox import DropsConnection, HtmlInsteadOfJson, Refuses, SandboxBank, ServerError, World
 from pipelines.sandbox.people import ADA, BEN, CARD_NUMBER, CZK_MAIN, PLN_EUR, PLN_MAIN, PLN_SHARED, SAVINGS_NUMBER
 from pipelines.settings import Settings
+from pipelines.store import load, raw_copy
 from tests.consents.customers import (
     DIALECTS,
     ROWS,
@@ -59,7 +61,7 @@ def test_a_revocation_that_is_not_confirmed_is_tried_again_until_it_is(new_folde
         bank.faults.append(NO[no](2) if no in NO else HtmlInsteadOfJson(times=2, path_contains=DELETE))
         bank.requests.clear()
 
-        with pytest.raises(steward.StillRevoking):
+        with pytest.raises(revocation.StillRevoking):
             revoke(bank, settings, own.consent_id)
         assert (states(settings), len(given.alive())) == ({own.consent_id: "revoking"}, 1)
 
@@ -102,9 +104,9 @@ def test_no_consent_waits_for_the_catalog_to_be_ended(tmp_path: Path, dialect: s
             new = opened(vault, bank, given, replaces=by_renewal)
             vault.move(by_run, "replaced", "by another", now())
             end_at_its_bank(settings, vault, by_command, now)
-            assert steward.tend(vault, client, now()).troubles == []
-            chores.end(settings, by_deployment, now, erase=True)
-            assert steward.take_over(vault, client, new, now()) is None
+            assert upkeep.tend(vault, client, now()).troubles == []
+            upkeep.end(settings, by_deployment, now, erase=True)
+            assert revocation.take_over(vault, client, new, now()) is None
             assert {vault.consent(one).status_reason for one in (by_command, by_run, by_deployment, by_renewal)} == {
                 "confirmed by the bank"
             }
@@ -118,9 +120,9 @@ def test_gone_already_is_believed_once_the_bank_has_understood_us(tmp_path: Path
         with the_vault(settings) as vault, kontomatik_client(settings, now) as client:
             own = opened(vault, bank, given)
             bank.kontomatik.revoke(given.tokens[0])
-            with pytest.raises(steward.StillRevoking, match=r"It stays `revoking`.*cannot be withdrawn"):
-                steward.revoke(vault, client, own, now())
-            steward.revoke(vault, client, own, now())
+            with pytest.raises(revocation.StillRevoking, match=r"It stays `revoking`.*cannot be withdrawn"):
+                revocation.revoke(vault, client, own, now())
+            revocation.revoke(vault, client, own, now())
             assert vault.consent(own).status_reason == "the bank says that it was gone already"
 
 
@@ -136,7 +138,7 @@ def test_a_slip_in_the_settings_ends_no_consent(new_folder: Any, dialect: str) -
         report = read(bank, slip)
         assert (states(settings), report.exit_status) == ({own.consent_id: "active"}, 1)
         assert "Check the setting sources.kontomatik.dialect" in outcome_of(report, own.consent_id).reason
-        with pytest.raises(steward.StillRevoking):
+        with pytest.raises(revocation.StillRevoking):
             revoke(bank, slip, own.consent_id)
         assert (states(settings), given.alive()) == ({own.consent_id: "revoking"}, given.tokens)
         revoke(bank, settings, own.consent_id)
@@ -153,7 +155,7 @@ def test_a_sign_in_that_is_given_up_too_late_leaves_no_token_at_the_bank(new_fol
             consent, _ = steward.start_sign_in(
                 vault, client, target="KontoBankApi", access_mode="MULTIPLE", now=now, redirect_url="https://x.example.test"
             )
-            steward.revoke(vault, client, consent.consent_id, now)
+            revocation.revoke(vault, client, consent.consent_id, now)
         assert (states(settings), len(given.tokens), given.alive()) == ({consent.consent_id: "revoked"}, 1, [])
 
 
@@ -213,14 +215,14 @@ def test_an_account_that_a_consent_showed_once_is_erased_too(tmp_path: Path) -> 
         own = connected(bank, settings)
         with the_vault(settings) as vault, kontomatik_client(settings, bank.world.clock.now) as client:
             known, other = vault.accounts_of(own.consent_id)[:2]
-            with history.opened(tmp_path) as (copy, keep):  # under a later number, and left out of a list
+            with raw_copy.opened(tmp_path) as (copy, keep):  # under a later number, and left out of a list
                 said = {"aliases": {"kontomatik:later": known, "kontomatik:b": "kontomatik:a"}, "unlisted": {other: {"reads": 1}}}
-                load.load(copy, load.Package("kontomatik", cursors=load.cursors(copy, "kontomatik") | said))
+                load.load(copy, load.Changeset("kontomatik", cursors=load.cursors(copy, "kontomatik") | said))
                 keep()
             vault.covers(own.consent_id, [known, other])
-            steward.revoke(vault, client, own.consent_id, bank.world.clock.now())
+            revocation.revoke(vault, client, own.consent_id, bank.world.clock.now())
             path = erase(settings, vault, vault.consent(own.consent_id), bank.world.clock.now)
-        with history.opened(tmp_path) as (copy, _):
+        with raw_copy.opened(tmp_path) as (copy, _):
             told = load.cursors(copy, "kontomatik")
         assert told == {"accounts": {}, "doubts": {}, "aliases": {"kontomatik:b": "kontomatik:a"}, "unlisted": {}}
         assert json.loads(path.read_text())["accounts_removed"] == 6
@@ -245,7 +247,7 @@ def test_a_person_is_asked_before_anything_is_erased(
         monkeypatch.setattr("sys.stdin", Keyboard(answer))
         options = parser().parse_args(["consents", "erase", own.consent_id])
         with nullcontext() if ended == "erased" else pytest.raises(Failure, match="Nothing was erased"):
-            commands.erase(options)
+            consents.erase(options)
     assert states(settings) == {own.consent_id: ended}
 
 
@@ -259,7 +261,7 @@ def opened(vault: Vault, bank: SandboxBank, given: Given, replaces: str | None =
 def revoke(bank: SandboxBank, settings: Settings, consent_id: str) -> None:
     now = bank.world.clock.now
     with the_vault(settings) as vault, kontomatik_client(settings, now) as client:
-        steward.revoke(vault, client, consent_id, now())
+        revocation.revoke(vault, client, consent_id, now())
 
 
 def holds(folder: Path, text: str) -> list[str]:

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-import pipelines.ledger as ledgers
-from pipelines.cli import parser
-from pipelines.consents import chores, commands, steward
-from pipelines.consents.registry import Consent
+import pipelines.store.ledger as ledgers
+from pipelines.commands import consents
+from pipelines.commands.cli import parser
+from pipelines.commands.sandbox import sandbox
+from pipelines.consents import revocation, upkeep
+from pipelines.consents.vault import Consent
 from pipelines.errors import Failure, WrongUsage
-from pipelines.leftovers import fresh_work
 from pipelines.sandbox import Refuses, SandboxBank, World
 from pipelines.settings import Settings
-from pipelines.trying import sandbox
+from pipelines.store.leftovers import fresh_work
 from tests.consents.customers import (
     DIALECTS,
     OTHER_KEY,
@@ -58,7 +59,7 @@ def erase(bank: SandboxBank, settings: Settings, patch: pytest.MonkeyPatch, *arg
     for name, value in (environment(bank, settings.data_dir) | environ).items():
         patch.setenv(name, value)
     patch.setattr("sys.stdin", io.StringIO(""))
-    return commands.erase(parser().parse_args(["consents", "erase", *arguments]))
+    return consents.erase(parser().parse_args(["consents", "erase", *arguments]))
 
 
 def recorded(settings: Settings, consent: Consent) -> tuple[Any, list[str]]:
@@ -79,7 +80,7 @@ def test_an_erasure_that_the_settings_do_not_allow_is_not_recorded(
         assert told.value.exit_status == (1 if slip == "another vault key" else 2)
         assert recorded(settings, own) == before
         with pytest.raises(Failure):
-            chores.end(with_kontomatik(settings, api_key=None), own.consent_id, bank.world.clock.now, erase=True)
+            upkeep.end(with_kontomatik(settings, api_key=None), own.consent_id, bank.world.clock.now, erase=True)
         assert recorded(settings, own) == before
 
 
@@ -101,14 +102,16 @@ def test_an_erasure_that_waits_is_shown_and_can_be_withdrawn(
 ) -> None:
     with a_consent(new_folder(), dialect) as (bank, settings, own):
         bank.faults.append(Refuses(times=1, exception="ServiceMaintenance", path_contains=NO_DELETION))
-        with pytest.raises(steward.StillRevoking, match=f"is recorded.*consents erase {own.consent_id} --cancel` withdraws it"):
+        with pytest.raises(
+            revocation.StillRevoking, match=f"is recorded.*consents erase {own.consent_id} --cancel` withdraws it"
+        ):
             erase(bank, settings, monkeypatch, own.consent_id, "--yes")
 
         capsys.readouterr()
-        assert commands.show_list(parser().parse_args(["consents", "list", "--json"])) == 0
+        assert consents.show_list(parser().parse_args(["consents", "list", "--json"])) == 0
         (shown,) = json.loads(capsys.readouterr().out)["consents"]
         assert (shown["status"], shown["imports_left"], bool(shown["erase_asked_at"])) == ("erasing", None, True)
-        assert commands.show_list(parser().parse_args(["consents", "list"])) == 0
+        assert consents.show_list(parser().parse_args(["consents", "list"])) == 0
         assert "--cancel" in capsys.readouterr().out.replace("\n", " ")
 
         assert erase(bank, settings, monkeypatch, own.consent_id, "--cancel") == 0
@@ -130,11 +133,11 @@ def test_an_erasure_that_has_begun_says_that_it_cannot_be_withdrawn(new_folder: 
             erase(bank, settings, monkeypatch, own.consent_id, "--yes")
         with pytest.raises(Failure, match=begun):
             read(bank, settings)
-        assert begun in chores.tidy(settings, bank.world.clock.now).troubles[0]
+        assert begun in upkeep.tidy(settings, bank.world.clock.now).troubles[0]
         with pytest.raises(WrongUsage, match=begun):
             erase(bank, settings, monkeypatch, own.consent_id, "--cancel")
         monkeypatch.setattr(ledgers, "build_and_publish", published)
-        chores.tidy(settings, bank.world.clock.now)
+        upkeep.tidy(settings, bank.world.clock.now)
         assert states(settings) == {own.consent_id: "erased"}
 
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import pytest
 
-from pipelines.connections import kontomatik_client
-from pipelines.consents.connect import mock_opening
-from pipelines.consents.registry import Vault
-from pipelines.run import Report
+from pipelines.consents.clients import kontomatik_client
+from pipelines.consents.sign_in import mock_opening
+from pipelines.consents.vault import Vault
+from pipelines.run.report import Report
 from pipelines.sandbox import CommandFails, Fault, Refuses, World
 from sources.kontomatik import client as client_module
 from sources.kontomatik.errors import MEANINGS

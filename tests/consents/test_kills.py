@@ -14,7 +14,7 @@ import duckdb
 import pytest
 import sqlalchemy as sql
 
-from pipelines.consents.vault import attempts
+from pipelines.consents.database import attempts
 from pipelines.sandbox import SandboxBank
 from pipelines.settings import Settings
 from tests.consents.customers import DIALECTS, Given, SignsIn, a_bank, settings_for, states, stored_tokens, the_vault

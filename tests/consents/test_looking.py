@@ -10,9 +10,9 @@ import duckdb
 import pytest
 from cryptography.fernet import Fernet
 
-from pipelines import commands
-from pipelines.cli import parser
-from pipelines.doctor import Finding, examine
+from pipelines.commands import sandbox
+from pipelines.commands.cli import parser
+from pipelines.questions.doctor import Finding, examine
 from pipelines.sandbox import HtmlInsteadOfJson, SandboxBank, World, running
 from pipelines.settings import Settings
 from tests.consents.customers import DIALECTS, OTHER_KEY, a_bank, connected, settings_for, with_kontomatik
@@ -153,7 +153,7 @@ def test_the_served_sandbox_is_read_with_the_same_settings_in_every_terminal(
 ) -> None:
     """A key made anew at each paste leaves what the other terminal has stored unreadable."""
     monkeypatch.setattr("pipelines.sandbox.serve_forever", lambda _world, _port, _dialect, ready: ready("http://127.0.0.1:8711"))
-    commands.sandbox_serve(parser().parse_args(["sandbox", "serve"]))
+    sandbox.sandbox_serve(parser().parse_args(["sandbox", "serve"]))
     told = capsys.readouterr().out
     (key,) = re.findall(r"PIPELINES__VAULT_KEY=(\S+)", told)
     assert Fernet(key)

@@ -12,12 +12,12 @@ import sqlalchemy as sql
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.consents.attempts import NoneLeft
-from pipelines.consents.registry import Vault
-from pipelines.consents.slots import slot
-from pipelines.consents.steward import Opening
-from pipelines.consents.vault import attempts
-from pipelines.run import Options
+from pipelines.consents.database import attempts
+from pipelines.consents.quota import NoneLeft
+from pipelines.consents.sign_in import Opening
+from pipelines.consents.vault import Vault
+from pipelines.read.command_slots import slot
+from pipelines.read.options import Options
 from pipelines.sandbox import (
     CommandFails,
     CommandNeverEnds,
@@ -233,7 +233,7 @@ def test_no_more_commands_at_once_than_there_are_slots(tmp_path: Path) -> None:
 
 def test_slots_are_shared_with_other_processes_and_come_back_from_dead_ones(tmp_path: Path) -> None:
     holder = (
-        "import sys; from contextlib import ExitStack; from pathlib import Path; from pipelines.consents.slots import slot\n"
+        "import sys; from contextlib import ExitStack; from pathlib import Path; from pipelines.read.command_slots import slot\n"
         "with ExitStack() as stack:\n"
         "    held = [stack.enter_context(slot(Path(sys.argv[1]), 8)) for _ in range(8)]\n"
         "    print('held', flush=True); sys.stdin.read()\n"
@@ -253,7 +253,7 @@ def test_slots_are_shared_with_other_processes_and_come_back_from_dead_ones(tmp_
 
 def test_the_stalest_is_read_first_and_a_fresh_sign_in_before_all(tmp_path: Path) -> None:
     """Of those that were read at the same time, the one that ends first."""
-    from pipelines.read_kontomatik import _urgency
+    from pipelines.read.kontomatik import _urgency
     from sources.kontomatik.answers import Session
 
     vault = Vault(tmp_path / "vault.sqlite", VAULT_KEY)

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.connections import kontomatik_client
-from pipelines.consents.attempts import NoneLeft, Quota
-from pipelines.consents.connect import mock_opening
-from pipelines.consents.due import due
-from pipelines.consents.registry import Vault
-from pipelines.consents.steward import Opening
+from pipelines.consents.clients import kontomatik_client
+from pipelines.consents.quota import NoneLeft, Quota
+from pipelines.consents.sign_in import Opening, mock_opening
+from pipelines.consents.vault import Vault
+from pipelines.read.due import due
 from pipelines.sandbox import CommandFails, Refuses, TooManyRequests, World
 from tests.consents.customers import DIALECTS, VAULT_KEY, a_bank
 from tests.consents.months import DAY, NOON, Month, a_consent

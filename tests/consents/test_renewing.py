@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.consents import steward
-from pipelines.consents.registry import Vault
+from pipelines.consents import upkeep
+from pipelines.consents.vault import Vault
 from pipelines.sandbox import CommandFails, PartialDueToTimeout, Refuses, SandboxBank
 from pipelines.settings import Settings
 from sources._errors import Unexpected
@@ -225,7 +225,7 @@ def test_warnings_come_at_30_14_7_and_1_once_each(tmp_path: Path) -> None:
     for half_days in range(2 * 182):
         now = NOON + timedelta(days=half_days / 2)
         vault.age(now)
-        told[half_days] = steward.warnings(vault, now)
+        told[half_days] = upkeep.warnings(vault, now)
 
     assert {half_days // 2 for half_days, sentences in told.items() if sentences} == set(range(149, 180))
     assert told[2 * 179] == [f"consent {own} (KontoBank) ends in 1 day: `python -m pipelines consents renew {own}`"]

@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
-from pipelines.connections import kontomatik_client
-from pipelines.consents import steward
+from pipelines.consents import revocation
+from pipelines.consents.clients import kontomatik_client
 from pipelines.consents.ended import dead_feeds
-from pipelines.consents.registry import Vault
-from pipelines.freshness import stale_accounts
-from pipelines.ledger import Published
-from pipelines.reading import read_only
-from pipelines.report import cells, sentences
-from pipelines.run import Options, Report
+from pipelines.consents.vault import Vault
+from pipelines.read.options import Options
+from pipelines.run.freshness import stale_accounts
+from pipelines.run.report import Report
+from pipelines.run.summary import cells, sentences
 from pipelines.sandbox import CommandNeverEnds, PartialDueToTimeout, SandboxBank, World
 from pipelines.settings import KontistSettings, NotificationSettings, Settings
+from pipelines.store.ledger import Published
+from pipelines.store.read_only import read_only
 from tests.consents.customers import (
     VAULT_KEY,
     a_bank,
@@ -134,7 +135,7 @@ def test_an_account_that_nothing_has_read_for_too_long_is_named_at_every_run(
             ("never", "kontomatik", None),
         )
     ]
-    monkeypatch.setattr("pipelines.status.accounts", lambda _: listed)
+    monkeypatch.setattr("pipelines.run.accounts.accounts", lambda _: listed)
     settings = Settings(tmp_path, vault_key=VAULT_KEY)
     with the_vault(settings) as vault:
         own = vault.add(source="kontomatik", institution="B", access_mode="MULTIPLE", now=now, token="x").consent_id
@@ -196,7 +197,7 @@ def test_a_consent_that_is_ended_while_it_is_read_stops_nothing(
         def revoked_meanwhile(vault: Vault, consent_id: str, *about: Any, **more: Any) -> str:
             if consent_id == first.consent_id:
                 with the_vault(settings) as another, kontomatik_client(settings, bank.world.clock.now) as client:
-                    steward.revoke(another, client, consent_id, bank.world.clock.now())
+                    revocation.revoke(another, client, consent_id, bank.world.clock.now())
             return begin(vault, consent_id, *about, **more)
 
         monkeypatch.setattr(Vault, "begin_attempt", revoked_meanwhile)
@@ -328,8 +329,8 @@ def test_no_hole_within_ninety_days(new_folder: Any) -> None:
 
 
 def test_a_stored_token_is_read_as_far_back_as_the_bank_lets_and_gets_its_banks_name(new_folder: Any) -> None:
-    from pipelines.consents.connect import add_token
-    from pipelines.consents.registry import UNNAMED
+    from pipelines.consents.sign_in import add_token
+    from pipelines.consents.vault import UNNAMED
 
     with a_bank(dialect="live") as (bank, given):
         settings = settings_for(bank, new_folder())

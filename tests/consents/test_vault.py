@@ -17,9 +17,10 @@ import sqlalchemy as sql
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.consents.registry import Vault
+from pipelines.consents.database import VaultBroken, audit, consents
+from pipelines.consents.keyring import new_vault_key
 from pipelines.consents.states import LIFETIME, MOVES, STATES, USABLE, MoveRefused, State
-from pipelines.consents.vault import VaultBroken, audit, consents, new_vault_key
+from pipelines.consents.vault import Vault
 from pipelines.errors import WrongUsage
 from tests.consents import postgres
 from tests.consents.customers import OTHER_KEY, VAULT_KEY
@@ -419,7 +420,7 @@ RACE = """
 import os, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from pipelines.consents.registry import Vault
+from pipelines.consents.vault import Vault
 
 starts, start = os.pipe()
 racing = []

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from pipelines.consents.connect import mock_opening
-from pipelines.freshness import overdue
-from pipelines.lock import held
-from pipelines.run import Options, Report, run
+from pipelines.consents.sign_in import mock_opening
+from pipelines.read.options import Options
+from pipelines.run.accounts import accounts
+from pipelines.run.freshness import overdue
+from pipelines.run.report import Report
+from pipelines.run.steps import run
 from pipelines.sandbox import World
-from pipelines.status import accounts
+from pipelines.store.lock import held
 from tests.end_to_end.banking import a_bank, account_id, read, rows, settings_for
 
 AUTUMN = date(2024, 10, 25)

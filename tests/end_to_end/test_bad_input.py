@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import cli
-from pipelines.lock import held
+from pipelines.commands import cli
 from pipelines.sandbox import (
     BadRow,
     CommandFails,
@@ -24,6 +23,7 @@ from pipelines.sandbox import (
     World,
     XmlBomb,
 )
+from pipelines.store.lock import held
 from sources import _http
 from tests.end_to_end.banking import a_bank, assert_the_ledger_is_the_world, environment, ledger_totals, rows
 

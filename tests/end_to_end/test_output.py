@@ -13,10 +13,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import cli, commands
+from pipelines.commands import cli, questions
+from pipelines.commands.stop import SENTENCE
+from pipelines.commands.streams import CLOSED_PIPE, Streams
 from pipelines.errors import FAILED, GOOD, INTERRUPTED, WRONG_USAGE
-from pipelines.stop import SENTENCE
-from pipelines.streams import CLOSED_PIPE, Streams
 from tests.end_to_end.banking import begun, command, ended
 
 STATUS = ("status", "--data-dir", ".")
@@ -107,7 +107,7 @@ def test_a_signal_while_duckdb_works_is_an_interrupt_and_no_fault(
             time.sleep(0)  # here at the latest
         return GOOD
 
-    monkeypatch.setattr(commands, "status", works)
+    monkeypatch.setattr(questions, "status", works)
     assert main("status", "--json") == INTERRUPTED
     said = capsys.readouterr()
     assert said.err == f"{SENTENCE}\n"
@@ -126,7 +126,7 @@ def test_whatever_a_library_makes_of_an_interrupt_it_stays_one(
             raise error from None
         return GOOD
 
-    monkeypatch.setattr(commands, "status", works)
+    monkeypatch.setattr(questions, "status", works)
     assert (main("status"), capsys.readouterr().err) == (INTERRUPTED, f"{SENTENCE}\n")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pipelines.run import Options
+from pipelines.read.options import Options
 from pipelines.sandbox import SandboxBank, World
 from tests.end_to_end.banking import a_bank, assert_the_ledger_is_the_world, read, rows
 

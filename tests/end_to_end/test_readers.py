@@ -5,7 +5,7 @@ import sys
 from datetime import date
 from pathlib import Path
 
-from pipelines.run import Options
+from pipelines.read.options import Options
 from pipelines.sandbox import World
 from tests.end_to_end.banking import a_bank, read, rows
 

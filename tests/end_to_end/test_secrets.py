@@ -11,7 +11,7 @@ from threading import Event, Thread
 
 import pytest
 
-from pipelines.connections import vault_of
+from pipelines.consents.clients import vault_of
 from pipelines.sandbox import CommandFails, Fault, HtmlInsteadOfJson, SandboxBank, World
 from pipelines.sandbox.wire import Answer, Call
 from tests.end_to_end.banking import VAULT_KEY, Ended, a_bank, command, environment, opened, settings_for

@@ -4,7 +4,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,10 +46,42 @@ def test_the_sandbox_is_a_witness_of_its_own() -> None:
             assert not [name for name in names if name.split(".")[0] in OURS], path.name
 
 
+def test_no_module_imports_itself_through_others() -> None:
+    """Imports inside functions and for types count, too."""
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for folder in OURS
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    reached = {name: imported(name, path, paths) for name, path in paths.items()}
+    for _ in paths:
+        further = {name: names.union(*(reached[one] for one in names)) for name, names in reached.items()}
+        if further == reached:
+            break
+        reached = further
+
+    assert reached["pipelines.commands.cli"] > {"pipelines.errors"}
+    assert {name for name, names in reached.items() if name in names} == set()
+
+
+def imported(name: str, path: Path, modules: Collection[str]) -> frozenset[str]:
+    """The modules of ours that a module names in its imports, wherever they stand."""
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {one if (one := f"{base}.{alias.name}") in modules else base for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return frozenset(found & set(modules))
+
+
 @pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["consents", "--help"]])
 def test_help_costs_nothing(command: list[str]) -> None:
     asking = (
-        "import sys\nfrom pipelines.cli import parser\n"
+        "import sys\nfrom pipelines.commands.cli import parser\n"
         f"try: parser().parse_args({command})\nexcept SystemExit: pass\n"
         f"print(sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)"
     )

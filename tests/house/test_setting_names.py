@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import WRONG_USAGE, WrongUsage
-from pipelines.setting_names import DLTS
 from pipelines.settings import NAMES, Settings, load_settings
+from pipelines.settings.names import DLTS
 from tests.asking.asked import ask
 from tests.end_to_end.banking import VAULT_KEY
 

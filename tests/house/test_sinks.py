@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from pipelines import ask_bank, doctor, explain, institutions, prove, report, sinks, status, tables, terminal, watching
-from pipelines.outcomes import BankRun, Outcome
-from pipelines.run import Report
-from pipelines.settle import Counts
-from pipelines.summary import renewal_text
+from pipelines.commands import progress_bars, terminal
+from pipelines.questions import ask_bank, doctor, explain, prove, status
+from pipelines.read.outcome import BankRun, Counts, Outcome
+from pipelines.run import institutions, summary
+from pipelines.run.report import Report
+from pipelines.run.tables import renewal_text
+from pipelines.text import sinks, tables
 from sources._errors import Unexpected
 from sources._links import web_link
 from sources.kontomatik.dialects import Live, OpenApi
@@ -119,19 +121,19 @@ def a_run_of(name: str) -> Report:
 
 @hostile
 def test_a_run_ends_whatever_its_bank_is_called(name: str) -> None:
-    text, friendly = (shown(partial(report.show, a_run_of(one))) for one in (name, "Bank"))
+    text, friendly = (shown(partial(summary.show, a_run_of(one))) for one in (name, "Bank"))
 
     assert not steering(text)
     assert f"\n! {sinks.line(name)} {sinks.line(name)}: " in text
     assert len(text.splitlines()) == len(friendly.splitlines())
-    assert json.loads(report.as_json(a_run_of(name)))["notes"] == [name]
+    assert json.loads(summary.as_json(a_run_of(name)))["notes"] == [name]
 
 
 @hostile
 def test_progress_shows_markup_as_text(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     file = StringIO()
-    monkeypatch.setattr(watching, "Console", lambda **_: Console(file=file, width=200))
-    bars = watching.Bars()
+    monkeypatch.setattr(progress_bars, "Console", lambda **_: Console(file=file, width=200))
+    bars = progress_bars.Bars()
     bars.stage(name)
     bars.step(name, 1, 2)
     Console(file=file, width=200).print(bars._bars.get_renderable())
@@ -222,7 +224,7 @@ def test_text_takes_no_other_way_to_a_terminal() -> None:
     settings = (ROOT / "pyproject.toml").read_text()
     assert [line.split(" = ")[0] for line in settings.splitlines() if '"T20"]' in line] == [
         '"benchmarks/**"',
-        '"pipelines/terminal.py"',
+        '"pipelines/commands/terminal.py"',
     ]
     ways = {}
     for folder in ("sources", "transforms", "pipelines", "flows"):
@@ -235,8 +237,8 @@ def test_text_takes_no_other_way_to_a_terminal() -> None:
 
     assert sorted(ways) == [
         "pipelines/__main__.py: sys.stderr.write",
-        "pipelines/streams.py: sys.stderr.write",
-        "pipelines/tables.py: console.print",
+        "pipelines/commands/streams.py: sys.stderr.write",
+        "pipelines/text/tables.py: console.print",
         "transforms/catalog.py: sys.stderr.write",
     ]
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from pipelines.deadline import Deadline
+from pipelines.read.deadline import Deadline
 from sources._errors import OutOfTime, Unavailable, Unreached
 from sources._http import Http, Patience
 from sources._limits import Limits

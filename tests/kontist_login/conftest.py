@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.history import opened
-from pipelines.load import Package, load
+from pipelines.store.load import Changeset, load
+from pipelines.store.raw_copy import opened
 from tests.kontist_login import logins
 
 
@@ -15,7 +15,7 @@ def empty_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("empty")
     with opened(folder) as (history, publish):
         for dataset in ("kontist", "kontomatik"):
-            load(history, Package(dataset))
+            load(history, Changeset(dataset))
         publish()
     logins.EMPTY[:] = [folder / "raw.duckdb"]
     return folder / "raw.duckdb"

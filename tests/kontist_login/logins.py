@@ -10,13 +10,15 @@ from typing import Any
 
 import duckdb
 
-from pipelines.connections import vault_of
-from pipelines.consents import kontist
-from pipelines.consents.registry import Consent, Vault
-from pipelines.lock import held
-from pipelines.run import Options, Report, Run
+from pipelines.consents import kontist_login
+from pipelines.consents.clients import vault_of
+from pipelines.consents.vault import Consent, Vault
+from pipelines.read.options import Options
+from pipelines.run.report import Report
+from pipelines.run.steps import Run
 from pipelines.sandbox import Fault, SandboxBank, World, running
 from pipelines.settings import KontistSettings, Settings
+from pipelines.store.lock import held
 from sources.kontist.tokens import Login
 
 VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="
@@ -53,7 +55,7 @@ class Customer:
         """What `connect kontist` does once it has the password."""
         self.data_dir.mkdir(exist_ok=True)
         with self.vault() as vault:
-            return kontist.connect(self.settings(), vault, login or self.login, self.world.clock.now)
+            return kontist_login.connect(self.settings(), vault, login or self.login, self.world.clock.now)
 
     def read(self, settings: Settings | None = None, *, ledger: bool = False) -> Report:
         """The main job at the bank's time; most tests look at raw history and the vault, and spare the ledger."""

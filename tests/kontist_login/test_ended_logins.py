@@ -6,17 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.consents import kontist
-from pipelines.consents.chores import end_at_its_bank, tidy, watch
+from pipelines.consents import kontist_login
 from pipelines.consents.erase import erase
-from pipelines.consents.kontist import ended_login
-from pipelines.consents.steward import StillRevoking, warnings
-from pipelines.doctor import _kontist
+from pipelines.consents.kontist_login import ended_login
+from pipelines.consents.revocation import StillRevoking
+from pipelines.consents.upkeep import end_at_its_bank, tidy, warnings, watch
 from pipelines.errors import WrongUsage
-from pipelines.run import NothingToRead, Options, Report, _wanted
+from pipelines.questions.doctor import _kontist
+from pipelines.questions.status import consents as listed_consents
+from pipelines.read.options import Options
+from pipelines.run.report import Report
+from pipelines.run.sources import NothingToRead, wanted_sources
 from pipelines.sandbox import ServerError
 from pipelines.sandbox.wire import problem
-from pipelines.status import consents as listed_consents
 from tests.kontist_login.logins import a_customer, good, tokens_asked
 
 # ---- over
@@ -60,14 +62,14 @@ def test_a_login_that_is_over_is_missed_beside_a_bank_that_is_read(tmp_path: Pat
                 source="kontomatik", institution="B", access_mode="MULTIPLE", now=consent.created_at, token="t"
             )
             report = Report("r")
-            assert _wanted(both, Options(), report, vault, False) == ["kontist", "kontomatik"]
+            assert wanted_sources(both, Options(), report, vault, False) == ["kontist", "kontomatik"]
             assert report.notes == []
             assert with_consent.status == "active"
             # who is read by password, or has ended it on purpose, misses nothing
             assert ended_login(vault) is not None
             vault.move(consent.consent_id, "revoking", "asked for", customer.world.clock.now())
             assert ended_login(vault) is None
-            assert _wanted(both, Options(("kontomatik",)), report, vault, False) == ["kontomatik"]
+            assert wanted_sources(both, Options(("kontomatik",)), report, vault, False) == ["kontomatik"]
 
 
 def test_a_login_that_basic_does_not_use_is_no_reason_to_log_in_again(tmp_path: Path) -> None:
@@ -134,7 +136,7 @@ def test_disconnecting_ends_the_token_at_the_bank_and_destroys_it_here(tmp_path:
         consent, _ = customer.connect()
         token = customer.token(consent)
         with customer.vault() as vault:
-            assert kontist.to_disconnect(vault).consent_id == consent.consent_id
+            assert kontist_login.to_disconnect(vault).consent_id == consent.consent_id
             end_at_its_bank(customer.settings(), vault, consent.consent_id, customer.world.clock.now)
             assert vault.consent(consent.consent_id).status_reason == "confirmed by the bank"
         assert customer.sealed() == [None]
@@ -174,20 +176,22 @@ def test_a_replaced_login_is_over_with_its_time_and_never_endangers_the_new_one(
         customer.connect()
         new, _ = customer.connect()
         with customer.vault() as vault:
-            third = kontist.add_login(vault, customer.bank.kontist.tokens.give("refresh", "ada"), customer.world.clock.now())
+            third = kontist_login.add_login(
+                vault, customer.bank.kontist.tokens.give("refresh", "ada"), customer.world.clock.now()
+            )
             vault.move(third.consent_id, "replaced", "by hand", customer.world.clock.now())
         assert good(customer.read())
         assert customer.states() == ["revoked", "active", "replaced"]
         assert customer.alive(customer.token(new))
         customer.world.clock.advance(timedelta(days=31))
         with customer.vault() as vault:
-            kontist.tend(vault, customer.settings(), customer.world.clock.now())
+            kontist_login.tend(vault, customer.settings(), customer.world.clock.now())
         assert customer.states() == ["revoked", "expired", "revoked"]
 
 
 def test_there_is_nothing_to_disconnect_without_a_login(tmp_path: Path) -> None:
     with a_customer(tmp_path) as customer, customer.vault() as vault, pytest.raises(WrongUsage, match="no login"):
-        kontist.to_disconnect(vault)
+        kontist_login.to_disconnect(vault)
 
 
 # ---- erased

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.cli import parser
-from pipelines.consents import logging_in
+from pipelines.commands import login as logging_in
+from pipelines.commands.cli import parser
 from pipelines.errors import WrongUsage
 from tests.kontist_login.logins import VAULT_KEY, Customer, a_customer
 from tests.patience import patient

@@ -7,9 +7,9 @@ from threading import Barrier, Thread
 
 import pytest
 
-from pipelines.consents import kontist
+from pipelines.consents import kontist_login
 from pipelines.errors import WrongUsage
-from pipelines.run import NothingToRead
+from pipelines.run.sources import NothingToRead
 from pipelines.sandbox import HtmlInsteadOfJson, ServerError, TokenExpires, World
 from pipelines.sandbox.wire import problem
 from sources.kontist.tokens import Login, expiry
@@ -68,7 +68,7 @@ def test_without_a_vault_key_the_bank_is_not_even_asked(tmp_path: Path) -> None:
         with customer.vault() as vault:
             vault.keyring._vault_key = None
             with pytest.raises(WrongUsage, match="vault key"):
-                kontist.connect(settings, vault, customer.login, customer.world.clock.now)
+                kontist_login.connect(settings, vault, customer.login, customer.world.clock.now)
         assert customer.bank.requests == []
 
 
@@ -78,7 +78,7 @@ def test_a_token_that_may_not_read_is_not_kept_as_a_login(tmp_path: Path) -> Non
             return problem(403, "Forbidden") if "/accounts" in call.path else None
 
     with a_customer(tmp_path, Unconfirmed()) as customer:
-        with pytest.raises(kontist.NotLoggedIn, match="MFA"):
+        with pytest.raises(kontist_login.NotLoggedIn, match="MFA"):
             customer.connect()
         assert customer.states() == ["expired"]
         with pytest.raises(NothingToRead, match="connect kontist"):
@@ -103,7 +103,7 @@ def test_a_new_login_that_fails_leaves_the_old_one_in_use(tmp_path: Path) -> Non
     with a_customer(tmp_path) as customer:
         old, _ = customer.connect()
         customer.bank.faults.append(HtmlInsteadOfJson(path_contains="/accounts"))
-        with pytest.raises(kontist.NotLoggedIn):
+        with pytest.raises(kontist_login.NotLoggedIn):
             customer.connect()
         assert customer.states() == ["active", "expired"]
         assert customer.read().outcomes[0].consent_id == old.consent_id
@@ -126,7 +126,7 @@ def test_a_refresh_token_from_elsewhere_can_be_added(tmp_path: Path) -> None:
         consent, _ = customer.connect(Login(refresh_token=token))
         assert (consent.status, customer.token(consent)) == ("active", token)
         assert good(customer.read())
-        with pytest.raises(kontist.NotLoggedIn, match="stands in the list as expired"):
+        with pytest.raises(kontist_login.NotLoggedIn, match="stands in the list as expired"):
             customer.connect(Login(refresh_token="a.b.c"))
         assert customer.states() == ["active", "expired"]
 
@@ -138,7 +138,7 @@ def test_a_token_that_does_not_say_when_it_ends_is_taken_for_thirty_days(tmp_pat
     with a_customer(tmp_path) as customer:
         now = customer.world.clock.now()
         token = "opaque" if says is None else jwt(exp=says)
-        assert kontist.ends_at(token, now) == now + timedelta(days=days)
+        assert kontist_login.ends_at(token, now) == now + timedelta(days=days)
 
 
 # ---- using
@@ -221,8 +221,8 @@ def test_two_processes_renew_one_after_the_other(tmp_path: Path) -> None:
 
         def another() -> None:
             with customer.vault() as vault:
-                kept = kontist.kept_login(customer.settings(), vault, customer.world.clock.now)
-                with kontist.client_of(kept) as client:
+                kept = kontist_login.kept_login(customer.settings(), vault, customer.world.clock.now)
+                with kontist_login.client_of(kept) as client:
                     together.wait()
                     try:
                         client.accounts()

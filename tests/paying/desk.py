@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from pipelines.consents.registry import Vault
+from pipelines.consents.vault import Vault
 from pipelines.pay.paying import Desk, Intent
 from pipelines.sandbox import Fault, SandboxBank, World, running
 from sources._http import Http, Patience

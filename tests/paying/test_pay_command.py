@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.connections import vault_of
+from pipelines.consents.clients import vault_of
 from pipelines.sandbox import SandboxBank, World, running
 from pipelines.settings import Settings, load_settings
 from tests.patience import patient
@@ -171,8 +171,9 @@ MOVES_MONEY = ("pipelines.pay", "sources.kontist.payments")
 
 def test_nothing_that_a_run_imports_can_pay() -> None:
     code = (
-        "import sys, pipelines.__main__, pipelines.cli, pipelines.commands, pipelines.run, pipelines.job, pipelines.units\n"
-        "import pipelines.read_kontist, pipelines.read_kontomatik, pipelines.consents.commands, pipelines.consents.logging_in\n"
+        "import sys, pipelines.__main__, pipelines.commands.cli, pipelines.commands.run, pipelines.run.steps, pipelines.run.job\n"
+        "import pipelines.read.tasks\n"
+        "import pipelines.read.kontist, pipelines.read.kontomatik, pipelines.commands.consents, pipelines.commands.login\n"
         f"print(*[name for name in sys.modules if name.startswith({MOVES_MONEY!r})])"
     ).replace("pipelines.__main__, ", "")
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -199,4 +200,4 @@ def test_nobody_but_pay_names_what_moves_money() -> None:
                 if any(one.startswith((*MOVES_MONEY, "pay.")) for one in named):
                     found.add(name)
 
-    assert found == {"pipelines/cli.py"}
+    assert found == {"pipelines/commands/cli.py"}

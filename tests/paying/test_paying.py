@@ -7,8 +7,8 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from pipelines.consents.registry import Vault
-from pipelines.consents.vault import VaultBroken
+from pipelines.consents.database import VaultBroken
+from pipelines.consents.vault import Vault
 from pipelines.errors import WrongUsage
 from pipelines.pay.paying import Desk, GivenUp, Intent, NobodyKnows, NotPaid, chosen
 from pipelines.sandbox import DropsConnection, ServerError, TooManyRequests

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.quiet import Quiet
-from pipelines.read_kontist import Reader
+from pipelines.commands.progress import Quiet
+from pipelines.read.kontist import Reader
+from pipelines.read.windows import KontistWindows
 from pipelines.sandbox import TooManyRequests, World, running
-from pipelines.windows import KontistWindows
 from sources._errors import SourceError
 from sources._http import Http, Pace, Patience
 from sources.kontist.ahead import MOST, Ahead, next_number

@@ -5,8 +5,8 @@ from datetime import date
 import duckdb
 import pytest
 
-from pipelines.read_kontist import KnownAccount
-from pipelines.windows import KontistWindows
+from pipelines.read.windows import KontistWindows
+from pipelines.store.known import KnownAccount
 
 TODAY = date(2026, 3, 20)
 

@@ -15,12 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.lock import held
-from pipelines.run import Options, Report, Run
+from pipelines.read.options import Options
+from pipelines.run.report import Report
+from pipelines.run.steps import Run
 from pipelines.sandbox import Fault, SandboxBank, World, running
 from pipelines.sandbox.records import Account
 from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import KontistSettings, Settings
+from pipelines.store.lock import held
 
 AUTUMN = date(2024, 10, 25)
 ONLY = Options(("kontist",))

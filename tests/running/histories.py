@@ -10,13 +10,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines import load, read_kontist, read_kontomatik
-from pipelines.history import History, opened
-from pipelines.outcomes import Outcome
-from pipelines.packing import Answer, Packer
+from pipelines.changes.changeset import ChangesetBuilder
+from pipelines.changes.diff import Differ
+from pipelines.read.outcome import Answer, Outcome
+from pipelines.read.spool import SpoolFile
 from pipelines.settings import Settings
-from pipelines.settle import Settler
-from pipelines.spool import SpoolFile
+from pipelines.store import load, shape
+from pipelines.store import shape as shape_module
+from pipelines.store.raw_copy import RawCopy, opened
 from sources._columns import read_by_source
 from sources.kontist.columns import TABLES as KONTIST
 from sources.kontomatik.columns import TABLES as KONTOMATIK
@@ -63,7 +64,7 @@ class Raw:
     """Raw history of one bank, read again and again."""
 
     dataset: str
-    history: History
+    history: RawCopy
     settings: Settings = field(default_factory=Settings)
     clock: datetime = NOON
     accepts: frozenset[str] = frozenset()
@@ -75,7 +76,7 @@ class Raw:
 
     @property
     def shape(self) -> Any:
-        return read_kontist.SHAPE if self.dataset == "kontist" else read_kontomatik.SHAPE
+        return shape_module.KONTIST if self.dataset == "kontist" else shape.KONTOMATIK
 
     def read(
         self,
@@ -109,10 +110,10 @@ class Raw:
                     **more,
                 )
             )
-        packer = Packer(
+        packer = ChangesetBuilder(
             shape=self.shape,
             tables=KONTIST if self.dataset == "kontist" else KONTOMATIK,
-            settler=Settler(self.history.connection, self.settings.thresholds),
+            settler=Differ(self.history.connection, self.settings.thresholds),
             state=self.cursors(),
             run_id=f"r-{self._reads}",
             now=lambda: self.clock,

@@ -8,12 +8,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.connections import vault_of
-from pipelines.consents.registry import Vault
+from pipelines.consents.clients import vault_of
+from pipelines.consents.vault import Vault
 from pipelines.errors import GOOD, Failure, WrongUsage
-from pipelines.history import opened
-from pipelines.losses import HistoryLost, found
+from pipelines.questions.found_losses import found
 from pipelines.settings import Settings
+from pipelines.store.losses import HistoryLost
+from pipelines.store.raw_copy import opened
 from tests.asking.asked import ask, told
 from tests.running.test_losses import NOW, VAULT_KEY, begin, content, left_behind
 
@@ -182,7 +183,7 @@ def test_a_backup_that_cannot_be_written_leaves_none(settings: Settings, tmp_pat
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipelines.backups._copy_database", full)
+    monkeypatch.setattr("pipelines.run.backups._copy_database", full)
     folder = tmp_path.with_name(f"{tmp_path.name}-full")
     with pytest.raises(Failure, match=r"No space left on device\). Nothing was changed"):
         ask(settings.data_dir, "backup", str(folder))

@@ -7,12 +7,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.cli import parser
+from pipelines.commands.cli import parser
 from pipelines.errors import WrongUsage
-from pipelines.run import Options, Run
+from pipelines.read.options import Options
+from pipelines.read.windows import KontistWindows, KontomatikWindows, known_differences
+from pipelines.run.steps import Run
 from pipelines.sandbox import World
 from pipelines.settings import KontistSettings, KontomatikSettings, Settings
-from pipelines.windows import KontistWindows, KontomatikWindows, known_differences
 from tests.end_to_end.banking import a_bank, opened, read
 
 TODAY = date(2026, 3, 20)

@@ -9,11 +9,11 @@ import pytest
 
 from pipelines.errors import WrongUsage
 from pipelines.notify.notices import about_held
-from pipelines.report import cells
-from pipelines.run import Options
+from pipelines.read.options import Options
+from pipelines.run.accounts import accounts
+from pipelines.run.summary import cells
 from pipelines.sandbox import EmptyAnswer, World
 from pipelines.settings import Settings
-from pipelines.status import accounts
 from tests.end_to_end.banking import a_bank, account_id, assert_the_ledger_is_the_world, ledger_totals, read, rows
 from tests.running.histories import Raw, Row, kontist, kontomatik, raw_history
 

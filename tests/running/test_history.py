@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 from pipelines.errors import RawBroken
-from pipelines.history import opened
-from pipelines.publish import publish
+from pipelines.store.atomic_files import publish
+from pipelines.store.raw_copy import opened
 from tests.running.histories import Raw, kontist, kontomatik, raw_history
 
 BLOCK = 262_144

@@ -10,13 +10,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.connections import vault_of
+from pipelines.consents.clients import vault_of
 from pipelines.errors import FAILED, WrongUsage
-from pipelines.history import opened
-from pipelines.job import consent_rows
-from pipelines.losses import HistoryLost, found
-from pipelines.run import Options, Run
+from pipelines.questions.found_losses import found
+from pipelines.read.options import Options
+from pipelines.run.job import consent_rows
+from pipelines.run.steps import Run
 from pipelines.settings import KontistSettings, KontomatikSettings, Settings
+from pipelines.store.losses import HistoryLost
+from pipelines.store.raw_copy import opened
 from tests.asking.asked import ask, told
 
 VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import Busy, WrongUsage
-from pipelines.lock import held, prepare
+from pipelines.read.spool import SpoolFile, redacted
 from pipelines.settings import load_settings
-from pipelines.spool import SpoolFile, redacted
+from pipelines.store.lock import held, prepare
 from tests.end_to_end.banking import VAULT_KEY
 
 SCHEMA = pa.schema([("text", pa.string())])

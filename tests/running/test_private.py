@@ -16,17 +16,18 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import ledger, leftovers, private
-from pipelines.consents import vault
-from pipelines.consents.kontist import one_renewal
-from pipelines.consents.slots import slot
-from pipelines.doctor import examine
-from pipelines.history import opened
-from pipelines.lock import NoLocks, held, prepare
+from pipelines.consents import database
+from pipelines.consents.kontist_login import one_renewal
 from pipelines.notify.outbox import Outbox
-from pipelines.reading import ledger_of, read_only, unreadable
-from pipelines.run import utc_now
+from pipelines.questions.doctor import examine
+from pipelines.read.command_slots import slot
+from pipelines.read.options import utc_now
 from pipelines.settings import Settings
+from pipelines.store import ledger, leftovers, private
+from pipelines.store.ledger_reader import ledger_of, unreadable
+from pipelines.store.lock import NoLocks, held, prepare
+from pipelines.store.raw_copy import opened
+from pipelines.store.read_only import read_only
 from tests.asking.asked import ask
 from tests.running.histories import kontist, raw_history
 
@@ -276,15 +277,15 @@ def test_a_vault_that_cannot_be_locked_names_the_file_system(tmp_path: Path, mon
     def refuses(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "")
 
-    monkeypatch.setattr(vault, "PATIENCE", 0)
-    vault.Store(tmp_path / "vault.sqlite").close()
+    monkeypatch.setattr(database, "PATIENCE", 0)
+    database.Store(tmp_path / "vault.sqlite").close()
     with closing(sqlite3.connect(tmp_path / "vault.sqlite", isolation_level=None)) as other:
         other.execute("begin exclusive")
-        with pytest.raises(vault.VaultBroken, match="cannot be used"):
-            vault.Store(tmp_path / "vault.sqlite")
+        with pytest.raises(database.VaultBroken, match="cannot be used"):
+            database.Store(tmp_path / "vault.sqlite")
         monkeypatch.setattr(fcntl, "lockf", refuses)
         with pytest.raises(NoLocks):
-            vault.Store(tmp_path / "vault.sqlite")
+            database.Store(tmp_path / "vault.sqlite")
 
 
 def test_a_ledger_that_cannot_be_locked_is_not_said_to_be_open_elsewhere(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import read_kontist, read_kontomatik
-from pipelines.days import read_days
+from pipelines.changes.control_totals import read_days
+from pipelines.changes.diff import Diff, Differ
+from pipelines.read.spool import SpoolFile
 from pipelines.settings import Settings
-from pipelines.settle import Settled, Settler, Shape
-from pipelines.spool import SpoolFile
+from pipelines.store.shape import KONTIST, KONTOMATIK, Shape
 from sources._columns import READ_DAYS, read_by_source
 from tests.running.histories import Row, days_that_differ, kontist, kontomatik
 
@@ -95,14 +95,14 @@ class Kept:
         for table in (self.shape.table, f"{self.shape.dataset}.read_days"):
             self.connection.execute(f"delete from {table}")
 
-    def read(self, shown: Sequence[Row], since: date | None, *, complete: bool = True, confirmed: bool = True) -> Settled:
+    def read(self, shown: Sequence[Row], since: date | None, *, complete: bool = True, confirmed: bool = True) -> Diff:
         self.reads += 1
         spool = SpoolFile(self.folder / f"{self.reads}.parquet", read_by_source(self.shape.schema))
         if shown:
             names = read_by_source(self.shape.schema).names
             whole = [{name: row.get(name) for name in names} for row in shown]
             spool.add(pa.RecordBatch.from_pylist(whole, schema=read_by_source(self.shape.schema)))
-        settler = Settler(self.connection, Settings().thresholds)
+        settler = Differ(self.connection, Settings().thresholds)
         settled = settler.settle(
             self.shape, account_id="A", import_id=f"i{self.reads}", spooled=spool.close(), since=since, complete=complete,
             confirmed=lambda _: confirmed,
@@ -119,7 +119,7 @@ class Kept:
             assert days_that_differ(self.connection, self.shape) == [], "what is told before the load holds after it"
         return settled
 
-    def load(self, staged: pa.Table, settled: Settled) -> None:
+    def load(self, staged: pa.Table, settled: Diff) -> None:
         self.connection.register("staged", staged)
         if settled.since is not None:
             self.connection.execute(
@@ -156,7 +156,7 @@ class Kept:
 
 @pytest.fixture(scope="module", params=["ids", "no ids"])
 def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
-    shape = read_kontist.SHAPE if request.param == "ids" else read_kontomatik.SHAPE
+    shape = KONTIST if request.param == "ids" else KONTOMATIK
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(":memory:", config={"threads": 1}) as connection:
         empty = shape.schema.empty_table()
         connection.register("empty", empty)
@@ -183,7 +183,7 @@ READS = st.tuples(st.lists(CHANGES, max_size=4), st.integers(0, 12), st.sampled_
 @settings(max_examples=25)
 def test_history_holds_what_the_bank_shows(kept: Kept, lives: list[Any]) -> None:
     kept.empty()
-    with_ids = kept.shape is read_kontist.SHAPE
+    with_ids = kept.shape is KONTIST
     bank = Bank(with_ids)
     alike = "source_transaction_id, window_on, amount_cents, purpose" if with_ids else "window_on, booked_on, amount"
 
@@ -244,7 +244,7 @@ def test_whatever_is_held_no_payment_is_there_twice_and_what_is_new_is_there(
 ) -> None:
     """Active rows are those of the last answer that was believed, and the new ones of the answers since."""
     kept.empty()
-    with_ids = kept.shape is read_kontist.SHAPE
+    with_ids = kept.shape is KONTIST
     money = "amount_cents" if with_ids else "amount"
     known = f"window_on, {money}"
     bank = Bank(with_ids)
@@ -293,7 +293,7 @@ def test_a_row_that_history_lost_is_not_forgotten_when_newer_days_are_read(
 ) -> None:
     """Lost or doubled before the days that are read again: what was told of its day still says so."""
     kept.empty()
-    bank = Bank(kept.shape is read_kontist.SHAPE)
+    bank = Bank(kept.shape is KONTIST)
     for day in range(12):
         bank.change("append", 0, bank.today - day, 1 + day % 3)
     kept.read(bank.shows(None), None)

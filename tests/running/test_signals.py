@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.history import opened
-from pipelines.load import Package, load
-from pipelines.stop import Stop
+from pipelines.commands.stop import Stop
+from pipelines.store.load import Changeset, load
+from pipelines.store.raw_copy import opened
 
 
 @pytest.fixture
@@ -37,5 +37,5 @@ def test_a_signal_at_the_end_of_a_step_of_dlts_is_not_lost(stop: Stop, tmp_path:
 
     monkeypatch.setattr(Load, "run", last)
     with pytest.raises(KeyboardInterrupt), opened(tmp_path) as (history, _):
-        load(history, Package("kontist"))
+        load(history, Changeset("kontist"))
     assert stop.asked

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from pipelines.connections import vault_of
+from pipelines.consents.clients import vault_of
 from pipelines.sandbox import Fault, SandboxBank
 from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import Settings

@@ -16,7 +16,8 @@ from prefect.utilities.annotations import BaseAnnotation
 
 from flows import alive, consents, reading
 from pipelines.errors import Failure
-from pipelines.run import Progress, Run
+from pipelines.read.options import Progress
+from pipelines.run.steps import Run
 from pipelines.settings import Settings
 
 

@@ -15,7 +15,7 @@ import yaml
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
 
 from flows import consents, reading
-from pipelines.cli import parser
+from pipelines.commands.cli import parser
 from tests.end_to_end.banking import ROOT
 
 DEPLOY = ROOT / "deploy"

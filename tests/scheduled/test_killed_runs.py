@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from flows import operating
-from pipelines.leftovers import fresh_work
-from pipelines.lock import held
+from pipelines.store.leftovers import fresh_work
+from pipelines.store.lock import held
 
 
 class _WithoutDeployments:

@@ -31,8 +31,8 @@ from flows import access, alive, consents, operating, places, reading, serving
 from flows.guard import guarded
 from flows.secrets import secret_blocks
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Busy, Failure, WrongUsage
-from pipelines.lock import held
 from pipelines.settings import Settings
+from pipelines.store.lock import held
 
 ONCE = (reading.read_consent, reading.load, consents.sign_in)
 TRIED_AGAIN = (reading.read_kontist, reading.ledger)
@@ -166,7 +166,7 @@ def test_one_consent_that_cannot_be_renewed_costs_the_others_nothing(monkeypatch
 def test_an_erasure_that_is_not_confirmed_is_refused_before_anything_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[Any] = []
     monkeypatch.setattr(consents, "under_way", begun)
-    monkeypatch.setattr(consents.chores, "to_end", ended.append)
+    monkeypatch.setattr(consents.upkeep, "to_end", ended.append)
     with disable_run_logger(), pytest.raises(WrongUsage, match="not confirmed; nothing was recorded"):
         consents.consent_revocation.fn("c-600d", erase=True)
     assert ended == []

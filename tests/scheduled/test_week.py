@@ -17,16 +17,18 @@ import pytest
 from prefect.server.schemas.schedules import CronSchedule
 
 from flows.deployments import SCHEDULE, TIMEZONE, Scheduled
-from pipelines import ledger
-from pipelines.connections import vault_of
-from pipelines.consents.connect import mock_opening
-from pipelines.ledger import Published
-from pipelines.lock import held
+from pipelines.consents.clients import vault_of
+from pipelines.consents.sign_in import mock_opening
+from pipelines.notify.dispatch import tell
 from pipelines.notify.notices import Notice
-from pipelines.notify.telling import tell
-from pipelines.run import Options, Report, run
+from pipelines.read.options import Options
+from pipelines.run.report import Report
+from pipelines.run.steps import run
 from pipelines.sandbox import Refuses, SandboxBank, World, running
 from pipelines.settings import Settings
+from pipelines.store import ledger
+from pipelines.store.ledger import Published
+from pipelines.store.lock import held
 from tests.end_to_end.banking import assert_the_ledger_is_the_world, settings_for
 from tests.scheduled.desk import consent, days_before_its_end, ending
 from tests.scheduled.inline import in_process

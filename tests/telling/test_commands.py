@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import cli
-from pipelines.notify.telling import TEST
+from pipelines.commands import cli
+from pipelines.notify.dispatch import TEST
 from pipelines.sandbox import World
 from pipelines.settings import Settings
 from tests.end_to_end.banking import VAULT_KEY, a_bank, environment

@@ -8,7 +8,7 @@ import pytest
 from pipelines.notify.channels import channels
 from pipelines.notify.notices import Notice, about_differences, about_held, about_stale
 from pipelines.settings import NotificationSettings
-from pipelines.sinks import line
+from pipelines.text.sinks import line
 from tests.house.hostile import HOSTILE, steering
 from tests.telling.receivers import a_hook, a_post
 from tests.telling.test_outbox import NOW

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.connections import vault_of
-from pipelines.consents.registry import Vault
+from pipelines.consents.clients import vault_of
 from pipelines.consents.states import LOGIN_WARNINGS, WARNINGS
-from pipelines.ledger import Published
+from pipelines.consents.vault import Vault
+from pipelines.notify.dispatch import TEST
 from pipelines.notify.notices import (
     KINDS,
     NEWS,
@@ -24,9 +24,9 @@ from pipelines.notify.notices import (
     about_stale,
 )
 from pipelines.notify.outbox import Outbox
-from pipelines.notify.telling import TEST
-from pipelines.run import Report
+from pipelines.run.report import Report
 from pipelines.settings import Settings
+from pipelines.store.ledger import Published
 from transforms.checks import CheckResult
 
 NOW = datetime(2026, 3, 27, 12, tzinfo=UTC)

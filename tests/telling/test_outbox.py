@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pipelines.notify.outbox
-from pipelines.connections import vault_of
+from pipelines.consents.clients import vault_of
+from pipelines.notify.dispatch import tell
 from pipelines.notify.notices import KINDS, LASTING, NEWS, Kind, Notice
 from pipelines.notify.outbox import KEPT, PATIENCE, Delivery, Outbox
-from pipelines.notify.telling import tell
-from pipelines.run import Report
+from pipelines.run.report import Report
 from pipelines.settings import KontistSettings, NotificationSettings, Settings
 from tests.patience import patient
 from tests.scheduled.desk import consent, days_before_its_end

@@ -1,0 +1,269 @@
+"""What one answer of a bank means for raw history: identity, window, what is new, changed or gone, and whether to believe it.
+
+The bank's latest answer wins inside the window that it covers (DECISIONS, "The bank's latest answer wins"). All of it is done
+on columns, in the run's own DuckDB: rows never become Python objects, and a history of any length spills to disk.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pipelines.changes.late_rows import news_before_the_window
+from pipelines.changes.plausible_days import ANY_DAY, Believable, quoted
+from pipelines.changes.removal_guard import Guard, Held
+from pipelines.read.outcome import Counts
+from pipelines.settings import Thresholds
+from pipelines.store.shape import Shape
+from sources._columns import read_by_source
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+ALL = date.min
+"""The start of a window over everything that a bank has."""
+BATCH = 50_000
+
+
+@dataclass
+class Diff:
+    """One account's answer, ready to load."""
+
+    account_id: str
+    counts: Counts
+    shown: int
+    claim: date | None
+    """From this day on the bank has said all that it has to say; None when nothing is claimed."""
+    since: date | None
+    """First day that differs from what was known, or `claim`: from it on rows are loaded and known ones retired."""
+    differs: bool
+    held: Held | None = None
+    """What is held for confirmation: it is left out, and the known versions stay in its place."""
+    moved: list[str] = field(default_factory=list)
+    """Transactions whose known version lies before the window: retired by id."""
+    table: str = ""
+
+
+class Differ:
+    """Compares answers with raw history, on the run's held connection."""
+
+    def __init__(self, connection: "DuckDBPyConnection", thresholds: Thresholds) -> None:
+        self._connection = connection
+        self._guard = Guard(connection, thresholds)
+        self._tables = 0
+
+    @property
+    def connection(self) -> "DuckDBPyConnection":
+        """The run's held connection."""
+        return self._connection
+
+    def settle(
+        self,
+        shape: Shape,
+        *,
+        account_id: str,
+        import_id: str,
+        spooled: Path | None,
+        since: date | None,
+        depth_known: bool = True,
+        complete: bool = True,
+        newest_first: bool = True,
+        currency: str | None = None,
+        confirmed: Callable[[Held], bool] = lambda _: False,
+        believable: Believable = ANY_DAY,
+    ) -> Diff:
+        """Identify the spooled rows and say what they change.
+
+        `since` is the claim: from that day on the spool is all that the bank shows; None claims everything. With
+        `depth_known` False the bank may have cut old days off without saying so, and the claim starts at what it did show.
+        An answer that is not `complete` claims nothing: it only adds rows that were not known. Rows of a day that is not
+        `believable` are left out. What the guard would hold is asked of `confirmed`; held, the rest of the answer loads.
+        """
+        self._tables += 1
+        name = f"settled_{self._tables}"
+        self._take(shape, account_id, spooled, currency, believable)
+        claim = since or (ALL if depth_known else self._oldest_day_shown_whole(shape, account_id))
+        self._identify(shape, name, account_id, import_id, claim, newest_first)
+        self._add_late(shape, name, account_id, import_id, claim, newest_first)
+        shown = self._one(f"select count(*) from {name}")
+        if not complete:
+            return self._only_additions(shape, name, account_id, claim, shown)
+        self._compare(shape, name, account_id, claim)
+        held = self._guard.weigh(shape, name, account_id, claim)
+        if held is not None and not confirmed(held):
+            self._guard.hold_back(shape, name, account_id, claim)
+            self._compare(shape, name, account_id, claim)
+        else:
+            held = None
+        counts = Counts(
+            *self._row("select count(*) filter (news), count(*) filter (changed), count(*) filter (gone) from compared")
+        )
+        differs, first = self._row(
+            "select count(*), min(least(if(shown_on >= $claim, shown_on, null), if(known_on >= $claim, known_on, null)))"
+            " from compared where differs",
+            {"claim": claim},
+        )
+        # Days before the first difference are as they were: neither loaded nor claimed again.
+        start: date = first or claim
+        moved = [
+            row[0]
+            for row in self._connection.execute(
+                "select transaction_id from compared where differs and known_on < ? and shown_on is not null", [start]
+            ).fetchall()
+        ]
+        self._connection.execute(f"delete from {name} where window_on < ? and not late", [start])
+        return Diff(account_id, counts, shown, claim, start, bool(differs), held, moved, name)
+
+    def rows(self, settled: Diff, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The rows to load, in batches, exactly as the table declares them."""
+        columns = ", ".join(field.name for field in schema)
+        reader = self._connection.sql(f"select {columns} from {settled.table}").to_arrow_reader(BATCH)
+        for batch in reader:
+            if batch.num_rows:
+                yield pa.RecordBatch.from_arrays(
+                    [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)], schema=schema
+                )
+
+    def _take(self, shape: Shape, account_id: str, spooled: Path | None, currency: str | None, believable: Believable) -> None:
+        """`answered`: all that the bank showed of the account."""
+        if spooled is None:
+            columns = [*read_by_source(shape.schema), pa.field("position", pa.int64())]
+            nothing = pa.schema(columns).empty_table()  # read by its name in the query
+            self._connection.execute("create or replace temp table spooled_nothing as from nothing")
+            del nothing
+            rows = "spooled_nothing"
+        else:
+            rows = f"read_parquet({quoted(str(spooled))}, hive_partitioning = false)"
+        filled = f"replace (coalesce(currency, {quoted(currency)}) as currency)" if "currency" in shape.schema.names else ""
+        self._connection.execute(
+            f"create or replace temp view answered as"
+            f" select {quoted(account_id)} as account_id, * {filled}, {shape.booked} as booked from {rows}"
+            f" where {believable.sql(shape)}"
+        )
+
+    def _identify(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
+        """A table of the shown rows inside the window, with identity and version."""
+        oldest_first = "desc" if newest_first else "asc"
+        self._connection.execute(
+            f"""
+            create or replace temp table {name} as
+            with
+
+            -- counted from the oldest row of a whole day, so that a later twin never takes an earlier one's number
+            numbered as (
+                select
+                    *,
+                    false as late,
+                    row_number() over (partition by window_on, {shape.amount} order by position {oldest_first}) as occurrence,
+                    if(
+                        booked,
+                        row_number() over (partition by window_on, booked order by position {oldest_first}),
+                        0
+                    ) as position_in_day
+                from answered
+                where window_on >= $claim
+            )
+
+            {shape.identified("numbered")}
+            """,
+            {"account": account_id, "import": import_id, "claim": claim},
+        )
+
+    def _add_late(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
+        """What is shown before the window and is news."""
+        if self._one("select count(*) from answered where window_on < ?", [claim]):
+            oldest_first = "desc" if newest_first else "asc"
+            self._connection.execute(
+                f"insert into {name} by name {news_before_the_window(shape, name, oldest_first)}",
+                {"account": account_id, "import": import_id, "claim": claim},
+            )
+
+    def _compare(self, shape: Shape, name: str, account_id: str, claim: date) -> None:
+        """`compared`: one row a transaction that is shown now, or known inside the window, or both."""
+        mark = shape.told_apart_by or "cast(null as date)"
+        self._connection.execute(
+            f"""
+            create or replace temp table compared as
+            with
+
+            known as (
+                select
+                    transaction_id, row_version, window_on, {shape.booked} as booked,
+                    {shape.version(without=shape.shifting)} as content, {mark} as mark, {shape.weighed}
+                from {shape.table}
+                where account_id = $account and _dlt_valid_to is null
+                    and (window_on >= $claim or transaction_id in (select transaction_id from {name}))
+            ),
+
+            shown as (
+                select transaction_id, row_version, window_on, booked, content, {mark} as mark, {shape.weighed} from {name}
+            )
+
+            select
+                transaction_id,
+                shown.window_on as shown_on,
+                known.window_on as known_on,
+                known.transaction_id is null as news,
+                shown.transaction_id is null as gone,
+                shown.content <> known.content as changed,
+                shown.row_version is distinct from known.row_version as differs,
+                known.booked as was_booked,
+                shown.booked as is_booked,
+                -- a day that was not known yet may come; one that is known stays
+                coalesce(
+                    known.booked and shown.transaction_id is not null and (
+                        not shown.booked
+                        or shown.amount <> known.amount
+                        or shown.currency <> known.currency
+                        or shown.window_on <> known.window_on
+                        or coalesce(known.mark <> coalesce(shown.mark, date '0001-01-01'), false)
+                    ),
+                    false
+                ) as altered,
+                coalesce(shown.window_on, known.window_on) as day,
+                coalesce(shown.amount, known.amount) as amount,
+                coalesce(shown.currency, known.currency) as currency,
+                coalesce(shown.about, known.about) as about,
+                shown.mark as mark
+            from shown
+            full outer join known using (transaction_id)
+            """,
+            {"account": account_id, "claim": claim},
+        )
+
+    def _oldest_day_shown_whole(self, shape: Shape, account_id: str) -> date:
+        """Where an answer of unknown depth starts to be complete.
+
+        Banks cut old history silently, at any hour of a day for all we know. If older rows are known, its first day is not
+        taken as whole; if nothing at all is shown, everything is claimed, and the guard decides.
+        """
+        oldest = self._one("select min(window_on) from answered")
+        if oldest is None:
+            return ALL
+        older = self._one(
+            f"select count(*) from {shape.table} where account_id = ? and _dlt_valid_to is null and window_on < ?",
+            [account_id, oldest],
+        )
+        first_whole: date = oldest + timedelta(days=1) if older else oldest
+        return first_whole
+
+    def _only_additions(self, shape: Shape, name: str, account_id: str, claim: date, shown: int) -> Diff:
+        self._compare(shape, name, account_id, claim)
+        self._guard.hold_back_replacements(shape, name, account_id, claim)
+        self._connection.execute(
+            f"delete from {name} where transaction_id in"
+            f" (select transaction_id from {shape.table} where account_id = ? and _dlt_valid_to is null)",
+            [account_id],
+        )
+        new = self._one(f"select count(*) from {name}")
+        return Diff(account_id, Counts(new=new), shown, None, None, bool(new), table=name)
+
+    def _one(self, query: str, parameters: object = None) -> Any:
+        return self._row(query, parameters)[0]
+
+    def _row(self, query: str, parameters: object = None) -> tuple[Any, ...]:
+        (row,) = self._connection.execute(query, parameters).fetchall()
+        return tuple(row)

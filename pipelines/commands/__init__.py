@@ -1,0 +1,1 @@
+"""What people type: one function a command, imported when it is called."""

@@ -1,0 +1,82 @@
+"""The commands `backup` and `restore`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.commands.terminal import data_of, print_json, say, settings_of
+from pipelines.errors import GOOD, Failure, WrongUsage
+from pipelines.store.lock import held
+
+if TYPE_CHECKING:
+    from pipelines.run.backups import Restored
+
+
+def backup(options: argparse.Namespace) -> int:
+    """`backup DIR`."""
+    from pipelines.read.options import utc_now
+    from pipelines.run.backups import make
+
+    settings = data_of(options)
+    with held(settings.data_dir, "backup", options.wait):
+        made = make(settings, options.folder, utc_now())
+    if options.json:
+        print_json({"backup": str(made.folder), "made_at": made.made_at, "files": made.files, "notes": made.notes})
+        return GOOD
+    say(f"Backed up {len(made.files)} files to {made.folder}. `restore {made.folder} --check` tries it.")
+    for note in [*made.notes, "the vault key is not in it: keep it apart"]:
+        say(f"- {note}")
+    return GOOD
+
+
+def restore(options: argparse.Namespace) -> int:
+    """`restore DIR` and `restore --previous`: a person is asked first; with `--check` nothing changes."""
+    from pipelines.run import backups
+
+    settings = settings_of(options)
+    folder: Path | None = options.folder
+    if (folder is None) != options.previous or (options.check and folder is None):
+        raise WrongUsage("`restore` needs either a backup's folder or --previous", "`restore DIR --check` tries a backup")
+    if options.previous:
+        settings = data_of(options)
+    whole = backups.read(folder) if folder is not None else None
+    if not options.check:
+        _surely(options, settings.data_dir, f"the backup of {whole.made_at}" if whole else "the raw history before the last run")
+    with held(settings.data_dir, "restore"):
+        if whole is None:
+            restored = backups.restore_previous(settings)
+        elif options.check:
+            restored = backups.check(settings, whole)
+        else:
+            restored = backups.restore(settings, whole)
+    return _told(options, restored)
+
+
+def _told(options: argparse.Namespace, restored: "Restored") -> int:
+    if options.json:
+        told = {"files": restored.files, "transactions": restored.transactions, "notes": restored.notes}
+        print_json({"restored": not options.check} | told)
+        return GOOD
+    if options.check:
+        say(f"The backup is whole: {restored.transactions:,} transactions, every check passed. Nothing was changed.")
+    else:
+        say(f"Restored {', '.join(restored.files)}: {restored.transactions:,} transactions. `run` asks the banks for the rest.")
+    for note in restored.notes:
+        say(f"- {note}")
+    return GOOD
+
+
+def _surely(options: argparse.Namespace, data_dir: Path, wanted: str) -> None:
+    """Ask a person. Raises `Failure` when the answer is no, `WrongUsage` when nobody can be asked."""
+    if options.yes:
+        return
+    if not sys.stdin.isatty():
+        raise WrongUsage(
+            "Nobody can be asked whether to restore, and --yes is not given; nothing was changed",
+            "Run it at a terminal, or give --yes",
+        )
+    say(f"This puts {wanted} into {data_dir}; the raw history that is there is kept as raw.previous.duckdb.", error=True)
+    say("Go on? [y/N] ", end="", error=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Failure("Nothing was changed", "Run it again and answer y, or give --yes")

@@ -1,0 +1,398 @@
+"""The command line. It parses, calls, prints and exits; what a command does is elsewhere, and imported only when it runs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipelines.commands.stop import SENTENCE, Stop
+from pipelines.commands.streams import OutputLost, Streams
+from pipelines.commands.terminal import day, tell
+from pipelines.errors import FAILED, GOOD, INTERRUPTED, Failure
+
+EXAMPLES = """\
+examples:
+  python -m pipelines run --sandbox             try it: no bank, no credentials
+  python -m pipelines run                       read every configured bank, publish the ledger
+  python -m pipelines run --source kontist      one bank only
+  python -m pipelines run --since 2026-01-01    read again from a day
+  python -m pipelines status                    how fresh each account is, days left of each consent
+  python -m pipelines status --max-age 13       for a watch: ends with 4 when an account is older or a consent is over
+
+exit status: 0 good · 1 failed, nothing new published · 2 wrong usage or configuration · 3 a check failed, the ledger
+published before stays · 4 published, but something could not be read (it is named) · 130 interrupted · 141 the reader of
+the output has gone (`| head`)
+"""
+
+
+INTERVALS = ("MONTHLY", "QUARTERLY", "EVERY_SIX_MONTHS", "ANNUALLY")
+"""How often a standing order may be paid (vendor document)."""
+
+
+LONGEST_REASON = 200
+LONGEST_WAIT = 24
+"""Hours between two imports that somebody may ask for: quotas are counted in as many."""
+OLDEST = 366 * 24
+"""Hours that an account may be allowed to go unread: more is a slip of the hand."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit with the status that the contract gives it. Never shows a traceback."""
+    stop, streams = Stop(), Streams()
+    stop.listen()
+    streams.prepare()
+    sys.meta_path.insert(0, _WithoutPandas)
+    try:
+        status = streams.ended(_status(arguments, stop, streams))
+    except KeyboardInterrupt:  # while the end was being told
+        status = INTERRUPTED
+    # Threads that wait for a bank would hold the exit up; nothing of theirs is wanted any more.
+    os._exit(status)
+
+
+def _status(arguments: Sequence[str] | None, stop: Stop, streams: Streams) -> int:
+    """What the command ended with; why it ended badly is told."""
+    options = argparse.Namespace()
+    try:
+        options = parser().parse_args(arguments)
+        if options.json:
+            streams.expect_json()
+        status: int = options.command(options)
+    except SystemExit as ending:  # argparse: help, or wrong usage, told already
+        return int(ending.code or GOOD)
+    except OutputLost as lost:
+        return streams.lost(lost)
+    except (Exception, KeyboardInterrupt) as error:
+        if stop.asked or isinstance(error, KeyboardInterrupt):
+            sentence, status = SENTENCE, INTERRUPTED  # DuckDB, for one, makes an error of its own of an interrupt
+        elif isinstance(error, Failure):
+            sentence, status = str(error), error.exit_status
+        else:  # the last resort: a fault of ours, told without the data that its text may hold
+            from pipelines.errors import where
+
+            status = FAILED
+            sentence = f"A fault in this program: {where(error)}. What was published is untouched. Please report it."
+    else:
+        return status
+    with suppress(OutputLost):  # the sentence is on standard error, and the status is bad enough
+        tell(options, sentence, status)
+    return status
+
+
+class _WithoutPandas:
+    """Hides pandas from the commands: none uses it, but pyarrow imports it with its first array, for 0.15 s of every run."""
+
+    @staticmethod
+    def find_spec(name: str, _path: object = None, _target: object = None) -> None:
+        """Not here, if it is pandas that is looked for."""
+        if name == "pandas":
+            raise ModuleNotFoundError("pandas is not used here", name=name)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and option."""
+    anywhere = argparse.ArgumentParser(add_help=False)
+    anywhere.add_argument(
+        "--data-dir",
+        type=Path,
+        default=argparse.SUPPRESS,
+        metavar="PATH",
+        help="where data is kept (default: `pipelines.data_dir` of the settings, else `data`; the sandbox's: data/sandbox)",
+    )
+    top = argparse.ArgumentParser(
+        prog="python -m pipelines",
+        description="Reads bank accounts through Kontomatik and Kontist into one checked DuckDB ledger.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[anywhere],
+    )
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, does: str, about: str, to: Any = None) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = (to or commands).add_parser(name, help=about, description=about, parents=[anywhere])
+        added.set_defaults(command=_lazily(does), json=False)
+        return added
+
+    _data_commands(command)
+    _consent_commands(command)
+    _payment_commands(command)
+    _asking_commands(command)
+    return top
+
+
+def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    run = command("run", "commands.run.run", "extract, load, build the ledger, check it, publish it")
+    run.add_argument("--source", action="append", choices=("kontomatik", "kontist"), default=[], help="only this bank")
+    run.add_argument("--since", type=day, metavar="DATE", help="read again from this day (YYYY-MM-DD)")
+    run.add_argument("--full-refresh", action="store_true", help="read all that the banks still show; goes before --since")
+    run.add_argument(
+        *("--accept-removals", "--accept-changes"),
+        action="append",
+        default=[],
+        metavar="ACCOUNT_ID",
+        help="believe what is held for confirmation of this account: rows that its bank removed or changed",
+    )
+    run.add_argument(
+        "--due-hours", type=_hours, metavar="N", help="Kontomatik: only consents whose last import is at least N hours ago"
+    )
+    run.add_argument("--reserve", type=_count, default=0, metavar="N", help="keep so many of an account's imports for people")
+    run.add_argument(
+        "--wait", type=_count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work (default 0)"
+    )
+    _start_new(run)
+    run.add_argument("--sandbox", action="store_true", help="read the built-in sandbox bank, into a data directory of its own")
+    _json(run)
+    status = command("status", "commands.questions.status", "freshness per account, consents, quota, last run and checks")
+    status.add_argument(
+        "--max-age",
+        type=_age,
+        metavar="HOURS",
+        help="end with 4 when an account that should be read was not for so long, or a consent is over",
+    )
+    form = status.add_mutually_exclusive_group()
+    form.add_argument(
+        "--openmetrics",
+        nargs="?",
+        type=Path,
+        const=Path("-"),
+        metavar="FILE",
+        help="OpenMetrics text for a monitor, on standard output or put into FILE as a whole",
+    )
+    _json(form)
+    _json(command("transform", "commands.run.transform", "rebuild the ledger from raw history, without network"))
+    _json(command("check", "commands.run.check", "check the published ledger against raw history again, without network"))
+
+    catalog = command(
+        "catalog", "commands.reference_data.catalog", "the banks that Kontomatik covers; without filters also kept in the ledger"
+    )
+    catalog.add_argument("--country", metavar="C", help="two letters, e.g. pl")
+    catalog.add_argument("--access-mode", choices=("SINGLE", "MULTIPLE", "MIXED"))
+    _json(catalog)
+
+    backup = command(
+        "backup", "commands.backup.backup", "copy raw history, vault, receipts and seeds into a new folder, with checksums"
+    )
+    backup.add_argument("folder", type=Path, metavar="DIR", help="a folder that is not there yet, on another disk")
+    backup.add_argument(
+        "--wait", type=_count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work (default 0)"
+    )
+    _json(backup)
+    restore = command(
+        "restore", "commands.backup.restore", "bring back a backup, or the raw history before the last run; asks first"
+    )
+    restore.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="what `backup` wrote")
+    restore.add_argument("--previous", action="store_true", help="the raw history before the last run; again, and it is undone")
+    restore.add_argument("--check", action="store_true", help="only try: checksums, vault key, and a ledger built and checked")
+    restore.add_argument("--yes", action="store_true", help="do not ask; without a terminal it has to be given")
+    _json(restore)
+
+    doctor = command(
+        "doctor", "commands.questions.doctor", "what is wrong with configuration, network, clock or files, and how to mend it"
+    )
+    doctor.add_argument("--new-vault-key", action="store_true", help="print a fresh vault key and do nothing else")
+    _json(doctor)
+
+    notify = command("notify", "commands.notify.notify", "send the notices that wait (every run does so, too)")
+    notify.add_argument("--test", action="store_true", help="send a test message to every way out that is configured")
+    _json(notify)
+
+    actions = command("sandbox", "commands.sandbox.sandbox_help", "the sandbox bank").add_subparsers(metavar="ACTION")
+    serve = command("serve", "commands.sandbox.sandbox_serve", "run the sandbox bank as a server of its own", actions)
+    serve.add_argument("--port", type=_port, default=8711, help="of loopback (default 8711)")
+    serve.add_argument("--dialect", choices=("openapi", "live"), default="openapi", help="how its Kontomatik speaks")
+    serve.add_argument("--seed", type=int, default=7, help="which world it tells of")
+
+
+def _asking_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    prove = command(
+        "prove", "commands.questions.prove", "certificate of an account: every day seen and proven, or what is missing (then 3)"
+    )
+    prove.add_argument("account", metavar="ACCOUNT", help="its id, or the end of its IBAN if no other ends so")
+    prove.add_argument("--from", dest="first", type=day, required=True, metavar="DATE", help="first day (YYYY-MM-DD)")
+    prove.add_argument("--to", dest="last", type=day, required=True, metavar="DATE", help="last day")
+    _json(prove)
+    explain = command("explain", "commands.questions.explain", "where a transaction came from: versions, imports, loads, rules")
+    explain.add_argument("transaction_id", metavar="TRANSACTION_ID")
+    explain.add_argument("--ask-bank", action="store_true", help="also ask Kontist what it says of it now (one request)")
+    _json(explain)
+    export = command("export", "commands.questions.export", "copy the ledger to files for other programs")
+    export.add_argument("--format", choices=("csv", "parquet", "beancount"), required=True)
+    export.add_argument("--out", type=Path, metavar="DIR", help="where to (default: `export` in the data directory)")
+    _json(export)
+    rates = command(
+        "rates",
+        "commands.reference_data.rates",
+        "load the European Central Bank's reference rates (CSV), to convert amounts with",
+    )
+    rates.add_argument("--file", type=Path, metavar="PATH")
+    rates.add_argument("--url", metavar="URL", help="https address of such a file")
+    _json(rates)
+
+
+def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    connect = command("connect", "commands.consents.connect", "connect a bank and import at once; kontist: log in once")
+    connect.add_argument("source", choices=("kontomatik", "kontist"))
+    connect.add_argument("--email", help="at Kontist; the password is asked for without echo, or piped in, and not kept")
+    connect.add_argument("--target", metavar="T", help="the bank, as the catalog names it")
+    connect.add_argument("--access-mode", choices=("SINGLE", "MULTIPLE", "MIXED"), default="MULTIPLE")
+    connect.add_argument(
+        "--since", type=day, metavar="DATE", help="first day to import (default: all that the bank gives; kontomatik)"
+    )
+    connect.add_argument("--mock", action="store_true", help="use a mock session at Kontomatik's test bank")
+    _start_new(connect)
+    _signing_in(connect)
+    _json(connect)
+
+    disconnect = command("disconnect", "commands.login.disconnect", "end the login at Kontist")
+    disconnect.add_argument("source", choices=("kontist",))
+    _json(disconnect)
+
+    consents = command("consents", "commands.consents.show_list", "list consents, add, renew, revoke or erase one")
+    actions = consents.add_subparsers(metavar="ACTION")
+    _json(consents)
+    _json(command("list", "commands.consents.show_list", "every consent with its days left (no token, ever)", actions))
+    add = command("add", "commands.consents.add", "store a consent whose token is on standard input", actions)
+    add.add_argument("source", choices=("kontomatik", "kontist"), help="of kontist: a refresh token")
+    add.add_argument("--institution", help="the bank's name (kontomatik; default: as its first import has it)")
+    add.add_argument("--target", help="the bank's target name, if known")
+    add.add_argument("--access-mode", choices=("MULTIPLE", "MIXED"), default="MULTIPLE")
+    add.add_argument("--signed-in", type=day, metavar="DATE", help="day of the sign-in, the first of 180 (default today)")
+    renew = command("renew", "commands.consents.renew", "sign in anew; the old consent works until the new one has", actions)
+    renew.add_argument("consent_id", metavar="ID")
+    renew.add_argument("--target", metavar="T", help="the bank's target, if it has changed")
+    _signing_in(renew)
+    _json(renew)
+    for name, about in (
+        ("revoke", "end a consent at the bank; done when the bank said so"),
+        ("erase", "revoke it, then remove for good all that only it brought, with a receipt"),
+    ):
+        one = command(name, f"commands.consents.{name}", about, actions)
+        one.add_argument("consent_id", metavar="ID")
+        _json(one)
+        if name == "erase":
+            one.add_argument("--yes", action="store_true", help="do not ask; without a terminal it has to be given")
+            one.add_argument("--reason", type=_reason, metavar="TEXT", help="why, for receipt and audit trail; name no customer")
+            one.add_argument("--cancel", action="store_true", help="withdraw an erasure that waits")
+    _json(command("tend", "commands.consents.tend", "warn, expire, finish revocations and erasures", actions))
+    command(
+        "rotate-key", "commands.consents.rotate_key", "seal the vault with a new key (pipelines.vault_key = NEW,OLD)", actions
+    )
+    trail = command("trail", "commands.consents.trail", "who did what to a consent, when, and what came of it", actions)
+    trail.add_argument("consent_id", metavar="ID", nargs="?")
+    _json(trail)
+
+
+def _payment_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    pay = command("pay", "pay.commands.usage", "pay from Kontist, with a person and a TAN (switched off unless allowed)")
+    kinds = pay.add_subparsers(metavar="WHAT")
+    transfer = command("transfer", "pay.commands.transfer", "a SEPA transfer, now", kinds)
+    _recipient(transfer)
+    standing = command("standing-order", "pay.commands.usage", "a payment that is made again and again", kinds)
+    actions = standing.add_subparsers(metavar="ACTION")
+    create = command("create", "pay.commands.standing_order", "a new standing order", actions)
+    _recipient(create)
+    create.add_argument("--every", choices=INTERVALS, required=True, help="how often it is paid")
+    create.add_argument("--first", type=day, required=True, metavar="DATE", help="day of the first payment")
+    create.add_argument("--last", type=day, metavar="DATE", help="no payment after this day (default: no end)")
+    change = command("change", "pay.commands.change_standing_order", "change an active standing order", actions)
+    _existing(change)
+    change.add_argument("--amount", metavar="EUR", help="like 12.50")
+    change.add_argument("--note", metavar="TEXT")
+    change.add_argument("--reference", metavar="TEXT", help="end-to-end reference")
+    change.add_argument("--every", choices=INTERVALS)
+    change.add_argument("--last", type=day, metavar="DATE", help="no payment after this day")
+    _existing(command("cancel", "pay.commands.cancel_standing_order", "end a standing order", actions))
+    timed = command("timed-order", "pay.commands.usage", "a transfer on a day to come", kinds)
+    actions = timed.add_subparsers(metavar="ACTION")
+    create = command("create", "pay.commands.timed_order", "a new timed order", actions)
+    _recipient(create)
+    create.add_argument("--on", type=day, required=True, metavar="DATE", help="day of the payment")
+    _existing(command("cancel", "pay.commands.cancel_timed_order", "cancel a timed order", actions))
+    _json(command("trail", "pay.commands.trail", "who paid what, when, and what came of it", kinds))
+
+
+def _recipient(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--to", required=True, metavar="NAME", help="who is paid")
+    command.add_argument("--iban", required=True, help="the recipient's IBAN; its check digits are checked")
+    command.add_argument("--amount", required=True, metavar="EUR", help="like 12.50")
+    command.add_argument("--note", metavar="TEXT", help="what it is for")
+    command.add_argument("--reference", metavar="TEXT", help="end-to-end reference, e.g. an invoice number")
+    _payer(command)
+
+
+def _existing(command: argparse.ArgumentParser) -> None:
+    command.add_argument("order_id", metavar="ID", help="as the table of orders has it")
+    _payer(command)
+
+
+def _payer(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--from", dest="account", metavar="ACCOUNT", help="which account pays, e.g. the end of its IBAN")
+
+
+def _signing_in(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--owner-external-id", metavar="X", help="your own name for the customer")
+    command.add_argument("--redirect-url", metavar="U", help="where the bank sends the customer afterwards")
+    command.add_argument("--open", action="store_true", help="open the bank's link in a browser")
+    command.add_argument(
+        "--wait", type=_count, default=600, metavar="SECONDS", help="how long to wait for the sign-in (default 600)"
+    )
+
+
+def _start_new(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--start-new",
+        action="store_true",
+        default=False,
+        help="begin anew what is missing of raw history, vault and ledger, and keep what is there, whatever it belonged to",
+    )
+
+
+def _json(command: argparse._ActionsContainer) -> None:
+    command.add_argument("--json", action="store_true", default=False, help="one JSON object on standard output")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("not a whole number")
+    return int(text)
+
+
+def _reason(text: str) -> str:
+    if not text.strip() or len(text) > LONGEST_REASON or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"not one line of 1 to {LONGEST_REASON} characters")
+    return text.strip()
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError("not a port from 0 (any that is free) to 65535")
+    return int(text)
+
+
+def _hours(text: str, most: int = LONGEST_WAIT) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = -1.0
+    if not 0 <= hours <= most:
+        raise argparse.ArgumentTypeError(f"not a number of hours from 0 to {most}")
+    return hours
+
+
+def _age(text: str) -> float:
+    return _hours(text, OLDEST)
+
+
+def _lazily(dotted: str) -> Callable[[argparse.Namespace], int]:
+    """A command's function, imported when it is called."""
+
+    def call(options: argparse.Namespace) -> int:
+        module, _, name = dotted.rpartition(".")
+        status: int = getattr(import_module(f"pipelines.{module}"), name)(options)
+        return status
+
+    return call

@@ -1,0 +1,82 @@
+"""The commands about the login at Kontist: `connect` and `disconnect kontist`, and its part of `consents add` and `renew`."""
+
+import argparse
+import sys
+from getpass import getpass
+
+from pipelines.commands.terminal import data_of, print_json, say, settings_of
+from pipelines.consents import kontist_login
+from pipelines.consents.clients import vault_of
+from pipelines.consents.sign_in import one_token
+from pipelines.consents.upkeep import end_at_its_bank
+from pipelines.errors import GOOD, WrongUsage
+from pipelines.read.options import utc_now
+from pipelines.settings import Settings
+from pipelines.store.lock import prepare
+from sources.kontist.tokens import Login
+
+
+def connect(options: argparse.Namespace) -> int:
+    """`connect kontist`: log in once and store the refresh token. The password is not kept."""
+    settings = settings_of(options)
+    own = settings.kontist
+    email = getattr(options, "email", None) or own.email
+    password = own.password if email == own.email else None
+    prepare(settings.data_dir)
+    with vault_of(settings, start_new=getattr(options, "start_new", False)) as vault:
+        vault.seal_possible()  # before anybody types a password for nothing
+    email = email or _asked("E-mail at Kontist: ", "Give --email, or set" if hasattr(options, "email") else "Set")
+    password = password or _password()
+    return _store(options, settings, Login(email, password))
+
+
+def add(options: argparse.Namespace, text: str) -> int:
+    """`consents add kontist`: a refresh token that was obtained elsewhere, e.g. confirmed on the customer's phone (MFA)."""
+    return _store(options, settings_of(options), Login(refresh_token=one_token(text)))
+
+
+def disconnect(options: argparse.Namespace) -> int:
+    """`disconnect kontist`: end the stored login at the bank; done when the bank said so."""
+    settings = data_of(options)
+    with vault_of(settings) as vault:
+        consent = kontist_login.to_disconnect(vault)
+        end_at_its_bank(settings, vault, consent.consent_id, utc_now)
+        consent = vault.consent(consent.consent_id)
+    if options.json:
+        print_json({"consent_id": consent.consent_id, "status": consent.status, "reason": consent.status_reason})
+        return GOOD
+    say(f"Consent {consent.consent_id} is {consent.status}: {consent.status_reason}.")
+    if settings.kontist.configured:
+        say("The settings sources.kontist hold a login too: unless it is removed, runs go on with that.", error=True)
+    return GOOD
+
+
+def _store(options: argparse.Namespace, settings: Settings, login: Login) -> int:
+    prepare(settings.data_dir)
+    with vault_of(settings) as vault:
+        consent, sentences = kontist_login.connect(settings, vault, login, utc_now)
+        accounts = len(vault.accounts_of(consent.consent_id))
+    days = consent.days_left(utc_now())
+    if getattr(options, "json", False):
+        told = {"consent_id": consent.consent_id, "status": consent.status, "days_left": days, "accounts": accounts}
+        print_json(told | {"notes": sentences})
+        return GOOD
+    say(f"Stored consent {consent.consent_id} (Kontist), {days} days left, {accounts} accounts. Now: `python -m pipelines run`.")
+    for sentence in sentences:
+        say(f"! {sentence}", error=True)
+    return GOOD
+
+
+def _asked(question: str, otherwise: str) -> str:
+    if not sys.stdin.isatty():
+        raise WrongUsage("No e-mail is known to log in with", f"{otherwise} sources.kontist.email")
+    say(question, end="", error=True)
+    return sys.stdin.readline().strip()
+
+
+def _password() -> str:
+    """Unseen at a prompt, or the one line that is piped in. Never an argument: others could see it."""
+    password = getpass("Password (not shown): ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise WrongUsage("No password is given to log in with", "Type it at the prompt, or pipe it in on one line")
+    return password

@@ -1,0 +1,42 @@
+"""The command `notify`."""
+
+import argparse
+
+from pipelines.commands.terminal import print_json, say, settings_of
+from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
+
+
+def notify(options: argparse.Namespace) -> int:
+    """`notify`: send what waits; with `--test` a message that says nothing, to try the settings."""
+    from pipelines.notify.channels import channels, places, usable
+    from pipelines.notify.dispatch import TEST, tell
+    from pipelines.notify.outbox import arrived
+    from pipelines.read.options import utc_now
+
+    settings = settings_of(options)
+    ways_out, wrong = usable(settings.notifications)
+    if not ways_out and not wrong:
+        raise WrongUsage("Nobody is to be told", "Set notifications.email_to, .webhook_url, .slack_url or .urls")
+    if options.test:
+        well = {name: arrived(send, TEST) for name, send in ways_out.items()}
+        if options.json:
+            print_json({"arrived": well, "wrong": [str(refused) for refused in wrong]})
+        else:
+            setting = places(settings.notifications)
+            for name, got_it in well.items():
+                say(f"{name} ({setting[name]}): {'sent' if got_it else 'could not be sent'}")
+        for refused in wrong:
+            say(refused, error=True)
+        if wrong:
+            return WRONG_USAGE
+        return GOOD if all(well.values()) else FAILED
+    channels(settings.notifications)  # here a wrong address ends it
+    told = tell(settings, utc_now)
+    if options.json:
+        print_json({"sent": told.delivery.sent, "waiting": told.delivery.waiting})
+    else:
+        count = sum(told.delivery.sent.values())
+        say(f"{count} notice{'s' if count != 1 else ''} sent.")
+    for sentence in told.sentences():
+        say(f"! {sentence}", error=True)
+    return FAILED if told.sentences() else GOOD

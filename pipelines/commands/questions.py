@@ -1,0 +1,157 @@
+"""The commands that ask or copy without changing anything: status, doctor, prove, explain, export."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.commands.progress import progress_for
+from pipelines.commands.terminal import console, data_of, print_json, say, say_all, settings_of
+from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Failure
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from pipelines.questions.ask_bank import Question
+    from pipelines.settings import Settings
+
+
+def prove(options: argparse.Namespace) -> int:
+    """`prove`: 0 when every day was seen and nothing differs, else 3."""
+    from pipelines.questions.prove import certificate, text
+    from pipelines.read.options import utc_now
+    from pipelines.read.windows import refuse_a_day_to_come
+    from pipelines.store.ledger_reader import ledger_of
+    from pipelines.store.losses import missing_raw, other_ledger, refuse
+
+    refuse_a_day_to_come("--from", options.first, utc_now)
+
+    data_dir = data_of(options).data_dir
+    with ledger_of(data_dir) as connection:
+        refuse(missing_raw(data_dir), other_ledger(data_dir))  # of which it could not certify anything
+        told = certificate(connection, options.account, options.first, options.last)
+    if options.json:
+        print_json(told)
+    else:
+        say_all(text(told))
+    return GOOD if told["complete"] else CHECKS_FAILED
+
+
+def explain(options: argparse.Namespace) -> int:
+    """`explain`. A bank that cannot be asked ends `--ask-bank` with 1; what raw history knows is told all the same."""
+    from pipelines.questions.explain import explanation, text
+    from pipelines.store.ledger_reader import ledger_of
+
+    settings = data_of(options)
+    with ledger_of(settings.data_dir, with_raw=True) as connection:
+        told = explanation(connection, options.transaction_id)
+        asked = _question(connection, told) if options.ask_bank else None
+    if asked is not None:
+        return _ask_bank(options, settings, told, asked)
+    if options.json:
+        print_json(told)
+    else:
+        say_all(text(told))
+    return GOOD
+
+
+def _question(connection: "DuckDBPyConnection", told: dict[str, Any]) -> "Question":
+    from pipelines.questions.ask_bank import question  # what it takes to log in costs more than the explanation
+
+    return question(connection, told)
+
+
+def _ask_bank(options: argparse.Namespace, settings: "Settings", told: dict[str, Any], asked: "Question") -> int:
+    from pipelines.questions import ask_bank
+    from pipelines.questions.explain import text
+    from pipelines.read.options import utc_now
+
+    with ask_bank.login_of(settings, utc_now) as kept:
+        if not options.json:
+            say_all(text(told), end="\n\n")  # before the bank is waited for
+        try:
+            told["bank"] = ask_bank.answer(kept, asked)
+        except Failure as failure:
+            if not options.json:
+                raise
+            say(failure, error=True)
+            print_json(told | {"bank": None, "status": "failed", "error": str(failure), "exit_status": failure.exit_status})
+            return failure.exit_status
+    if options.json:
+        print_json(told)
+    else:
+        say_all(ask_bank.text(told))
+    return GOOD
+
+
+def export(options: argparse.Namespace) -> int:
+    """`export`."""
+    from pipelines.questions.exports import FORMATS
+    from pipelines.store.ledger_reader import ledger_of
+    from pipelines.store.private import closed_to_others, rights_of_others
+
+    data_dir = data_of(options).data_dir
+    folder = options.out.expanduser().absolute() if options.out else data_dir / "export"
+    with closed_to_others(), ledger_of(data_dir) as connection, progress_for(options) as progress:
+        written: list[Path] = []
+        # Where the person chose the folder, those who may read a file there may read the next one.
+        readers = {path.name: rights_of_others(path) & 0o044 for path in folder.glob("*.*")} if options.out else {}
+        for path in FORMATS[options.format](connection, folder):
+            if readers.get(path.name):
+                path.chmod(0o600 | readers[path.name])
+            written.append(path)
+            progress.stage(f"Wrote {path.name}")
+    if options.json:
+        print_json({"format": options.format, "files": written})
+    else:
+        say(f"Wrote {len(written)} file{'s' if len(written) > 1 else ''} to {folder}.")
+    return GOOD
+
+
+def status(options: argparse.Namespace) -> int:
+    """`status`. With `--max-age` it ends with 4 when somebody has to look, and says why on standard error."""
+    from pipelines.questions import metrics
+    from pipelines.questions.status import gather, show
+    from pipelines.read.options import utc_now
+    from pipelines.run import freshness
+
+    settings, now = data_of(options), utc_now()
+    gathered = gather(settings)
+    watched = options.max_age is not None or options.openmetrics is not None
+    wanted = freshness.expected(settings, gathered["accounts"]) if watched else None
+    troubles = []
+    if wanted is not None and options.max_age is not None:
+        troubles = freshness.overdue_sentences(gathered, wanted, options.max_age, now)
+        gathered["troubles"] = troubles
+    if wanted is not None and options.openmetrics is not None:
+        text = metrics.exposition(gathered, wanted, now)
+        if str(options.openmetrics) == "-":
+            say_all(text, end="")
+        else:
+            metrics.write(options.openmetrics, text)
+    elif options.json:
+        print_json(gathered)
+    else:
+        show(gathered, console())
+    for sentence in troubles:
+        say(f"! {sentence}", error=True)
+    if gathered["lost"]:
+        return FAILED
+    return PARTIAL if troubles else GOOD
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """`doctor`."""
+    if options.new_vault_key:
+        from pipelines.consents.keyring import new_vault_key
+
+        say(new_vault_key())
+        return GOOD
+    from pipelines.questions.doctor import examine, show
+    from pipelines.read.options import utc_now
+
+    findings = examine(settings_of(options), utc_now)
+    if options.json:
+        print_json({"findings": [finding.__dict__ for finding in findings]})
+    else:
+        show(findings, console())
+    return FAILED if any(finding.level == "wrong" for finding in findings) else GOOD

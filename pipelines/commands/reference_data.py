@@ -1,0 +1,44 @@
+"""The commands that load reference data: catalog, rates."""
+
+import argparse
+
+from pipelines.commands.terminal import console, print_json, say, settings_of
+from pipelines.errors import GOOD, WrongUsage
+
+
+def catalog(options: argparse.Namespace) -> int:
+    """`catalog`."""
+    from pipelines.read.options import utc_now
+    from pipelines.run.institutions import fetch, kept, show
+    from pipelines.store.lock import held
+
+    settings = settings_of(options)
+    institutions = fetch(settings, utc_now, country=options.country, access_mode=options.access_mode)
+    if options.country is None and options.access_mode is None:
+        with held(settings.data_dir, "catalog"):
+            kept(settings, institutions, utc_now())
+    if options.json:
+        print_json({"institutions": institutions})
+    else:
+        show(institutions, console())
+    return GOOD
+
+
+def rates(options: argparse.Namespace) -> int:
+    """`rates`."""
+    from pipelines.run.rates import fetched, kept
+    from pipelines.store.lock import held
+
+    if (options.file is None) == (options.url is None):
+        raise WrongUsage("`rates` reads one file or one address", "Give either --file or --url")
+    settings = settings_of(options)
+    found = fetched(options.file, options.url)
+    with held(settings.data_dir, "rates"):
+        kept(settings, found)
+    days = sorted({str(day) for day in found.column("day").to_pylist()})
+    currencies = sorted(set(found.column("currency").to_pylist()))
+    if options.json:
+        print_json({"rates": found.num_rows, "currencies": currencies, "from": days[0], "to": days[-1]})
+    else:
+        say(f"Loaded {found.num_rows:,} rates of {len(currencies)} currencies, {days[0]} to {days[-1]}.")
+    return GOOD

@@ -1,0 +1,111 @@
+"""The commands that run something on the data: run, transform, check."""
+
+import argparse
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pipelines.commands.progress import progress_for
+from pipelines.commands.terminal import console, data_of, print_as_json, print_json, say, settings_of
+from pipelines.errors import CHECKS_FAILED, GOOD
+
+if TYPE_CHECKING:
+    from pipelines.read.options import Openings, Options
+    from pipelines.settings import Settings
+
+
+def run(options: argparse.Namespace) -> int:
+    """`run`."""
+    from pipelines.read.options import Options
+
+    settings = settings_of(options)
+    due_after = None if options.due_hours is None else timedelta(hours=options.due_hours)
+    removed = tuple(options.accept_removals)
+    asked = Options(
+        tuple(options.source), options.since, options.full_refresh, removed, options.reserve, due_after, options.start_new
+    )
+    if not options.sandbox:
+        return run_and_tell(options, settings, asked, patience=options.wait)
+    from pipelines.commands.sandbox import sandbox
+    from pipelines.consents.sign_in import mock_opening
+    from pipelines.read.options import utc_now
+
+    with sandbox(settings) as trying:
+        return run_and_tell(
+            options, trying, asked, patience=options.wait, openings=lambda: None if _connected(trying) else mock_opening(utc_now)
+        )
+
+
+def run_and_tell(
+    options: argparse.Namespace,
+    settings: "Settings",
+    asked: "Options",
+    *,
+    command: str = "run",
+    patience: float = 0,
+    openings: "Callable[[], Openings | None]" = lambda: None,
+) -> int:
+    """Hold the lock, run, and tell what came of it. `openings` is asked under the lock."""
+    from pipelines.notify.dispatch import tell
+    from pipelines.read.options import utc_now
+    from pipelines.run import summary as telling
+    from pipelines.run.steps import run as run_job
+    from pipelines.store.lock import held
+
+    with held(settings.data_dir, command, patience), progress_for(options) as progress:
+        report = run_job(settings, asked, openings=openings(), progress=progress)
+        text = telling.as_json(report)
+        telling.remember(settings.data_dir, text)
+    told = tell(settings, utc_now, report=report)
+    if options.json:
+        print_as_json(text)
+    else:
+        telling.show(report, console())
+    for sentence in told.sentences():
+        say(f"! {sentence}", error=True)
+    return report.exit_status
+
+
+def _connected(settings: "Settings") -> bool:
+    """Whether the sandbox's vault has a consent that a run can use."""
+    from pipelines.consents.clients import has_vault, vault_of
+    from pipelines.consents.states import USABLE
+
+    if not has_vault(settings):
+        return False
+    with vault_of(settings) as vault:
+        return bool(vault.consents(source="kontomatik", status=(*USABLE, "pending")))
+
+
+def transform(options: argparse.Namespace) -> int:
+    """`transform`."""
+    from pipelines.store.ledger import build_and_publish
+    from pipelines.store.lock import held
+
+    settings = data_of(options)
+    with held(settings.data_dir, "transform"), progress_for(options) as progress:
+        done = build_and_publish(settings.data_dir, lambda name, step, steps: progress.step(f"Ledger: {name}", step, steps))
+    if options.json:
+        checks = {"passed": len(done.checks), "failed": []}
+        print_json({"published": done.path, "rows": done.rows, "checks": checks, "notes": done.notices})
+    else:
+        say(f"Published {done.path}: {done.rows.get('transactions', 0):,} transactions, {len(done.checks)} checks passed.")
+        for notice in done.notices:
+            say(f"- {notice}")
+    return GOOD
+
+
+def check(options: argparse.Namespace) -> int:
+    """`check`."""
+    from pipelines.store.ledger import check_again
+
+    results = check_again(data_of(options).data_dir)
+    failed = [result for result in results if not result.passed]
+    if options.json:
+        told = [{"check": one.name, "rows": one.failed_rows, "meaning": one.meaning} for one in failed]
+        print_json({"passed": len(results) - len(failed), "failed": told})
+    else:
+        for one in failed:
+            say(f"! {one.name}, {one.failed_rows} rows: {one.meaning}")
+        say(f"{len(results) - len(failed)} checks passed, {len(failed)} failed.")
+    return CHECKS_FAILED if failed else GOOD

@@ -1,0 +1,81 @@
+"""What all commands share: settings, output for people and for machines, progress."""
+
+import argparse
+import sys
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import CHECKS_FAILED
+from pipelines.text import sinks
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipelines.settings import Settings
+
+
+def settings_of(options: argparse.Namespace) -> "Settings":
+    """The settings in force for this command."""
+    from pipelines.settings import load_settings
+
+    return load_settings(data_dir=getattr(options, "data_dir", None))
+
+
+def data_of(options: argparse.Namespace) -> "Settings":
+    """The settings for a command that works on what is there. Raises `WrongUsage` where there is no data directory.
+
+    A vault in a database of its own needs none.
+    """
+    from pipelines.errors import WrongUsage
+
+    settings = settings_of(options)
+    if not settings.data_dir.is_dir() and settings.vault_url is None:
+        raise WrongUsage(
+            f"There is no data directory {settings.data_dir}",
+            "Make it with `python -m pipelines run`, or name another with --data-dir or PIPELINES__DATA_DIR",
+        )
+    return settings
+
+
+def say(*sentences: object, error: bool = False, end: str = "\n") -> None:
+    """Prints each sentence as a line of its own, on standard output or on standard error. The only way that text takes there."""
+    print("\n".join(map(sinks.line, sentences)), end=end, file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def say_all(text: str, end: str = "\n") -> None:
+    """Prints text of ours with several lines, at once. Values of a bank in it are lines already."""
+    print(sinks.lines(text), end=end, flush=True)
+
+
+def print_json(content: Any) -> None:
+    """The one JSON object on standard output."""
+    print(sinks.json_text(content))
+
+
+def print_as_json(text: str) -> None:
+    """JSON that is written already."""
+    print(sinks.json_shown(text.rstrip("\n")))
+
+
+def console() -> "Console":
+    """For tables; wide enough for them where nobody sees how wide it is."""
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=120)
+
+
+def tell(options: argparse.Namespace, sentence: str, status: int) -> None:
+    """Why a command ends badly: a sentence on standard error, and with `--json` an object on standard output."""
+    say(sentence, error=True)
+    if getattr(options, "json", False):
+        kind = "checks_failed" if status == CHECKS_FAILED else "failed"
+        print_json({"status": kind, "error": sentence, "exit_status": status})
+
+
+def day(text: str) -> date:
+    """An option's date."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("not a date of the form YYYY-MM-DD") from None

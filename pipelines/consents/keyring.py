@@ -1,0 +1,104 @@
+"""The keys of the vault.
+
+Each consent's secrets are sealed with a key of its own, and that key is sealed with the vault key. So the vault key can be
+changed without touching a token, and one consent can be made unreadable for ever by forgetting its key. Nothing is stored
+without a vault key: there is no fallback.
+"""
+
+import hashlib
+import hmac
+from typing import Any
+
+import sqlalchemy as sql
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from pipelines.consents.database import Store, VaultBroken, consents, keys
+from pipelines.errors import WrongUsage
+from pipelines.settings import NEW_KEY, vault_key_fault
+
+
+class Keyring:
+    """Seals and opens secrets with the vault key: a Fernet key, or several separated by commas while one is being replaced.
+
+    The first key seals; each of them opens.
+    """
+
+    def __init__(self, store: Store, vault_key: str | None) -> None:
+        self._store = store
+        self._vault_key = vault_key
+
+    def usable(self) -> MultiFernet:
+        """The vault key. Raises `WrongUsage` when there is none, or one that is no key."""
+        if not self._vault_key:
+            raise WrongUsage(
+                "No vault key is set, so a bank's token cannot be stored",
+                "Print one with `python -m pipelines doctor --new-vault-key` and keep it as pipelines.vault_key in"
+                " .dlt/secrets.toml, or as PIPELINES__VAULT_KEY",
+            )
+        if fault := vault_key_fault(self._vault_key):
+            raise WrongUsage(f"The setting pipelines.vault_key is no vault key: {fault}", NEW_KEY)
+        return MultiFernet([Fernet(key.strip()) for key in self._vault_key.split(",")])
+
+    def new_key(self) -> bytes:
+        """A fresh key, sealed."""
+        return self.usable().encrypt(Fernet.generate_key())
+
+    def seal(self, sealed_key: bytes, secret: str) -> bytes:
+        """`secret` under a sealed key."""
+        return Fernet(self._opened(sealed_key)).encrypt(secret.encode())
+
+    def unseal(self, sealed_key: bytes, sealed: bytes) -> str:
+        """The secret in plain. Raises `VaultBroken` when another vault key sealed it."""
+        try:
+            return Fernet(self._opened(sealed_key)).decrypt(sealed).decode()
+        except InvalidToken:
+            raise VaultBroken(
+                "A sealed secret is damaged", "Connect the bank again, or restore the vault from a backup"
+            ) from None
+
+    def rotate(self) -> int:
+        """Seal every key with the first vault key; after that the others are not needed. Returns how many keys there were."""
+        ring, count = self.usable(), 0
+        with self._store.transaction() as connection:
+            for table, name in ((consents, consents.c.consent_id), (keys, keys.c.name)):
+                found = connection.execute(sql.select(name, table.c.sealed_key).where(table.c.sealed_key.is_not(None)))
+                for key, sealed in list(found):
+                    again = self._rotated(ring, sealed)
+                    connection.execute(table.update().where(name == key).values(sealed_key=again))
+                    count += 1
+        return count
+
+    def recognise(self, kind: str, text: str) -> str:
+        """A hash of an identity number by which its owner is recognised again, and that says nothing without the vault."""
+        known = sql.select(keys.c.sealed_key).where(keys.c.name == "recognition")
+        if not (rows := self._store.read(known)):
+            try:
+                self._store.write(keys.insert().values(name="recognition", sealed_key=self.new_key()))
+            except VaultBroken:  # somebody else was first, or it cannot be written at all
+                if not self._store.read(known):
+                    raise
+            rows = self._store.read(known)
+        plain = "".join(text.split()).upper()
+        return hmac.new(self._opened(rows[0].sealed_key), f"{kind}\x1f{plain}".encode(), hashlib.sha256).hexdigest()[:32]
+
+    def _opened(self, sealed_key: bytes) -> bytes:
+        return self._with(self.usable().decrypt, sealed_key)
+
+    def _rotated(self, ring: MultiFernet, sealed_key: bytes) -> bytes:
+        return self._with(ring.rotate, sealed_key)
+
+    @staticmethod
+    def _with(work: Any, sealed_key: bytes) -> bytes:
+        try:
+            done: bytes = work(sealed_key)
+        except InvalidToken:
+            raise VaultBroken(
+                "The vault's secrets cannot be opened with this vault key",
+                "Set pipelines.vault_key to the key that they were stored with (or to `NEW,OLD` while rotating)",
+            ) from None
+        return done
+
+
+def new_vault_key() -> str:
+    """A fresh vault key."""
+    return Fernet.generate_key().decode()

@@ -1,0 +1,278 @@
+"""The login at Kontist: a second kind of consent. Its secret is the refresh token, which lives 30 days unless it says otherwise.
+
+A run uses the newest login that is stored, else what the settings hold. Whoever renews it holds a lock, since a bank that hands
+out a new refresh token with each renewal takes the old one for stolen (observed); the new one is stored, sealed, before its use.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.consents.clients import has_vault, vault_of
+from pipelines.consents.revocation import StillRevoking, end_stored, to_be_ended
+from pipelines.consents.states import USABLE, MoveRefused
+from pipelines.consents.vault import Consent, Vault
+from pipelines.errors import Failure, WrongUsage
+from pipelines.settings import Settings
+from pipelines.store.lock import locked, prepare
+from sources._errors import ConsentGone, Misconfigured, SourceError
+from sources._http import Http, Pace, Patience
+from sources.kontist.answers import BANK
+from sources.kontist.client import KontistClient
+from sources.kontist.tokens import Login, expiry
+
+if TYPE_CHECKING:
+    from pipelines.consents.vault import Vault
+    from sources.kontist.client import KontistClient
+
+LIFETIME = timedelta(days=30)
+"""Of a refresh token that does not say how long it lives (vendor document)."""
+LOGIN = "LOGIN"
+"""`access_mode` of such a consent: it reads whatever the login may see, as often as it likes."""
+
+
+class NotLoggedIn(Failure):
+    """The login did not lead to a token that can read."""
+
+
+def stored_login(vault: Vault) -> Consent | None:
+    """The newest login that can be used."""
+    return next(reversed(vault.consents(source=BANK, status=USABLE)), None)
+
+
+def ended_login(vault: Vault) -> Consent | None:
+    """The login that accounts were read through last, if it is over and nobody ended it on purpose: nothing reads them now."""
+    if stored_login(vault) is not None:
+        return None
+    read = [one for one in vault.consents(source=BANK) if vault.accounts_of(one.consent_id)]
+    last = read[-1] if read else None
+    return last if last is not None and last.status == "expired" and last.erase_asked_at is None else None
+
+
+def told_over(consent: Consent) -> str:
+    """That a login is over, and what helps."""
+    return f"the login is over ({consent.status_reason}): log in again with `python -m pipelines connect kontist`"
+
+
+@dataclass
+class KeptLogin:
+    """A login and where its refresh token is kept: in the vault under `consent`, or under a new one where it `stores` any.
+
+    `vault` is None where there is none yet. `replaces` is what a new consent takes the place of.
+    """
+
+    settings: Settings
+    vault: Vault | None
+    now: Callable[[], datetime]
+    login: Login
+    consent: Consent | None = None
+    stores: bool = False
+    replaces: str | None = None
+
+    def keep(self, token: str) -> None:
+        """Store a refresh token that the bank handed out. Raises `WrongUsage` without a vault key."""
+        if self.consent is None and not self.stores:
+            return
+        with self._opened() as vault:
+            if self.consent is None:
+                self.consent = add_login(vault, token, self.now(), replaces=self.replaces)
+            else:
+                vault.keep_token(self.consent.consent_id, token, self.now(), expires_at=ends_at(token, self.now()))
+
+    @contextmanager
+    def renewing(self) -> Iterator[str | None]:
+        """Hold up the renewals of other processes; yields the refresh token that is stored by then."""
+        if self.consent is None:
+            yield None
+            return
+        with one_renewal(self.settings.data_dir), self._opened() as vault:
+            yield vault.token(self.consent.consent_id)
+
+    def over(self, code: str) -> None:
+        """The bank refuses the stored login for good: it is expired."""
+        if self.consent is not None:
+            with self._opened() as vault, suppress(MoveRefused):  # somebody has ended it meanwhile
+                vault.move(self.consent.consent_id, "expired", f"the bank does not accept it any more: {code}", self.now())
+
+    def covers(self, account_ids: Iterable[str]) -> None:
+        """The stored login reads these accounts."""
+        if self.consent is not None:
+            with self._opened() as vault:
+                vault.covers(self.consent.consent_id, account_ids)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Vault]:
+        if self.vault is not None:
+            yield self.vault
+            return
+        prepare(self.settings.data_dir)
+        with vault_of(self.settings) as vault:
+            yield vault
+
+
+def kept_login(settings: Settings, vault: Vault | None, now: Callable[[], datetime]) -> KeptLogin:
+    """What a run logs in with: the stored refresh token before the configured one, and that before e-mail and password.
+
+    What a configured refresh token is renewed to is stored, since the configured one may be worthless then. What a password
+    gets is not: it gets it again.
+    """
+    own = settings.kontist
+    consent = stored_login(vault) if vault is not None and own.auth == "jwt" else None
+    stored = vault.token(consent.consent_id) if vault is not None and consent is not None else None
+    stores = bool(own.refresh_token and own.auth == "jwt" and (settings.vault_key or not own.password))
+    login = Login(own.email, own.password, stored or own.refresh_token, own.auth)
+    return KeptLogin(settings, vault, now, login, consent, stores)
+
+
+@contextmanager
+def one_renewal(data_dir: Path) -> Iterator[None]:
+    """The lock of all processes that renew the login of one data directory; the kernel's, so it dies with its process."""
+    with locked(data_dir / "kontist.lock"):
+        yield
+
+
+def ends_at(token: str, now: datetime) -> datetime:
+    """When a refresh token ends: as it says itself, since lifetimes differ from the document (observed)."""
+    says = expiry(token)
+    try:
+        return datetime.fromtimestamp(says, UTC) if says is not None else now + LIFETIME
+    except (OverflowError, ValueError, OSError):
+        return now + LIFETIME
+
+
+def add_login(vault: Vault, token: str, now: datetime, *, replaces: str | None = None) -> Consent:
+    """Store a refresh token as a login of its own. Raises `WrongUsage` without a vault key, and for a token that is over."""
+    end = ends_at(token, now)
+    if end <= now:
+        raise WrongUsage("This refresh token is over already", "Log in again: python -m pipelines connect kontist")
+    return vault.add(
+        source=BANK, institution="Kontist", access_mode=LOGIN, now=now, token=token, replaces=replaces, expires_at=end
+    )
+
+
+def connect(settings: Settings, vault: Vault, login: Login, now: Callable[[], datetime]) -> tuple[Consent, list[str]]:
+    """Log in with e-mail and password, or with a refresh token that somebody has; store the refresh token, look at the accounts.
+
+    A login that was stored before stays until the new one has read the list of accounts, and ends then. Returns the new consent
+    and sentences that somebody should know. Raises `WrongUsage` for a wrong password, `NotLoggedIn` when the bank refuses.
+    """
+    vault.seal_possible()
+    before = stored_login(vault)
+    kept = KeptLogin(settings, vault, now, login, stores=True, replaces=before.consent_id if before else None)
+    if login.refresh_token is not None:
+        kept.keep(login.refresh_token)
+    sentences: list[str] = []
+    try:
+        with client_of(kept) as client:
+            accounts = {one.account_id for one in client.accounts()}
+            if kept.consent is None:
+                raise AssertionError("a login by JWT has a refresh token")
+            _refuse_another_customer(vault, before, accounts)
+            vault.covers(kept.consent.consent_id, accounts)
+            if before is not None:
+                vault.move(before.consent_id, "replaced", f"by {kept.consent.consent_id}", now())
+                try:
+                    end_stored(vault, Ending(settings, now), before.consent_id, now())
+                except StillRevoking as failure:
+                    sentences.append(str(failure))
+                client.tokens.renew()  # a bank that ends all tokens of a customer at once is logged in to once more
+    except Failure:
+        kept.over("not used")
+        raise
+    except Misconfigured as error:
+        kept.over(error.code)
+        typed = login.password is not None and login.password != settings.kontist.password
+        next_step = "Type them again, as the bank's own app takes them" if typed else error.next_step
+        raise WrongUsage(f"{BANK.capitalize()}: {error.cause}", f"{_left_behind(kept)}. {next_step}") from None
+    except SourceError as error:
+        kept.over(error.code or type(error).__name__)
+        raise NotLoggedIn(f"{BANK.capitalize()}: {error.cause}", f"{_left_behind(kept)}. {error.next_step}") from None
+    return vault.consent(kept.consent.consent_id), sentences
+
+
+def _left_behind(kept: KeptLogin) -> str:
+    """What is left of a login that led to nothing: a token is stored before its use, and its end is on record."""
+    if kept.consent is None:
+        return "No login was stored"
+    return f"No login came of it; consent {kept.consent.consent_id} stands in the list as expired"
+
+
+@contextmanager
+def client_of(kept: KeptLogin, *, patience: "Patience | None" = None) -> Iterator[KontistClient]:
+    """A client that logs in so, while the block runs; as patient as a run, unless `patience` says otherwise."""
+    own = kept.settings.kontist
+    http = Http(BANK, own.base_url, patience=patience, pace=Pace(own.requests_per_minute))
+    try:
+        yield KontistClient(
+            http,
+            kept.login,
+            clock=lambda: kept.now().timestamp(),
+            on_new_refresh_token=kept.keep,
+            renewing=kept.renewing,
+        )
+    finally:
+        http.close()
+
+
+def _refuse_another_customer(vault: Vault, before: Consent | None, accounts: set[str]) -> None:
+    if before is not None and set(vault.accounts_of(before.consent_id)) - accounts:
+        raise WrongUsage(
+            f"This login does not read all accounts of consent {before.consent_id}, which stays as it is",
+            "If that is meant: `python -m pipelines disconnect kontist`, then connect again",
+        )
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Ends logins at the bank; `delete` is what the steward asks of a bank."""
+
+    settings: Settings
+    now: Callable[[], datetime]
+
+    def delete(self, token: str) -> None:
+        """End this refresh token, and the auth token that it takes to do so. Raises `ConsentGone` if it was gone already."""
+        kept = KeptLogin(self.settings, None, self.now, Login(refresh_token=token))
+        with one_renewal(self.settings.data_dir), client_of(kept) as client:
+            if not client.invalidate():
+                raise ConsentGone(BANK, "the login was over already")
+
+
+def tend(vault: Vault, settings: Settings, now: datetime) -> list[tuple[Consent, str]]:
+    """Let logins age, and end what is to be ended; returns those that somebody has to know about.
+
+    A login that another one has replaced is not tried again: where the bank ends all tokens of a customer at once (its request
+    names none), that would end the new one. It is over when its own time is.
+    """
+    vault.age(now)
+    troubles = []
+    usable = stored_login(vault)
+    for consent in to_be_ended(vault, BANK):
+        if consent.expires_at is not None and consent.expires_at <= now:
+            vault.move(consent.consent_id, "revoking", "asked for", now)
+            vault.move(consent.consent_id, "revoked", "its time is over", now)
+        elif usable is None or consent.status in USABLE:
+            try:
+                end_stored(vault, Ending(settings, lambda: now), consent.consent_id, now)
+            except StillRevoking as failure:
+                troubles.append((consent, str(failure)))
+    return troubles
+
+
+def to_disconnect(vault: Vault) -> Consent:
+    """The login that `disconnect` ends: the one in use, else the last one whose end is not confirmed. Raises `WrongUsage`."""
+    found = stored_login(vault) or next(reversed(vault.consents(source=BANK, status=("revoking", "replaced", "expired"))), None)
+    if found is None:
+        raise WrongUsage("There is no login at Kontist to end", "See `python -m pipelines consents list`")
+    return found
+
+
+@contextmanager
+def kontist_client(settings: Settings, now: Callable[[], datetime], vault: "Vault | None" = None) -> Iterator["KontistClient"]:
+    """A client of Kontist while the block runs, logged in as a run would be. A `vault` that is there may be given, open."""
+    with ExitStack() as stack:
+        if vault is None and has_vault(settings):
+            vault = stack.enter_context(vault_of(settings))
+        yield stack.enter_context(client_of(kept_login(settings, vault, now)))

@@ -1,0 +1,191 @@
+"""New consents: from a sign-in, from a mock session, or from a token that the user's own sign-in obtained."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from pipelines.consents.states import USABLE
+from pipelines.consents.vault import UNNAMED, Consent, Vault
+from pipelines.errors import Failure, WrongUsage
+from sources.kontomatik.answers import Session, SignIn
+
+if TYPE_CHECKING:
+    from sources.kontomatik.client import KontomatikClient
+
+LEFT_OPEN = timedelta(hours=1)
+"""After so long a sign-in that nobody finished is given up."""
+
+
+class SignInFailed(Failure):
+    """The customer's sign-in did not lead to a consent."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A consent to import through: stored, or `session` fresh from a sign-in, which alone reaches the whole history."""
+
+    consent: Consent
+    session: Session | None = None
+    since: date | None = None
+    """First day that `connect --since` asked for; None: all that the bank gives."""
+
+
+def start_sign_in(
+    vault: Vault,
+    client: "KontomatikClient",
+    *,
+    target: str,
+    access_mode: str,
+    now: datetime,
+    owner_external_id: str | None = None,
+    redirect_url: str | None = None,
+    replaces: Consent | None = None,
+    since: date | None = None,
+) -> tuple[Consent, SignIn]:
+    """Start a sign-in and remember it, sealed, so that it is not lost whatever happens to this process.
+
+    `since` is the first day that its first import shall cover, whoever makes it; None: all that the bank gives.
+    """
+    vault.seal_possible()
+    sign_in = client.start_sign_in(target, access_mode, redirect_url, owner_external_id=owner_external_id)  # type: ignore[arg-type]
+    session = sign_in.session
+    consent = vault.add(
+        source="kontomatik",
+        institution=replaces.institution if replaces else target,
+        target=target,
+        access_mode=access_mode,
+        owner_external_id=owner_external_id,
+        replaces=replaces.consent_id if replaces else None,
+        now=now,
+        sign_in={
+            "id": sign_in.id,
+            "session_id": session.session_id if session else None,
+            "signature": session.signature if session else None,
+            "since": since.isoformat() if since else None,
+        },
+    )
+    return consent, sign_in
+
+
+def finished_sign_in(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Opening | None:
+    """The opening that a finished sign-in gives, its token stored first; None while it goes on.
+
+    Raises `SignInFailed` when it failed or ran out of time; the consent is expired then.
+    """
+    consent = vault.consent(consent.consent_id)
+    if consent.status in USABLE:
+        return Opening(consent)  # a run has taken it up meanwhile
+    if consent.status != "pending":
+        raise SignInFailed(f"Consent {consent.consent_id} is {consent.status} meanwhile: {consent.status_reason}")
+    remembered = vault.sign_in(consent.consent_id)
+    if remembered is None:
+        vault.move(consent.consent_id, "expired", "the sign-in was never finished", now)
+        raise SignInFailed(f"The sign-in of consent {consent.consent_id} cannot be taken up again", "Connect the bank again")
+    status = client.sign_in_status(_sign_in(remembered))
+    if status.state == "pending":
+        return None
+    if status.state != "completed" or status.session is None:
+        code = status.exception.code if status.exception else status.state
+        vault.move(consent.consent_id, "expired", f"sign-in {status.state}: {code or 'no reason given'}", now)
+        cause = f": {status.exception.cause}" if status.exception else ""
+        raise SignInFailed(f"The sign-in at the bank has {status.state}{cause}", "Start again; nothing was stored")
+    if status.session.token and consent.access_mode != "SINGLE":
+        vault.keep_token(consent.consent_id, status.session.token, now, institution=status.institution, target=status.target)
+    return Opening(vault.consent(consent.consent_id), status.session)
+
+
+def _unused_session(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Session | None:
+    """The session of a sign-in whose token is stored and whose first import has not begun: it reaches the whole history."""
+    remembered = vault.sign_in(consent.consent_id)
+    if remembered is None or consent.created_at < now - LEFT_OPEN or vault.tried(consent.consent_id):
+        return None
+    return client.sign_in_status(_sign_in(remembered)).session
+
+
+def asked_since(vault: Vault, consent_id: str) -> date | None:
+    """Returns the first day that `connect --since` asked for; kept until the first import is in raw history."""
+    since = (vault.sign_in(consent_id) or {}).get("since")
+    return date.fromisoformat(since) if since else None
+
+
+def _sign_in(remembered: Mapping[str, str | None]) -> SignIn:
+    session_id, signature = remembered["session_id"], remembered["signature"]
+    session = Session(session_id, signature) if session_id and signature else None
+    return SignIn(str(remembered["id"]), "", session)
+
+
+def wait_for_sign_in(
+    vault: Vault,
+    client: "KontomatikClient",
+    consent: Consent,
+    *,
+    seconds: float,
+    every: float,
+    now: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    progress: Callable[[float], None] = lambda _: None,
+) -> Opening:
+    """Look until the customer has signed in. Raises `SignInFailed` when that failed, or did not happen in so many seconds."""
+    started = now()
+    while True:
+        opening = finished_sign_in(vault, client, consent, now())
+        if opening is not None:
+            return opening
+        waited = (now() - started).total_seconds()
+        if waited >= seconds:
+            raise SignInFailed(
+                f"Nobody has signed in for {seconds:.0f} seconds",
+                "Nothing has changed. If the sign-in is finished within the hour, the next run picks it up; else connect again",
+            )
+        progress(waited)
+        sleep(every)
+
+
+LONGEST_TOKEN = 4096
+
+
+def mock_opening(now: Callable[[], datetime], since: date | None = None) -> "Callable[[Vault, KontomatikClient], list[Opening]]":
+    """Opens a session at KontoBank, Kontomatik's own test bank, and stores its consent before anything is imported.
+
+    `since` is the first day to import; None: everything.
+    """
+
+    def opened(vault: Vault, client: "KontomatikClient") -> list[Opening]:
+        vault.seal_possible()
+        session = client.mock_session()
+        consent = vault.add(
+            source="kontomatik",
+            institution=session.target or "KontoBank",
+            target=session.target,
+            access_mode="MULTIPLE",
+            now=now(),
+            token=session.token,
+        )
+        return [Opening(consent, session, since)]
+
+    return opened
+
+
+def add_token(
+    vault: Vault, token: str, *, institution: str | None, target: str | None, access_mode: str, signed_in: datetime
+) -> Consent:
+    """Store a consent whose token somebody else's sign-in obtained at `signed_in`. Raises `WrongUsage` for what is no token."""
+    vault.seal_possible()
+    token = one_token(token)
+    return vault.add(
+        source="kontomatik",
+        institution=institution or target or UNNAMED,
+        target=target,
+        access_mode=access_mode,
+        now=signed_in,
+        token=token,
+    )
+
+
+def one_token(text: str) -> str:
+    """The token that somebody typed or piped in."""
+    token = text.strip()
+    if not token or len(token) > LONGEST_TOKEN or not token.isascii() or any(sign.isspace() for sign in token):
+        raise WrongUsage("Standard input does not hold one token", "Pipe in the token alone, on one line")
+    return token

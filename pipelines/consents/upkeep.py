@@ -1,0 +1,280 @@
+"""What is done about consents without importing anything: warnings, ends, revocations and erasures that are still to be finished.
+
+Every run does the same on its way; these are the steps for a schedule of their own, and for `consents tend`.
+"""
+
+from collections.abc import Callable, Container
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pipelines.consents.clients import as_failures, has_vault, told_client, vault_of
+from pipelines.consents.clock import check
+from pipelines.consents.revocation import StillRevoking, revoke, to_be_ended
+from pipelines.consents.sign_in import LEFT_OPEN, Opening, SignInFailed, _unused_session, finished_sign_in
+from pipelines.consents.states import USABLE, warning
+from pipelines.consents.vault import Consent, Vault
+from pipelines.errors import Failure, WrongUsage
+from pipelines.store.losses import missing_raw, missing_vault, refuse
+from sources._errors import SessionGone, SourceError
+from sources.kontist.tokens import Login
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
+    from sources.kontomatik.client import KontomatikClient
+
+
+@dataclass
+class Tidied:
+    """What the chores led to."""
+
+    revoked: list[str] = field(default_factory=list)
+    """Consents whose end the bank has confirmed."""
+    receipts: list[str] = field(default_factory=list)
+    """A sentence for each erasure, with where its receipt is."""
+    troubles: list[str] = field(default_factory=list)
+    """A sentence for each that has to be tried again."""
+
+    def sentences(self) -> list[str]:
+        """For people."""
+        return [f"- consent {one} is revoked" for one in self.revoked] + [
+            *(f"- {receipt}" for receipt in self.receipts),
+            *(f"! {trouble}" for trouble in self.troubles),
+        ]
+
+
+def watch(settings: "Settings", now: Callable[[], datetime]) -> list[str]:
+    """Let consents age: what is over expires. Returns the warnings that are due, a sentence each.
+
+    Raises `ClockWrong` when this machine's clock is not to be believed: nothing has expired then. Raises `HistoryLost` when the
+    vault is missing.
+    """
+    if not has_vault(settings):
+        refuse(missing_vault(settings))
+        return []
+    with vault_of(settings) as vault:
+        check(settings, now, vault)
+        vault.age(now())
+        return warnings(vault, now(), configured=("kontist",) if settings.kontist.configured else ())
+
+
+def to_end(settings: "Settings", consent_id: str | None = None) -> list[Consent]:
+    """The consent that is asked for, else every one that waits for the bank's word. Raises `WrongUsage` for an unknown id."""
+    if not has_vault(settings):
+        refuse(missing_vault(settings))
+        if consent_id:
+            raise WrongUsage(f"There is no consent {consent_id}", "See `python -m pipelines consents list`")
+        return []
+    from pipelines.consents.revocation import to_be_ended
+
+    with vault_of(settings) as vault:
+        return [vault.consent(consent_id)] if consent_id else to_be_ended(vault, None)
+
+
+def end(
+    settings: "Settings", consent_id: str, now: Callable[[], datetime], *, erase: bool = False, reason: str | None = None
+) -> None:
+    """End a consent at the bank; with `erase` its data is to go too, which `finish_erasing` does.
+
+    Ending twice changes nothing. Raises `WrongUsage` when the settings do not reach the bank: nothing is recorded then. Raises
+    `StillRevoking` when the bank has not confirmed the end: it is tried again by the next chores.
+    """
+    from pipelines.consents.erase import pending
+
+    with vault_of(settings) as vault:
+        if vault.consent(consent_id).status == "erased":
+            return
+        if erase:
+            refuse(missing_raw(settings.data_dir, vault))
+        can_be_ended(settings, vault, consent_id, now)
+        if erase:
+            vault.ask_erasure(consent_id, now(), reason)
+        with pending(settings.data_dir, vault, consent_id):
+            end_at_its_bank(settings, vault, consent_id, now)
+
+
+def can_be_ended(settings: "Settings", vault: Vault, consent_id: str, now: Callable[[], datetime]) -> None:
+    """Look at the settings before anything is recorded: they reach the consent's bank, and the vault key opens its token.
+
+    Asks no bank. Raises `WrongUsage` or `VaultBroken`.
+    """
+    from pipelines.consents import kontist_login
+    from pipelines.consents.revocation import OVER
+
+    consent = vault.consent(consent_id)
+    if consent.status in OVER:
+        return
+    token = vault.token(consent_id) if consent.has_token else None
+    if consent.source == "kontist":
+        with as_failures(), kontist_login.client_of(kontist_login.KeptLogin(settings, None, now, Login(refresh_token=token))):
+            return
+    if not settings.kontomatik.configured:
+        raise WrongUsage("Kontomatik is not configured", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
+    with told_client(settings, now):
+        return
+
+
+def end_at_its_bank(settings: "Settings", vault: Vault, consent_id: str, now: Callable[[], datetime]) -> None:
+    """Ask the consent's own bank to end it. Raises `StillRevoking` when the bank has not confirmed it.
+
+    Raises what `can_be_ended` does, and has changed nothing then.
+    """
+    from pipelines.consents import kontist_login, revocation
+    from pipelines.consents.revocation import OVER
+
+    can_be_ended(settings, vault, consent_id, now)
+    if vault.consent(consent_id).status in OVER:
+        return
+    if vault.consent(consent_id).source == "kontist":
+        revocation.end_stored(vault, kontist_login.Ending(settings, now), consent_id, now())
+        return
+    with told_client(settings, now) as client:
+        revocation.revoke(vault, client, consent_id, now())
+
+
+def finish_erasing(settings: "Settings", now: Callable[[], datetime], patience: float = 0) -> list[str]:
+    """Erase what was asked for and is over at the bank; returns a sentence with the receipt for each.
+
+    Raises `Busy` when there is something to erase and a run holds the data directory for `patience` seconds: it stays asked for.
+    """
+    if not has_vault(settings):
+        return []
+    from pipelines.consents.erase import finish_erasures
+    from pipelines.store.lock import held
+
+    with vault_of(settings) as vault:
+        asked = [one for one in vault.consents(status=("revoked",)) if one.erase_asked_at is not None]
+        if not asked:
+            return []
+        with held(settings.data_dir, "erase", patience):
+            return finish_erasures(settings, vault, now)
+
+
+def tidy(settings: "Settings", now: Callable[[], datetime]) -> Tidied:
+    """All that waits for the bank's word, and all that is to be erased. One that fails leaves the others alone."""
+    from pipelines.errors import Failure
+
+    tidied = Tidied()
+    for consent in to_end(settings):
+        try:
+            end(settings, consent.consent_id, now)
+            tidied.revoked.append(consent.consent_id)
+        except Failure as failure:
+            tidied.troubles.append(str(failure))
+    try:
+        tidied.receipts = finish_erasing(settings, now)
+    except Failure as failure:
+        tidied.troubles.append(str(failure))
+    return tidied
+
+
+def sign_in_link(settings: "Settings", consent_id: str, now: Callable[[], datetime]) -> tuple[Consent, str]:
+    """Start the sign-in that renews a consent: the new, pending consent and the bank's link, good for minutes.
+
+    The next run picks it up once the customer has signed in. Raises `WrongUsage` for a consent that cannot be renewed, or where
+    the service wants a `redirect_url` and none is set.
+    """
+    from pipelines.consents.sign_in import start_sign_in
+
+    check(settings, now)
+    with vault_of(settings) as vault, told_client(settings, now) as client:
+        old = vault.consent(consent_id)
+        if old.source == "kontist":
+            raise WrongUsage("Kontist has no link to sign in with", "Log in at a terminal: python -m pipelines connect kontist")
+        if old.status not in ("active", "expiring", "expired"):
+            raise WrongUsage(f"Consent {old.consent_id} is {old.status}", "Connect the bank again with `connect kontomatik`")
+        redirect_url = settings.kontomatik.redirect_url
+        if redirect_url is None and settings.kontomatik.dialect == "live":
+            raise WrongUsage(
+                "The live service wants to know where to send the customer after the sign-in",
+                "Set sources.kontomatik.redirect_url to a page of yours",
+            )
+        fresh, sign_in = start_sign_in(
+            vault,
+            client,
+            target=old.target or old.institution,
+            access_mode=old.access_mode,
+            now=now(),
+            owner_external_id=old.owner_external_id,
+            redirect_url=redirect_url,
+            replaces=old,
+        )
+        return fresh, sign_in.link
+
+
+@dataclass
+class Tended:
+    """What looking after the consents led to."""
+
+    openings: list[Opening] = field(default_factory=list)
+    """Sign-ins that were finished since the last look."""
+    troubles: list[tuple[Consent, str]] = field(default_factory=list)
+    """Consents that somebody has to know about."""
+
+
+def tend(vault: Vault, client: "KontomatikClient", now: datetime) -> Tended:
+    """Age all consents, look at sign-ins left open, and try again to end what is to be ended."""
+    vault.age(now)
+    tended = Tended()
+    for consent in to_be_ended(vault):
+        try:
+            revoke(vault, client, consent.consent_id, now)
+        except StillRevoking as failure:
+            tended.troubles.append((consent, str(failure)))
+    for consent in vault.consents(source="kontomatik", status=("pending",)):
+        if vault.unfinished(consent.consent_id, now):
+            tended.openings.append(Opening(consent))
+            continue
+        try:
+            opening = finished_sign_in(vault, client, consent, now)
+        except SignInFailed:
+            continue
+        except SessionGone as error:
+            vault.move(consent.consent_id, "expired", f"sign-in lost: {error.code}", now)
+            tended.troubles.append((consent, f"its sign-in is over at the bank; connect again. {error}"))
+            continue
+        except (SourceError, Failure) as error:
+            tended.troubles.append((consent, f"its sign-in could not be looked at: {error}"))
+            continue
+        if opening is not None:
+            tended.openings.append(opening)
+        elif consent.created_at < now - LEFT_OPEN:
+            vault.move(consent.consent_id, "expired", "the sign-in was never finished", now)
+    taken_up = {opening.consent.consent_id for opening in tended.openings}
+    for consent in vault.consents(source="kontomatik", status=USABLE):
+        with suppress(SourceError, Failure):  # it is stored, and can be used without
+            if consent.consent_id not in taken_up and (session := _unused_session(vault, client, consent, now)):
+                tended.openings.append(Opening(consent, session))
+    return tended
+
+
+def warnings(vault: Vault, now: datetime, *, configured: Container[str] = ()) -> list[str]:
+    """A sentence for each consent that ends in 30 days or less, or has ended and left accounts that nobody reads.
+
+    Sources that are `configured` can be read without a consent: what such a one read is read on.
+    Each tighter step is noted in the audit trail once.
+    """
+    sentences = []
+    for consent in vault.consents(status=USABLE):
+        days = consent.days_left(now)
+        step = warning(days, consent.source)
+        if step is None:
+            continue
+        noted = f"warned, {step} days"
+        if all(entry.what != noted for entry in vault.trail(consent.consent_id)):
+            vault.note(consent.consent_id, noted, f"{days} left", now)
+        urgency = "ends today" if days == 0 else f"ends in {days} day{'s' if days != 1 else ''}"
+        sentences.append(
+            f"consent {consent.consent_id} ({consent.institution}) {urgency}:"
+            f" `python -m pipelines consents renew {consent.consent_id}`"
+        )
+    read = {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
+    for consent in vault.consents(status=("expired",)):
+        unread = set(vault.accounts_of(consent.consent_id)) - read
+        if unread and consent.has_token and consent.erase_asked_at is None and consent.source not in configured:
+            sentences.append(
+                f"consent {consent.consent_id} ({consent.institution}) is expired, so {len(unread)} of its accounts are not read"
+                f" any more: `python -m pipelines consents renew {consent.consent_id}`"
+            )
+    return sentences

@@ -1,0 +1,235 @@
+"""What is wrong with this installation, and how to mend it. Asks the banks only for what costs nothing."""
+
+import shlex
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipelines.consents.clients import has_vault, kontomatik_client, vault_of
+from pipelines.consents.clock import bank_time, jumped
+from pipelines.consents.kontist_login import kontist_client
+from pipelines.errors import Failure
+from pipelines.questions.found_losses import found as found_losses
+from pipelines.settings import Dialect, Settings
+from pipelines.store.lock import prepare
+from pipelines.store.private import open_files, rights_of_others
+from sources._errors import SourceError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CLOCK_MAY_DIFFER = 120.0
+"""Seconds. More than this and tokens are taken for expired, or windows end on the wrong day."""
+SPACE_NEEDED = 3
+"""Times the size of raw history: the copy that a run works on, the new ledger, room to spill."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `remedy` says what to do about it where it is not `fine`."""
+
+    about: str
+    level: Literal["fine", "note", "wrong"]
+    found: str
+    remedy: str = ""
+
+
+def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
+    """Look at everything. Never raises: what cannot be looked at is a finding."""
+    # first: opening a vault closes it to others
+    ours = [*_versions(), *_secrets(), *_data_dir(settings), *_vault(settings), *_losses(settings)]
+    return [*ours, *_kontomatik(settings, now), *_kontist(settings, now), *_clock(settings, now)]
+
+
+def _versions() -> Iterator[Finding]:
+    told = ", ".join(f"{name} {version(name)}" for name in ("dlt", "duckdb", "pyarrow", "prefect"))
+    yield Finding("versions", "fine", told)
+
+
+def _data_dir(settings: Settings) -> Iterator[Finding]:
+    try:
+        prepare(settings.data_dir)
+    except Failure as failure:
+        yield Finding("data directory", "wrong", failure.cause, failure.next_step)
+        return
+    free = shutil.disk_usage(settings.data_dir).free
+    raw = settings.data_dir / "raw.duckdb"
+    needed = SPACE_NEEDED * (raw.stat().st_size if raw.exists() else 0)
+    if free < needed:
+        told = f"{free // 2**20} MiB free, a run may need {needed // 2**20}"
+        yield Finding("disk", "wrong", told, "Make room before the next run")
+    else:
+        yield Finding("data directory", "fine", f"{settings.data_dir}, {free // 2**20} MiB free")
+    yield from _readers(settings.data_dir)
+    if raw.exists():
+        yield _raw(settings)
+
+
+def _secrets() -> Iterator[Finding]:
+    """Whether other users of this machine can read the settings that are secret."""
+    path = Path.cwd() / ".dlt" / "secrets.toml"
+    if rights_of_others(path):
+        yield Finding("secrets", "wrong", f"{path} can be read by others", f"chmod 600 {shlex.quote(str(path))}")
+
+
+def _readers(data_dir: Path) -> Iterator[Finding]:
+    """Who may look into the data directory, or write there, beside its owner."""
+    others, quoted = rights_of_others(data_dir), shlex.quote(str(data_dir))
+    if others & 0o022:
+        yield Finding("data directory access", "wrong", f"{data_dir} can be written by others", f"chmod go-w {quoted}")
+    elif others:
+        found = f"{data_dir} is open to others, who find a ledger.duckdb that they may read in it, and no other file"
+        yield Finding("data directory access", "note", found, f"If nobody else shall read the ledger: chmod 700 {quoted}")
+    if files := [path for path in open_files(data_dir) if path.name != "vault.sqlite"]:  # which has a finding of its own
+        names = ", ".join(str(path.relative_to(data_dir)) for path in files[:3]) + (" and more" if len(files) > 3 else "")
+        closes = f"chmod go-rwx {' '.join(shlex.quote(str(path)) for path in files)}"
+        yield Finding("files", "wrong", f"others can read {names} in {data_dir}", f"{closes}, or leave it to the next run")
+
+
+def _raw(settings: Settings) -> Finding:
+    import duckdb
+
+    from pipelines.store.read_only import read_only
+
+    raw = settings.data_dir / "raw.duckdb"
+    try:
+        with read_only(raw) as connection:
+            connection.execute("select count(*) from duckdb_tables()").fetchall()
+    except duckdb.Error as error:
+        previous = raw.with_name("raw.previous.duckdb")
+        return Finding(
+            "raw history", "wrong", f"{raw} cannot be read ({type(error).__name__})", f"`mv {previous} {raw}`, then run"
+        )
+    return Finding("raw history", "fine", "readable")
+
+
+def _losses(settings: Settings) -> Iterator[Finding]:
+    for loss in found_losses(settings):
+        yield Finding("lost", "wrong", loss.cause, loss.next_step)
+
+
+def _vault(settings: Settings) -> Iterator[Finding]:
+    if not settings.vault_key:
+        yield Finding(
+            "vault key", "note", "not set: no consent can be stored", "`doctor --new-vault-key`, then pipelines.vault_key"
+        )
+    if not has_vault(settings):
+        yield Finding("vault", "note", "there is none yet", "`connect` or `consents add` makes it")
+        return
+    path = settings.data_dir / "vault.sqlite"
+    if settings.vault_url is None and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        yield Finding("vault permissions", "wrong", f"{path} can be read by others", f"chmod 600 {path}")
+    try:
+        with vault_of(settings) as vault:
+            listed = vault.consents()
+            for consent in listed:
+                if consent.has_token:
+                    vault.token(consent.consent_id)
+            soon = [one.consent_id for one in listed if one.status == "expiring"]
+    except Failure as failure:
+        yield Finding("vault", "wrong", failure.cause, failure.next_step)
+        return
+    yield Finding("vault", "fine", f"{len(listed)} consents, every token opens with the vault key")
+    if soon:
+        yield Finding("consents", "note", f"{', '.join(soon)} end within 30 days", "`consents renew ID`")
+
+
+def _kontomatik(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
+    if not settings.kontomatik.configured:
+        yield Finding("kontomatik", "note", "no api_key: left out of runs", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
+        return
+    try:
+        with kontomatik_client(settings, now) as client:
+            client.health()
+            yield Finding("kontomatik health", "fine", f"{settings.kontomatik.base_url} answers")
+            institutions = client.catalog()
+        told = f"the key is accepted, dialect {settings.kontomatik.dialect} is understood, {len(institutions)} banks"
+        yield Finding("kontomatik key and dialect", "fine", told)
+    except SourceError as error:
+        yield _other_dialect(settings, now) or Finding("kontomatik", "wrong", error.cause, error.next_step)
+        return
+
+
+def _other_dialect(settings: Settings, now: Callable[[], datetime]) -> Finding | None:
+    """What is wrong if the service understands the dialect that it is not asked in."""
+    ours = settings.kontomatik.dialect
+    other: Dialect = "live" if ours == "openapi" else "openapi"
+    try:
+        with kontomatik_client(replace(settings, kontomatik=replace(settings.kontomatik, dialect=other)), now) as client:
+            client.catalog()
+    except SourceError:
+        return None
+    found = f"the service speaks the dialect {other}, and is asked in {ours}"
+    return Finding("kontomatik dialect", "wrong", found, f'Set sources.kontomatik.dialect to "{other}"')
+
+
+def _kontist(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
+    if not settings.kontist.configured:
+        from pipelines.settings import HOW_BASIC
+
+        if settings.kontist.auth != "jwt":
+            yield Finding("kontist", "note", "no login: left out of runs", HOW_BASIC)
+            return
+        logged_in, over = _logins(settings)
+        if not logged_in:
+            yield over or Finding(
+                "kontist", "note", "no login: left out of runs", "`connect kontist`, or set sources.kontist.email and .password"
+            )
+            return
+    try:
+        with kontist_client(settings, now) as client:
+            accounts = client.accounts()
+        yield Finding("kontist login", "fine", f"accepted, {len(accounts)} accounts")
+    except (SourceError, Failure) as error:
+        yield Finding("kontist", "wrong", error.cause, error.next_step)
+
+
+def _logins(settings: Settings) -> tuple[bool, Finding | None]:
+    """Whether a login is stored that can be used, and what is wrong with the one that was used last."""
+    from pipelines.consents.kontist_login import ended_login, stored_login
+
+    if not has_vault(settings):
+        return False, None
+    try:
+        with vault_of(settings) as vault:
+            over = ended_login(vault)
+            found = Finding("kontist", "wrong", f"the login is over: {over.status_reason}", "`connect kontist`") if over else None
+            return stored_login(vault) is not None, found
+    except Failure:
+        return False, None  # said of the vault
+
+
+def _clock(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
+    """Our clock against the `Date` of a bank's answer, else against what it showed when it was last right."""
+    try:
+        with vault_of(settings) if has_vault(settings) else nullcontext() as vault:
+            bank, told = bank_time(settings, vault)
+    except Failure:
+        return  # said of the vault
+    apart = (now() - told).total_seconds() if told else 0.0
+    jump = jumped(settings.data_dir, now())
+    if told is None and jump:
+        yield Finding("clock", "wrong", jump, "Set this machine's clock (ntp); until it is right nothing is read or expires")
+    elif bank and told is None:
+        yield Finding("clock", "note", "the bank's answer does not tell the time", "Check this machine's clock")
+    elif abs(apart) > CLOCK_MAY_DIFFER:
+        found = f"{abs(apart):.0f} s apart from the bank's" + (f". {jump}" if jump else "")
+        yield Finding("clock", "wrong", found, "Set this machine's clock (ntp)")
+    elif told is not None:
+        yield Finding("clock", "fine", "agrees with the bank's")
+
+
+def show(findings: list[Finding], console: "Console") -> None:
+    """For people."""
+    from pipelines.text import tables
+
+    signs = {"fine": "✓", "note": "–", "wrong": "!"}
+    for finding in findings:
+        line = f"{signs[finding.level]} {finding.about}: {finding.found}"
+        tables.say(console, line + (f". {finding.remedy}." if finding.remedy else ""))

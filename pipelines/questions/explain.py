@@ -1,0 +1,167 @@
+"""Where a transaction came from: each raw version with the import and load that brought it, and the rules that shaped it."""
+
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import WrongUsage
+from pipelines.store.ledger_reader import Rows, rows_of
+from pipelines.text.sinks import line
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_OURS = frozenset({"_dlt_valid_from", "_dlt_valid_to", "import_id", "row_version"})
+
+_STATUS = {
+    "kontist": "Kontist: booked as soon as the bank gives a value day or a booking type",
+    "kontomatik": "Kontomatik: booked unless the bank gives a status other than DONE",
+}
+_EVIDENCE = {
+    "decision": "somebody decided so (seed transfers)",
+    "both_ibans": "each end names the other's IBAN, same amount, at most ten days apart",
+    "exchange": "each end names the other's IBAN, two currencies, the only candidates within four days",
+    "one_iban": "one end names the other's IBAN, same amount, at most four days apart",
+    "reference": "both ends carry the same end-to-end reference and amount",
+    "kind": "both banks call it a transfer between own accounts, same amount, the only candidates within four days",
+    "amount": "same amount, at most four days apart, each the other's only candidate: a suggestion, nothing is booked by it",
+}
+
+
+def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> dict[str, Any]:
+    """The object of `explain --json`. `connection` has `ledger` and `raw`. Raises `WrongUsage` for an id that never was."""
+    history = rows_of(
+        connection, "select * from transaction_history where transaction_id = $1 order by valid_from", [transaction_id]
+    )
+    if not history:
+        raise WrongUsage("No transaction has or had this id", _hint(connection, transaction_id))
+    source, account_id = history[0]["source"], history[0]["account_id"]
+    return {
+        "transaction_id": transaction_id,
+        "account_id": account_id,
+        "source": source,
+        "now": next(iter(rows_of(connection, "select * from transactions where transaction_id = $1", [transaction_id])), None),
+        "versions": _versions(connection, source, transaction_id),
+        "history": [
+            {key: row[key] for key in ("change", "valid_from", "valid_to", "status", "booked_on", "amount", "description")}
+            for row in history
+        ],
+        "rules": {
+            "status": {"status": history[-1]["status"], "rule": _STATUS[source]},
+            "category": _postings(connection, transaction_id),
+            "transfer": _transfers(connection, transaction_id),
+            "in_transit": rows_of(connection, "select days, overdue from in_transit where transaction_id = $1", [transaction_id]),
+            "expected_payment": rows_of(
+                connection,
+                "select expected_payment_id, due_on, amount, status from expected_payments where transaction_id = $1",
+                [transaction_id],
+            ),
+        },
+    }
+
+
+def _hint(connection: "DuckDBPyConnection", part: str) -> str:
+    """How to name it, for somebody who gave the beginning or the end of an id."""
+    alike = rows_of(
+        connection,
+        "select distinct transaction_id from transaction_history"
+        " where $1 <> '' and (starts_with(transaction_id, $1) or ends_with(transaction_id, concat(':', $1))) order by 1 limit 4",
+        [part],
+    )
+    if not alike:
+        return "Ids are in `transactions.transaction_id` of the ledger"
+    if len(alike) > 3:
+        return "Several begin or end so: give the whole `transactions.transaction_id`"
+    return f"Give the whole id: {' or '.join(one['transaction_id'] for one in alike)}"
+
+
+def _versions(connection: "DuckDBPyConnection", source: str, transaction_id: str) -> Rows:
+    """As raw history keeps them, each with its import and dlt's load; what the bank did not say is left out."""
+    found = rows_of(
+        connection,
+        f"select * from raw.{source}.transactions where transaction_id = $1 order by _dlt_valid_from",
+        [transaction_id],
+    )
+    return [
+        {
+            "shown_from": row["_dlt_valid_from"],
+            "shown_until": row["_dlt_valid_to"],
+            "row_version": row["row_version"],
+            "import": next(iter(_import(connection, row["import_id"])), {"import_id": row["import_id"]}),
+            "load": next(iter(_load(connection, source, row["_dlt_valid_from"])), None),
+            "said": {key: value for key, value in row.items() if key not in _OURS and value is not None},
+        }
+        for row in found
+    ]
+
+
+def _import(connection: "DuckDBPyConnection", import_id: str) -> Rows:
+    return rows_of(
+        connection,
+        "select import_id, run_id, consent_id, depth, window_start, window_end, started_at, finished_at, status"
+        " from imports where import_id = $1",
+        [import_id],
+    )
+
+
+def _load(connection: "DuckDBPyConnection", source: str, valid_from: Any) -> Rows:
+    """The load package that a version came with: dlt names it by the moment from which its rows are valid."""
+    return rows_of(
+        connection,
+        f"select load_id, inserted_at from raw.{source}._dlt_loads"
+        " where round(cast(load_id as decimal(20, 7)) * 1000000) = epoch_us($1) order by inserted_at limit 1",
+        [valid_from],
+    )
+
+
+def _postings(connection: "DuckDBPyConnection", transaction_id: str) -> Rows:
+    return rows_of(
+        connection,
+        "select leg, ledger_account, amount, currency, reporting_amount, reporting_currency, decided_by from postings"
+        " where transaction_id = $1 order by leg",
+        [transaction_id],
+    )
+
+
+def _transfers(connection: "DuckDBPyConnection", transaction_id: str) -> Rows:
+    found = rows_of(
+        connection,
+        "select * from transfers where out_transaction_id = $1 or in_transaction_id = $1 order by transfer_id",
+        [transaction_id],
+    )
+    return [row | {"rule": _EVIDENCE[row["evidence"]]} for row in found]
+
+
+def text(told: dict[str, Any]) -> str:
+    """For people."""
+    now = told["now"]
+    lines = [f"{told['transaction_id']} of {told['account_id']}", "as it is shown now:" if now else "the bank shows it no more"]
+    lines += _fields(now or {})
+    for number, version in enumerate(told["versions"], start=1):
+        until = f"until {_moment(version['shown_until'])}" if version["shown_until"] else "and still is"
+        brought = version["import"]
+        lines += [
+            "",
+            f"version {number}: shown from {_moment(version['shown_from'])} {until}",
+            f"  import {brought['import_id']}"
+            + (f" of run {brought['run_id']}, {brought['status']}" if "run_id" in brought else ""),
+            f"  load {version['load']['load_id']}" if version["load"] else "  load unknown: before the loads that are on record",
+            *_fields(version["said"], "    "),
+        ]
+    rules = told["rules"]
+    lines += ["", f"status: {rules['status']['status']}. {rules['status']['rule']}"]
+    for leg in rules["category"]:
+        lines.append(f"booked: {leg['amount']:,.2f} {leg['currency']} on {leg['ledger_account']}, decided by {leg['decided_by']}")
+    for one in rules["transfer"]:
+        lines.append(f"transfer {one['transfer_id']} ({one['status']}): {one['rule']}")
+        lines.append(f"  out of {one['out_transaction_id']}")
+        lines.append(f"  into {one['in_transaction_id']}")
+    lines += [f"in transit for {one['days']} days" + (", overdue" if one["overdue"] else "") for one in rules["in_transit"]]
+    lines += [f"fulfils {one['expected_payment_id']} ({one['status']})" for one in rules["expected_payment"]]
+    return "\n".join(map(line, lines))
+
+
+def _fields(row: dict[str, Any], indent: str = "  ") -> list[str]:
+    return [f"{indent}{name}: {value}" for name, value in row.items() if value is not None and value != []]
+
+
+def _moment(moment: Any) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

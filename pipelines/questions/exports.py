@@ -1,0 +1,115 @@
+"""Copies of the ledger for other programs: CSV that a spreadsheet can open, Parquet, and a beancount journal.
+
+Files are written beside and renamed into place, one by one, so that a reader sees a whole file or the one before.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.errors import Failure
+from pipelines.store.ledger_reader import rows_of
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+BOM = "\ufeff"
+"""Without it, Excel takes UTF-8 for the machine's own old code page."""
+_DANGEROUS = r"^[\s\p{Z}\p{C}]*[=+\-@\t\r\n＝＋－＠]"
+"""Text that a spreadsheet would run as a formula, blanks before it included, seen or not; the wide forms count too."""
+_DANGEROUS_INSIDE = r"([;\t\r\n][\s\p{Z}\p{C}]*)([=+\-@＝＋－＠])"
+"""Where lists are separated by semicolons (German, Polish), Excel begins a new cell at each of them, commas and quotes or not."""
+
+
+def tables_of(connection: "DuckDBPyConnection") -> list[str]:
+    """Every table and view of the ledger."""
+    found = rows_of(
+        connection, "select distinct table_name from duckdb_columns() where database_name = 'ledger' and not internal order by 1"
+    )
+    return [row["table_name"] for row in found]
+
+
+def write_parquet(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
+    """Every table as `<table>.parquet`, its types as they are."""
+    for table in tables_of(connection):
+        yield _copied(connection, f"select * from {table}", folder / f"{table}.parquet", "format parquet, compression zstd")
+
+
+def write_csv(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
+    """Every table as `<table>.csv`: UTF-8 with byte order mark, a header, commas, quotes as RFC 4180 has them.
+
+    What a spreadsheet would take for a formula, at the start of a text or after a `;` in it, gets an apostrophe before it;
+    numbers stay. Lists are joined by `; `.
+    """
+    for table in tables_of(connection):
+        yield _copied(connection, _safe_select(connection, table), folder / f"{table}.csv", "format csv, header", BOM)
+
+
+def write_journal(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
+    """The double entry as `ledger.beancount`."""
+    from pipelines.questions.journal import lines
+
+    path = folder / "ledger.beancount"
+    with _beside(path) as new, new.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in lines(connection))
+    yield path
+
+
+FORMATS: dict[str, Callable[["DuckDBPyConnection", Path], Iterator[Path]]] = {
+    "csv": write_csv,
+    "parquet": write_parquet,
+    "beancount": write_journal,
+}
+
+
+def _safe_select(connection: "DuckDBPyConnection", table: str) -> str:
+    shown = []
+    for column in rows_of(connection, f"select column_name, column_type from (describe {table})"):
+        name, kind = f'"{column["column_name"]}"', column["column_type"]
+        text = f"array_to_string({name}, '; ')" if kind == "VARCHAR[]" else name
+        if kind in ("VARCHAR", "VARCHAR[]"):
+            safe = f"regexp_replace({text}, '{_DANGEROUS_INSIDE}', '\\1''\\2', 'g')"
+            shown.append(f"case when regexp_matches({text}, '{_DANGEROUS}') then concat('''', {safe}) else {safe} end as {name}")
+        else:
+            shown.append(name)
+    return f"select {', '.join(shown)} from {table}"
+
+
+def _copied(connection: "DuckDBPyConnection", query: str, path: Path, options: str, before: str = "") -> Path:
+    with _beside(path) as new:
+        quoted = str(new).replace("'", "''")
+        connection.execute(f"copy ({query}) to '{quoted}' ({options})")
+        if before:
+            _put_before(new, before.encode())
+    return path
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A file to write, renamed to `path` at the end. Raises `Failure` when the disk refuses."""
+    import duckdb
+
+    new = path.with_name(f"{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield new
+        new.replace(path)
+    except (duckdb.IOException, OSError) as error:
+        raise Failure(f"{path} cannot be written ({type(error).__name__})", "Choose another folder with --out") from None
+    finally:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+
+
+def _put_before(path: Path, mark: bytes) -> None:
+    whole = path.with_name(f"{path.name}.whole")
+    try:
+        with path.open("rb") as reading, whole.open("wb") as writing:
+            writing.write(mark)
+            shutil.copyfileobj(reading, writing, 1 << 20)
+        whole.replace(path)
+    finally:
+        with suppress(OSError):
+            whole.unlink(missing_ok=True)

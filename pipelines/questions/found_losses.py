@@ -1,0 +1,23 @@
+"""The losses that can be seen without changing anything."""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pipelines.errors import Failure
+from pipelines.store.losses import HistoryLost, missing_ledger, missing_raw, missing_vault, other_ledger, other_vault, swapped
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
+
+
+def found(settings: "Settings") -> list[HistoryLost]:
+    """Returns every loss that can be seen without changing anything, for commands that only look."""
+    data_dir = settings.data_dir
+    losses = [missing_raw(data_dir), missing_vault(settings), missing_ledger(data_dir), swapped(data_dir), other_ledger(data_dir)]
+    if settings.vault_url is not None or (data_dir / "vault.sqlite").exists():
+        from pipelines.consents.clients import vault_of
+
+        with suppress(Failure), vault_of(settings) as vault:  # a vault that cannot be opened is told of by who needs it
+            losses[0] = missing_raw(data_dir, vault)
+            losses.append(other_vault(data_dir, vault))
+    return [loss for loss in losses if loss is not None]

@@ -1,0 +1,1 @@
+"""What one run reads of the banks: tasks, windows, spools and what came of each account."""

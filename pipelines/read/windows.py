@@ -1,0 +1,194 @@
+"""How far back each account is read: what is due, what a known difference asks for, and what a person asked for.
+
+An account's cursor holds days in ISO form:
+
+    through         both banks   the last complete read
+    difference_on   both banks   the last read as deep as the bank allows while a difference was known
+    deep_on         Kontist      the last read of the look-back days
+    full_on         both banks   the last read of everything
+    far_on          Kontomatik   the last read of all that a reused consent shows
+    not_before      Kontomatik   `connect --since` asked for no earlier day
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pipelines.errors import WrongUsage
+
+BANKS_DAY = ZoneInfo("Europe/Berlin")
+"""The day that all of our banks are on: Berlin, Warsaw and Prague share their clock."""
+REUSE_DAYS = 90
+"""A reused consent shows the last 90 days at most (vendor); its first session shows all that the bank has."""
+FAR_READ_DAYS = 7
+"""Days after which Kontomatik is asked for all that a reused consent shows: depth costs no quota."""
+DIFFERENCE_DAYS = 1
+"""Days after which a difference that persists is read for again."""
+
+
+def banks_day(moment: datetime) -> date:
+    """Returns the calendar day at the banks."""
+    return moment.astimezone(BANKS_DAY).date()
+
+
+def refuse_a_day_to_come(option: str, day: date | None, now: Callable[[], datetime]) -> None:
+    """Raises `WrongUsage` for a day that has not begun at the banks: nothing can be read from it on."""
+    today = banks_day(now())
+    if day is not None and day > today:
+        raise WrongUsage(f"{option} {day} lies in the future: today is {today} at the banks", "Name today or an earlier day")
+
+
+def known_differences(data_dir: Path) -> dict[str, date]:
+    """Returns the accounts that "moved more or less than the ledger holds", each with the last day of which that is known.
+
+    The published ledger knows: it is built from raw history, so the knowledge lives as long as that does.
+    """
+    ledger = data_dir / "ledger.duckdb"
+    if not ledger.exists():
+        return {}
+    import duckdb
+
+    from pipelines.store.read_only import read_only
+
+    try:
+        with read_only(ledger) as connection:
+            found = connection.execute(
+                "select account_id, max(day) from main.coverage where difference_amount is not null group by account_id"
+            ).fetchall()
+    except duckdb.Error:  # of an earlier version, or damaged: this run builds it anew, and the next one reads that
+        return {}
+    return dict(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """What both banks' windows are found from."""
+
+    cursors: Mapping[str, Any]
+    doubts: Mapping[str, Any]
+    today: date
+    lookback_days: int
+    differences: Mapping[str, date] = field(default_factory=dict)
+    """As `known_differences` returns them."""
+    since: date | None = None
+    """First day that the person asked for."""
+    full: bool = False
+    """Whether the person asked for all that the bank shows."""
+
+    def overdue(self, last: str | None, days: int) -> bool:
+        """Whether `last` is so many days ago, or never was."""
+        return last is None or (self.today - date.fromisoformat(last)).days >= days
+
+    def for_a_difference(self, account_id: str) -> bool:
+        """Whether the account has a known difference that a deeper read may explain."""
+        return account_id in self.differences
+
+    def difference_is_due(self, account_id: str) -> bool:
+        """Whether a known difference asks for a read now: at the next run after it was found, then daily while it persists."""
+        last = self.cursors.get(account_id, {}).get("difference_on")
+        return self.for_a_difference(account_id) and self.overdue(last, DIFFERENCE_DAYS)
+
+    def due_from(self, account_id: str) -> date:
+        """Returns the first day that a usual read of an account with a cursor covers."""
+        return date.fromisoformat(self.cursors[account_id]["through"]) - timedelta(days=self.lookback_days)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KontistWindows(Windows):
+    """Kontist has no `since`: how many pages are read is all that can be chosen."""
+
+    full_read_days: int = 7
+
+    def plan(self, account_id: str) -> tuple[Literal["shallow", "deep", "full"], date | None]:
+        """Returns how deep to read: everything once a week, the look-back days once a day, else until nothing is new."""
+        cursor = self.cursors.get(account_id)
+        if cursor is None or self.full or self.overdue(cursor.get("full_on"), self.full_read_days):
+            return "full", None
+        if self.difference_is_due(account_id):
+            return "full", None
+        if doubt := self.doubts.get(account_id):
+            since = min(date.fromisoformat(doubt["since"]), self.since or date.max)
+            return ("full", None) if since == date.min else ("deep", since)
+        if self.since is not None:
+            # Never less than is due: the days between the last read and this one must not be passed over.
+            return "deep", min(self.since, self.due_from(account_id))
+        if self.overdue(cursor.get("deep_on"), 1):
+            return "deep", self.due_from(account_id)
+        return "shallow", None
+
+    def marks(self, account_id: str, depth: str) -> dict[str, str | None]:
+        """Returns what a read of this depth adds to the account's cursor."""
+        return {"difference_on": self.today.isoformat()} if depth == "full" and self.for_a_difference(account_id) else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class KontomatikWindows(Windows):
+    """An import covers all accounts of its consent from one day on."""
+
+    pending_since: Mapping[str, date] = field(default_factory=dict)
+
+    @property
+    def reachable(self) -> date:
+        """The earliest day that a reused consent's answer can be claimed from."""
+        return self.today - timedelta(days=REUSE_DAYS - 2)
+
+    def claim(self, accounts: Sequence[str], *, may_deepen: bool = True) -> date:
+        """Returns the first day that a reused consent's next answer shall cover: the earliest that one of its accounts needs.
+
+        `--since` may reach further back, never less: what is due would be passed over. `may_deepen` is false when a deeper read
+        has just failed: what is due comes first.
+        """
+        needs = [self.need(account_id, may_deepen=may_deepen) for account_id in accounts]
+        if self.full or None in needs:
+            return self.reachable
+        return max(self.reachable, min(need for need in (*needs, self.since) if need is not None))
+
+    def need(self, account_id: str, *, may_deepen: bool = True) -> date | None:
+        """Returns the first day that this account's next read shall cover; None when it was never read to its beginning."""
+        if doubt := self.doubts.get(account_id):
+            return date.fromisoformat(doubt["since"])
+        cursor = self.cursors.get(account_id)
+        if cursor is None:
+            return None
+        due = self.due_from(account_id)
+        if may_deepen and self.deeper_is_due(account_id):
+            due = min(due, self.reachable)
+        # A reservation that the bank has dropped is only missed by a read that reaches it.
+        return max(min(due, self.pending_since.get(account_id, due)), self._not_before(account_id))
+
+    def for_a_difference(self, account_id: str) -> bool:
+        """Likewise; what lies behind the days that a reused consent shows can not be explained by it."""
+        return self.differences.get(account_id, date.min) >= self.reachable
+
+    def deeper_is_due(self, account_id: str) -> bool:
+        """Whether all that a reused consent shows is to be read again: once a week, and for a known difference."""
+        cursor = self.cursors[account_id]
+        last = max((day for name in ("far_on", "full_on") if (day := cursor.get(name))), default=None)
+        return self.overdue(last, FAR_READ_DAYS) or self.difference_is_due(account_id)
+
+    def reaches_back(self, since: date | None) -> bool:
+        """Whether a read from `since` on is the deepest that a reused consent can make: more will never come."""
+        return since is not None and since <= self.reachable
+
+    def marks(self, account_id: str, since: date | None, as_of: date) -> dict[str, str | None]:
+        """Returns what a read from `since` on, None for everything, adds to the account's cursor."""
+        if since is not None and since > max(self.reachable, self._not_before(account_id)):
+            return {}
+        marks: dict[str, str | None] = {"far_on": as_of.isoformat()}
+        return marks | {"difference_on": as_of.isoformat()} if self.for_a_difference(account_id) else marks
+
+    def hole(self, account_id: str, since: date | None) -> tuple[date, date] | None:
+        """Returns the days that nobody will ever see: after the last complete read, before what a reused consent still shows."""
+        cursor = self.cursors.get(account_id)
+        if cursor is None or since is None:
+            return None
+        first = date.fromisoformat(cursor["through"]) + timedelta(days=1)
+        return (first, since - timedelta(days=1)) if first < since else None
+
+    def _not_before(self, account_id: str) -> date:
+        """The first day that `connect --since` asked for, unless a later first import has read everything."""
+        cursor = self.cursors.get(account_id, {})
+        return date.fromisoformat(cursor["not_before"]) if cursor.get("not_before") else date.min

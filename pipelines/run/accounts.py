@@ -1,0 +1,71 @@
+"""The accounts of the published ledger, and how fresh each one is."""
+
+from pathlib import Path
+from typing import Any
+
+from pipelines.text.endings import Named, endings
+
+
+def accounts(ledger: Path) -> list[dict[str, Any]]:
+    """Every account of the ledger with its last day, last import and reconciled days; none when there is no ledger yet."""
+    if not ledger.exists():
+        return []
+    import duckdb
+
+    from pipelines.store.ledger_reader import unreadable
+    from pipelines.store.read_only import read_only
+
+    query = """
+        with
+
+        complete as (select account_id, max(finished_at) as at from main.imports where status = 'complete' group by all),
+
+        held as (
+            select account_id, min(finished_at) as since
+            from main.imports
+            left join complete using (account_id)
+            where status = 'doubted' and (complete.at is null or finished_at > complete.at)
+            group by all
+        ),
+
+        compared as (
+            select
+                account_id,
+                count(*) as days,
+                count(*) filter (where proof in ('chain', 'reported')) as reconciled_days,
+                min(coalesce(differs_since + 1, day)) filter (where difference_amount is not null) as differs_from,
+                max(day) filter (where difference_amount is not null) as differs_until
+            from main.coverage
+            group by all
+        )
+
+        select account_id, source, institution, account_type, iban, source_account_id, currency, last_booked_on,
+            strftime(last_imported_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as last_imported_at,
+            case when gone_at is null then strftime(held.since at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') end as held_since,
+            strftime(gone_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as gone_at,
+            coalesce(days, 0) as days, coalesce(reconciled_days, 0) as reconciled_days,
+            strftime(differs_from, '%Y-%m-%d') as differs_from, strftime(differs_until, '%Y-%m-%d') as differs_until
+        from main.accounts
+        left join held using (account_id)
+        left join compared using (account_id)
+        order by source, institution, account_id
+    """
+    try:
+        with read_only(ledger) as connection:
+            cursor = connection.execute(query)
+            names = [column[0] for column in cursor.description or []]
+            return _named([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
+    except duckdb.Error as error:
+        raise unreadable(ledger, error) from None
+
+
+def _named(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The accounts with the end of their number (`ending`) that tells them apart, in place of the number."""
+    told = endings(
+        Named(one["account_id"], one["iban"] or one["source_account_id"], one["account_type"], one["currency"]) for one in listed
+    )
+    for one in listed:
+        iban = one.pop("iban")
+        del one["source_account_id"]
+        one |= {"iban_ends": iban[-4:] if iban else None, "ending": told[one["account_id"]]}
+    return listed

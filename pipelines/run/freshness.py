@@ -1,0 +1,130 @@
+"""Accounts that should be read and have not been for too long: the setting `notifications.stale_hours`, `status --max-age`."""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from pipelines.consents.clients import has_vault, vault_of
+from pipelines.consents.states import USABLE
+from pipelines.text.sinks import line
+
+if TYPE_CHECKING:
+    from pipelines.consents.vault import Consent, Vault
+    from pipelines.settings import Settings
+
+Account = Mapping[str, Any]
+"""As `pipelines.run.accounts.accounts` lists it."""
+
+
+def consented(vault: "Vault") -> set[str]:
+    """Returns the accounts that consents in use read."""
+    return {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
+
+
+def configured(settings: "Settings", listed: Iterable[Account]) -> set[str]:
+    """Returns the accounts that are read without a stored consent: Kontist's, where the settings hold its login."""
+    return {account["account_id"] for account in listed if settings.kontist.configured and account["source"] == "kontist"}
+
+
+def overdue(listed: Iterable[Account], wanted: set[str], hours: float, now: datetime) -> list[tuple[Account, int]]:
+    """Returns those of the `wanted` accounts that were not read in full for so many hours, each with the hours since."""
+    found = []
+    for account in listed:
+        if account.get("gone_at") is not None:
+            continue
+        last = account["last_imported_at"]
+        if account["account_id"] not in wanted or last is None or datetime.fromisoformat(last) >= now - timedelta(hours=hours):
+            continue
+        found.append((account, int((now - datetime.fromisoformat(last)).total_seconds() // 3600)))
+    return found
+
+
+def name_of(account: Account) -> str:
+    """Returns how people are told which account: its bank, its kind and the end of its number."""
+    return line(f"{account['institution']}, {account['account_type']} {account['ending']}")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The accounts that should be read, and the consents and logins that are over with nothing in their place."""
+
+    accounts: set[str]
+    over: "list[Consent]" = field(default_factory=list)
+
+
+def expected(settings: "Settings", listed: Iterable[Account]) -> Expected:
+    """Returns what should be read by now, the accounts of consents that are over among it; one that a person ended reads none."""
+    wanted = configured(settings, listed)
+    if not has_vault(settings):
+        return Expected(wanted)
+    from pipelines.consents.ended import dead_feeds
+    from pipelines.consents.kontist_login import ended_login
+
+    with vault_of(settings) as vault:
+        over = dead_feeds(vault)
+        login = ended_login(vault)
+        if login is not None and not (settings.kontist.email and settings.kontist.password):
+            over.append(login)
+        missed = {account for one in over for account in vault.accounts_of(one.consent_id)}
+        return Expected(wanted | consented(vault) | missed, over)
+
+
+def overdue_sentences(gathered: Mapping[str, Any], wanted: Expected, hours: float, now: datetime) -> list[str]:
+    """Returns what somebody has to look at in what `status` gathered: nothing where all is read that should be."""
+    from pipelines.consents.ended import told_dead
+    from pipelines.consents.kontist_login import told_over
+
+    listed = gathered["accounts"]
+    sentences = [f"{gathered['clock']}: no age is known until it is right"] if gathered["clock"] else []
+    if not listed:
+        sentences.append("nothing has been read yet: there is no ledger with an account in it")
+    sentences += [
+        f"{name_of(account)} was not read for {waited} hours, since {account['last_imported_at']}"
+        for account, waited in overdue(listed, wanted.accounts, hours, now)
+    ]
+    sentences += [
+        f"{name_of(account)} was never read"
+        for account in listed
+        if account["account_id"] in wanted.accounts and account["last_imported_at"] is None and account["gone_at"] is None
+    ]
+    for consent in wanted.over:
+        told = told_over(consent) if consent.source == "kontist" else told_dead(consent)
+        sentences.append(line(f"{consent.institution}, consent {consent.consent_id}: {told}"))
+    return sentences
+
+
+def stale_accounts(
+    settings: "Settings",
+    sources: Sequence[str],
+    now: datetime,
+    *,
+    just_read: Container[str | None] = (),
+    due_after: timedelta | None = None,
+) -> list[dict[str, Any]]:
+    """Returns the accounts of these sources that nothing has read in full for too long, as `run --json` prints them.
+
+    Those that this run has `just_read` are not, and neither are those that it left alone because they were not due yet.
+    """
+    limit = max(settings.notifications.stale_hours, (due_after or timedelta()).total_seconds() / 3600)
+    from pipelines.errors import Failure
+    from pipelines.run.accounts import accounts
+
+    try:
+        listed = [account for account in accounts(settings.data_dir / "ledger.duckdb") if account["source"] in sources]
+        wanted = configured(settings, listed)
+        if has_vault(settings):
+            with vault_of(settings) as vault:
+                wanted |= consented(vault)
+    except Failure:  # a ledger that cannot be read: whoever builds or reads it says so
+        return []
+    return [
+        {
+            "account_id": account["account_id"],
+            "label": name_of(account),
+            "last_imported_at": account["last_imported_at"],
+            "hours": hours,
+        }
+        for account, hours in overdue(listed, wanted, limit, now)
+        if account["account_id"] not in just_read
+    ]

@@ -1,0 +1,53 @@
+"""All that a run has to tell, and the exit status that it means."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL
+from pipelines.read.outcome import BankRun, Outcome
+
+if TYPE_CHECKING:
+    from pipelines.store.ledger import Published
+    from transforms.checks import CheckResult
+
+
+@dataclass
+class Report:
+    """All that a run has to tell."""
+
+    run_id: str
+    banks: list[BankRun] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What somebody should know, and is no failure: sources left out, consents that end soon."""
+    holes: list[dict[str, Any]] = field(default_factory=list)
+    """Days that can no longer be read, of any account, whenever they were noticed."""
+    stale: list[dict[str, Any]] = field(default_factory=list)
+    """Accounts that should be read and were not for too long (`stale_hours`), this run included."""
+    published: "Published | None" = None
+    checks: "list[CheckResult]" = field(default_factory=list)
+    refused: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Of all banks."""
+        return [outcome for bank in self.banks for outcome in bank.outcomes]
+
+    @property
+    def all_failed(self) -> bool:
+        """Whether there was something to read and nothing of it could be."""
+        return bool(self.outcomes) and all(outcome.status == "failed" for outcome in self.outcomes)
+
+    @property
+    def exit_status(self) -> int:
+        """As the contract has it."""
+        if self.refused is not None:
+            return CHECKS_FAILED
+        if self.published is None:
+            return FAILED
+        return PARTIAL if self.stale or any(outcome.troubled for outcome in self.outcomes) else GOOD
+
+    @property
+    def status(self) -> str:
+        """The exit status in a word."""
+        return {GOOD: "ok", PARTIAL: "partial", CHECKS_FAILED: "checks_failed"}.get(self.exit_status, "failed")

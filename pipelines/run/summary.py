@@ -1,0 +1,145 @@
+"""What a run tells: one JSON object for machines, a table and plain sentences for people."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.read.outcome import BankRun, Outcome
+from pipelines.run.report import Report
+from pipelines.store.atomic_files import write_private
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def as_json(report: Report) -> str:
+    """The object of `run --json`, as the contract lists it."""
+    ledger = report.published.rows if report.published else {}
+    return json.dumps(
+        {
+            "run_id": report.run_id,
+            "status": report.status,
+            "sources": {bank.source: _bank(bank) for bank in report.banks},
+            "notes": report.notes,
+            "holes": report.holes,
+            "stale": report.stale,
+            "ledger": {"transactions": ledger.get("transactions"), "accounts": ledger.get("accounts")},
+            "checks": {
+                "passed": sum(check.passed for check in report.checks),
+                "failed": [
+                    {"check": check.name, "rows": check.failed_rows, "meaning": check.meaning}
+                    for check in report.checks
+                    if not check.passed
+                ],
+            },
+            "published": str(report.published.path) if report.published else None,
+            "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
+        },
+        ensure_ascii=False,
+        default=str,
+    )
+
+
+def _bank(bank: BankRun) -> dict[str, Any]:
+    counts = bank.counts
+    told: dict[str, Any] = {
+        "accounts": len(bank.read),
+        "transactions": {"new": counts.new, "changed": counts.changed, "removed": counts.removed},
+        "requests": bank.requests,
+        "skipped": [outcome.named() for outcome in bank.outcomes if outcome.status == "skipped"],
+        "errors": [outcome.named() for outcome in bank.outcomes if outcome.troubled],
+        "unknown_fields": sorted({name for outcome in bank.outcomes for name in outcome.unknown_fields}),
+    }
+    if bank.source == "kontomatik":
+        told["imports"] = bank.imports
+    return told
+
+
+def remember(data_dir: Path, text: str) -> None:
+    """Keep the last report for `status`. Bookkeeping: the ledger is fine without it."""
+    with suppress(OSError):
+        path = data_dir / "run.last.json"
+        beside = path.with_name("run.last.json.new")
+        write_private(beside, text)
+        beside.replace(path)
+
+
+def show(report: Report, console: "Console") -> None:
+    """The summary: a line an account, then what somebody has to know, then where the ledger is."""
+    from pipelines.text import tables
+
+    headings = ("bank", "account", "read", "new", "changed", "removed", "balance", "result")
+    marked = {number for number, outcome in enumerate(report.outcomes) if outcome.troubled}
+    rows = [cells(outcome) for outcome in report.outcomes]
+    tables.show(console, f"Run {report.run_id}: {report.status}", headings, rows, marked=marked)
+    for line in sentences(report):
+        tables.say(console, line)
+
+
+def hole_sentence(hole: Mapping[str, Any]) -> str:
+    """What every report says of days that were missed for good."""
+    return f"! {hole['account_id']}: {hole['from_on']} to {hole['to_on']} was never read and cannot be any more"
+
+
+def cells(outcome: Outcome) -> tuple[str, ...]:
+    """An account's line of the summary."""
+    counts = outcome.counts
+    if outcome.status not in ("complete", "partial", "doubted"):
+        return outcome.institution, outcome.account, "–", "", "", "", "", outcome.status
+    window = f"from {outcome.window_start}" if outcome.window_start else "everything"
+    if outcome.status == "doubted":
+        window = "what is new"
+    numbers = tuple(str(number) if number else "·" for number in (counts.new, counts.changed, counts.removed))
+    return outcome.institution, outcome.account, window, *numbers, _money(outcome), _result(outcome)
+
+
+def _result(outcome: Outcome) -> str:
+    if outcome.as_of is not None and outcome.status == "complete":
+        return f"as of {outcome.as_of:%d %b %H:%M} UTC"
+    return "held" if outcome.status == "doubted" else outcome.status
+
+
+def _money(outcome: Outcome) -> str:
+    balance: Decimal | None = outcome.balance
+    return "" if balance is None else f"{balance:,.2f} {outcome.currency or ''}".rstrip()
+
+
+def sentences(report: Report) -> list[str]:
+    """What the table does not say."""
+    lines = [f"! {o.institution} {o.account}: {o.reason}" for o in report.outcomes if o.troubled]
+    lines += [f"- {o.institution} {o.account} skipped: {o.reason}" for o in report.outcomes if o.status == "skipped"]
+    unknown = sorted({f"{bank.source}.{name}" for bank in report.banks for o in bank.outcomes for name in o.unknown_fields})
+    if unknown:
+        lines.append(f"- New fields at the bank, kept in the column `extra`: {', '.join(unknown)}")
+    lines += [f"- {note}" for note in report.notes]
+    lines += [
+        f"! {hole['account_id']}: {hole['from_on']} to {hole['to_on']} was never read and cannot be any more"
+        for hole in report.holes
+    ]
+    lines += [
+        f"! {one['label']}: not read in full for {one['hours']} hours, since {one['last_imported_at']} (setting stale_hours)"
+        for one in report.stale
+    ]
+    requests = ", ".join(
+        f"{bank.source} {bank.requests} requests" + (f" and {bank.imports} imports" if bank.source == "kontomatik" else "")
+        for bank in report.banks
+    )
+    took = report.seconds
+    if report.refused:
+        lines.append(f"! {report.refused}")
+    if report.published:
+        rows = report.published.rows
+        lines.append(
+            f"Published {report.published.path}: {rows.get('transactions', 0):,} transactions in"
+            f" {rows.get('accounts', 0)} accounts, {len(report.checks)} checks passed."
+        )
+    elif not report.refused:
+        lines.append("! Nothing could be read, so nothing new was published.")
+    lines.append(
+        f"{requests}. {took['total']:.1f} s: extract {took['extract']:.1f}, load {took['load']:.1f},"
+        f" transform {took['transform']:.1f}."
+    )
+    return lines

@@ -1,0 +1,92 @@
+"""A run's outcome as rows, for whatever shows tables to people: no full account number, no person, no token."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.run.report import Report
+from pipelines.run.summary import cells
+from pipelines.text.endings import Named, endings
+from pipelines.text.sinks import markdown
+
+Row = dict[str, str | int | None]
+HEADINGS = ("bank", "account", "read", "new", "changed", "removed", "balance", "result")
+
+
+def account_rows(report: Report | None, data_dir: Path) -> list[Row]:
+    """A row an account: what was read, what is new, changed and removed, its balance and how far the ledger proves that.
+
+    Accounts that this run did not read stand as they were published last. `report` is None when nothing was read at all.
+    """
+    kept = _published(data_dir / "ledger.duckdb")
+    proofs = {account: row["proof"] for account, row in kept}
+    rows: list[Row] = []
+    read = set()
+    for outcome in report.outcomes if report is not None else ():
+        row: Row = dict(zip(HEADINGS, cells(outcome), strict=True))
+        rows.append(row | {"proof": proofs.get(outcome.account_id or ""), "why": outcome.reason})
+        if outcome.status in ("complete", "partial"):
+            read.add(outcome.account_id)
+    return rows + [row for account, row in kept if account not in read]
+
+
+def check_rows(report: Report) -> list[Row]:
+    """A row a failed check, with how many rows fail it."""
+    return [
+        {"check": check.name, "rows": check.failed_rows, "meaning": check.meaning} for check in report.checks if not check.passed
+    ]
+
+
+def consent_rows(listed: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """A row a consent of `status.consents`, with its days and imports left."""
+    names = ("consent_id", "institution", "access_mode", "status", "days_left", "imports_left", "next_import_at", "reason")
+    return [{name: one[name] for name in names} for one in listed]
+
+
+def renewal_text(listed: Iterable[Mapping[str, Any]], link: Callable[[str], str | None]) -> str:
+    """Markdown with the command, and where there is one the link, for each consent that ends soon or has ended; empty if none."""
+    lines = []
+    for one in listed:
+        if one["warning"] is None and one["status"] != "expired":
+            continue
+        ends = f"ends in {one['days_left']} days" if one["status"] != "expired" else "has expired"
+        consent_id, url = one["consent_id"], link(one["consent_id"])
+        lines.append(
+            f"- **{markdown(one['institution'])}**, consent `{consent_id}`, {ends}:"
+            f" `python -m pipelines consents renew {consent_id}`" + (f" or [start a sign-in here]({url})" if url else "")
+        )
+    return "\n".join(lines)
+
+
+def _published(ledger: Path) -> list[tuple[str, Row]]:
+    """Each account of the ledger as a row, with how its last day is proven: `chain`, `derived`, `differs` or `unknown`."""
+    if not ledger.exists():
+        return []
+    import duckdb
+
+    from pipelines.store.read_only import read_only
+
+    query = """
+        with last_days as (
+            select account_id, proof
+            from main.balances_daily inner join main.accounts using (account_id)
+            where day <= coalesce(balance_on, day)  -- rows dated ahead have days to come
+            qualify row_number() over (partition by account_id order by day desc) = 1
+        )
+        select account_id, institution, coalesce(iban, source_account_id) as number, account_type, balance, currency, proof
+        from main.accounts left join last_days using (account_id)
+        order by source, institution, account_id
+        """
+    try:
+        with read_only(ledger) as connection:
+            found = connection.execute(query).fetchall()
+    except duckdb.Error:
+        return []
+    told = endings(Named(account, number, kind, currency) for account, _, number, kind, _, currency, _ in found)
+    rows = []
+    for account, institution, _, kind, balance, currency, proof in found:
+        name = f"{kind} {told[account]}"
+        shown = "" if balance is None else f"{balance:,.2f} {currency}"
+        row: Row = dict(zip(HEADINGS, (institution, name, "–", "", "", "", shown, "not read"), strict=True))
+        rows.append((str(account), row | {"proof": proof, "why": "as published before"}))
+    return rows

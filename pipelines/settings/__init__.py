@@ -1,0 +1,275 @@
+"""Every setting with its default, read where dlt reads them: environment, `.dlt/secrets.toml`, `.dlt/config.toml`.
+
+dlt's own resolution is not used here, because importing it costs more than most commands take; a test holds that both
+find the same values. `.dlt/config.toml` and `.dlt/example.secrets.toml` list every name with its meaning.
+"""
+
+import base64
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pipelines.errors import WrongUsage
+from pipelines.settings.names import refuse_unknown
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Booked rows that one read of an account may take away or alter: this number, or this percentage of its window."""
+
+    removals: int
+    removals_percent: int
+    changes: int
+    changes_percent: int
+
+    def hold(self, known: int, gone: int, altered: int) -> bool:
+        """Whether this is more than is believed at once. All of the window is; the correction of its only row is not."""
+        touched = gone + altered
+        if known and (gone == known or (touched == known and known > 1)):
+            return True
+        return (
+            _many(gone, known, self.removals, self.removals_percent)
+            or _many(altered, known, self.changes, self.changes_percent)
+            or _many(touched, known, max(self.removals, self.changes), max(self.removals_percent, self.changes_percent))
+        )
+
+
+def _many(rows: int, known: int, believed: int, percent: int) -> bool:
+    return rows > believed and rows * 100 > known * percent
+
+
+HOW_KONTIST = "run `python -m pipelines connect kontist`, or set sources.kontist.email and .password in .dlt/secrets.toml"
+HOW_BASIC = (
+    'sources.kontist.auth is "basic", which uses no stored login: set sources.kontist.email and .password, or set it to "jwt"'
+)
+HOW_KONTOMATIK = "set sources.kontomatik.api_key in .dlt/secrets.toml"
+HOW_CONSENT = "run `python -m pipelines connect kontomatik`, or `consents add kontomatik` for a token that you have"
+
+
+Dialect = Literal["openapi", "live"]
+Auth = Literal["jwt", "basic"]
+Security = Literal["starttls", "tls", "none"]
+
+
+@dataclass(frozen=True)
+class KontomatikSettings:
+    """How the Kontomatik service is reached, and how patiently."""
+
+    base_url: str = "https://api.kontomatik.com/v1"
+    dialect: Dialect = "openapi"
+    api_key: str | None = field(default=None, repr=False)
+    poll_interval: float = 3.0
+    command_deadline: float = 600.0
+    max_parallel_commands: int = 8
+    imports_per_day: int = 4
+    lookback_days: int = 14
+    redirect_url: str | None = None
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a key to ask with."""
+        return bool(self.api_key)
+
+
+@dataclass(frozen=True)
+class KontistSettings:
+    """How the Kontist service is reached, and how often at most."""
+
+    base_url: str = "https://api.kontist.com"
+    auth: Auth = "jwt"
+    email: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    lookback_days: int = 45
+    requests_per_minute: int = 90
+    full_read_days: int = 7
+    allow_payments: bool = False
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is anything to log in with."""
+        return bool((self.email and self.password) or (self.refresh_token and self.auth == "jwt"))
+
+
+@dataclass(frozen=True)
+class NotificationSettings:
+    """Who is told what matters, and how. What is not set is not used."""
+
+    email_host: str | None = None
+    email_port: int = 587
+    email_security: Security = "starttls"
+    email_user: str | None = None
+    email_password: str | None = field(default=None, repr=False)
+    email_from: str | None = None
+    email_to: str | None = None
+    webhook_url: str | None = field(default=None, repr=False)
+    slack_url: str | None = field(default=None, repr=False)
+    urls: str | None = field(default=None, repr=False)
+    stale_hours: int = 30
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a command needs to know. A value: nothing changes it."""
+
+    data_dir: Path = Path("data")
+    vault_key: str | None = field(default=None, repr=False)
+    vault_url: str | None = field(default=None, repr=False)
+    run_deadline: float = 14_400.0
+    removals_believed: int = 5
+    removals_believed_percent: int = 20
+    changes_believed: int = 5
+    changes_believed_percent: int = 20
+    kontomatik: KontomatikSettings = KontomatikSettings()
+    kontist: KontistSettings = KontistSettings()
+    notifications: NotificationSettings = NotificationSettings()
+    sandbox: bool = False
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Removals and changes that are believed at once."""
+        return Thresholds(
+            self.removals_believed, self.removals_believed_percent, self.changes_believed, self.changes_believed_percent
+        )
+
+
+LARGEST = 100_000
+"""No number of days, seconds or requests that means anything is larger: dates go no further back."""
+
+KEY_LENGTH = 44
+"""Characters of a vault key."""
+NEW_KEY = "Copy the whole key again; where nothing is stored yet, print one with `python -m pipelines doctor --new-vault-key`"
+
+THRESHOLDS = ("removals_believed", "removals_believed_percent", "changes_believed", "changes_believed_percent")
+
+Section = Literal["pipelines", "sources.kontomatik", "sources.kontist", "notifications"]
+NAMES: Mapping[str, frozenset[str]] = {
+    "pipelines": frozenset({"data_dir", "vault_key", "vault_url", "run_deadline", *THRESHOLDS}),
+    "sources.kontomatik": frozenset(KontomatikSettings.__dataclass_fields__),
+    "sources.kontist": frozenset(KontistSettings.__dataclass_fields__),
+    "notifications": frozenset(NotificationSettings.__dataclass_fields__),
+}
+"""Every setting, by section."""
+
+
+def load_settings(
+    *,
+    data_dir: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Settings:
+    """The settings in force; `data_dir` (the command line's) wins over all.
+
+    `folder` holds `.dlt/`, default the working directory. Raises `WrongUsage` for a file that is not TOML, a value that is
+    not of its kind, and a name in one of our sections that is no setting.
+    """
+    variables = os.environ if environment is None else environment
+    files = {
+        path.name: _toml(path) for path in (((folder or Path.cwd()) / ".dlt" / f"{name}.toml") for name in ("secrets", "config"))
+    }
+    refuse_unknown(NAMES, files, variables)
+    find = _finder(variables, files)
+    pipelines = _section(find, "pipelines", Settings)
+    if fault := vault_key_fault(pipelines.get("vault_key")):
+        raise WrongUsage(f"The setting pipelines.vault_key is no vault key: {fault}", NEW_KEY)
+    settings = Settings(
+        **pipelines,
+        kontomatik=KontomatikSettings(**_section(find, "sources.kontomatik", KontomatikSettings)),
+        kontist=KontistSettings(**_section(find, "sources.kontist", KontistSettings)),
+        notifications=NotificationSettings(**_section(find, "notifications", NotificationSettings)),
+    )
+    return replace(settings, data_dir=(data_dir or settings.data_dir).expanduser().absolute())
+
+
+def vault_key_fault(text: str | None) -> str | None:
+    """What keeps `text` from being a vault key, or several separated by commas; None where it is one, or there is none."""
+    if not text:
+        return None
+    for key in (one.strip() for one in text.split(",")):
+        if not key:
+            return "there is nothing before or after a comma"
+        if any(sign.isspace() for sign in key):
+            return "it holds white space"
+        if not re.fullmatch(r"[A-Za-z0-9_+/=-]+", key):
+            return "it holds a character that is not of URL-safe base64"
+        if len(key) != KEY_LENGTH:
+            return f"it has {len(key)} characters and not {KEY_LENGTH}"
+        try:
+            decoded = base64.urlsafe_b64decode(key)
+        except ValueError:
+            decoded = b""
+        if len(decoded) != 32:
+            return "it is not URL-safe base64 of 32 bytes"
+    return None
+
+
+def _finder(environment: Mapping[str, str], files: Mapping[str, dict[str, Any]]) -> Callable[[str], tuple[Any, str] | None]:
+    """A function from a dotted key to its value and the place it was found in, in dlt's order."""
+
+    def find(key: str) -> tuple[Any, str] | None:
+        variable = key.upper().replace(".", "__")
+        if variable in environment:
+            return environment[variable], variable
+        for file, content in files.items():
+            value: Any = content
+            for part in key.split("."):
+                value = value.get(part) if isinstance(value, dict) else None
+            if value is not None:
+                return value, f"{key} in {file}"
+        return None
+
+    return find
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUsage(f"{path} cannot be read ({error.__class__.__name__})", "Check its permissions and encoding") from None
+    except tomllib.TOMLDecodeError as error:
+        where = str(error).rpartition("(")[2].rstrip(")") or "somewhere"
+        raise WrongUsage(f"{path} is not valid TOML ({where})", "Correct that line") from None
+
+
+def _section(find: Callable[[str], tuple[Any, str] | None], section: Section, kind: type[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in sorted(NAMES[section]):
+        hit = find(f"{section}.{name}")
+        if hit is not None and hit[0] != "":
+            found[name] = _converted(hit[0], kind.__dataclass_fields__[name].type, hit[1])
+    return found
+
+
+def _converted(value: Any, kind: Any, where: str) -> Any:
+    """`value` as the setting's type. The value itself is never shown: it may be a secret in the wrong place."""
+    try:
+        if kind is int:
+            return _in_range(int(str(value)))
+        if kind is float:
+            return _in_range(float(str(value)))
+    except ValueError:
+        raise WrongUsage(f"The setting {where} must be a number from 0 to {LARGEST:,}", "Correct it") from None
+    choices = get_args(kind)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        if value not in choices:
+            raise WrongUsage(f"The setting {where} must be one of {', '.join(choices)}", "Correct it")
+        return value
+    if kind is bool:
+        if str(value).lower() not in ("true", "false"):
+            raise WrongUsage(f"The setting {where} must be true or false", "Correct it")
+        return str(value).lower() == "true"
+    if not isinstance(value, str):
+        raise WrongUsage(f"The setting {where} must be text in quotes", "Correct it")
+    return Path(value) if kind is Path else value
+
+
+def _in_range(number: Any) -> Any:
+    if not 0 <= number <= LARGEST:
+        raise ValueError(number)
+    return number

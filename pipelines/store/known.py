@@ -1,0 +1,86 @@
+"""What raw history knows of an account before its bank is asked."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from pipelines.store.shape import KONTIST, Shape
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+
+def unchanged(connection: "DuckDBPyConnection", shape: Shape, account_id: str, rows: pa.RecordBatch) -> bool:
+    """True when every one of `rows` is known in exactly this version. Only for banks whose rows carry their own id."""
+    page_shown = pa.Table.from_batches([rows])  # read by its name in the query
+    ((unknown,),) = connection.execute(
+        f"""
+        with page as (select $account || ':' || {shape.key} as transaction_id, * from page_shown)
+        select count(*) from page
+        where {shape.version()} not in (
+            select row_version from {shape.table}
+            where account_id = $account and _dlt_valid_to is null and window_on >= (select min(window_on) from page_shown)
+        )
+        """,
+        {"account": account_id},
+    ).fetchall()
+    del page_shown
+    return bool(unknown == 0)
+
+
+def oldest_pending(connection: "DuckDBPyConnection", shape: Shape, account_id: str) -> date | None:
+    """The day of the oldest pending row that we know of."""
+    row = connection.execute(
+        f"select min(window_on) from {shape.table} where account_id = ? and _dlt_valid_to is null and not ({shape.booked})",
+        [account_id],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def pending_since(connection: "DuckDBPyConnection", shape: Shape) -> dict[str, date]:
+    """The day of the oldest pending row that we know of, for every account that has one."""
+    rows = connection.execute(
+        f"select account_id, min(window_on) from {shape.table} where _dlt_valid_to is null and not ({shape.booked}) group by all"
+    ).fetchall()
+    return dict(rows)
+
+
+@dataclass(frozen=True)
+class KnownAccount:
+    """Implements `sources._reading.Known` on a connection of its own: reading goes on beside other work."""
+
+    connection: "DuckDBPyConnection"
+    account_id: str
+
+    def unchanged(self, rows: "pa.RecordBatch") -> bool:
+        """Whether a page brings nothing."""
+        return unchanged(self.connection, KONTIST, self.account_id, rows)
+
+    def oldest_pending(self) -> date | None:
+        """How far back reservations reach."""
+        return oldest_pending(self.connection, KONTIST, self.account_id)
+
+    def balance_before(self, since: date | None) -> int | None:
+        """The balance that the last read left, less what was booked from `since` on."""
+        ((cents,),) = self.connection.execute(
+            f"""
+            select
+                any_value(balance_cents) - (
+                    select coalesce(sum(amount_cents), 0) from kontist.transactions
+                    where account_id = $account and _dlt_valid_to is null and window_on >= $since and {KONTIST.booked}
+                )
+            from kontist.accounts where account_id = $account and _dlt_valid_to is null
+            """,
+            {"account": self.account_id, "since": since or date.min},
+        ).fetchall()
+        return None if cents is None else int(cents)
+
+
+def known_as(aliases: Mapping[str, str], account_ids: Iterable[str]) -> dict[str, str]:
+    """The id under which each account is known. An account that is listed beside its alias keeps its own id."""
+    listed = set(account_ids)
+    return {one: aliases[one] if one in aliases and aliases[one] not in listed else one for one in listed}

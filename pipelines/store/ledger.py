@@ -1,0 +1,92 @@
+"""The published ledger: built into a new file, checked there, renamed into place only when every check passed."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.errors import ChecksFailed, Failure, RawBroken, WrongUsage
+from pipelines.store.atomic_files import publish
+from pipelines.store.leftovers import SPILL, own_spill
+from pipelines.store.raw_copy import MEMORY
+from transforms.checks import CheckResult
+
+SEEDS = "seeds"
+"""The folder of a data directory for files that people edit."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A ledger that is in place."""
+
+    path: Path
+    rows: dict[str, int]
+    checks: list[CheckResult]
+    seconds: float
+    notices: list[str] = field(default_factory=list)
+    """What somebody should look at in a ledger that is right."""
+
+
+class LedgerRefused(ChecksFailed):
+    """The new ledger failed `failed`; the one before is still in place."""
+
+    def __init__(self, path: Path, checks: list[CheckResult]) -> None:
+        self.checks = checks
+        self.failed = [check for check in checks if not check.passed]
+        named = "; ".join(f"{check.name} ({check.failed_rows} rows): {check.meaning}" for check in self.failed)
+        kept = f"{path} stays as it was" if path.exists() else "Nothing was published"
+        super().__init__(f"The new ledger was not published, {len(self.failed)} checks failed: {named}", kept)
+
+
+def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] | None = None) -> Published:
+    """Build, check and publish. Raises `LedgerRefused` when a check fails, `Failure` when it cannot be built."""
+    from transforms.build import build
+    from transforms.errors import SeedUnreadable, TransformError
+
+    started = time.perf_counter()
+    ledger, new = data_dir / "ledger.duckdb", data_dir / "ledger.new.duckdb"
+    for leftover in (new, new.with_name(new.name + ".wal")):
+        leftover.unlink(missing_ok=True)
+    try:
+        built = build(
+            data_dir / "raw.duckdb",
+            new,
+            own_seeds=data_dir / SEEDS,
+            memory_limit=MEMORY,
+            temp_directory=data_dir / SPILL,
+            on_model=on_model,
+        )
+        if built.failed:
+            raise LedgerRefused(ledger, built.checks)
+        publish(new, ledger, shared=True)
+    except SeedUnreadable as error:
+        raise WrongUsage(str(error).rstrip(". ")) from None
+    except TransformError as error:
+        raise Failure(str(error).rstrip(". ")) from None
+    except OSError as error:
+        raise RawBroken(f"The new ledger could not be put into place ({error.strerror})", "The one before is untouched") from None
+    finally:
+        new.unlink(missing_ok=True)
+    return Published(ledger, built.rows, built.checks, time.perf_counter() - started, built.notices)
+
+
+def check_seeds(data_dir: Path) -> None:
+    """Whether a ledger could be built with the seeds as they are. Raises `WrongUsage`: before a run spends anything at a bank."""
+    from transforms.errors import SeedUnreadable
+    from transforms.seeds import read
+
+    try:
+        read(data_dir / SEEDS)
+    except SeedUnreadable as error:
+        raise WrongUsage(str(error).rstrip(". ")) from None
+
+
+def check_again(data_dir: Path) -> list[CheckResult]:
+    """Check the published ledger against raw history."""
+    from transforms.checks import check
+    from transforms.errors import TransformError
+
+    try:
+        return check(data_dir / "raw.duckdb", data_dir / "ledger.duckdb", temp_directory=own_spill(data_dir))
+    except TransformError as error:
+        raise Failure(str(error).rstrip(". ")) from None

@@ -1,0 +1,239 @@
+"""The only meeting of dlt and our raw history: what was settled goes in, with the cursors that belong to it.
+
+dlt works on the run's own copy through the held connection. Its working folder is new at every run; all that it remembers is in
+the file itself, so data and cursors are renamed into place together.
+
+dlt loads what banks said. What we did (attempts, consents, holes) is written into the same copy by plain SQL;
+so a run that brings nothing new needs no dlt at all, whose import and load cost more than the rest of it.
+"""
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from pipelines.errors import RawBroken
+from pipelines.store.raw_copy import RawCopy
+from sources._windows import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned, scope
+from sources.kontist.columns import TABLES as KONTIST
+from sources.kontomatik.columns import TABLES as KONTOMATIK
+
+if TYPE_CHECKING:
+    from dlt.extract import DltSource
+
+Batches = Callable[[], Iterable[pa.RecordBatch]]
+TABLES: Mapping[str, Mapping[str, pa.Schema]] = {"kontist": KONTIST, "kontomatik": KONTOMATIK}
+APPENDED = frozenset({"imports"})
+"""Tables of ours that grow; the others are rewritten."""
+REWRITTEN_BY_ACCOUNT = frozenset({"read_days"})
+"""Of these, only the accounts that are given."""
+
+LATER_COLUMNS = {"imports": ("as_of",)}
+"""Columns that tables of ours did not have in earlier versions (`transforms/later.toml`)."""
+
+# Before dlt is imported: nothing is sent anywhere, and only what fails is said.
+os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")
+
+
+@dataclass
+class Changeset:
+    """What one bank's run puts into raw history."""
+
+    dataset: str
+    batches: dict[str, Batches] = field(default_factory=dict)
+    windows: list[tuple[str, str, date | None]] = field(default_factory=list)
+    """`(table, account or consent, since)`: inside it, what is not in `batches` is retired."""
+    moved: list[str] = field(default_factory=list)
+    cursors: dict[str, Any] = field(default_factory=dict)
+
+
+def prepared(history: RawCopy, dataset: str) -> bool:
+    """Whether raw history has this bank's versioned tables. Makes those that are not dlt's."""
+    history.connection.execute(f"create schema if not exists {dataset}")
+    history.connection.execute(HELPER_TABLES.format(dataset=dataset))
+    for name, schema in TABLES[dataset].items():
+        if not is_versioned(schema):
+            columns = ", ".join(f"{column.name} {_sql_type(column.type)}" for column in schema)
+            history.connection.execute(f"create table if not exists {dataset}.{name} ({columns})")
+            for column in LATER_COLUMNS.get(name, ()):  # of a history that an earlier version wrote
+                kind = _sql_type(schema.field(column).type)
+                history.connection.execute(f"alter table {dataset}.{name} add column if not exists {column} {kind}")
+    known = history.connection.execute(
+        "select count(*) from duckdb_tables() where schema_name = ? and table_name = 'transactions'", [dataset]
+    ).fetchone()
+    return known != (0,)
+
+
+def cursors(history: RawCopy, dataset: str) -> dict[str, Any]:
+    """The cursors that the last load left in dlt's state; empty before the first.
+
+    dlt's own decoder would cost its import. A test holds that both read the same.
+    """
+    rows = history.connection.execute(
+        f"select state from {dataset}._dlt_pipeline_state where pipeline_name = ? order by version desc, created_at desc limit 1",
+        [dataset],
+    ).fetchall()
+    if not rows:
+        return {}
+    state = json.loads(zlib.decompress(base64.b64decode(rows[0][0])))
+    return dict(state.get("sources", {}).get(dataset, {}))
+
+
+def load(history: RawCopy, package: Changeset) -> None:
+    """Load one bank's package. Raises `RawBroken` when dlt or the disk refuses; the published file is untouched then."""
+    dataset, connection = package.dataset, history.connection
+    known = prepared(history, dataset)
+    connection.execute(f"delete from {dataset}.{READ_WINDOWS}")
+    connection.execute(f"delete from {dataset}.{MOVED_ROWS}")
+    _insert(connection, f"{dataset}.{READ_WINDOWS}", package.windows)
+    _insert(connection, f"{dataset}.{MOVED_ROWS}", [(row,) for row in package.moved])
+    said: dict[str, Batches] = {}
+    ours: dict[str, Batches] = {}
+    for name, batches in package.batches.items():
+        schema = TABLES[dataset][name]
+        if not is_versioned(schema):
+            ours[name] = batches
+        elif not known or name == "transactions" or _differs(history, dataset, name, schema, batches):
+            said[name] = batches
+    if said or not known or package.cursors != cursors(history, dataset):
+        if known:
+            _refuse_a_clock_that_went_back(history, dataset)
+        _load_by_dlt(history, dataset, lambda: _source(dataset, said, package.cursors, all_tables=not known))
+    for name, batches in ours.items():
+        _keep(history, dataset, name, TABLES[dataset][name], batches)
+
+
+def load_rates(history: RawCopy, rates: pa.Table) -> None:
+    """Load reference rates; a day that comes again takes the place of the one before. Raises `RawBroken`."""
+
+    def source() -> "DltSource":
+        from sources.rates.source import rates as of_rates
+
+        return of_rates(rates)
+
+    _load_by_dlt(history, "rates", source)
+
+
+def _refuse_a_clock_that_went_back(history: RawCopy, dataset: str) -> None:
+    """A version that ends before it began can never be told of again: such a load would spoil history for good."""
+    versioned = [name for name, schema in TABLES[dataset].items() if is_versioned(schema)]
+    each = (f"select max(greatest(_dlt_valid_from, _dlt_valid_to)) as latest from {dataset}.{name}" for name in versioned)
+    ((latest,),) = history.connection.execute(f"select max(latest) from ({' union all '.join(each)})").fetchall()
+    if latest is not None and latest >= datetime.now(UTC):
+        raise RawBroken(
+            f"This machine's clock is behind the last load, of {latest:%Y-%m-%d %H:%M:%S} UTC",
+            "Nothing was changed. Set the clock, then run again",
+        )
+
+
+def _load_by_dlt(history: RawCopy, dataset: str, source: "Callable[[], DltSource]") -> None:
+    import dlt
+    from dlt.common.configuration.exceptions import ConfigurationException
+    from dlt.pipeline.exceptions import PipelineStepFailed
+
+    try:
+        pipeline = dlt.pipeline(
+            pipeline_name=dataset,
+            pipelines_dir=str(history.work / "dlt"),
+            destination=_looking_up_once(dlt.destinations.duckdb(history.connection)),
+            dataset_name=dataset,
+        )
+        pipeline.runtime_config.intercept_signals = False  # dlt forgets one that comes while it ends a step
+        pipeline.sync_destination()
+        pipeline.extract(source(), loader_file_format="parquet")
+        pipeline.normalize()
+        pipeline.load(raise_on_failed_jobs=True)
+    except PipelineStepFailed as error:
+        # dlt's text may quote rows and SQL: only where and what kind is repeated.
+        cause = error.exception
+        if isinstance(cause, KeyboardInterrupt):  # dlt takes an interruption for a failure of its step
+            raise KeyboardInterrupt from None
+        raise RawBroken(
+            f"Loading {dataset} into raw history failed while dlt did '{error.step}' ({type(cause).__name__})",
+            "Nothing was changed. If the disk is not full and this happens again, report it with these two names",
+        ) from None
+    except ConfigurationException as error:
+        raise RawBroken(f"dlt refuses its configuration ({type(error).__name__})", "Check .dlt/config.toml") from None
+
+
+def _looking_up_once(destination: Any) -> Any:
+    """dlt asks for its destination's settings some thirty times a load, and looks all of them up anew each time."""
+    look_up = destination.configuration
+    found: dict[tuple[type, str, bool], Any] = {}
+
+    def configuration(initial: Any, accept_partial: bool = False) -> Any:
+        asked = (type(initial), repr(initial), accept_partial)
+        if asked not in found:
+            found[asked] = look_up(initial, accept_partial)
+        return found[asked]
+
+    destination.configuration = configuration
+    return destination
+
+
+def _source(dataset: str, said: Mapping[str, Batches], moved_cursors: Mapping[str, Any], *, all_tables: bool) -> "DltSource":
+    if dataset == "kontist":
+        from sources.kontist.source import kontist
+
+        return kontist(said, moved_cursors, all_tables=all_tables)
+    from sources.kontomatik.source import kontomatik
+
+    return kontomatik(said, moved_cursors, all_tables=all_tables)
+
+
+def _differs(history: RawCopy, dataset: str, name: str, schema: pa.Schema, batches: Batches) -> bool:
+    """Whether loading these rows would add or retire any version."""
+    shown_now = pa.Table.from_batches(batches(), schema=schema)  # noqa: F841  # read by its name in the query
+    known = f"select row_version from {dataset}.{name} as known where _dlt_valid_to is null"
+    rows = history.connection.execute(
+        f"""
+        select count(*) from (
+            (select row_version from shown_now except {known})
+            union all
+            ({known} and {scope(dataset, name, schema).format(table="known")} except select row_version from shown_now)
+        )
+        """
+    ).fetchall()
+    return bool(rows != [(0,)])
+
+
+def _keep(history: RawCopy, dataset: str, name: str, schema: pa.Schema, batches: Batches) -> None:
+    """Write a table of ours."""
+    kept_now = pa.Table.from_batches(batches(), schema=schema)  # noqa: F841  # read by its name in the query
+    if name in REWRITTEN_BY_ACCOUNT:
+        history.connection.execute(f"delete from {dataset}.{name} where account_id in (select account_id from kept_now)")
+    elif name not in APPENDED:
+        history.connection.execute(f"delete from {dataset}.{name}")
+    history.connection.execute(f"insert into {dataset}.{name} by name select * from kept_now")
+
+
+def _insert(connection: Any, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    """In statements of many rows each: one a row costs more than all else that a run with nothing new writes."""
+    given = list(rows)
+    for start in range(0, len(given), 1000):
+        part = given[start : start + 1000]
+        places = ", ".join(f"({', '.join('?' * len(row))})" for row in part)
+        connection.execute(f"insert into {table} values {places}", [value for row in part for value in row])
+
+
+def batches_of(rows: list[dict[str, Any]], schema: pa.Schema) -> Batches:
+    """A small table's rows as one batch."""
+    return lambda: [pa.RecordBatch.from_pylist(rows, schema=schema)] if rows else []
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    names = {
+        "string": "varchar",
+        "date32[day]": "date",
+        "int64": "bigint",
+        "bool": "boolean",
+        "decimal128(18, 2)": "decimal(18, 2)",
+    }
+    return names.get(str(kind), "timestamptz")

@@ -1,0 +1,110 @@
+"""The shape of each bank's transactions in raw history, and what tells them apart."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from sources.kontist.columns import TRANSACTIONS as KONTIST_COLUMNS
+from sources.kontomatik.columns import TRANSACTIONS as KONTOMATIK_COLUMNS
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How one bank's transactions are told apart."""
+
+    dataset: str
+    schema: pa.Schema
+    key: str
+    """SQL that names a row among those of its account and never changes for it."""
+    booked: str
+    """SQL that is true for a booked row and false for a pending one."""
+    shifting: frozenset[str]
+    """Columns that change when another row does: part of a version, but no news about this row."""
+    unversioned: frozenset[str] = frozenset()
+    """Columns that are kept as first seen."""
+    booked_on: str = "window_on"
+    """SQL for the day that a booked row counts on."""
+    told_apart_by: str | None = None
+    """Where `key` counts: the day that, with `window_on` and amount, recognises a row when its day is not shown whole."""
+    about: str = "null"
+    """SQL for the words that say what a row is for; they change, but seldom together with amount and day."""
+
+    @property
+    def table(self) -> str:
+        """The raw table's full name."""
+        return f"{self.dataset}.transactions"
+
+    @property
+    def amount(self) -> str:
+        """The column of the signed amount."""
+        return "amount" if "amount" in self.schema.names else "amount_cents"
+
+    @property
+    def money(self) -> str:
+        """SQL for the signed amount in whole units, exact."""
+        return "amount" if "amount" in self.schema.names else "amount_cents * 0.01"
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether the bank names its rows itself."""
+        return self.told_apart_by is None
+
+    @property
+    def weighed(self) -> str:
+        """SQL for amount, currency and words of a row, as the guard compares them."""
+        currency = "currency" if "currency" in self.schema.names else "cast(null as varchar)"
+        return f"{self.money} as amount, {currency} as currency, {self.about} as about"
+
+    def version(self, *, without: frozenset[str] = frozenset()) -> str:
+        """SQL for the hash of what the bank said of a row. Texts are joined in one fixed form, for any DuckDB."""
+        left_out = without | self.unversioned | {"account_id", "import_id", "row_version"}
+        parts = [_as_text(column) for column in self.schema if column.name not in left_out]
+        return f"md5(concat_ws(chr(31), {', '.join(parts)}))"
+
+    def identified(self, numbered: str) -> str:
+        """SQL for the rows of `numbered` with their identity, version and content; of equal ids the first shown stays."""
+        return f"""
+            select
+                *,
+                $import as import_id,
+                {self.version()} as row_version,
+                {self.version(without=self.shifting)} as content
+            from (select $account || ':' || {self.key} as transaction_id, * from {numbered})
+            qualify row_number() over (partition by transaction_id order by position) = 1
+        """
+
+
+def _as_text(column: pa.Field) -> str:
+    shown = f"epoch_us({column.name})" if pa.types.is_timestamp(column.type) else column.name
+    return f"coalesce(cast({shown} as varchar), chr(0))"
+
+
+KONTIST = Shape(
+    dataset="kontist",
+    schema=KONTIST_COLUMNS,
+    key="source_transaction_id",
+    # A row without value date and booking type is a reservation (observed): it may change, move or vanish.
+    booked="(valuta_date is not null or booking_type is not null)",
+    shifting=frozenset(),
+    about="nullif(concat_ws(' ', name, purpose), '')",
+    # `extra` is kept as first seen: a field that nobody has described may change with every answer.
+    unversioned=frozenset({"occurrence", "position_in_day", "extra"}),
+)
+
+
+KONTOMATIK = Shape(
+    dataset="kontomatik",
+    schema=KONTOMATIK_COLUMNS,
+    # The bank gives no id: the day, the amount and which of the equal ones it is are all that never changes.
+    key="md5(concat_ws(chr(31), cast(window_on as varchar), cast(amount as varchar), cast(occurrence as varchar)))",
+    booked="(status is null or upper(status) = 'DONE')",
+    shifting=frozenset({"balance_after", "position_in_day"}),
+    booked_on="coalesce(booked_on, transaction_on)",
+    told_apart_by="booked_on",
+    about="nullif(concat_ws(' ', party, title), '')",
+    # Kept as first seen: a field that nobody has described may change with every answer.
+    unversioned=frozenset({"extra"}),
+)
+
+
+DATASETS = ("kontist", "kontomatik")

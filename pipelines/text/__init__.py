@@ -1,0 +1,1 @@
+"""How names and text reach people: names made harmless, tables, the end of an account's number."""
