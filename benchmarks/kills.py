@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pipelines.sandbox import World
+from sources.sandbox import World
 from tests.end_to_end.banking import a_bank, command, environment
 from tests.end_to_end.killing import die_and_go_on
 

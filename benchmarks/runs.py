@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from pipelines.consents.keyring import new_vault_key
-from pipelines.sandbox import World, running
+from sources.sandbox import World, running
 
 IMPORTS = "import dlt, duckdb, httpx, lxml.etree, pyarrow.parquet, sqlalchemy, cryptography.fernet"
 
@@ -90,7 +90,7 @@ def main(transactions: int = 10_000) -> None:
 def first_of_both(transactions: int) -> tuple[float, float]:
     """Seconds and MiB of one first run over both banks: `--sandbox` with a larger world, bank and reader in one process."""
     script = (
-        "import sys, pipelines.sandbox as s; w, n = s.World, int(sys.argv.pop());"
+        "import sys, sources.sandbox as s; w, n = s.World, int(sys.argv.pop());"
         "s.World = lambda *a, **k: w(*a, transactions=n, **k);"
         "from pipelines.commands.cli import main; main(sys.argv[1:])"
     )

@@ -19,7 +19,7 @@ A real token is never sealed with it: sandbox data has a vault of its own.
 @contextmanager
 def sandbox(settings: Settings) -> Iterator[Settings]:
     """Settings that point to a sandbox bank, which runs while the block does."""
-    from pipelines.sandbox import World, running
+    from sources.sandbox import World, running
 
     world = World()
     with running(world, dialect=settings.kontomatik.dialect) as bank:
@@ -46,7 +46,7 @@ def sandbox(settings: Settings) -> Iterator[Settings]:
 
 def sandbox_serve(options: argparse.Namespace) -> int:
     """`sandbox serve`."""
-    from pipelines.sandbox import World, serve_forever
+    from sources.sandbox import World, serve_forever
 
     world = World(options.seed)
 

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.consents.clients import BankSaidNo
 from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
-from pipelines.sandbox import ServerError, Transaction, running
+from sources.sandbox import ServerError, Transaction, running
 from tests.asking.asked import ask, data_dir, told
 from tests.kontist_login.logins import VAULT_KEY, Customer, a_customer
 from tests.patience import patient

@@ -16,10 +16,10 @@ from pipelines.read.options import Options
 from pipelines.read.windows import KontomatikWindows
 from pipelines.run.report import Report
 from pipelines.run.steps import run
-from pipelines.sandbox import Fault, SandboxBank, World, running
-from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import KontomatikSettings, Settings
 from pipelines.store.lock import held
+from sources.sandbox import Fault, SandboxBank, World, running
+from sources.sandbox.banks.wire import Answer, Call
 from tests.patience import patient
 
 DIALECTS = ("openapi", "live")

@@ -9,7 +9,7 @@ from pipelines.consents.clients import kontomatik_client
 from pipelines.consents.sign_in import Opening, mock_opening
 from pipelines.consents.vault import Consent, Vault
 from pipelines.read.kontomatik import Reading
-from pipelines.sandbox import SandboxBank
+from sources.sandbox import SandboxBank
 from tests.consents.customers import VAULT_KEY, only_ben, reading_of, settings_for
 
 DAY = timedelta(hours=24)

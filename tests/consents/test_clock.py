@@ -13,8 +13,8 @@ from pipelines.consents.quota import WINDOW
 from pipelines.consents.vault import Vault
 from pipelines.questions import doctor, status
 from pipelines.read.due import due
-from pipelines.sandbox import World
 from pipelines.settings import KontistSettings, Settings
+from sources.sandbox import World
 from tests.consents.customers import DIALECTS, VAULT_KEY, a_bank, connected, only_ben, read, settings_for, states, the_vault
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -12,10 +12,10 @@ import pytest
 from pipelines.consents import sign_in, upkeep
 from pipelines.consents.clients import kontomatik_client
 from pipelines.read.windows import KontomatikWindows
-from pipelines.sandbox import CommandFails, Fault, SandboxBank
-from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import Settings
 from pipelines.store.lock import held
+from sources.sandbox import CommandFails, Fault, SandboxBank
+from sources.sandbox.banks.wire import Answer, Call
 from tests.consents.customers import DIALECTS, Given, SignsIn, a_bank, reading_of, settings_for, states, stored_tokens, the_vault
 from tests.consents.killing import Killer, Victim, environment
 from tests.patience import patient

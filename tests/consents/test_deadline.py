@@ -9,9 +9,9 @@ import pytest
 import pipelines.run.steps
 from pipelines.read.deadline import Deadline
 from pipelines.read.options import Options
-from pipelines.sandbox import CommandNeverEnds, Fault, SandboxBank
-from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import KontistSettings
+from sources.sandbox import CommandNeverEnds, Fault, SandboxBank
+from sources.sandbox.banks.wire import Answer, Call
 from tests.consents.customers import a_bank, connected, only_ben, outcome_of, read, settings_for, the_vault
 
 pytestmark = pytest.mark.usefixtures("quick")

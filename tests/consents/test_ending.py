@@ -18,10 +18,10 @@ from pipelines.consents.erase import erase
 from pipelines.consents.upkeep import end_at_its_bank
 from pipelines.consents.vault import Vault
 from pipelines.errors import Failure
-from pipelines.sandbox import DropsConnection, HtmlInsteadOfJson, Refuses, SandboxBank, ServerError, World
-from pipelines.sandbox.people import ADA, BEN, CARD_NUMBER, CZK_MAIN, PLN_EUR, PLN_MAIN, PLN_SHARED, SAVINGS_NUMBER
 from pipelines.settings import Settings
 from pipelines.store import load, raw_copy
+from sources.sandbox import DropsConnection, HtmlInsteadOfJson, Refuses, SandboxBank, ServerError, World
+from sources.sandbox.world.people import ADA, BEN, CARD_NUMBER, CZK_MAIN, PLN_EUR, PLN_MAIN, PLN_SHARED, SAVINGS_NUMBER
 from tests.consents.customers import (
     DIALECTS,
     ROWS,

@@ -18,9 +18,9 @@ from pipelines.commands.sandbox import sandbox
 from pipelines.consents import revocation, upkeep
 from pipelines.consents.vault import Consent
 from pipelines.errors import Failure, WrongUsage
-from pipelines.sandbox import Refuses, SandboxBank, World
 from pipelines.settings import Settings
 from pipelines.store.leftovers import fresh_work
+from sources.sandbox import Refuses, SandboxBank, World
 from tests.consents.customers import (
     DIALECTS,
     OTHER_KEY,

@@ -11,9 +11,9 @@ from pipelines.consents.clients import kontomatik_client
 from pipelines.consents.sign_in import mock_opening
 from pipelines.consents.vault import Vault
 from pipelines.run.report import Report
-from pipelines.sandbox import CommandFails, Fault, Refuses, World
 from sources.kontomatik import client as client_module
 from sources.kontomatik.errors import MEANINGS
+from sources.sandbox import CommandFails, Fault, Refuses, World
 from tests.consents.customers import (
     DIALECTS,
     VAULT_KEY,

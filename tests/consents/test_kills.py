@@ -15,8 +15,8 @@ import pytest
 import sqlalchemy as sql
 
 from pipelines.consents.database import attempts
-from pipelines.sandbox import SandboxBank
 from pipelines.settings import Settings
+from sources.sandbox import SandboxBank
 from tests.consents.customers import DIALECTS, Given, SignsIn, a_bank, settings_for, states, stored_tokens, the_vault
 from tests.consents.killing import Killer, Victim, environment
 

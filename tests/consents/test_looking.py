@@ -13,8 +13,8 @@ from cryptography.fernet import Fernet
 from pipelines.commands import sandbox
 from pipelines.commands.cli import parser
 from pipelines.questions.doctor import Finding, examine
-from pipelines.sandbox import HtmlInsteadOfJson, SandboxBank, World, running
 from pipelines.settings import Settings
+from sources.sandbox import HtmlInsteadOfJson, SandboxBank, World, running
 from tests.consents.customers import DIALECTS, OTHER_KEY, a_bank, connected, settings_for, with_kontomatik
 from tests.consents.killing import Killer, environment
 
@@ -152,7 +152,7 @@ def test_the_served_sandbox_is_read_with_the_same_settings_in_every_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A key made anew at each paste leaves what the other terminal has stored unreadable."""
-    monkeypatch.setattr("pipelines.sandbox.serve_forever", lambda _world, _port, _dialect, ready: ready("http://127.0.0.1:8711"))
+    monkeypatch.setattr("sources.sandbox.serve_forever", lambda _world, _port, _dialect, ready: ready("http://127.0.0.1:8711"))
     sandbox.sandbox_serve(parser().parse_args(["sandbox", "serve"]))
     told = capsys.readouterr().out
     (key,) = re.findall(r"PIPELINES__VAULT_KEY=(\S+)", told)

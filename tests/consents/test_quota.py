@@ -18,13 +18,7 @@ from pipelines.consents.sign_in import Opening
 from pipelines.consents.vault import Vault
 from pipelines.read.command_slots import slot
 from pipelines.read.options import Options
-from pipelines.sandbox import (
-    CommandFails,
-    CommandNeverEnds,
-    DropsConnection,
-    Refuses,
-    World,
-)
+from sources.sandbox import CommandFails, CommandNeverEnds, DropsConnection, Refuses, World
 from tests.consents.customers import (
     DIALECTS,
     VAULT_KEY,

@@ -11,7 +11,7 @@ from pipelines.consents.quota import NoneLeft, Quota
 from pipelines.consents.sign_in import Opening, mock_opening
 from pipelines.consents.vault import Vault
 from pipelines.read.due import due
-from pipelines.sandbox import CommandFails, Refuses, TooManyRequests, World
+from sources.sandbox import CommandFails, Refuses, TooManyRequests, World
 from tests.consents.customers import DIALECTS, VAULT_KEY, a_bank
 from tests.consents.months import DAY, NOON, Month, a_consent
 

@@ -10,10 +10,10 @@ import pytest
 
 from pipelines.consents import upkeep
 from pipelines.consents.vault import Vault
-from pipelines.sandbox import CommandFails, PartialDueToTimeout, Refuses, SandboxBank
 from pipelines.settings import Settings
 from sources._errors import Unexpected
 from sources.kontomatik.client import KontomatikClient
+from sources.sandbox import CommandFails, PartialDueToTimeout, Refuses, SandboxBank
 from tests.consents.customers import (
     VAULT_KEY,
     Given,

@@ -15,10 +15,10 @@ from pipelines.read.options import Options
 from pipelines.run.freshness import stale_accounts
 from pipelines.run.report import Report
 from pipelines.run.summary import cells, sentences
-from pipelines.sandbox import CommandNeverEnds, PartialDueToTimeout, SandboxBank, World
 from pipelines.settings import KontistSettings, NotificationSettings, Settings
 from pipelines.store.ledger import Published
 from pipelines.store.read_only import read_only
+from sources.sandbox import CommandNeverEnds, PartialDueToTimeout, SandboxBank, World
 from tests.consents.customers import (
     VAULT_KEY,
     a_bank,
@@ -347,8 +347,8 @@ def test_a_stored_token_is_read_as_far_back_as_the_bank_lets_and_gets_its_banks_
 
 
 def _ada(bank: SandboxBank) -> tuple[Any, Any]:
-    from pipelines.sandbox.kontomatik import TARGETS
-    from pipelines.sandbox.people import ADA
+    from sources.sandbox.banks.kontomatik import TARGETS
+    from sources.sandbox.world.people import ADA
 
     return ADA, TARGETS[0]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.sandbox import CommandFails, CommandNeverEnds, DropsConnection, Fault, HtmlInsteadOfJson, Refuses
-from pipelines.sandbox.people import ADA, BEN, Customer
+from sources.sandbox import CommandFails, CommandNeverEnds, DropsConnection, Fault, HtmlInsteadOfJson, Refuses
+from sources.sandbox.world.people import ADA, BEN, Customer
 from tests.consents.customers import DIALECTS, SignsIn, a_bank, settings_for, states
 from tests.consents.killing import Killer, Victim, environment
 from tests.consents.test_ending import everything

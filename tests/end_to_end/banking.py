@@ -17,9 +17,9 @@ from pipelines.consents.sign_in import mock_opening
 from pipelines.read.options import SOURCES, Options
 from pipelines.run.report import Report
 from pipelines.run.steps import run
-from pipelines.sandbox import SandboxBank, Totals, World, running
 from pipelines.settings import KontistSettings, KontomatikSettings, Settings
 from pipelines.store.lock import held
+from sources.sandbox import SandboxBank, Totals, World, running
 from tests.patience import patient
 
 ROOT = Path(__file__).parents[2]

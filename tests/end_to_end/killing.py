@@ -4,7 +4,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from pipelines.sandbox import SandboxBank
+from sources.sandbox import SandboxBank
 from tests.end_to_end.banking import Ended, assert_the_ledger_is_the_world, begun, command, environment, opened
 from tests.patience import patient
 

@@ -13,8 +13,8 @@ from pipelines.run.accounts import accounts
 from pipelines.run.freshness import overdue
 from pipelines.run.report import Report
 from pipelines.run.steps import run
-from pipelines.sandbox import World
 from pipelines.store.lock import held
+from sources.sandbox import World
 from tests.end_to_end.banking import a_bank, account_id, read, rows, settings_for
 
 AUTUMN = date(2024, 10, 25)

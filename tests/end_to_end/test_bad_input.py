@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from pipelines.commands import cli
-from pipelines.sandbox import (
+from pipelines.store.lock import held
+from sources import _http
+from sources.sandbox import (
     BadRow,
     CommandFails,
     CommandNeverEnds,
@@ -23,8 +25,6 @@ from pipelines.sandbox import (
     World,
     XmlBomb,
 )
-from pipelines.store.lock import held
-from sources import _http
 from tests.end_to_end.banking import a_bank, assert_the_ledger_is_the_world, environment, ledger_totals, rows
 
 QUICK = {"SOURCES__KONTOMATIK__COMMAND_DEADLINE": "0.05"}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.sandbox import Fault, SandboxBank, World
+from sources.sandbox import Fault, SandboxBank, World
 from tests.end_to_end.banking import (
     a_bank,
     assert_the_ledger_is_the_world,

@@ -10,7 +10,7 @@ import pytest
 from pipelines.read.options import Options
 from pipelines.run.report import Report
 from pipelines.run.summary import as_json
-from pipelines.sandbox import World
+from sources.sandbox import World
 from tests.end_to_end.banking import a_bank, assert_the_ledger_is_the_world, command, environment, read, rows
 
 DIALECTS = ("openapi", "live")

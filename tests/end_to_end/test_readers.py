@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.read.options import Options
-from pipelines.sandbox import World
+from sources.sandbox import World
 from tests.end_to_end.banking import a_bank, read, rows
 
 READER = """

@@ -12,8 +12,8 @@ from threading import Event, Thread
 import pytest
 
 from pipelines.consents.clients import vault_of
-from pipelines.sandbox import CommandFails, Fault, HtmlInsteadOfJson, SandboxBank, World
-from pipelines.sandbox.wire import Answer, Call
+from sources.sandbox import CommandFails, Fault, HtmlInsteadOfJson, SandboxBank, World
+from sources.sandbox.banks.wire import Answer, Call
 from tests.end_to_end.banking import VAULT_KEY, Ended, a_bank, command, environment, opened, settings_for
 
 COMMANDS = (

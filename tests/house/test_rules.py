@@ -39,7 +39,7 @@ def test_folders_import_only_what_they_may() -> None:
 
 
 def test_the_sandbox_is_a_witness_of_its_own() -> None:
-    for path in (ROOT / "pipelines" / "sandbox").glob("*.py"):
+    for path in (ROOT / "sources" / "sandbox").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
             names += [one.name for one in node.names] if isinstance(node, ast.Import) else []

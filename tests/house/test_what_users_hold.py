@@ -12,8 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.sandbox import World
 from pipelines.settings import KontistSettings, KontomatikSettings, NotificationSettings, Settings, load_settings
+from sources.sandbox import World
 from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, opened, read, rows
 from tests.patience import patient
 

@@ -16,10 +16,10 @@ from pipelines.consents.vault import Consent, Vault
 from pipelines.read.options import Options
 from pipelines.run.report import Report
 from pipelines.run.steps import Run
-from pipelines.sandbox import Fault, SandboxBank, World, running
 from pipelines.settings import KontistSettings, Settings
 from pipelines.store.lock import held
 from sources.kontist.tokens import Login
+from sources.sandbox import Fault, SandboxBank, World, running
 
 VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="
 EMPTY: list[Path] = []

@@ -17,8 +17,8 @@ from pipelines.questions.status import consents as listed_consents
 from pipelines.read.options import Options
 from pipelines.run.report import Report
 from pipelines.run.sources import NothingToRead, wanted_sources
-from pipelines.sandbox import ServerError
-from pipelines.sandbox.wire import problem
+from sources.sandbox import ServerError
+from sources.sandbox.banks.wire import problem
 from tests.kontist_login.logins import a_customer, good, tokens_asked
 
 # ---- over

@@ -10,9 +10,9 @@ import pytest
 from pipelines.consents import kontist_login
 from pipelines.errors import WrongUsage
 from pipelines.run.sources import NothingToRead
-from pipelines.sandbox import HtmlInsteadOfJson, ServerError, TokenExpires, World
-from pipelines.sandbox.wire import problem
 from sources.kontist.tokens import Login, expiry
+from sources.sandbox import HtmlInsteadOfJson, ServerError, TokenExpires, World
+from sources.sandbox.banks.wire import problem
 from tests.kontist_login.logins import a_customer, good, tokens_asked
 
 # ---- connecting

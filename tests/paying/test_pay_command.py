@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.consents.clients import vault_of
-from pipelines.sandbox import SandboxBank, World, running
 from pipelines.settings import Settings, load_settings
+from sources.sandbox import SandboxBank, World, running
 from tests.patience import patient
 from tests.paying.desk import last_tan
 

@@ -5,7 +5,12 @@ from decimal import Decimal
 
 import pytest
 
-from pipelines.sandbox import (
+from sources._errors import SourceError, Unavailable, Unexpected
+from sources._http import Http, Patience
+from sources.kontist.client import KontistClient
+from sources.kontist.pages import read_transactions
+from sources.kontist.tokens import Login
+from sources.sandbox import (
     BadRow,
     Fault,
     HtmlInsteadOfJson,
@@ -23,11 +28,6 @@ from pipelines.sandbox import (
     World,
     running,
 )
-from sources._errors import SourceError, Unavailable, Unexpected
-from sources._http import Http, Patience
-from sources.kontist.client import KontistClient
-from sources.kontist.pages import read_transactions
-from sources.kontist.tokens import Login
 from tests.reading_kontist.fake_bank import Memory, MemorySpool
 
 TODAY = date(2026, 6, 1)

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from pipelines.commands.progress import Quiet
 from pipelines.read.kontist import Reader
 from pipelines.read.windows import KontistWindows
-from pipelines.sandbox import TooManyRequests, World, running
 from sources._errors import SourceError
 from sources._http import Http, Pace, Patience
 from sources.kontist.ahead import MOST, Ahead, next_number
 from sources.kontist.client import KontistClient
 from sources.kontist.pages import read_transactions
 from sources.kontist.tokens import Login
+from sources.sandbox import TooManyRequests, World, running
 from tests.patience import patient
 from tests.reading_kontist.fake_bank import (
     ACCOUNT,

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from pipelines.read.options import Options
 from pipelines.run.report import Report
 from pipelines.run.steps import Run
-from pipelines.sandbox import Fault, SandboxBank, World, running
-from pipelines.sandbox.records import Account
-from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import KontistSettings, Settings
 from pipelines.store.lock import held
+from sources.sandbox import Fault, SandboxBank, World, running
+from sources.sandbox.banks.wire import Answer, Call
+from sources.sandbox.world.records import Account
 
 AUTUMN = date(2024, 10, 25)
 ONLY = Options(("kontist",))

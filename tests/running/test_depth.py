@@ -12,8 +12,8 @@ from pipelines.errors import WrongUsage
 from pipelines.read.options import Options
 from pipelines.read.windows import KontistWindows, KontomatikWindows, known_differences
 from pipelines.run.steps import Run
-from pipelines.sandbox import World
 from pipelines.settings import KontistSettings, KontomatikSettings, Settings
+from sources.sandbox import World
 from tests.end_to_end.banking import a_bank, opened, read
 
 TODAY = date(2026, 3, 20)

@@ -12,8 +12,8 @@ from pipelines.notify.notices import about_held
 from pipelines.read.options import Options
 from pipelines.run.accounts import accounts
 from pipelines.run.summary import cells
-from pipelines.sandbox import EmptyAnswer, World
 from pipelines.settings import Settings
+from sources.sandbox import EmptyAnswer, World
 from tests.end_to_end.banking import a_bank, account_id, assert_the_ledger_is_the_world, ledger_totals, read, rows
 from tests.running.histories import Raw, Row, kontist, kontomatik, raw_history
 

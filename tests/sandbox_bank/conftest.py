@@ -11,7 +11,7 @@ import httpx
 import pytest
 from lxml import etree
 
-from pipelines.sandbox import SandboxBank, World, running
+from sources.sandbox import SandboxBank, World, running
 
 V21 = "application/vnd.kontist.transactionlist.v2.1+json"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loading certificates for loopback would cost more than the tests

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from lxml import etree
 
-from pipelines.sandbox import (
+from sources.sandbox import (
     CommandFails,
     CommandNeverEnds,
     DropsConnection,

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from pipelines.sandbox import World
+from sources.sandbox import World
 
 Visit = Callable[..., Any]
 TODAY = date(2025, 3, 20)

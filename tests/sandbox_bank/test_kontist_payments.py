@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.sandbox import World
+from sources.sandbox import World
 
 Visit = Callable[..., Any]
 TODAY = date(2025, 3, 20)

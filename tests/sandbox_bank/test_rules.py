@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from pipelines.sandbox import CommandFails, World, running
+from sources.sandbox import CommandFails, World, running
 
 Visit = Callable[..., Any]
 TODAY = date(2025, 3, 20)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipelines.sandbox import World, running, server
+from sources.sandbox import World, running, server
 from tests.patience import patient
 
 Visit = Callable[..., Any]

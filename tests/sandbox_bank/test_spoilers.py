@@ -9,7 +9,7 @@ import httpx
 import pytest
 from lxml import etree
 
-from pipelines.sandbox import (
+from sources.sandbox import (
     BadRow,
     BrokenXml,
     ExternalEntity,

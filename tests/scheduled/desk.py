@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from pipelines.consents.clients import vault_of
-from pipelines.sandbox import Fault, SandboxBank
-from pipelines.sandbox.wire import Answer, Call
 from pipelines.settings import Settings
+from sources.sandbox import Fault, SandboxBank
+from sources.sandbox.banks.wire import Answer, Call
 from tests.patience import patient
 
 

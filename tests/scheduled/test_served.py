@@ -29,9 +29,9 @@ from flows.alive import marked
 from flows.deployments import SCHEDULE, TAGS, TIMEZONE
 from flows.reading import ingest
 from pipelines.consents.clients import vault_of
-from pipelines.sandbox import SandboxBank, World
 from pipelines.settings import Settings
 from pipelines.store.lock import held
+from sources.sandbox import SandboxBank, World
 from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
 from tests.patience import patient
 from tests.scheduled.desk import consent, days_before_its_end, ending, held_up, somebody_listening

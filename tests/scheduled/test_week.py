@@ -24,11 +24,11 @@ from pipelines.notify.notices import Notice
 from pipelines.read.options import Options
 from pipelines.run.report import Report
 from pipelines.run.steps import run
-from pipelines.sandbox import Refuses, SandboxBank, World, running
 from pipelines.settings import Settings
 from pipelines.store import ledger
 from pipelines.store.ledger import Published
 from pipelines.store.lock import held
+from sources.sandbox import Refuses, SandboxBank, World, running
 from tests.end_to_end.banking import assert_the_ledger_is_the_world, settings_for
 from tests.scheduled.desk import consent, days_before_its_end, ending
 from tests.scheduled.inline import in_process

@@ -14,8 +14,8 @@ import pytest
 
 from pipelines.commands import cli
 from pipelines.notify.dispatch import TEST
-from pipelines.sandbox import World
 from pipelines.settings import Settings
+from sources.sandbox import World
 from tests.end_to_end.banking import VAULT_KEY, a_bank, environment
 from tests.scheduled.desk import consent, days_before_its_end
 from tests.telling.receivers import a_hook, a_post, nobodys_port

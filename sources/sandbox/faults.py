@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .bank import Fault, names
-from .kontomatik import Command, Refusal, refused
-from .plans import Bank
-from .wire import Answer, Call, Shown, problem
+from .banks.kontomatik import Command, Refusal, refused
+from .banks.wire import Answer, Call, Shown, problem
+from .world.plans import Bank
 
 if TYPE_CHECKING:
     from .bank import SandboxBank

@@ -7,12 +7,12 @@ status text is a guess, since only `DONE` was ever seen.
 
 from collections.abc import Iterator
 
-from .history import next_due
+from ..world.life import next_due
+from ..world.people import Customer
+from ..world.plans import PLANS
+from ..world.records import Account, Transaction
+from ..world.values import EPOCH, escape, money_text
 from .kontomatik import STATUS, TARGETS, Command, Kontomatik, Refusal, Session, stamp
-from .people import Customer
-from .plans import PLANS
-from .records import Account, Transaction
-from .values import EPOCH, escape, money_text
 from .wire import GAP, Answer, Call, Shown, as_json, as_xml, filled
 
 PSD2 = ' psd2="true"'

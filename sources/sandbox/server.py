@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
 from .bank import SandboxBank
-from .kontomatik import Rules
-from .wire import Answer, Call, problem
-from .world import Dialect, World
+from .banks.kontomatik import Rules
+from .banks.wire import Answer, Call, problem
+from .world.world import Dialect, World
 
 if TYPE_CHECKING:
     from .bank import Fault

@@ -9,7 +9,7 @@ from hashlib import sha256
 from threading import RLock
 from typing import Any, Literal
 
-from .history import LONGEST_LAG, days_of_life, id_by_hand, spread
+from .life import LONGEST_LAG, days_of_life, id_by_hand, spread
 from .plans import PLANS
 from .records import Account, Totals, Transaction
 from .values import EPOCH, to_cents

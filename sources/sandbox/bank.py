@@ -5,15 +5,15 @@ import socket
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 
+from .banks.kontist import Kontist
+from .banks.kontomatik import Command, Kontomatik, Refusal, Rules, refused
+from .banks.live import Live
+from .banks.openapi import OpenApi
+from .banks.wire import Answer, Call, Shown, problem
 from .control import Control
-from .kontist import Kontist
-from .kontomatik import Command, Kontomatik, Refusal, Rules, refused
-from .live import Live
-from .openapi import OpenApi
-from .plans import Bank
-from .records import Account
-from .wire import Answer, Call, Shown, problem
-from .world import Dialect, World
+from .world.plans import Bank
+from .world.records import Account
+from .world.world import Dialect, World
 
 
 @dataclass(eq=False, kw_only=True)

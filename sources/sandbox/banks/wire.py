@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl
 
-from .plans import Bank
-from .records import Account, Transaction
+from ..world.plans import Bank
+from ..world.records import Account, Transaction
 
 About = Literal["", "accounts", "page", "transaction", "orders", "token", "accepted", "result", "session", "catalog"]
 

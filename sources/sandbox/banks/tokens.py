@@ -14,7 +14,7 @@ from hashlib import sha256
 from threading import Lock
 from typing import Any, Literal
 
-from .world import World
+from ..world.world import World
 
 Scope = Literal["auth", "refresh", "consent"]
 LIFETIME: Mapping[Scope, timedelta] = {

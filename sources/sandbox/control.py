@@ -19,9 +19,9 @@ Amounts are text with two decimals at most, days are YYYY-MM-DD. What is wrong c
 from datetime import date, timedelta
 from typing import Any
 
-from .records import Transaction
-from .wire import Answer, Call, as_json
-from .world import World
+from .banks.wire import Answer, Call, as_json
+from .world.records import Transaction
+from .world.world import World
 
 
 class Control:

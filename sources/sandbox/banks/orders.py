@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from .history import next_due, order_cents
-from .people import KONTIST_MAIN
-from .records import Account
-from .values import Dice, german_iban
-from .world import World
+from ..world.life import next_due, order_cents
+from ..world.people import KONTIST_MAIN
+from ..world.records import Account
+from ..world.values import Dice, german_iban
+from ..world.world import World
 
 
 def standing_orders(world: World, account: Account) -> list[dict[str, Any]]:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..world.records import Account
+from ..world.values import Dice, to_decimal
+from ..world.world import World
 from .orders import standing_orders, timed_orders
-from .records import Account
-from .values import Dice, to_decimal
 from .wire import Answer, Call, as_json, problem
-from .world import World
 
 INTERVALS = ("MONTHLY", "QUARTERLY", "EVERY_SIX_MONTHS", "ANNUALLY")
 TAN_LENGTH = 6

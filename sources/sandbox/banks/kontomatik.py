@@ -12,12 +12,12 @@ from datetime import date, datetime, timedelta
 from itertools import count
 from typing import Literal, NamedTuple
 
-from .people import CUSTOMERS, Customer
-from .records import Account
+from ..world.people import CUSTOMERS, Customer
+from ..world.records import Account
+from ..world.values import BERLIN, escape
+from ..world.world import World
 from .tokens import Tokens
-from .values import BERLIN, escape
 from .wire import Answer, Call, Shown, as_xml
-from .world import World
 
 SESSION_LIFE = timedelta(minutes=10)
 SIGN_IN_LIFE = timedelta(minutes=30)

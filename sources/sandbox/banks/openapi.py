@@ -8,10 +8,10 @@ row cannot be told from a booked one, and is not shown. A card is an account who
 
 from collections.abc import Iterable, Iterator
 
+from ..world.people import CUSTOMERS, Customer
+from ..world.records import Transaction
+from ..world.values import escape, money_text
 from .kontomatik import TARGETS, Command, Kontomatik, Refusal, Session, SignIn
-from .people import CUSTOMERS, Customer
-from .records import Transaction
-from .values import escape, money_text
 from .wire import GAP, Answer, Call, Shown, as_json, as_xml, filled
 
 _STATES = {"running": "RUNNING", "done": "COMPLETED", "failed": "FAILED"}

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from .bank import Fault, names
-from .wire import Answer, Call
+from .banks.wire import Answer, Call
 
 if TYPE_CHECKING:
     from .bank import SandboxBank

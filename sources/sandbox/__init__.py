@@ -1,6 +1,6 @@
 """A bank to try things on: Kontomatik and Kontist on one loopback port, telling of a world that knows the truth.
 
-    from pipelines.sandbox import World, running
+    from sources.sandbox import World, running
 
     world = World(seed=7)
     with running(world, dialect="live") as bank:
@@ -16,9 +16,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .bank import SandboxBank
-from .records import Account, Totals, Transaction
 from .server import running, serve_forever
-from .world import Clock, Dialect, World
+from .world.records import Account, Totals, Transaction
+from .world.world import Clock, Dialect, World
 
 if TYPE_CHECKING:
     from .bank import Fault

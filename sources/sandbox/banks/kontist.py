@@ -12,14 +12,14 @@ from datetime import date
 from functools import lru_cache
 from json.encoder import encode_basestring
 
+from ..world.people import ADA
+from ..world.records import Account, Transaction
+from ..world.values import berlin_midnight
+from ..world.world import World
 from .orders import standing_orders, timed_orders
 from .payments import Payments
-from .people import ADA
-from .records import Account, Transaction
 from .tokens import Scope, Tokens
-from .values import berlin_midnight
 from .wire import Answer, Call, Shown, as_json, problem
-from .world import World
 
 ENVELOPE = "application/vnd.kontist.transactionlist.v2.1+json"
 _quoted = lru_cache(maxsize=4096)(encode_basestring)

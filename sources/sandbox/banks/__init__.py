@@ -1,0 +1,1 @@
+"""How each bank speaks of the world: paths, dialects, documents."""
