@@ -159,7 +159,7 @@ def test_one_consent_that_cannot_be_renewed_costs_the_others_nothing(monkeypatch
     with disable_run_logger():
         end = consents.consent_renewals.fn(["c-bad", "c-600d"])
 
-    assert (asked, len(told), why) == (["c-bad", "c-600d"], 1, ["There is no consent c-bad"])
+    assert (asked, len(told), why) == (["c-bad", "c-600d"], 1, ["- There is no consent c-bad"])
     assert end.is_failed()
 
 
