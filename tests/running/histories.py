@@ -15,7 +15,7 @@ from pipelines.changes.diff import Differ
 from pipelines.read.outcome import Answer, Outcome
 from pipelines.read.spool import SpoolFile
 from pipelines.settings import Settings
-from pipelines.store import load, shape
+from pipelines.store import load
 from pipelines.store import shape as shape_module
 from pipelines.store.raw_copy import RawCopy, opened
 from sources._columns import read_by_source
@@ -76,7 +76,7 @@ class Raw:
 
     @property
     def shape(self) -> Any:
-        return shape_module.KONTIST if self.dataset == "kontist" else shape.KONTOMATIK
+        return shape_module.KONTIST if self.dataset == "kontist" else shape_module.KONTOMATIK
 
     def read(
         self,
