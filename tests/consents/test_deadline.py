@@ -34,7 +34,7 @@ class TimePasses(Fault):
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """What the deadlines of runs go by, in seconds."""
     moment = [0.0]
-    monkeypatch.setattr(pipelines.run, "Deadline", lambda seconds: Deadline(seconds, lambda: moment[0]))
+    monkeypatch.setattr(pipelines.run.steps, "Deadline", lambda seconds: Deadline(seconds, lambda: moment[0]))
     yield moment
 
 
