@@ -113,3 +113,16 @@ def test_a_row_dated_ahead_that_the_bank_takes_back_before_its_day_never_moved_a
             connection.execute("from ledger.coverage where proof = 'differs' or difference_amount is not null").fetchall() == []
         )
         assert connection.execute("select max_by(closing_balance, day) from ledger.balances_daily").fetchall() == [(1000,)]
+
+
+@pytest.mark.parametrize("bank", [kontist, kontomatik])
+def test_an_account_that_its_bank_ended_keeps_the_movement_that_was_dated_later(bank: Any) -> None:
+    given = dict(bank([TODAY], True, False))
+    (accounts,) = (name for name in given if name.endswith(".accounts"))
+    given[accounts] = [{**row, "valid_to": moment(date(2026, 3, 28))} for row in given[accounts]]
+
+    with built(given) as connection:
+        last = connection.execute("select max(day), max_by(closing_balance, day) from ledger.main.balances_daily").fetchall()
+        assert last == [(THE_30TH, Decimal(800))]
+        assert connection.execute("select count(*) from ledger.main.cash_forecast").fetchall() == [(0,)]
+        assert [check.name for check in run_checks(connection, MODELS) if not check.passed] == []
