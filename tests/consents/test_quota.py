@@ -31,6 +31,7 @@ from tests.consents.customers import (
     the_vault,
 )
 from tests.consents.months import DAY, NOON, Month, a_consent
+from tests.patience import patient
 
 FAULTS = {
     "nothing": list,
@@ -205,15 +206,18 @@ def test_a_vault_that_cannot_be_opened_spends_nothing(new_folder: Any) -> None:
 
 def test_no_more_commands_at_once_than_there_are_slots(tmp_path: Path) -> None:
     running, most, lock = 0, 0, threading.Lock()
-    free = threading.Event()
+    never, all_taken = threading.Event(), threading.Event()
 
     def work() -> None:
         nonlocal running, most
-        with slot(tmp_path, 8, sleep=lambda _: free.wait(0.01) and None):
+        with slot(tmp_path, 8, sleep=lambda _: never.wait(0.01) and None):
             with lock:
                 running += 1
                 most = max(most, running)
-            free.wait(0.02)
+                if running == 8:
+                    all_taken.set()
+            all_taken.wait(patient(30))
+            never.wait(0.02)  # a ninth would come meanwhile
             with lock:
                 running -= 1
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
@@ -80,13 +81,19 @@ class Server:
             yield
 
     def ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        """One request to the API; JSON in and out. Its SQLite may be busy for a moment, which it says by 503."""
+        """One request to the API; JSON in and out.
+
+        Its SQLite may be busy for a moment: it says so by 503, or by no answer at all while the disk is slow. Every request of
+        these tests may be sent again.
+        """
         for _ in range(int(patient(20))):
             try:
                 return self._ask(path, body, method)
             except urllib.error.HTTPError as error:
                 if error.code != 503:
                     raise
+            except TimeoutError:
+                continue
             time.sleep(0.2)
         raise AssertionError(f"{path} is busy for good")
 
@@ -113,8 +120,9 @@ class Server:
         return dict(self.ask(f"/deployments/name/{name}/{name}"))
 
     def trigger(self, name: str, **parameters: Any) -> str:
-        """Start a run now; its id."""
-        run = self.ask(f"/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": parameters})
+        """Start a run now; its id. The key makes it one run, however often it is asked for."""
+        wanted = {"parameters": parameters, "idempotency_key": uuid4().hex}
+        run = self.ask(f"/deployments/{self.deployment(name)['id']}/create_flow_run", wanted)
         return str(run["id"])
 
     def planned(self, name: str) -> list[str]:
