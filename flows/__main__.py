@@ -40,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """`serve`: deploys all, puts the books in order, then starts runs when they are due, each in a process of its own."""
+    from flows.concurrency import set_limit
     from flows.deployments import SCHEDULE
-    from flows.operating import server, tidy
-    from flows.places import set_limit
+    from flows.operations import server, tidy
     from flows.secrets import settings_in_force
     from flows.serving import alone
     from flows.serving import serve as served
@@ -64,8 +64,8 @@ def status(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from flows.access import access
-    from flows.operating import as_json, server, show, standings, troubles
-    from flows.places import taken
+    from flows.concurrency import taken
+    from flows.operations import as_json, server, show, standings, troubles
 
     with server() as client:
         about = f"Prefect {client.api_version()} at {get_current_settings().api.url}"
@@ -80,8 +80,8 @@ def status(options: argparse.Namespace) -> int:
 
 def tidy_up(_: argparse.Namespace) -> int:
     """`tidy`."""
-    from flows.operating import server, tidy
-    from flows.places import set_limit
+    from flows.concurrency import set_limit
+    from flows.operations import server, tidy
     from flows.secrets import settings_in_force
 
     with server() as client:

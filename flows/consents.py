@@ -11,10 +11,10 @@ from prefect.tasks import Task, exponential_backoff
 from pydantic import Field
 
 from flows import artifacts
-from flows.alive import skipped, under_way
 from flows.guard import guarded, whole
-from flows.reading import WaitSeconds, threads
-from flows.telling import told
+from flows.ingest import WaitSeconds, threads
+from flows.notices import told
+from flows.run_lock import skipped, under_way
 from pipelines.consents import upkeep
 from pipelines.errors import Busy, WrongUsage
 from pipelines.read.options import utc_now

@@ -9,7 +9,7 @@ from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
 from flows.consents import catalog, consent_renewals, consent_revocation
-from flows.reading import ingest, kontist_full_read, reuse_multiple_access
+from flows.ingest import ingest, kontist_full_read, reuse_multiple_access
 
 TIMEZONE = "Europe/Berlin"
 TAGS = ["kontoledger"]

@@ -26,7 +26,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 from prefect.settings import get_current_settings
 
-from flows.alive import SERVED
+from flows.run_lock import SERVED
 from pipelines.commands.terminal import say
 from pipelines.errors import Failure
 from pipelines.store.lock import held

@@ -17,8 +17,8 @@ from transforms.checks import CheckResult, run_checks
 from transforms.engine import attach, connect, spill_beside, translated
 from transforms.errors import CannotWrite
 from transforms.models import Model, in_order, load
-from transforms.notices import notices
 from transforms.raw import attach_raw
+from transforms.warnings import notices
 
 STORAGE = "v1.0.0"
 """The file format of DuckDB 1.0: what that can open, every BI tool can."""

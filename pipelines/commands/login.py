@@ -13,7 +13,7 @@ from pipelines.errors import GOOD, WrongUsage
 from pipelines.read.options import utc_now
 from pipelines.settings import Settings
 from pipelines.store.lock import prepare
-from sources.kontist.tokens import Login
+from sources.kontist.auth import Login
 
 
 def connect(options: argparse.Namespace) -> int:

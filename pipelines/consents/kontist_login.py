@@ -20,9 +20,9 @@ from pipelines.settings import Settings
 from pipelines.store.lock import locked, prepare
 from sources._errors import ConsentGone, Misconfigured, SourceError
 from sources._http import Http, Pace, Patience
-from sources.kontist.answers import BANK
+from sources.kontist.auth import Login, expiry
 from sources.kontist.client import KontistClient
-from sources.kontist.tokens import Login, expiry
+from sources.kontist.responses import BANK
 
 if TYPE_CHECKING:
     from pipelines.consents.vault import Vault

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipelines.consents.states import USABLE
 from pipelines.consents.vault import UNNAMED, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
-from sources.kontomatik.answers import Session, SignIn
+from sources.kontomatik.results import Session, SignIn
 
 if TYPE_CHECKING:
     from sources.kontomatik.client import KontomatikClient

@@ -18,7 +18,7 @@ from pipelines.consents.vault import Consent, Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.store.losses import missing_raw, missing_vault, refuse
 from sources._errors import SessionGone, SourceError
-from sources.kontist.tokens import Login
+from sources.kontist.auth import Login
 
 if TYPE_CHECKING:
     from pipelines.settings import Settings

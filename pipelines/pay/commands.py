@@ -18,8 +18,8 @@ from pipelines.settings import Settings
 from pipelines.store.lock import prepare
 from sources._errors import SourceError
 from sources._identity import tail
+from sources.kontist.accounts import Account
 from sources.kontist.client import KontistClient
-from sources.kontist.orders import Account
 from sources.kontist.payments import Payment, Payments, moment
 from sources.kontist.values import BERLIN
 

@@ -10,7 +10,7 @@ from pipelines.errors import INTERRUPTED, Failure, WrongUsage, where
 from pipelines.pay.inputs import tan
 from sources._errors import SourceError
 from sources._identity import tail
-from sources.kontist.orders import Account
+from sources.kontist.accounts import Account
 from sources.kontist.payments import LOOK_FIRST, Done, Payments, Registered, Uncertain
 
 

@@ -15,7 +15,7 @@ from pipelines.text.sinks import line
 from sources._errors import ConsentGone, SourceError
 from sources._http import Patience
 from sources._identity import tail
-from sources.kontist.orders import Account
+from sources.kontist.accounts import Account
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

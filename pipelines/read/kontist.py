@@ -16,10 +16,10 @@ from pipelines.store.known import KnownAccount, known_as
 from sources._columns import read_by_source
 from sources._errors import ConsentGone, SourceError, is_passing
 from sources._identity import tail
+from sources.kontist.accounts import Account
 from sources.kontist.client import KontistClient
 from sources.kontist.columns import TRANSACTIONS
-from sources.kontist.orders import Account
-from sources.kontist.pages import read_transactions
+from sources.kontist.transactions import read_transactions
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -26,8 +26,8 @@ from pipelines.store.known import known_as
 from sources._columns import read_by_source
 from sources._errors import ConsentGone, QuotaSpent, Rejected, SessionGone, SourceError, Unreached
 from sources._identity import tail
-from sources.kontomatik.answers import AccountRead, Command, ImportResult, Session
 from sources.kontomatik.columns import TRANSACTIONS
+from sources.kontomatik.results import AccountRead, Command, ImportResult, Session
 
 if TYPE_CHECKING:
     from sources.kontomatik.client import KontomatikClient

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from pipelines.read.spool import SpoolFile
-from sources._reading import Depth
+from sources._protocols import Depth
 
 Status = Literal["complete", "partial", "failed", "skipped", "doubted"]
 

@@ -34,7 +34,7 @@ class Rejected:
 
 
 class SpoolFile:
-    """Implements `sources._reading.Spool`: rows go to a parquet file as they come, numbered in the bank's order."""
+    """Implements `sources._protocols.Spool`: rows go to a parquet file as they come, numbered in the bank's order."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path = path

@@ -10,11 +10,11 @@ from sources._errors import SourceError
 
 def fetched(file: Path | None, url: str | None) -> Any:
     """The rates, as an Arrow table. Raises `Failure`."""
-    from sources.rates import reading
+    from sources.rates import ecb
 
     try:
-        content = reading.from_file(file) if file is not None else reading.from_url(url or "")
-        return reading.read_rates(content)
+        content = ecb.from_file(file) if file is not None else ecb.from_url(url or "")
+        return ecb.read_rates(content)
     except SourceError as error:
         raise Failure(error.cause, error.next_step) from None
 

@@ -51,7 +51,7 @@ def pending_since(connection: "DuckDBPyConnection", shape: Shape) -> dict[str, d
 
 @dataclass(frozen=True)
 class KnownAccount:
-    """Implements `sources._reading.Known` on a connection of its own: reading goes on beside other work."""
+    """Implements `sources._protocols.Known` on a connection of its own: reading goes on beside other work."""
 
     connection: "DuckDBPyConnection"
     account_id: str

@@ -15,10 +15,10 @@ import msgspec
 
 from sources._errors import Unexpected
 from sources._http import Http
-from sources.kontist.answers import ASK_A_PERSON, BANK, decoded, is_web_page, json_bytes
-from sources.kontist.orders import Account, Orders, read_account, read_orders
+from sources.kontist.accounts import Account, Orders, read_account, read_orders
+from sources.kontist.auth import Login, Tokens
+from sources.kontist.responses import ASK_A_PERSON, BANK, decoded, is_web_page, json_bytes
 from sources.kontist.rows import read_rows
-from sources.kontist.tokens import Login, Tokens
 
 BASE_URL = "https://api.kontist.com"
 TRANSACTION_LIST = "application/vnd.kontist.transactionlist.v2.1+json"

@@ -12,9 +12,9 @@ from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 from sources._errors import Rejected, SourceError, Unavailable, Unexpected, Unreached
-from sources.kontist.answers import ASK_A_PERSON, BANK, decoded, refusal
+from sources.kontist.accounts import Account
 from sources.kontist.client import KontistClient
-from sources.kontist.orders import Account
+from sources.kontist.responses import ASK_A_PERSON, BANK, decoded, refusal
 from sources.kontist.values import cents as whole_cents
 
 Interval = Literal["MONTHLY", "QUARTERLY", "EVERY_SIX_MONTHS", "ANNUALLY"]

@@ -16,8 +16,8 @@ import msgspec
 import pyarrow as pa
 
 from sources._columns import DAY, INSTANT, TEXT, WHOLE, read_by_source
-from sources.kontist.answers import decoded
 from sources.kontist.columns import TRANSACTIONS
+from sources.kontist.responses import decoded
 from sources.kontist.values import berlin_day, cents, instant, json_text, original_minor, text
 
 SCHEMA = read_by_source(TRANSACTIONS)

@@ -13,9 +13,9 @@ from typing import Any
 
 from sources._identity import account_id, normal_iban
 from sources.kontomatik.columns import ACCOUNTS
-from sources.kontomatik.documents import as_json, child_text, name_of, nested, put, text_of
 from sources.kontomatik.errors import BANK
 from sources.kontomatik.rows import PLAIN_CURRENCY, PLAIN_DECIMAL, day_of
+from sources.kontomatik.safe_xml import as_json, child_text, name_of, nested, put, text_of
 
 ROW_NAMES = frozenset({"moneyTransaction", "transaction", "Transaction", "transactions"})
 """Elements that may be a row. The published specification's array `transactions` is the row itself, or a list of rows."""

@@ -17,10 +17,8 @@ import httpx
 from sources._errors import Misconfigured, QuotaSpent, SourceError, Unavailable, Unexpected, Unreached
 from sources._http import Http, retry_after
 from sources._limits import Limits
-from sources._reading import Spool
-from sources.kontomatik.answers import AccessMode, Command, ImportResult, Institution, Reply, Session, SignIn, SignInStatus
+from sources._protocols import Spool
 from sources.kontomatik.dialects import DIALECTS, Dialect, exception_in
-from sources.kontomatik.documents import LARGEST_BODY, json_object, small_document
 from sources.kontomatik.errors import (
     BANK,
     CommandUnfinished,
@@ -35,6 +33,8 @@ from sources.kontomatik.errors import (
     with_pause,
 )
 from sources.kontomatik.reply import exception_of, read_reply, spoken_by
+from sources.kontomatik.results import AccessMode, Command, ImportResult, Institution, Reply, Session, SignIn, SignInStatus
+from sources.kontomatik.safe_xml import LARGEST_BODY, json_object, small_document
 
 LARGEST_ANSWER = 1 << 24
 """Bytes of any answer but an import's."""

@@ -11,10 +11,10 @@ from typing import Any
 
 from sources._links import web_link
 from sources.kontomatik.accounts import institution_of
-from sources.kontomatik.answers import AccessMode, Command, Institution, Session, SignIn, SignInState, SignInStatus, Spoken
-from sources.kontomatik.documents import child, child_text, json_object, name_of, small_document
 from sources.kontomatik.errors import by_name, odd, plain_name, wrong_dialect
 from sources.kontomatik.reply import exception_of, session_of, spoken_by
+from sources.kontomatik.results import AccessMode, Command, Institution, Session, SignIn, SignInState, SignInStatus, Spoken
+from sources.kontomatik.safe_xml import child, child_text, json_object, name_of, small_document
 
 Form = dict[str, str]
 YEARS_BACK = 10

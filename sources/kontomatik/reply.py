@@ -20,7 +20,7 @@ from typing import Any
 from lxml import etree
 
 from sources._errors import SourceError
-from sources._reading import Spool
+from sources._protocols import Spool
 from sources.kontomatik.accounts import (
     ROW_LISTS,
     ROW_NAMES,
@@ -34,10 +34,10 @@ from sources.kontomatik.accounts import (
     read_owners,
     repeated,
 )
-from sources.kontomatik.answers import AccountRead, CommandState, ImportResult, Reply, Session, Spoken
-from sources.kontomatik.documents import LARGEST_BODY, broken, child, child_text, guarded, name_of, pull_parser, text_of
 from sources.kontomatik.errors import by_name, fatal, odd, plain_name, unauthorized, web_page, without_reason
+from sources.kontomatik.results import AccountRead, CommandState, ImportResult, Reply, Session, Spoken
 from sources.kontomatik.rows import BATCH, LIVE, OPENAPI, RowReader
+from sources.kontomatik.safe_xml import LARGEST_BODY, broken, child, child_text, guarded, name_of, pull_parser, text_of
 
 STATES: dict[str, CommandState] = {
     "setup": "running",

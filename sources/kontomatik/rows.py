@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 
 from sources._columns import DAY, MONEY, TEXT, read_by_source
 from sources._errors import SourceError
-from sources._reading import Spool
+from sources._protocols import Spool
 from sources.kontomatik.columns import TRANSACTIONS
-from sources.kontomatik.documents import as_json, name_of, nested, put, text_of
 from sources.kontomatik.errors import odd
+from sources.kontomatik.safe_xml import as_json, name_of, nested, put, text_of
 
 BATCH = 50_000
 ROWS = read_by_source(TRANSACTIONS)

@@ -14,7 +14,7 @@ import pytest
 from pipelines.errors import Failure, WrongUsage
 from sources._errors import Misconfigured, Unavailable, Unexpected
 from sources._http import Patience
-from sources.rates.reading import from_file, from_url, read_rates
+from sources.rates.ecb import from_file, from_url, read_rates
 from tests.asking.asked import ask, told
 
 DAILY = b"Date, USD, PLN, ISK, \n20 November 2026, 1.0543, 4.2610, N/A, \n"

@@ -252,7 +252,7 @@ def test_slots_are_shared_with_other_processes_and_come_back_from_dead_ones(tmp_
 def test_the_stalest_is_read_first_and_a_fresh_sign_in_before_all(tmp_path: Path) -> None:
     """Of those that were read at the same time, the one that ends first."""
     from pipelines.read.kontomatik import _urgency
-    from sources.kontomatik.answers import Session
+    from sources.kontomatik.results import Session
 
     vault = Vault(tmp_path / "vault.sqlite", VAULT_KEY)
     fresh, stale, never, ends_first = (a_consent(vault, NOON - timedelta(days=days)) for days in (1, 2, 3, 9))

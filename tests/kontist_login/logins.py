@@ -18,7 +18,7 @@ from pipelines.run.report import Report
 from pipelines.run.steps import Run
 from pipelines.settings import KontistSettings, Settings
 from pipelines.store.lock import held
-from sources.kontist.tokens import Login
+from sources.kontist.auth import Login
 from sources.sandbox import Fault, SandboxBank, World, running
 
 VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="

@@ -10,7 +10,7 @@ import pytest
 from pipelines.consents import kontist_login
 from pipelines.errors import WrongUsage
 from pipelines.run.sources import NothingToRead
-from sources.kontist.tokens import Login, expiry
+from sources.kontist.auth import Login, expiry
 from sources.sandbox import HtmlInsteadOfJson, ServerError, TokenExpires, World
 from sources.sandbox.banks.wire import problem
 from tests.kontist_login.logins import a_customer, good, tokens_asked

@@ -24,9 +24,9 @@ from transforms.errors import (
     RawUnreadable,
     TransformError,
 )
-from transforms.notices import notices
 from transforms.raw import later
 from transforms.seeds import COLUMNS as SEED_COLUMNS
+from transforms.warnings import notices
 
 FORMAT_OF_DUCKDB_1_0 = 64
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from tests.ledger.worlds import Row, built
-from transforms.notices import notices
+from transforms.warnings import notices
 
 MADE = date(2026, 1, 5)
 

@@ -11,10 +11,10 @@ import httpx
 from pipelines.consents.vault import Vault
 from pipelines.pay.paying import Desk, Intent
 from sources._http import Http, Patience
+from sources.kontist.accounts import Account
+from sources.kontist.auth import Login
 from sources.kontist.client import KontistClient
-from sources.kontist.orders import Account
 from sources.kontist.payments import Done, Payment, Payments
-from sources.kontist.tokens import Login
 from sources.sandbox import Fault, SandboxBank, World, running
 
 RENT = Payment("Vermieterin Beispiel", "DE89370400440532013000", 85_000, "Miete", "RENT-1")

@@ -12,7 +12,7 @@ from pipelines.consents.vault import Vault
 from pipelines.errors import WrongUsage
 from pipelines.pay.paying import Desk, GivenUp, Intent, NobodyKnows, NotPaid, chosen
 from sources._errors import Rejected
-from sources.kontist.orders import Account
+from sources.kontist.accounts import Account
 from sources.kontist.payments import Done, Payments, Uncertain
 from sources.sandbox import DropsConnection, ServerError, TooManyRequests
 from tests.paying.desk import RENT, Typing, a_counter, answering, last_tan

@@ -15,13 +15,13 @@ import httpx
 import pyarrow as pa
 
 from sources._http import Http, Patience
-from sources._reading import Reading
+from sources._protocols import Reading
+from sources.kontist.accounts import Account
 from sources.kontist.ahead import Ahead
+from sources.kontist.auth import Login
 from sources.kontist.client import KontistClient
-from sources.kontist.orders import Account
-from sources.kontist.pages import read_transactions
 from sources.kontist.rows import read_rows
-from sources.kontist.tokens import Login
+from sources.kontist.transactions import read_transactions
 
 Json = dict[str, Any]
 ACCOUNT = Account("kontist:0011223344556677", "4711", {})

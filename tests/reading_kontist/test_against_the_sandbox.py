@@ -7,9 +7,9 @@ import pytest
 
 from sources._errors import SourceError, Unavailable, Unexpected
 from sources._http import Http, Patience
+from sources.kontist.auth import Login
 from sources.kontist.client import KontistClient
-from sources.kontist.pages import read_transactions
-from sources.kontist.tokens import Login
+from sources.kontist.transactions import read_transactions
 from sources.sandbox import (
     BadRow,
     Fault,

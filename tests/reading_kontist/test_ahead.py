@@ -20,9 +20,9 @@ from pipelines.read.windows import KontistWindows
 from sources._errors import SourceError
 from sources._http import Http, Pace, Patience
 from sources.kontist.ahead import MOST, Ahead, next_number
+from sources.kontist.auth import Login
 from sources.kontist.client import KontistClient
-from sources.kontist.pages import read_transactions
-from sources.kontist.tokens import Login
+from sources.kontist.transactions import read_transactions
 from sources.sandbox import TooManyRequests, World, running
 from tests.patience import patient
 from tests.reading_kontist.fake_bank import (

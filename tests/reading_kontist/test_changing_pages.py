@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources._errors import Unavailable
-from sources.kontist.pages import read_transactions
+from sources.kontist.transactions import read_transactions
 from tests.reading_kontist.fake_bank import (
     ACCOUNT,
     FakeBank,

@@ -4,9 +4,9 @@ import json
 
 import httpx
 
+from sources.kontist.auth import Login, expiry
 from sources.kontist.client import first_page
 from sources.kontist.rows import read_rows
-from sources.kontist.tokens import Login, expiry
 from tests.reading_kontist.fake_bank import ACCOUNT, FakeBank, read
 from tests.reading_kontist.test_rows import DOCUMENTED
 

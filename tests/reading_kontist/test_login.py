@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unavailable, Unexpected
-from sources.kontist.orders import Account
-from sources.kontist.pages import read_transactions
-from sources.kontist.tokens import Login
+from sources.kontist.accounts import Account
+from sources.kontist.auth import Login
+from sources.kontist.transactions import read_transactions
 from tests.reading_kontist.fake_bank import ACCOUNT, FakeBank, Memory, MemorySpool, jwt, row
 
 PASSWORD = Login("ada@example.test", "right")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sources._errors import Unavailable, Unexpected
-from sources.kontist import walk
+from sources.kontist import paging
 from tests.reading_kontist.fake_bank import FakeBank, a_row_a_day, page_bodies, read, row
 
 # ---- pages that lead astray
@@ -179,10 +179,10 @@ def test_a_bank_that_always_repeats_a_pages_last_row_is_understood() -> None:
 
 
 def test_a_row_without_an_id_is_never_taken_for_a_repeated_one() -> None:
-    assert walk._repeated(("3", "2", None), (None, "1")) == 0
-    assert walk._repeated(("3", "2"), ("2", None)) == 1
-    assert walk._repeated(("3", "2"), ("3", "2", "1")) == 2
-    assert walk._repeated((), ("3",)) == 0
+    assert paging._repeated(("3", "2", None), (None, "1")) == 0
+    assert paging._repeated(("3", "2"), ("2", None)) == 1
+    assert paging._repeated(("3", "2"), ("3", "2", "1")) == 2
+    assert paging._repeated((), ("3",)) == 0
 
 
 def test_a_bank_that_repeated_rows_because_of_changes_is_read_strictly_on() -> None:

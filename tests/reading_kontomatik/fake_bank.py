@@ -9,9 +9,9 @@ import httpx
 import pyarrow as pa
 
 from sources._http import Http, Patience
-from sources.kontomatik.answers import AccountRead, ImportResult, Reply
 from sources.kontomatik.client import KontomatikClient
 from sources.kontomatik.reply import read_reply
+from sources.kontomatik.results import AccountRead, ImportResult, Reply
 from sources.kontomatik.rows import ROWS
 
 BASE = "https://kontomatik.test/v1"

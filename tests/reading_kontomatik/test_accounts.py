@@ -6,8 +6,8 @@ import pytest
 
 from sources._errors import Unexpected
 from sources._identity import account_id
-from sources.kontomatik.answers import AccountRead
 from sources.kontomatik.columns import ACCOUNTS, OWNERS
+from sources.kontomatik.results import AccountRead
 from tests.reading_kontomatik.fake_bank import (
     IBAN,
     element,

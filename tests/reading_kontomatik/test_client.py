@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from sources._errors import ConsentGone, Misconfigured, SessionGone, Unavailable, Unexpected
-from sources.kontomatik.answers import Command, Session, SignIn
+from sources.kontomatik.results import Command, Session, SignIn
 from tests.reading_kontomatik.fake_bank import (
     KEY,
     TODAY,

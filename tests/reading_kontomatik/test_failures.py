@@ -16,8 +16,8 @@ from sources._errors import (
     Unexpected,
     Unreached,
 )
-from sources.kontomatik.answers import Session
 from sources.kontomatik.errors import MEANINGS, CommandUnfinished, MayBeAccepted, by_name
+from sources.kontomatik.results import Session
 from tests.reading_kontomatik.fake_bank import IBAN, KEY, Answer, Kept, bank, exception, live_command, read
 
 SESSION = Session("900100200", "5e0c-signature")

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources._errors import Unexpected
-from sources.kontomatik.documents import guarded, small_document
 from sources.kontomatik.reply import read_reply
+from sources.kontomatik.safe_xml import guarded, small_document
 from tests.reading_kontomatik.fake_bank import (
     IBAN,
     Kept,

@@ -11,9 +11,9 @@ import pytest
 
 from sources._errors import ConsentGone, Misconfigured, Unexpected
 from sources._http import Http
-from sources.kontomatik.answers import Command, Session
 from sources.kontomatik.client import KontomatikClient
 from sources.kontomatik.errors import MayBeAccepted
+from sources.kontomatik.results import Command, Session
 from sources.sandbox import BrokenXml, DropsConnection, ExternalEntity, SandboxBank, TruncatedBody, World, XmlBomb, running
 from tests.reading_kontomatik.fake_bank import Kept, rejected_of, rows_of
 

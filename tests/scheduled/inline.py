@@ -14,7 +14,7 @@ from prefect.logging import disable_run_logger
 from prefect.states import Completed, Failed
 from prefect.utilities.annotations import BaseAnnotation
 
-from flows import alive, consents, reading
+from flows import consents, ingest, run_lock
 from pipelines.errors import Failure
 from pipelines.read.options import Progress
 from pipelines.run.steps import Run
@@ -57,18 +57,18 @@ def in_process(settings: Settings, now: Callable[[], datetime], told: Callable[.
 
     unseen = SimpleNamespace(Shown=lambda _: _Unseen(), **dict.fromkeys(("named", "table", "markdown", "link", "why"), _nothing))
     with pytest.MonkeyPatch.context() as patched, disable_run_logger():
-        for module in (reading, consents):
+        for module in (ingest, consents):
             for name, task in list(vars(module).items()):
                 if isinstance(task, Task):
                     patched.setattr(module, name, Step(task))
             patched.setattr(module, "under_way", under_way)
             patched.setattr(module, "told", told)
-        for module in (reading, consents, alive):
+        for module in (ingest, consents, run_lock):
             patched.setattr(module, "artifacts", unseen)
-        patched.setattr(reading, "account_rows", _nothing)
-        patched.setattr(reading, "wait", _nothing)
-        patched.setattr(reading, "place", nullcontext)
-        patched.setattr(reading, "Run", partial(Run, now=now))
+        patched.setattr(ingest, "account_rows", _nothing)
+        patched.setattr(ingest, "wait", _nothing)
+        patched.setattr(ingest, "place", nullcontext)
+        patched.setattr(ingest, "Run", partial(Run, now=now))
         patched.setattr(consents, "utc_now", now)
         yield
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
 
-from flows import consents, reading
+from flows import consents, ingest
 from pipelines.commands.cli import parser
 from tests.end_to_end.banking import ROOT
 
@@ -68,7 +68,7 @@ def test_automations_listen_to_states_that_a_run_of_ours_ends_in() -> None:
     """An event has the name of the state, so a rule for a name that nothing has would never fire."""
     rules = read(DEPLOY / "automations.yaml")["automations"]
     expected = {event.removeprefix("prefect.flow-run.") for rule in rules for event in rule["trigger"]["expect"]}
-    ours = {reading.REFUSED, reading.INCOMPLETE, "StillRevoking"}
+    ours = {ingest.REFUSED, ingest.INCOMPLETE, "StillRevoking"}
     of_prefect = {state().name for state in (Failed, Crashed, Completed, Pending, Running, Cancelled)}
 
     assert expected == ours | of_prefect

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, cast
 
-from flows import operating
+from flows import operations
 from pipelines.store.leftovers import fresh_work
 from pipelines.store.lock import held
 
@@ -22,9 +22,9 @@ def test_what_a_killed_run_had_read_goes_at_the_start_of_serve_unless_a_run_is_a
     server = cast(Any, _WithoutDeployments())
     with held(tmp_path, "run"):
         (work := fresh_work(tmp_path)).joinpath("kontist-2.parquet").touch()
-        operating.tidy(server, tmp_path)
+        operations.tidy(server, tmp_path)
         assert [path.name for path in work.iterdir()] == ["kontist-2.parquet"]
-    operating.tidy(server, tmp_path)
+    operations.tidy(server, tmp_path)
     assert not work.exists()
-    operating.tidy(server, tmp_path / "not there")
+    operations.tidy(server, tmp_path / "not there")
     assert not (tmp_path / "not there").exists()

@@ -24,10 +24,10 @@ from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows import __main__ as command_line
-from flows import operating
-from flows.alive import marked
+from flows import operations
 from flows.deployments import SCHEDULE, TAGS, TIMEZONE
-from flows.reading import ingest
+from flows.ingest import ingest
+from flows.run_lock import marked
 from pipelines.consents.clients import vault_of
 from pipelines.settings import Settings
 from pipelines.store.lock import held
@@ -433,8 +433,8 @@ def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
     assert ran.server.places_taken() > 0, "what the killed run held"
     for run_id in (elsewhere, alive):
         ran.server.ask(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
-    with ran.server.asked(), operating.server() as client:
-        operating.tidy(client, ran.data_dir)
+    with ran.server.asked(), operations.server() as client:
+        operations.tidy(client, ran.data_dir)
     assert ran.server.places_taken() == 0, "counted anew when no run is under way"
     assert resumed == imports, "what the cancelled run had begun was resumed by its command id"
     assert_the_ledger_is_the_world(ran.data_dir, ran.bank)

@@ -27,22 +27,22 @@ from prefect.settings import (
 )
 from prefect.states import Completed, Failed, Pending
 
-from flows import access, alive, consents, operating, places, reading, serving
+from flows import access, concurrency, consents, ingest, operations, run_lock, serving
 from flows.guard import guarded
 from flows.secrets import secret_blocks
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Busy, Failure, WrongUsage
 from pipelines.settings import Settings
 from pipelines.store.lock import held
 
-ONCE = (reading.read_consent, reading.load, consents.sign_in)
-TRIED_AGAIN = (reading.read_kontist, reading.ledger)
+ONCE = (ingest.read_consent, ingest.load, consents.sign_in)
+TRIED_AGAIN = (ingest.read_kontist, ingest.ledger)
 TRIED_AGAIN += (consents.watch, consents.end, consents.finish_erasing, consents.fetch_catalog, consents.keep_catalog)
 
 
 def test_what_spends_an_import_starts_a_sign_in_or_would_publish_a_half_is_done_once_and_the_rest_again() -> None:
     assert [step.name for step in ONCE if step.retries] == []
     assert [step.name for step in TRIED_AGAIN if not step.retries] == []
-    tasks = {one for module in (reading, consents) for one in vars(module).values() if isinstance(one, Task)}
+    tasks = {one for module in (ingest, consents) for one in vars(module).values() if isinstance(one, Task)}
     assert tasks == {*ONCE, *TRIED_AGAIN}
 
 
@@ -89,23 +89,23 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     passed = [0.0]
 
     def monotonic() -> float:
-        passed[0] += places.AT_A_TIME
+        passed[0] += concurrency.AT_A_TIME
         return passed[0]
 
-    monkeypatch.setattr(places, "monotonic", monotonic)
-    monkeypatch.setattr(places, "_patience", places._Patience())
+    monkeypatch.setattr(concurrency, "monotonic", monotonic)
+    monkeypatch.setattr(concurrency, "_patience", concurrency._Patience())
     return passed
 
 
 def test_a_count_that_is_full_for_good_costs_a_minute_and_not_the_run(
     monkeypatch: pytest.MonkeyPatch, patience: list[float]
 ) -> None:
-    monkeypatch.setattr(places, "concurrency", lambda *_, **asked: no_place(**asked))
+    monkeypatch.setattr(concurrency, "concurrency", lambda *_, **asked: no_place(**asked))
     read = []
 
     with disable_run_logger():
         for consent in range(9):
-            with places.place():
+            with concurrency.place():
                 read.append(consent)
 
     assert read == list(range(9))
@@ -113,10 +113,10 @@ def test_a_count_that_is_full_for_good_costs_a_minute_and_not_the_run(
 
 
 def test_a_server_that_went_away_does_not_stop_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "concurrency", lambda *_, **asked: no_server(**asked))
+    monkeypatch.setattr(concurrency, "concurrency", lambda *_, **asked: no_server(**asked))
     read = []
 
-    with disable_run_logger(), places.place():
+    with disable_run_logger(), concurrency.place():
         read.append("all")
 
     assert read == ["all"]
@@ -174,10 +174,10 @@ def test_an_erasure_that_is_not_confirmed_is_refused_before_anything_is_recorded
 
 def test_a_failed_run_shows_why(monkeypatch: pytest.MonkeyPatch) -> None:
     why = []
-    monkeypatch.setattr(alive.artifacts, "why", lambda _, reason: why.append(reason))
-    monkeypatch.setattr(alive, "settings_in_force", lambda _: Settings(data_dir=Path("what?")))
+    monkeypatch.setattr(run_lock.artifacts, "why", lambda _, reason: why.append(reason))
+    monkeypatch.setattr(run_lock, "settings_in_force", lambda _: Settings(data_dir=Path("what?")))
 
-    with pytest.raises(WrongUsage), alive.under_way(None):
+    with pytest.raises(WrongUsage), run_lock.under_way(None):
         pass
 
     assert why == ["The data directory what? has a ? in its path, which DuckDB cannot open. Choose another path."]
@@ -213,7 +213,7 @@ def late_run(number: int, *, asked_for: bool = False, **parameters: Any) -> Any:
 def test_of_any_number_of_late_runs_the_newest_stays(tmp_path: Path) -> None:
     client = OfManyRuns([late_run(number) for number in range(401)])
 
-    told = operating.tidy(cast(Any, client), tmp_path)
+    told = operations.tidy(cast(Any, client), tmp_path)
 
     assert client.cancelled == list(range(1, 401))
     assert told == ["ingest/ingest: 400 late runs dropped, the newest stays"]
@@ -223,7 +223,7 @@ def test_a_late_run_that_a_person_asked_for_is_never_dropped(tmp_path: Path) -> 
     erasure = late_run(1, asked_for=True, consent_id="c-1", erase=True)
     client = OfManyRuns([late_run(0), erasure, late_run(2), late_run(3, asked_for=True), late_run(4, asked_for=True)])
 
-    operating.tidy(cast(Any, client), tmp_path)
+    operations.tidy(cast(Any, client), tmp_path)
 
     assert client.cancelled == [2]
 
@@ -231,20 +231,20 @@ def test_a_late_run_that_a_person_asked_for_is_never_dropped(tmp_path: Path) -> 
 def test_a_late_run_with_other_parameters_is_not_taken_for_the_same(tmp_path: Path) -> None:
     client = OfManyRuns([late_run(0, reserve=1, due_hours=5), late_run(1, reserve=2), late_run(2, due_hours=5, reserve=1)])
 
-    operating.tidy(cast(Any, client), tmp_path)
+    operations.tidy(cast(Any, client), tmp_path)
 
     assert client.cancelled == [2]
 
 
 def test_only_a_complete_run_is_green_in_prefects_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both of its UIs colour a state by its type: COMPLETED is green, FAILED red, CANCELLED grey."""
-    monkeypatch.setattr(alive.artifacts, "why", lambda *_: None)
+    monkeypatch.setattr(run_lock.artifacts, "why", lambda *_: None)
     ends = {}
     for status in (GOOD, PARTIAL, CHECKS_FAILED, FAILED):
         report = SimpleNamespace(exit_status=status, banks=[], outcomes=[], refused=None)
-        ends[status] = reading._ended(cast(Any, report))
+        ends[status] = ingest._ended(cast(Any, report))
     with disable_run_logger():
-        skip = alive.skipped("another run is at work")
+        skip = run_lock.skipped("another run is at work")
 
     green = [status for status, end in ends.items() if end.type == StateType.COMPLETED]
     assert (green, ends[PARTIAL].name, ends[PARTIAL].type) == ([GOOD], "Partial", StateType.FAILED)
@@ -331,7 +331,7 @@ def test_a_temporary_directory_that_cannot_be_written_is_named_with_the_next_ste
 
 def test_a_dead_run_that_a_person_asked_for_is_named_to_be_started_anew(tmp_path: Path) -> None:
     """The next scheduled run does not do what this one was asked for."""
-    began = datetime.now(UTC) - 2 * operating.BEGINS_WITHIN
+    began = datetime.now(UTC) - 2 * operations.BEGINS_WITHIN
     runs = [late_run(0), late_run(1, asked_for=True, consent_id="c-1")]
     for run in runs:
         run.state = Pending().model_copy(update={"timestamp": began})
@@ -344,7 +344,7 @@ def test_a_dead_run_that_a_person_asked_for_is_named_to_be_started_anew(tmp_path
         def set_flow_run_state(self, _: int, state: Any = None, **__: Any) -> None:
             ends.append(f"{state.name}: {state.message}")
 
-    told = operating.tidy(cast(Any, Server([])), tmp_path)
+    told = operations.tidy(cast(Any, Server([])), tmp_path)
 
     assert ends == [
         "Crashed: its process is gone; the next run goes on",
@@ -359,12 +359,12 @@ def test_a_dead_run_that_a_person_asked_for_is_named_to_be_started_anew(tmp_path
 def test_marks_of_killed_runs_are_removed_and_no_living_ones(tmp_path: Path) -> None:
     """Also of a run that the server has dropped, or never heard of."""
     marks = tmp_path / "flow-runs"
-    with alive.marked(tmp_path, "alive"):
+    with run_lock.marked(tmp_path, "alive"):
         for name, age in {"killed": 3600, "alive": 3600, "about-to-lock": 0}.items():
             (marks / f"{name}.lock").touch()
             os.utime(marks / f"{name}.lock", (time.time() - age,) * 2)
 
-        told = operating.tidy(cast(Any, OfManyRuns([])), tmp_path)
+        told = operations.tidy(cast(Any, OfManyRuns([])), tmp_path)
 
         assert {path.stem for path in marks.iterdir()} == {"alive", "about-to-lock"}
     assert told == ["1 mark of killed runs removed"]
@@ -374,8 +374,8 @@ def test_status_names_a_server_that_answers_anybody_and_what_lies_there() -> Non
     well = access.Access(login=True, any_page=False, blocks=("kontoledger-vault-key",))
     open_to_all = access.Access(login=False, any_page=True, blocks=("kontoledger-vault-key",))
 
-    assert operating.troubles([], well) == []
-    no_login, any_page = operating.troubles([], open_to_all)
+    assert operations.troubles([], well) == []
+    no_login, any_page = operations.troubles([], open_to_all)
     assert "no login" in no_login
     assert "kontoledger-vault-key" in no_login
     assert "PREFECT_SERVER_CORS_ALLOWED_ORIGINS" in any_page
@@ -403,6 +403,6 @@ def test_status_asks_as_a_page_of_another_site_would(login: bool, any_page: bool
 
 
 def test_one_late_run_is_told_of_as_one() -> None:
-    (told,) = operating.troubles([operating.Standing("ingest", deployed=True, late=1)])
+    (told,) = operations.troubles([operations.Standing("ingest", deployed=True, late=1)])
 
     assert told.startswith("ingest has 1 late run: ")

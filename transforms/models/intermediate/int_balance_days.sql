@@ -5,9 +5,9 @@
 with
 
 accounts  as (select * from intermediate.int_accounts),
-ends      as (select * from intermediate.int_chain_ends),
+ends      as (select * from intermediate.int_running_balance_ends),
 movements as (select account_id, day, money_in + money_out as amount from intermediate.int_booked_days),
-at_once   as (select distinct account_id from intermediate.int_report_steps where at_once),
+at_once   as (select distinct account_id from intermediate.int_reported_balance_steps where at_once),
 
 -- A row that is dated ahead is money of its own day: the balance of today does not hold it
 read as (

@@ -4,10 +4,10 @@
 
 with
 
-chain_steps  as (select * from intermediate.int_chain_steps where difference_amount <> 0),
-report_steps as (select * from intermediate.int_report_steps where not tied),
-altered_days as (select * from intermediate.int_altered_days),
-first_links  as (select account_id, min(day) as day from intermediate.int_chain_steps group by account_id),
+chain_steps  as (select * from intermediate.int_running_balance_steps where difference_amount <> 0),
+report_steps as (select * from intermediate.int_reported_balance_steps where not tied),
+altered_days as (select * from intermediate.int_control_total_breaks),
+first_links  as (select account_id, min(day) as day from intermediate.int_running_balance_steps group by account_id),
 accounts     as (select account_id, first_booked_on from intermediate.int_accounts),
 last_seen    as (select * from intermediate.int_last_seen),
 imports      as (select account_id, finished_at from intermediate.int_imports where account_id is not null and finished_at is not null),

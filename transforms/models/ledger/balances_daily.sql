@@ -9,8 +9,8 @@ days       as (select * from intermediate.int_account_days),
 movements  as (select * from intermediate.int_booked_days),
 accounts   as (select * from intermediate.int_accounts),
 balances   as (select * from intermediate.int_balance_days),
-chain_ends as (select * from intermediate.int_chain_ends),
-proofs     as (select * from intermediate.int_day_proofs),
+chain_ends as (select * from intermediate.int_running_balance_ends),
+proofs     as (select * from intermediate.int_day_reconciliation),
 
 differences as (
     select account_id, day, sum(difference_amount) as difference_amount

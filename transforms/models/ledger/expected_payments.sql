@@ -5,7 +5,7 @@
 
 with recursive
 
-promises as (select * from intermediate.int_promises),
+promises as (select * from intermediate.int_scheduled_payments),
 
 transactions as (
     select

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from sources._errors import SourceError, Unavailable, Unexpected
+from sources.kontist.accounts import Account
 from sources.kontist.ahead import Ahead
-from sources.kontist.answers import ASK_A_PERSON, BANK, decoded
 from sources.kontist.client import KontistClient, Page, first_page
-from sources.kontist.orders import Account
+from sources.kontist.responses import ASK_A_PERSON, BANK, decoded
 from sources.kontist.rows import SCHEMA, Rows, each_once, read_rows
 
 REPEATED = "a transaction came twice"

@@ -6,7 +6,7 @@ with
 
 imports  as (select * from intermediate.int_imports),
 reports  as (select * from intermediate.int_reported_balances),
-chained  as (select distinct account_id from intermediate.int_chain_ends),
+chained  as (select distinct account_id from intermediate.int_running_balance_ends),
 accounts as (
     select account_id, source, currency
     from intermediate.int_accounts

@@ -5,8 +5,8 @@
 with
 
 days         as (select * from intermediate.int_account_days),
-chain_steps  as (select * from intermediate.int_chain_steps),
-report_steps as (select * from intermediate.int_report_steps),
+chain_steps  as (select * from intermediate.int_running_balance_steps),
+report_steps as (select * from intermediate.int_reported_balance_steps),
 movements    as (select account_id, day from intermediate.int_booked_days),
 differences  as (select * from intermediate.int_differences),
 altered_days as (select distinct account_id, day from differences where found_in = 'rows read'),

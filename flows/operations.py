@@ -26,9 +26,9 @@ from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 
 from flows.access import Access
-from flows.alive import is_gone, sweep
+from flows.concurrency import AT_ONCE, count_anew, taken
 from flows.deployments import SCHEDULE, TAGS
-from flows.places import AT_ONCE, count_anew, taken
+from flows.run_lock import is_gone, sweep
 from pipelines.errors import Busy, Failure
 from pipelines.store.lock import held
 

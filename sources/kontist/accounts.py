@@ -12,8 +12,8 @@ import pyarrow as pa
 from sources._columns import INSTANT, TEXT, WHOLE
 from sources._errors import Unexpected
 from sources._identity import account_id, normal_iban
-from sources.kontist.answers import ASK_A_PERSON, BANK
 from sources.kontist.columns import ACCOUNTS, STANDING_ORDERS, TIMED_ORDERS
+from sources.kontist.responses import ASK_A_PERSON, BANK
 from sources.kontist.values import cents, instant, json_text, text
 
 _FIELDS = {

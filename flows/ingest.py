@@ -22,10 +22,10 @@ from prefect.utilities.annotations import unmapped
 from pydantic import Field
 
 from flows import artifacts
-from flows.alive import skipped, under_way
+from flows.concurrency import AT_ONCE, place
 from flows.guard import guarded, whole
-from flows.places import AT_ONCE, place
-from flows.telling import told
+from flows.notices import told
+from flows.run_lock import skipped, under_way
 from pipelines.errors import CHECKS_FAILED, GOOD, PARTIAL, Busy, Failure
 from pipelines.read.options import Options
 from pipelines.run.report import Report

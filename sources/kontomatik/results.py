@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sources._errors import SourceError
-from sources._reading import Spool
+from sources._protocols import Spool
 
 Spoken = Literal["openapi", "live"]
 AccessMode = Literal["SINGLE", "MULTIPLE", "MIXED"]

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from sources._errors import ConsentGone, Misconfigured, Rejected, Unexpected
 from sources._http import Http
-from sources.kontist.answers import BANK, LOG_IN_AGAIN, decoded, json_bytes, refusal
+from sources.kontist.responses import BANK, LOG_IN_AGAIN, decoded, json_bytes, refusal
 
 AUTH_TOKEN = "/api/user/auth-token"  # noqa: S105 (a path)
 REFRESH_TOKEN = "/api/user/refresh-token"  # noqa: S105 (a path)

@@ -11,12 +11,12 @@ from datetime import date
 
 import pyarrow as pa
 
-from sources._reading import Depth, Known, Reading, Spool
+from sources._protocols import Depth, Known, Reading, Spool
+from sources.kontist.accounts import Account
 from sources.kontist.ahead import Ahead
 from sources.kontist.client import KontistClient, Page
-from sources.kontist.orders import Account
+from sources.kontist.paging import UNVOUCHED, Shifted, Walk, pages_overlap
 from sources.kontist.rows import SCHEMA, Refused, Rows, day
-from sources.kontist.walk import UNVOUCHED, Shifted, Walk, pages_overlap
 
 AGAIN = 3
 """How often a read starts again when the account changes under it."""

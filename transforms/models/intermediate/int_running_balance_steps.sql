@@ -4,7 +4,7 @@
 
 with
 
-ends      as (select * from intermediate.int_chain_ends),
+ends      as (select * from intermediate.int_running_balance_ends),
 movements as (select * from intermediate.int_booked_days),
 accounts  as (select * from intermediate.int_accounts where balance is not null),
 balances  as (select * from intermediate.int_balance_days),
