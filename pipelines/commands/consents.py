@@ -60,7 +60,7 @@ def renew(options: argparse.Namespace) -> int:
         return log_in(options)
     settings = _configured(options)
     with vault_of(settings) as vault:
-        quota = vault.quota(old.consent_id, settings.kontomatik.imports_per_day, utc_now())
+        quota = vault.quota.remaining(old.consent_id, settings.kontomatik.imports_per_day, utc_now())
     if old.status in ("revoking", "revoked", "erased", "replaced"):
         raise WrongUsage(f"Consent {old.consent_id} is {old.status}", "Connect the bank again with `connect kontomatik`")
     if quota.next_at is not None:

@@ -1,4 +1,4 @@
-"""The vault's tables, and how its database is reached."""
+"""Holds the vault's tables, and opens, prepares, reads and writes its database."""
 
 import os
 import sqlite3
@@ -63,7 +63,7 @@ refusals = sql.Table(
     sql.Column("refused_at", sql.String, nullable=False),
     sql.Column("next_at", sql.String, nullable=False),
 )
-"""The bank's last word that the quota of a consent's accounts is used up, and when the next import is possible."""
+"""The bank's last answer that the quota of a consent's accounts is used up, and when the next import is possible."""
 audit = sql.Table(
     "audit",
     metadata,
@@ -123,11 +123,11 @@ class VaultBroken(Failure):
     """The vault cannot be opened, read or decrypted."""
 
 
-class Store:
+class Database:
     """The vault's database. Open one per process and share it; every call is a transaction of its own."""
 
     def __init__(self, path: Path, url: str | None = None) -> None:
-        """`path` is a SQLite file, made readable to its owner only; `url`, if given, another database in SQLAlchemy's form."""
+        """Opens the SQLite file `path`, readable to its owner only, or the database at `url`, and makes its tables."""
         self._where = "The vault's database" if url else f"The vault {path}"
         self._folder = None if url else path.parent
         try:
@@ -146,11 +146,11 @@ class Store:
             raise self._broken(error) from None
 
     def close(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
         self._engine.dispose()
 
     def _prepare(self) -> None:
-        """Make the tables, columns and triggers that are missing, one process at a time: others wait up to `PATIENCE` seconds."""
+        """Makes the missing tables, columns and triggers, one process at a time: others wait up to `PATIENCE` seconds."""
         with self._engine.connect() as connection:
             if connection.dialect.name == "sqlite" and connection.exec_driver_sql("pragma quick_check(1)").scalar() != "ok":
                 raise VaultBroken(f"{self._where} is damaged", WAY_BACK)  # a write would make it worse
@@ -163,9 +163,9 @@ class Store:
                 _append_only(connection)
 
     def _missing(self, connection: sql.Connection) -> list[sql.Executable]:
-        """What makes the database whole. Raises `VaultBroken` for a table that is not ours, or damaged.
+        """Returns the statements that make the missing tables and columns. Raises `VaultBroken` for a table that is not ours.
 
-        A column that may be null is added: the vault is of an earlier version.
+        A missing column that may be null is added: an earlier version made the vault.
         """
         seen, found = sql.inspect(connection), list[sql.Executable]()
         there = set(seen.get_table_names())
@@ -185,7 +185,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[sql.Connection]:
-        """Several queries in a row."""
+        """Opens a connection for several queries."""
         try:
             with self._engine.connect() as connection:
                 yield connection
@@ -193,13 +193,13 @@ class Store:
             raise self._broken(error) from None
 
     def read(self, query: sql.Select[Any]) -> list[sql.Row[Any]]:
-        """The rows of a query."""
+        """Returns the rows of a query."""
         with self.reading() as connection:
             return list(connection.execute(query))
 
     @contextmanager
     def transaction(self) -> Iterator[sql.Connection]:
-        """All of it or nothing. On SQLite nobody else writes meanwhile: what is read in it is still so when it is written."""
+        """Opens a transaction. On SQLite no other process writes meanwhile: a row that was read in it does not change."""
         try:
             with self._engine.begin() as connection:
                 if connection.dialect.name == "sqlite":
@@ -209,7 +209,7 @@ class Store:
             raise self._broken(error) from None
 
     def write(self, statement: sql.Executable, rows: list[dict[str, Any]] | None = None) -> None:
-        """One change."""
+        """Executes one statement in a transaction of its own."""
         with self.transaction() as connection:
             connection.execute(statement, rows)
 
@@ -224,12 +224,12 @@ class Store:
 
 
 def as_text(moment: datetime) -> str:
-    """UTC in one fixed form, so that text compares as time does, in any database."""
+    """Returns a moment as UTC text of one fixed form, so that texts compare as times do, in any database."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def as_instant(text: str) -> datetime:
-    """The way back. Raises `VaultBroken` for a text that was never one of ours."""
+    """Returns the moment that `as_text` wrote. Raises `VaultBroken` for any other text."""
     try:
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
     except (ValueError, TypeError):
@@ -237,12 +237,13 @@ def as_instant(text: str) -> datetime:
 
 
 def _careful(connection: Any, _record: Any) -> None:
-    """SQLite overwrites what is deleted, and has it on disk before it says so."""
+    """Has SQLite overwrite deleted rows, and answer only when the disk holds a change."""
     for pragma in ("secure_delete = on", "synchronous = full", "foreign_keys = on"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _append_only(connection: sql.Connection) -> None:
+    """Makes the triggers that refuse changes of the audit trail."""
     if connection.dialect.name == "sqlite":
         for verb, when in _SQLITE_REFUSED.items():
             connection.exec_driver_sql(_SQLITE_APPEND_ONLY.format(verb=verb, when=when))
@@ -251,13 +252,13 @@ def _append_only(connection: sql.Connection) -> None:
 
 
 def _guarded(connection: sql.Connection) -> bool:
-    """Whether the audit trail refuses changes already, as far as its database can."""
+    """Returns whether the audit trail refuses changes already, as far as its database can."""
     triggers = _TRIGGERS.get(connection.dialect.name)
     return triggers is None or bool(connection.exec_driver_sql(triggers).scalar())
 
 
 def _alone(connection: sql.Connection) -> None:
-    """Wait until no other process makes the tables, and keep others waiting until this transaction ends."""
+    """Waits until no other process makes the tables, and has others wait until this transaction ends."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("begin immediate")
     elif connection.dialect.name == "postgresql":
@@ -266,7 +267,7 @@ def _alone(connection: sql.Connection) -> None:
 
 
 def _create_private(path: Path) -> None:
-    """Make the file readable to its owner only, before anything is in it."""
+    """Makes the file readable to its owner only, before anything is in it."""
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     if stat.S_IMODE(path.stat().st_mode) & 0o077:

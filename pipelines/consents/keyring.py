@@ -1,8 +1,8 @@
-"""The keys of the vault.
+"""Encrypts the vault's secrets.
 
-Each consent's secrets are sealed with a key of its own, and that key is sealed with the vault key. So the vault key can be
-changed without touching a token, and one consent can be made unreadable for ever by forgetting its key. Nothing is stored
-without a vault key: there is no fallback.
+Each consent's secrets are encrypted with a key of its own, and that key with the vault key. So the vault key can be changed
+without touching a token, and one consent becomes unreadable for ever when its key is deleted. Nothing is stored without a
+vault key: there is no fallback.
 """
 
 import hashlib
@@ -12,23 +12,23 @@ from typing import Any
 import sqlalchemy as sql
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from pipelines.consents.database import Store, VaultBroken, consents, keys
+from pipelines.consents.database import Database, VaultBroken, consents, keys
 from pipelines.errors import WrongUsage
 from pipelines.settings import NEW_KEY, vault_key_fault
 
 
 class Keyring:
-    """Seals and opens secrets with the vault key: a Fernet key, or several separated by commas while one is being replaced.
+    """Encrypts and decrypts secrets with the vault key: a Fernet key, or several separated by commas while one is being replaced.
 
-    The first key seals; each of them opens.
+    The first key encrypts; each of them decrypts.
     """
 
-    def __init__(self, store: Store, vault_key: str | None) -> None:
-        self._store = store
+    def __init__(self, database: Database, vault_key: str | None) -> None:
+        self._database = database
         self._vault_key = vault_key
 
     def usable(self) -> MultiFernet:
-        """The vault key. Raises `WrongUsage` when there is none, or one that is no key."""
+        """Returns the vault key. Raises `WrongUsage` when none is set, or the setting is no key."""
         if not self._vault_key:
             raise WrongUsage(
                 "No vault key is set, so a bank's token cannot be stored",
@@ -40,15 +40,15 @@ class Keyring:
         return MultiFernet([Fernet(key.strip()) for key in self._vault_key.split(",")])
 
     def new_key(self) -> bytes:
-        """A fresh key, sealed."""
+        """Returns a new key, encrypted."""
         return self.usable().encrypt(Fernet.generate_key())
 
     def seal(self, sealed_key: bytes, secret: str) -> bytes:
-        """`secret` under a sealed key."""
+        """Returns `secret` encrypted with an encrypted key."""
         return Fernet(self._opened(sealed_key)).encrypt(secret.encode())
 
     def unseal(self, sealed_key: bytes, sealed: bytes) -> str:
-        """The secret in plain. Raises `VaultBroken` when another vault key sealed it."""
+        """Returns the secret in plain. Raises `VaultBroken` when another vault key encrypted it."""
         try:
             return Fernet(self._opened(sealed_key)).decrypt(sealed).decode()
         except InvalidToken:
@@ -57,9 +57,9 @@ class Keyring:
             ) from None
 
     def rotate(self) -> int:
-        """Seal every key with the first vault key; after that the others are not needed. Returns how many keys there were."""
+        """Encrypts every key anew with the first vault key, after which the others are not needed; returns the number of keys."""
         ring, count = self.usable(), 0
-        with self._store.transaction() as connection:
+        with self._database.transaction() as connection:
             for table, name in ((consents, consents.c.consent_id), (keys, keys.c.name)):
                 found = connection.execute(sql.select(name, table.c.sealed_key).where(table.c.sealed_key.is_not(None)))
                 for key, sealed in list(found):
@@ -69,15 +69,15 @@ class Keyring:
         return count
 
     def recognise(self, kind: str, text: str) -> str:
-        """A hash of an identity number by which its owner is recognised again, and that says nothing without the vault."""
+        """Returns a keyed hash of an identity number: it recognises the owner again, and says nothing without the vault."""
         known = sql.select(keys.c.sealed_key).where(keys.c.name == "recognition")
-        if not (rows := self._store.read(known)):
+        if not (rows := self._database.read(known)):
             try:
-                self._store.write(keys.insert().values(name="recognition", sealed_key=self.new_key()))
+                self._database.write(keys.insert().values(name="recognition", sealed_key=self.new_key()))
             except VaultBroken:  # somebody else was first, or it cannot be written at all
-                if not self._store.read(known):
+                if not self._database.read(known):
                     raise
-            rows = self._store.read(known)
+            rows = self._database.read(known)
         plain = "".join(text.split()).upper()
         return hmac.new(self._opened(rows[0].sealed_key), f"{kind}\x1f{plain}".encode(), hashlib.sha256).hexdigest()[:32]
 
@@ -100,5 +100,5 @@ class Keyring:
 
 
 def new_vault_key() -> str:
-    """A fresh vault key."""
+    """Returns a new vault key."""
     return Fernet.generate_key().decode()

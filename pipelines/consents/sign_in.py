@@ -98,7 +98,7 @@ def finished_sign_in(vault: Vault, client: "KontomatikClient", consent: Consent,
 def _unused_session(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Session | None:
     """The session of a sign-in whose token is stored and whose first import has not begun: it reaches the whole history."""
     remembered = vault.sign_in(consent.consent_id)
-    if remembered is None or consent.created_at < now - LEFT_OPEN or vault.tried(consent.consent_id):
+    if remembered is None or consent.created_at < now - LEFT_OPEN or vault.quota.tried(consent.consent_id):
         return None
     return client.sign_in_status(_sign_in(remembered)).session
 

@@ -223,7 +223,7 @@ def tend(vault: Vault, client: "KontomatikClient", now: datetime) -> Tended:
         except StillRevoking as failure:
             tended.troubles.append((consent, str(failure)))
     for consent in vault.consents(source="kontomatik", status=("pending",)):
-        if vault.unfinished(consent.consent_id, now):
+        if vault.quota.unfinished(consent.consent_id, now):
             tended.openings.append(Opening(consent))
             continue
         try:

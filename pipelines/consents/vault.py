@@ -1,10 +1,10 @@
-"""The registry of consents: what a customer allowed, its sealed token, the state it is in, and who did what to it."""
+"""Keeps the consents: what a customer allowed, the encrypted token, the state, and who did what to it."""
 
 import getpass
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +13,9 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from pipelines.consents.database import VaultBroken, as_instant, as_text, audit, consents, histories
+from pipelines.consents.database import Database, VaultBroken, as_instant, as_text, audit, consent_accounts, consents, histories
 from pipelines.consents.keyring import Keyring
-from pipelines.consents.quota import MAY_BE_AHEAD, Attempts
+from pipelines.consents.quota import MAY_BE_AHEAD, QuotaCounter
 from pipelines.consents.states import LIFETIME, MOVES, USABLE, MoveRefused, State, warnings_of
 from pipelines.errors import WrongUsage
 
@@ -48,16 +48,16 @@ class Consent:
 
     @property
     def erasing(self) -> bool:
-        """Whether its erasure is recorded and not done yet."""
+        """Returns whether its erasure is recorded and not done yet."""
         return self.erase_asked_at is not None and self.status != "erased"
 
     @property
     def shown(self) -> str:
-        """Its state for people: `erasing` while its erasure waits, else the state that it is in."""
+        """Returns its state for people: `erasing` while its erasure waits, else its own state."""
         return "erasing" if self.erasing else self.status
 
     def days_left(self, now: datetime) -> int | None:
-        """Whole days until it ends; 0 on the last day and after."""
+        """Returns the whole days until it ends; 0 on the last day and after."""
         return None if self.expires_at is None else max(0, (self.expires_at - now).days)
 
 
@@ -72,16 +72,25 @@ class AuditEntry:
     outcome: str
 
 
-class Vault(Attempts):
-    """`vault.sqlite`, or the database at `url`. `who` is written into the audit trail, default the user of the system."""
+class Vault:
+    """The consents of `vault.sqlite`, or of the database at `url`, and their audit trail.
+
+    Its parts: `database` (tables and transactions), `keyring` (encryption), `quota` (imports spent and left).
+    """
 
     def __init__(self, path: Path, key: str | None, *, url: str | None = None, who: str | None = None) -> None:
-        super().__init__(path, url)
-        self.keyring = Keyring(self, key)
+        """Opens the vault. The audit trail names `who`, by default the user of the operating system."""
+        self.database = Database(path, url)
+        self.keyring = Keyring(self.database, key)
+        self.quota = QuotaCounter(self.database)
         self.who = who or _user()
 
+    def close(self) -> None:
+        """Closes the database."""
+        self.database.close()
+
     def seal_possible(self) -> None:
-        """Raises `WrongUsage` when a token could not be stored: call it before asking a bank for one."""
+        """Raises `WrongUsage` when no token can be stored. Call it before asking a bank for one."""
         self.keyring.usable()
 
     def add(
@@ -98,9 +107,9 @@ class Vault(Attempts):
         sign_in: dict[str, str | None] | None = None,
         expires_at: datetime | None = None,
     ) -> Consent:
-        """Keep a new consent; `pending` until its token is known. `sign_in` is what it takes to ask how the sign-in ended.
+        """Stores a new consent, `pending` until its token is known. `sign_in` is needed to ask how the sign-in ended.
 
-        `expires_at` is its end where the bank tells; else `LIFETIME` is counted from now.
+        `expires_at` is its end where the bank gives one; else `LIFETIME` counts from now.
         Raises `WrongUsage` without a vault key.
         """
         sealed_key = self.keyring.new_key()
@@ -120,7 +129,7 @@ class Vault(Attempts):
             "sealed_token": self.keyring.seal(sealed_key, token) if token else None,
             "sealed_sign_in": self.keyring.seal(sealed_key, json.dumps(sign_in)) if sign_in else None,
         }
-        with self.transaction() as connection:
+        with self.database.transaction() as connection:
             connection.execute(consents.insert().values(**row))
             self._note(connection, consent_id, "added", str(row["status"]), now)
         return self.consent(consent_id)
@@ -135,12 +144,12 @@ class Vault(Attempts):
         target: str | None = None,
         expires_at: datetime | None = None,
     ) -> None:
-        """Store the token that a bank gave; a pending consent is active, and counts its days, from here on.
+        """Stores the token that a bank gave. A pending consent becomes active, and its days count from here.
 
         `expires_at` is the token's own end: a consent that was about to end is active again.
         A consent that somebody has ended meanwhile stays as it is.
         """
-        with self.transaction() as connection:
+        with self.database.transaction() as connection:
             row = self._row(consent_id, connection)
             if row.status not in ("pending", *USABLE):
                 return
@@ -160,14 +169,14 @@ class Vault(Attempts):
                 self._note(connection, consent_id, f"{row.status} to active", "its token is known", now)
 
     def token(self, consent_id: str) -> str:
-        """The token in plain, for one request. Raises `VaultBroken` when there is none, or this key did not seal it."""
+        """Returns the token in plain, for one request. Raises `VaultBroken` when there is none, or another key encrypted it."""
         row = self._row(consent_id)
         if row.sealed_token is None or row.sealed_key is None:
             raise VaultBroken(f"Consent {consent_id} has no token", "Connect the bank again")
         return self.keyring.unseal(row.sealed_key, row.sealed_token)
 
     def sign_in(self, consent_id: str) -> dict[str, str | None] | None:
-        """What it takes to ask how a consent's sign-in ended, kept until its first import is in raw history."""
+        """Returns what is needed to ask how a consent's sign-in ended; kept until its first import is in raw history."""
         row = self._row(consent_id)
         if row.sealed_sign_in is None or row.sealed_key is None:
             return None
@@ -175,25 +184,25 @@ class Vault(Attempts):
         return found
 
     def consent(self, consent_id: str) -> Consent:
-        """One consent. Raises `WrongUsage` for an id that nobody has."""
+        """Returns one consent. Raises `WrongUsage` for an unknown id."""
         return _consent(self._row(consent_id))
 
     def consents(self, *, source: str | None = None, status: Sequence[str] = ()) -> list[Consent]:
-        """All consents, oldest first, narrowed to a source and to states."""
+        """Returns the consents, oldest first, narrowed to a source and to states."""
         query = sql.select(consents).order_by(consents.c.created_at, consents.c.consent_id)
         if source:
             query = query.where(consents.c.source == source)
         if status:
             query = query.where(consents.c.status.in_(status))
-        return [_consent(row) for row in self.read(query)]
+        return [_consent(row) for row in self.database.read(query)]
 
     def move(self, consent_id: str, to: State, reason: str, now: datetime) -> None:
-        """Change a consent's state; `reason` is a code or a short sentence, never a bank's answer.
+        """Changes a consent's state; `reason` is a code or a short sentence, never a bank's answer.
 
-        Going to `revoked` or `erased` destroys its secrets, and a sign-in that is given up is forgotten. Raises `MoveRefused`
-        for a move that is not allowed. A move to the state that it is in changes nothing.
+        A move to `revoked` or `erased` destroys its secrets, and an abandoned sign-in is forgotten. Raises `MoveRefused` for a
+        move that is not allowed. A move to its present state changes nothing.
         """
-        with self.transaction() as connection:
+        with self.database.transaction() as connection:
             row = self._row(consent_id, connection)
             if row.status == to:
                 return
@@ -210,20 +219,20 @@ class Vault(Attempts):
             self._note(connection, consent_id, f"{row.status} to {to}", reason, now)
 
     def imported(self, consent_id: str, now: datetime) -> None:
-        """Its accounts were read and are in raw history; the sign-in is not needed any more."""
+        """Records that its accounts were read and are in raw history; the sign-in is not needed any more."""
         change = consents.update().where(consents.c.consent_id == consent_id)
-        self.write(change.values(last_import_at=as_text(now), sealed_sign_in=None))
+        self.database.write(change.values(last_import_at=as_text(now), sealed_sign_in=None))
 
     def name(self, consent_id: str, institution: str, target: str | None, now: datetime) -> None:
-        """Its first import has told which bank it is of."""
+        """Records the bank that its first import has named."""
         values = {"institution": institution} | ({"target": target} if target else {})
-        with self.transaction() as connection:
+        with self.database.transaction() as connection:
             connection.execute(consents.update().where(consents.c.consent_id == consent_id).values(**values))
             self._note(connection, consent_id, "named by its bank", institution, now)
 
     def ask_erasure(self, consent_id: str, now: datetime, reason: str | None = None) -> None:
-        """Record that this consent's data is to go, and why; it stays asked for until it is done or withdrawn."""
-        with self.transaction() as connection:
+        """Records that this consent's data is to be erased, and why; the request stands until it is done or withdrawn."""
+        with self.database.transaction() as connection:
             if self._row(consent_id, connection).erase_asked_at is not None:
                 return
             change = consents.update().where(consents.c.consent_id == consent_id)
@@ -231,8 +240,8 @@ class Vault(Attempts):
             self._note(connection, consent_id, ERASURE_ASKED, reason or NO_REASON, now)
 
     def withdraw_erasure(self, consent_id: str, now: datetime) -> None:
-        """Forget that this consent's data is to go. Raises `WrongUsage` when nothing waits."""
-        with self.transaction() as connection:
+        """Withdraws the request to erase this consent's data. Raises `WrongUsage` when there is none."""
+        with self.database.transaction() as connection:
             row = self._row(consent_id, connection)
             if row.erase_asked_at is None or row.status == "erased":
                 raise WrongUsage(f"No erasure of consent {consent_id} waits: it is {row.status}", "Nothing has changed")
@@ -241,11 +250,11 @@ class Vault(Attempts):
             self._note(connection, consent_id, "erasure withdrawn", f"{row.status} as before", now)
 
     def age(self, now: datetime) -> None:
-        """Let time do its work: consents with 30 days or less are expiring, those past their end expired.
+        """Moves consents near their end to `expiring`, and consents past it to `expired`.
 
-        What a wrong clock has done is undone first. Call it with a time that is known to be right.
+        The moves that a wrong clock has made are undone first. Call it with a time that is known to be right.
         """
-        self._mend(now)
+        self._undo_wrong_clock(now)
         for consent in self.consents(status=USABLE):
             days = consent.days_left(now)
             with suppress(MoveRefused):  # somebody has ended it in between
@@ -254,15 +263,15 @@ class Vault(Attempts):
                 elif days is not None and days <= warnings_of(consent.source)[0]:
                     self.move(consent.consent_id, "expiring", f"{days} days left", now)
 
-    def _mend(self, now: datetime) -> None:
-        """Bring back what has ended by a clock that was ahead, and count anew what was signed in to by such a clock."""
+    def _undo_wrong_clock(self, now: datetime) -> None:
+        """Reactivates consents that a fast clock has ended, and counts the days of sign-ins that it has dated anew."""
         for consent in self.consents(status=(*USABLE, "expired")):
             consent_id, days = consent.consent_id, consent.days_left(now)
             if consent.expires_at is None or days is None:
                 continue
             if consent.status in USABLE and consent.created_at > now + MAY_BE_AHEAD and consent.source == "kontomatik":
                 change = consents.update().where(consents.c.consent_id == consent_id)
-                with self.transaction() as connection:
+                with self.database.transaction() as connection:
                     connection.execute(change.values(created_at=as_text(now), expires_at=as_text(now + LIFETIME)))
                     self._note(connection, consent_id, "days counted anew", "its sign-in was dated ahead of the clock", now)
                 days = LIFETIME.days
@@ -273,31 +282,51 @@ class Vault(Attempts):
                 with suppress(MoveRefused):  # somebody has ended it in between
                     self.move(consent_id, "active", "its end lies ahead: the clock was wrong", now)
 
+    def covers(self, consent_id: str, account_ids: Iterable[str]) -> None:
+        """Records which accounts a consent reads."""
+        rows = [{"consent_id": consent_id, "account_id": account_id} for account_id in sorted(set(account_ids))]
+        with self.database.transaction() as connection:
+            connection.execute(consent_accounts.delete().where(consent_accounts.c.consent_id == consent_id))
+            if rows:
+                connection.execute(consent_accounts.insert(), rows)
+
+    def accounts_of(self, consent_id: str) -> list[str]:
+        """Returns the accounts that a consent reads, sorted."""
+        query = sql.select(consent_accounts.c.account_id).where(consent_accounts.c.consent_id == consent_id)
+        return sorted(row.account_id for row in self.database.read(query))
+
+    def readers_of(self, account_id: str) -> list[str]:
+        """Returns the consents that read an account, sorted."""
+        query = sql.select(consent_accounts.c.consent_id).where(consent_accounts.c.account_id == account_id)
+        return sorted(row.consent_id for row in self.database.read(query))
+
     def has_imported(self) -> bool:
-        """Whether an import of any consent ever came into a raw history."""
-        return bool(self.read(sql.select(consents.c.consent_id).where(consents.c.last_import_at.is_not(None)).limit(1)))
+        """Returns whether an import of any consent ever reached a raw history."""
+        return bool(self.database.read(sql.select(consents.c.consent_id).where(consents.c.last_import_at.is_not(None)).limit(1)))
 
     def histories(self) -> set[str]:
-        """The ids of the raw histories that this vault belongs to; empty before the first run."""
-        return {row.history_id for row in self.read(sql.select(histories))}
+        """Returns the ids of the raw histories that were read with these consents; empty before the first run."""
+        return {row.history_id for row in self.database.read(sql.select(histories))}
 
     def belongs_to(self, history_id: str, now: datetime) -> None:
-        """Note that this raw history is read with its consents."""
+        """Records that this raw history is read with these consents."""
         if history_id not in self.histories():
             with suppress(sql.exc.IntegrityError):  # another process was first
-                self.write(histories.insert().values(history_id=history_id, known_since=as_text(now)))
+                self.database.write(histories.insert().values(history_id=history_id, known_since=as_text(now)))
 
     def note(self, consent_id: str, what: str, outcome: str, now: datetime) -> None:
-        """Write a line into the audit trail."""
-        with self.transaction() as connection:
+        """Adds a line to the audit trail."""
+        with self.database.transaction() as connection:
             self._note(connection, consent_id, what, outcome, now)
 
     def trail(self, consent_id: str | None = None) -> list[AuditEntry]:
-        """The audit trail, oldest first."""
+        """Returns the audit trail, oldest first."""
         query = sql.select(audit).order_by(audit.c.entry)
         if consent_id:
             query = query.where(audit.c.consent_id == consent_id)
-        return [AuditEntry(as_instant(row.at), row.who, row.consent_id, row.what, row.outcome) for row in self.read(query)]
+        return [
+            AuditEntry(as_instant(row.at), row.who, row.consent_id, row.what, row.outcome) for row in self.database.read(query)
+        ]
 
     def _note(self, connection: sql.Connection, consent_id: str, what: str, outcome: str, now: datetime) -> None:
         values = {"at": as_text(now), "who": self.who, "consent_id": consent_id, "what": what, "outcome": outcome}
@@ -305,7 +334,7 @@ class Vault(Attempts):
 
     def _row(self, consent_id: str, connection: sql.Connection | None = None) -> sql.Row[Any]:
         query = sql.select(consents).where(consents.c.consent_id == consent_id)
-        rows = self.read(query) if connection is None else list(connection.execute(query.with_for_update()))
+        rows = self.database.read(query) if connection is None else list(connection.execute(query.with_for_update()))
         if not rows:
             raise WrongUsage(f"There is no consent {consent_id}", "See `python -m pipelines consents list`")
         return rows[0]

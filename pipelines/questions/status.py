@@ -45,7 +45,7 @@ def consents(settings: Settings) -> list[dict[str, Any]]:
             vault.age(now)
         for consent in vault.consents():
             usable, counted = consent.status in USABLE and not consent.erasing, consent.source == "kontomatik"
-            quota = vault.quota(consent.consent_id, settings.kontomatik.imports_per_day, now)
+            quota = vault.quota.remaining(consent.consent_id, settings.kontomatik.imports_per_day, now)
             days = consent.days_left(now) if usable else None
             listed.append(
                 {

@@ -44,7 +44,7 @@ def due(
     for consent in sorted(consents, key=urgency):
         accounts = last[consent.consent_id]
         stale = {account for account, moment in accounts.items() if moment <= now - after or moment > latest}
-        if consent.last_import_at is None or not accounts or stale - read or vault.unfinished(consent.consent_id, now):
+        if consent.last_import_at is None or not accounts or stale - read or vault.quota.unfinished(consent.consent_id, now):
             chosen.append(consent)
             read |= set(accounts)
         elif stale:

@@ -125,7 +125,7 @@ class Reader:
     def _import(self, number: int, opening: Opening, reading: Reading) -> tuple[Attempt, ImportResult]:
         """The import's result, and the attempt it came by. On failure the attempt is ended, unless it can be resumed."""
         consent, spools = opening.consent, Spools(self._work, f"kontomatik-{number}", read_by_source(TRANSACTIONS))
-        if unfinished := self._vault.unfinished(consent.consent_id, self._now()):
+        if unfinished := self._vault.quota.unfinished(consent.consent_id, self._now()):
             try:
                 return unfinished, self._wait(consent, unfinished.attempt_id, unfinished.command_id, spools)
             except Rejected as error:
@@ -141,7 +141,7 @@ class Reader:
         since = self._claim(opening, reading)
         kind = "first import" if opening.session else "reuse"
         budget = max(0, self._settings.imports_per_day - self._reserve)
-        attempt_id = self._vault.begin_attempt(consent.consent_id, kind, since, started_at, per_day=budget)
+        attempt_id = self._vault.quota.begin_attempt(consent.consent_id, kind, since, started_at, per_day=budget)
         reading.run.imports += 1
         # `since` may be read as "after" and against either date: one day more than the window claims.
         asked = since - timedelta(days=1) if since else None
@@ -152,13 +152,13 @@ class Reader:
             command = opened if isinstance(opened, Command) else client.start_import(opened, asked, consent.owner_external_id)
         except SourceError as error:
             if isinstance(error, Unreached) and opened is opening.session:
-                self._vault.end_attempt(attempt_id, NEVER_SENT, self._now())
+                self._vault.quota.end_attempt(attempt_id, NEVER_SENT, self._now())
                 raise
             self._end_unless_resumable(consent, attempt_id, error, refused=opened is opening.session and _refused(error))
             if isinstance(error, SessionGone) and opening.session and consent.has_token:
                 return self._new_import(replace(opening, session=None), spools, reading)  # the sign-in is too long ago
             raise
-        self._vault.note_command(attempt_id, command.id, self._now())
+        self._vault.quota.note_command(attempt_id, command.id, self._now())
         return Attempt(attempt_id, command.id, since, started_at), self._wait(consent, attempt_id, command.id, spools)
 
     def _wait(self, consent: Consent, attempt_id: str, command_id: str, spools: Spools) -> ImportResult:
@@ -176,7 +176,9 @@ class Reader:
         consent_id, windows = opening.consent.consent_id, self._windows
         accounts = self._vault.accounts_of(consent_id)
         if opening.session is None and accounts:
-            return windows.claim(accounts, may_deepen=not self._vault.fell_short(consent_id, windows.reachable, self._now()))
+            return windows.claim(
+                accounts, may_deepen=not self._vault.quota.fell_short(consent_id, windows.reachable, self._now())
+            )
         asked = self._first_day(opening)
         if windows.since is not None and windows.since != asked:
             note = f"consent {consent_id}: its first import ignores --since and reads {_all_from(asked)}"
@@ -190,14 +192,14 @@ class Reader:
     def _end_unless_resumable(self, consent: Consent, attempt_id: str, error: SourceError, *, refused: bool = False) -> None:
         if not hasattr(error, "command_id"):
             reason = error.code or type(error).__name__
-            self._vault.end_attempt(attempt_id, f"{REFUSED}{reason}" if refused else reason, self._now())
+            self._vault.quota.end_attempt(attempt_id, f"{REFUSED}{reason}" if refused else reason, self._now())
         if isinstance(error, QuotaSpent):
-            self._vault.refused(consent.consent_id, self._now(), error.retry_after)
+            self._vault.quota.note_refusal(consent.consent_id, self._now(), error.retry_after)
 
     def _explain(self, error: SourceError, consent: Consent, outcome: Outcome) -> None:
         match error:
             case QuotaSpent():
-                quota = self._vault.quota(consent.consent_id, self._settings.imports_per_day, self._now())
+                quota = self._vault.quota.remaining(consent.consent_id, self._settings.imports_per_day, self._now())
                 outcome.end("skipped", f"{_BANKS_WORD}; {_next_text(quota.next_at)}")
             case ConsentGone() | SessionGone():
                 if consent.status != "pending" and isinstance(error, ConsentGone) and not self._understood():

@@ -107,7 +107,7 @@ class Job:
             if login is not None:
                 self.vault.imported(login, self.now())
         for consent_id, attempt_id in self._attempts:
-            self.vault.end_attempt(attempt_id, DONE, self.now())
+            self.vault.quota.end_attempt(attempt_id, DONE, self.now())
             self.vault.imported(consent_id, self.now())
             consent = self.vault.consent(consent_id)
             if consent.status == "pending":

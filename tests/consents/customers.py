@@ -164,6 +164,6 @@ def reading_of(
     with ThreadPoolExecutor(8) as pool:
         found = joined(pool.map(reader.read, range(len(listed)), listed))
     for consent_id, attempt_id in found.attempts:
-        vault.end_attempt(attempt_id, "done", now())
+        vault.quota.end_attempt(attempt_id, "done", now())
         vault.imported(consent_id, now())
     return found

@@ -158,7 +158,7 @@ def _obey(order: dict[str, Any]) -> None:
 
 def _count(steps: Any, before: int | None) -> None:
     """Writes each step down, and dies before the one that it is told."""
-    from pipelines.consents.database import Store
+    from pipelines.consents.database import Database
     from sources._http import Http
 
     done = 0
@@ -185,7 +185,7 @@ def _count(steps: Any, before: int | None) -> None:
         return f"file {path.name}" if path.exists() and not path.name.startswith(".") and "work" not in str(path) else None
 
     counted(Http, "_send", lambda _, method, url, *_more: f"{method} {url.partition('/v1/')[2].partition('?')[0]}")
-    counted(Store, "transaction", lambda _, *_more: f"vault {_caller()}")
+    counted(Database, "transaction", lambda _, *_more: f"vault {_caller()}")
     counted(Path, "replace", place)
     counted(Path, "unlink", lambda path, *_more: place(path))
 

@@ -62,7 +62,7 @@ def test_a_run_on_a_clock_that_the_bank_contradicts_changes_nothing(
             assert {path.rpartition("/")[2] for _, path in bank.requests} == {"health"}
         read(bank, settings)
         with the_vault(settings) as vault:
-            assert vault.quota(own.consent_id, 4, bank.world.clock.now()).left == 2
+            assert vault.quota.remaining(own.consent_id, 4, bank.world.clock.now()).left == 2
 
 
 def test_a_jump_that_no_bank_explains_is_not_worked_with_and_time_that_passes_is_none(
@@ -180,16 +180,16 @@ def test_attempts_and_imports_that_are_dated_ahead_block_nothing(tmp_path: Path)
         own = add(vault)
         vault.covers(own, ["a"])
         for number in range(4):
-            attempt = vault.begin_attempt(own, "reuse", None, NOON + YEAR + timedelta(hours=number), per_day=4)
-            vault.end_attempt(attempt, "done", NOON + YEAR)
+            attempt = vault.quota.begin_attempt(own, "reuse", None, NOON + YEAR + timedelta(hours=number), per_day=4)
+            vault.quota.end_attempt(attempt, "done", NOON + YEAR)
         vault.imported(own, NOON + YEAR)
 
-        assert vault.quota(own, 4, NOON).left == 4
+        assert vault.quota.remaining(own, 4, NOON).left == 4
         assert [one.consent_id for one in due(vault, vault.consents(), timedelta(hours=5), NOON)[0]] == [own]
-        again = vault.begin_attempt(own, "reuse", None, NOON, per_day=4)
-        vault.note_command(again, "42", NOON)
-        found = vault.unfinished(own, NOON)
+        again = vault.quota.begin_attempt(own, "reuse", None, NOON, per_day=4)
+        vault.quota.note_command(again, "42", NOON)
+        found = vault.quota.unfinished(own, NOON)
         assert found is not None
         assert found.command_id == "42"
-        assert vault.quota(own, 4, NOON + timedelta(seconds=1)).left == 3
-        assert vault.quota(own, 4, NOON + WINDOW).left == 4
+        assert vault.quota.remaining(own, 4, NOON + timedelta(seconds=1)).left == 3
+        assert vault.quota.remaining(own, 4, NOON + WINDOW).left == 4

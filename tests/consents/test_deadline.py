@@ -52,7 +52,9 @@ def test_a_run_whose_time_is_over_publishes_what_it_read_and_spends_nothing_more
         assert (report.status, report.exit_status, report.banks[0].imports) == ("partial", 4, 1)
         assert {one.consent_id for one in report.outcomes if one.status == "complete"} == ours - {unread.consent_id}
         with the_vault(settings) as vault:  # consents of the same accounts share their quota
-            assert vault.quota(str(unread.consent_id), 4, bank.world.clock.now()).left == 1  # both first ones and that read
+            assert (
+                vault.quota.remaining(str(unread.consent_id), 4, bank.world.clock.now()).left == 1
+            )  # both first ones and that read
 
 
 def test_an_import_under_way_when_the_time_is_over_is_resumed_by_the_next_run(new_folder: Any, clock: list[float]) -> None:

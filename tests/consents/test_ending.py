@@ -183,7 +183,7 @@ def test_erasing_leaves_nothing_of_the_owner_but_what_another_consent_reads(
         private = [data / "raw.duckdb", data / "vault.sqlite", *(data / "receipts").iterdir()]
         assert {oct(path.stat().st_mode & 0o777) for path in private} == {"0o600"}
         with the_vault(settings) as vault:
-            left = {one: vault.quota(one, 4, bank.world.clock.now()).left for one in (ben, ada)}
+            left = {one: vault.quota.remaining(one, 4, bank.world.clock.now()).left for one in (ben, ada)}
         assert left[ben] == 2  # hers was an import of his account, too
         assert holds(data, PLN_SHARED) == ["raw.duckdb"] if quick else ["ledger.duckdb", "raw.duckdb"]
         assert given.alive() == stored_tokens(settings) == given.tokens[:1]

@@ -168,4 +168,4 @@ def test_too_many_commands_at_once_are_asked_for_again_a_few_times(counter: Coun
     report = counter.read(Refuses(times=2, exception="JobsQuotaExceeded", status=429, path_contains="reuse"))
     assert (len(report.outcomes), counter.bank.count("POST", "reuse")) == (1, 3)
     # With the connection's two: an attempt is one, however often it was refused.
-    assert counter.vault.quota(counter.own, 10, counter.now()).left == 8
+    assert counter.vault.quota.remaining(counter.own, 10, counter.now()).left == 8

@@ -219,7 +219,7 @@ def _kind(step: str) -> str:
 def recorded(settings: Settings) -> list[Any]:
     """All attempts that are on record."""
     with the_vault(settings) as vault:
-        return vault.read(sql.select(attempts))
+        return vault.database.read(sql.select(attempts))
 
 
 def shown(settings: Settings) -> int:

@@ -68,7 +68,7 @@ def test_a_month_of_runs_and_failures_never_spends_a_fifth(
         assert month.most_in_a_day() <= 4
         asked = bank.count("POST", "reuse-multiple") + bank.count("POST", "default-import" if dialect == "openapi" else "nothing")
         month.vault.close()
-        assert len(month.vault.read(sql.select(attempts))) >= asked
+        assert len(month.vault.database.read(sql.select(attempts))) >= asked
         month.vault.close()
 
 
@@ -83,7 +83,7 @@ def test_whoever_asks_at_the_same_moment_four_are_spent(tmp_path: Path) -> None:
     def spend(number: int) -> None:
         start.wait()
         with suppress(NoneLeft):
-            spent.append((vault, again)[number % 2].begin_attempt(consents[number % 3], "reuse", None, NOON, per_day=4))
+            spent.append((vault, again)[number % 2].quota.begin_attempt(consents[number % 3], "reuse", None, NOON, per_day=4))
 
     threads = [threading.Thread(target=spend, args=(number,)) for number in range(12)]
     for thread in threads:
@@ -106,13 +106,13 @@ def test_the_next_one_is_possible_when_it_is_said_and_not_before(
     for wait in hours:
         now += timedelta(hours=wait)
         with suppress(NoneLeft):
-            vault.begin_attempt(own, "reuse", None, now, per_day=per_day)
-        quota = vault.quota(own, per_day, now)
+            vault.quota.begin_attempt(own, "reuse", None, now, per_day=per_day)
+        quota = vault.quota.remaining(own, per_day, now)
         assert 0 <= quota.left <= per_day
         assert (quota.next_at is None) == (quota.left > 0 or per_day == 0)
         if quota.next_at is not None:
-            assert vault.quota(own, per_day, quota.next_at).left == 1
-            assert vault.quota(own, per_day, quota.next_at - timedelta(microseconds=1)).left == 0
+            assert vault.quota.remaining(own, per_day, quota.next_at).left == 1
+            assert vault.quota.remaining(own, per_day, quota.next_at - timedelta(microseconds=1)).left == 0
     vault.close()
 
 
@@ -157,7 +157,7 @@ def test_the_banks_own_count_may_be_stricter_and_is_no_failure(new_folder: Any, 
         assert only.reason.startswith("the bank says that its quota is used up; next possible at ")
         with the_vault(config) as vault:
             assert vault.consent(own.consent_id).status == "active"
-            quota = vault.quota(own.consent_id, 4, bank.world.clock.now())
+            quota = vault.quota.remaining(own.consent_id, 4, bank.world.clock.now())
             assert (quota.left, quota.by_bank) == (0, True)
 
 
@@ -201,7 +201,7 @@ def test_a_vault_that_cannot_be_opened_spends_nothing(new_folder: Any) -> None:
             assert (report.outcomes[0].status, report.exit_status) == ("failed", 1)
             assert "cannot be opened with this vault key" in report.outcomes[0].reason
         with the_vault(config) as vault:
-            assert vault.quota(own.consent_id, 4, bank.world.clock.now()).left == 3
+            assert vault.quota.remaining(own.consent_id, 4, bank.world.clock.now()).left == 3
 
 
 def test_no_more_commands_at_once_than_there_are_slots(tmp_path: Path) -> None:

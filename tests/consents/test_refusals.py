@@ -31,7 +31,7 @@ def test_the_banks_refusal_is_remembered_until_its_next_possible_time_and_spends
         began = month.now()
         bank.world.clock.advance(timedelta(hours=3))
         first, second = (one.consent_id for one in month.vault.consents())
-        assert month.vault.quota(first, 4, month.now()).left == 2
+        assert month.vault.quota.remaining(first, 4, month.now()).left == 2
         bank.faults.append(REFUSALS[refusal]())
         bank.requests.clear()
 
@@ -46,9 +46,9 @@ def test_the_banks_refusal_is_remembered_until_its_next_possible_time_and_spends
 
         bank.faults.clear()
         bank.world.clock.advance(timedelta(hours=20, minutes=59))
-        assert month.vault.quota(first, 4, month.now()).left == 0
+        assert month.vault.quota.remaining(first, 4, month.now()).left == 0
         bank.world.clock.advance(timedelta(minutes=2))
-        assert month.vault.quota(second, 4, month.now()).left == 4  # the two of the beginning are a day old
+        assert month.vault.quota.remaining(second, 4, month.now()).left == 4  # the two of the beginning are a day old
         again = month.read()
         assert again is not None
         assert len(again.answers) == 1
@@ -59,12 +59,12 @@ def test_a_bank_that_names_its_pause_is_asked_after_it(tmp_path: Path) -> None:
     vault = Vault(tmp_path / "vault.sqlite", VAULT_KEY)
     own = a_consent(vault).consent_id
     for wait, until in ((90.0, timedelta(seconds=90)), (1e7, DAY), (None, DAY)):
-        vault.refused(own, NOON, wait)
-        assert vault.quota(own, 4, NOON).next_at == NOON + until
+        vault.quota.note_refusal(own, NOON, wait)
+        assert vault.quota.remaining(own, 4, NOON).next_at == NOON + until
         with pytest.raises(NoneLeft) as refused:
-            vault.begin_attempt(own, "reuse", None, NOON + until - timedelta(seconds=1), per_day=4)
+            vault.quota.begin_attempt(own, "reuse", None, NOON + until - timedelta(seconds=1), per_day=4)
         assert refused.value.by_bank
-        assert vault.quota(own, 4, NOON + until).left == 4
+        assert vault.quota.remaining(own, 4, NOON + until).left == 4
     vault.close()
 
 
@@ -72,13 +72,13 @@ def test_of_two_reasons_to_wait_the_longer_counts(tmp_path: Path) -> None:
     vault = Vault(tmp_path / "vault.sqlite", VAULT_KEY)
     own = a_consent(vault).consent_id
     for minutes in range(4):
-        vault.begin_attempt(own, "reuse", None, NOON + timedelta(minutes=minutes))
+        vault.quota.begin_attempt(own, "reuse", None, NOON + timedelta(minutes=minutes))
     now = NOON + timedelta(minutes=5)
-    vault.refused(own, now, 60)
-    assert vault.quota(own, 4, now) == Quota(0, NOON + DAY)
-    vault.refused(own, now)
-    assert vault.quota(own, 2, now) == Quota(0, NOON + DAY + timedelta(minutes=2))
-    assert vault.quota(own, 5, now) == Quota(0, NOON + DAY, by_bank=True)
+    vault.quota.note_refusal(own, now, 60)
+    assert vault.quota.remaining(own, 4, now) == Quota(0, NOON + DAY)
+    vault.quota.note_refusal(own, now)
+    assert vault.quota.remaining(own, 2, now) == Quota(0, NOON + DAY + timedelta(minutes=2))
+    assert vault.quota.remaining(own, 5, now) == Quota(0, NOON + DAY, by_bank=True)
     vault.close()
 
 
@@ -91,9 +91,9 @@ def test_what_the_bank_refused_before_it_began_is_not_counted_and_what_it_may_ha
 
         def left_after(*faults: Any) -> int:
             bank.faults[:] = faults
-            before = month.vault.quota(own.consent_id, 1000, month.now()).left
+            before = month.vault.quota.remaining(own.consent_id, 1000, month.now()).left
             month.read([Opening(own)])
-            return month.vault.quota(own.consent_id, 1000, month.now()).left - before
+            return month.vault.quota.remaining(own.consent_id, 1000, month.now()).left - before
 
         reuse: dict[str, Any] = {"path_contains": "reuse"}
         assert left_after(Refuses(exception="InvalidSince", **reuse)) == 0

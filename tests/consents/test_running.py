@@ -10,6 +10,7 @@ import pytest
 from pipelines.consents import revocation
 from pipelines.consents.clients import kontomatik_client
 from pipelines.consents.ended import dead_feeds
+from pipelines.consents.quota import QuotaCounter
 from pipelines.consents.vault import Vault
 from pipelines.read.options import Options
 from pipelines.run.freshness import stale_accounts
@@ -87,7 +88,7 @@ def test_a_dead_feed_is_said_at_every_run_until_somebody_renews_or_ends_it(new_f
         with the_vault(settings) as vault:
             other = vault.add(source="kontomatik", institution="B", access_mode="MULTIPLE", now=bank.world.clock.now(), token="x")
             vault.covers(other.consent_id, ["kontomatik:another"])
-            vault.refused(other.consent_id, bank.world.clock.now())
+            vault.quota.note_refusal(other.consent_id, bank.world.clock.now())
         for options in (Options(("kontomatik",)), Options(("kontomatik",), due_after=timedelta(hours=5))):
             report = read(bank, settings, options)
             assert (report.exit_status, sorted(one.status for one in report.outcomes)) == (4, ["failed", "skipped"])
@@ -192,15 +193,15 @@ def test_a_consent_that_is_ended_while_it_is_read_stops_nothing(
     with a_bank(dialect=dialect, imports_per_day=1000) as (bank, _):
         settings = settings_for(bank, new_folder(), kontomatik={"imports_per_day": 1000})
         first, other = connected(bank, settings), connected(bank, settings)
-        begin = Vault.begin_attempt
+        begin = QuotaCounter.begin_attempt
 
-        def revoked_meanwhile(vault: Vault, consent_id: str, *about: Any, **more: Any) -> str:
+        def revoked_meanwhile(quota: QuotaCounter, consent_id: str, *about: Any, **more: Any) -> str:
             if consent_id == first.consent_id:
                 with the_vault(settings) as another, kontomatik_client(settings, bank.world.clock.now) as client:
                     revocation.revoke(another, client, consent_id, bank.world.clock.now())
-            return begin(vault, consent_id, *about, **more)
+            return begin(quota, consent_id, *about, **more)
 
-        monkeypatch.setattr(Vault, "begin_attempt", revoked_meanwhile)
+        monkeypatch.setattr(QuotaCounter, "begin_attempt", revoked_meanwhile)
         report = read(bank, settings)
 
         assert states(settings) == {first.consent_id: "revoked", other.consent_id: "active"}
@@ -255,7 +256,7 @@ def test_an_import_that_took_too_long_is_resumed_and_spends_nothing(new_folder: 
         asked = [(method, path.endswith("/health")) for method, path in bank.requests if "/v1/" in path]
         assert asked == [("GET", True), ("GET", False)]
         with the_vault(settings) as vault:
-            assert vault.quota(own.consent_id, 4, bank.world.clock.now()).left == 2
+            assert vault.quota.remaining(own.consent_id, 4, bank.world.clock.now()).left == 2
 
 
 @dialects

@@ -92,7 +92,7 @@ def add(vault: Vault, token: str | None = TOKEN, **more: Any) -> str:
 
 
 def row_of(vault: Vault, consent_id: str) -> Any:
-    return vault.read(sql.select(consents).where(consents.c.consent_id == consent_id))[0]
+    return vault.database.read(sql.select(consents).where(consents.c.consent_id == consent_id))[0]
 
 
 # ---- states
@@ -185,8 +185,8 @@ def test_the_trail_can_only_grow(opens: Opens) -> None:
         audit.delete(),
         audit.delete().where(audit.c.consent_id == own),
     ]
-    (number,) = vault.read(sql.select(audit.c.entry))[0]
-    if vault._engine.dialect.name == "sqlite":
+    (number,) = vault.database.read(sql.select(audit.c.entry))[0]
+    if vault.database._engine.dialect.name == "sqlite":
         other = f"({number}, '', '', '', '', '')"
         attempts.append(sql.text(f"insert or replace into audit values {other}"))
         attempts.append(sql.text(f"replace into audit values {other}"))
@@ -194,7 +194,7 @@ def test_the_trail_can_only_grow(opens: Opens) -> None:
         attempts.append(sql.text("truncate audit"))
     for attempt in attempts:
         with pytest.raises(VaultBroken):
-            vault.write(attempt)
+            vault.database.write(attempt)
     assert vault.trail(own) == [entry]
     vault.note(own, "looked at", "fine", NOON)
     assert len(vault.trail(own)) == 2
@@ -227,7 +227,7 @@ def test_no_token_stands_in_the_database(opens: Opens) -> None:
     own = add(vault, sign_in={"id": "redirection-1", "session_id": "session-4242", "signature": "signature-4242"})
     assert vault.token(own) == TOKEN
     vault.keep_token(own, TOKEN + "-renewed", NOON)
-    everything = repr([vault.read(sql.select(table)) for table in consents.metadata.sorted_tables])
+    everything = repr([vault.database.read(sql.select(table)) for table in consents.metadata.sorted_tables])
     for secret in (TOKEN, "session-4242", "signature-4242", "redirection-1", VAULT_KEY):
         assert secret not in everything
     assert TOKEN not in repr(vault.consent(own))
@@ -322,7 +322,7 @@ def test_a_rotation_that_breaks_off_leaves_every_token_readable(opens: Opens, mo
 def test_one_secret_that_is_damaged_is_told_and_costs_no_other(opens: Opens) -> None:
     vault = opens()
     own, other = add(vault), add(vault)
-    vault.write(consents.update().where(consents.c.consent_id == own).values(sealed_token=b"not sealed at all"))
+    vault.database.write(consents.update().where(consents.c.consent_id == own).values(sealed_token=b"not sealed at all"))
     with pytest.raises(VaultBroken, match=r"A sealed secret is damaged\. Connect the bank again"):
         vault.token(own)
     assert vault.token(other) == TOKEN
@@ -408,7 +408,7 @@ def test_a_database_of_somebody_else_is_no_vault(tmp_path: Path) -> None:
 def test_a_vault_of_an_earlier_version_gets_the_columns_that_it_lacks(opens: Opens) -> None:
     vault = opens()
     own = add(vault)
-    vault.write(sql.text("alter table consents drop column erase_asked_at"))
+    vault.database.write(sql.text("alter table consents drop column erase_asked_at"))
     again = opens()
     assert again.consent(own).erase_asked_at is None
     again.ask_erasure(own, NOON)

@@ -200,7 +200,7 @@ def test_without_a_terminal_a_restore_needs_yes(settings: Settings, backup: Path
 
 def test_a_backup_of_a_vault_that_is_written_to_meanwhile_is_whole(settings: Settings, key: None) -> None:
     folder = settings.data_dir.with_name(f"{settings.data_dir.name}-busy")
-    with vault_of(settings) as vault, vault.transaction() as connection:
+    with vault_of(settings) as vault, vault.database.transaction() as connection:
         connection.exec_driver_sql("update consents set institution = 'half'")
         assert ask(settings.data_dir, "backup", str(folder)) == GOOD
     copied = Vault(folder / "vault.sqlite", VAULT_KEY)

@@ -278,14 +278,14 @@ def test_a_vault_that_cannot_be_locked_names_the_file_system(tmp_path: Path, mon
         raise OSError(errno.ENOLCK, "")
 
     monkeypatch.setattr(database, "PATIENCE", 0)
-    database.Store(tmp_path / "vault.sqlite").close()
+    database.Database(tmp_path / "vault.sqlite").close()
     with closing(sqlite3.connect(tmp_path / "vault.sqlite", isolation_level=None)) as other:
         other.execute("begin exclusive")
         with pytest.raises(database.VaultBroken, match="cannot be used"):
-            database.Store(tmp_path / "vault.sqlite")
+            database.Database(tmp_path / "vault.sqlite")
         monkeypatch.setattr(fcntl, "lockf", refuses)
         with pytest.raises(NoLocks):
-            database.Store(tmp_path / "vault.sqlite")
+            database.Database(tmp_path / "vault.sqlite")
 
 
 def test_a_ledger_that_cannot_be_locked_is_not_said_to_be_open_elsewhere(tmp_path: Path) -> None:
