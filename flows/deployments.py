@@ -35,6 +35,11 @@ class Scheduled:
         return f"{self.name}/{self.name}"
 
     @property
+    def entrypoint(self) -> str:
+        """The path that the server keeps and a run is started by."""
+        return f"{self.flow.fn.__module__}.{self.flow.fn.__name__}"
+
+    @property
     def about(self) -> str:
         """What it does, without its parameters."""
         return (self.flow.description or "").partition("Args:")[0].strip()

@@ -27,7 +27,7 @@ from prefect.states import Cancelled, Crashed
 
 from flows.access import Access
 from flows.concurrency import AT_ONCE, count_anew, taken
-from flows.deployments import SCHEDULE, TAGS
+from flows.deployments import SCHEDULE, TAGS, Scheduled
 from flows.run_lock import is_gone, sweep
 from pipelines.errors import Busy, Failure
 from pipelines.store.lock import held
@@ -52,6 +52,8 @@ class Standing:
     name: str
     deployed: bool
     paused: bool = False
+    outdated: bool = False
+    """Whether the server starts it as an earlier version was started: the functions may have moved since."""
     next_run: str | None = None
     last_run: str | None = None
     """Its name, state and end."""
@@ -84,7 +86,7 @@ def server() -> Iterator[SyncPrefectClient]:
 def standings(client: SyncPrefectClient) -> list[Standing]:
     """Every deployment of ours, whether it is deployed or not."""
     found = _deployments(client)
-    return [_standing(client, one.name, found.get(one.full_name)) for one in SCHEDULE]
+    return [_standing(client, one, found.get(one.full_name)) for one in SCHEDULE]
 
 
 def troubles(listed: Sequence[Standing], reached: Access | None = None) -> list[str]:
@@ -95,6 +97,11 @@ def troubles(listed: Sequence[Standing], reached: Access | None = None) -> list[
             sentences.append(f"{one.name} is not deployed: `python -m flows serve`, or `prefect deploy --all`")
         elif one.paused:
             sentences.append(f"{one.name} is paused: nothing serves it, or somebody has paused it")
+        if one.outdated:
+            sentences.append(
+                f"{one.name} is deployed as an earlier version was, and its runs may crash: "
+                "start `python -m flows serve` again, or `prefect deploy --all`"
+            )
         if one.late:
             late = _count(one.late, "late run")
             sentences.append(f"{one.name} has {late}: is a worker there? `python -m flows tidy` leaves the newest scheduled one")
@@ -197,16 +204,17 @@ def _deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:
     return {ours[one.name]: one for one in found if one.name in ours}
 
 
-def _standing(client: SyncPrefectClient, name: str, deployment: DeploymentResponse | None) -> Standing:
+def _standing(client: SyncPrefectClient, one: Scheduled, deployment: DeploymentResponse | None) -> Standing:
     if deployment is None:
-        return Standing(name, deployed=False)
+        return Standing(one.name, deployed=False)
     planned = _runs(client, deployment, names=["Scheduled"], sort=FlowRunSort.NEXT_SCHEDULED_START_TIME_ASC, limit=1)
     ended = [StateType.COMPLETED, StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
     last = _runs(client, deployment, types=ended, sort=FlowRunSort.END_TIME_DESC, limit=1)
     return Standing(
-        name,
+        one.name,
         deployed=True,
         paused=deployment.paused,
+        outdated=deployment.entrypoint != one.entrypoint,
         next_run=_minute(planned[0].next_scheduled_start_time) if planned else None,
         last_run=f"{last[0].name}: {last[0].state_name}, {_minute(last[0].end_time)}" if last else None,
         late=client.count_flow_runs(flow_run_filter=_chosen(deployment, names=["Late"])),
