@@ -1,6 +1,5 @@
-"""Consents that are over with nothing in their place: their accounts are read by nobody, and every run says so."""
+"""Finds the consents that are over with nothing in their place: nothing reads their accounts, and every run says so."""
 
-from pipelines.consents.states import USABLE
 from pipelines.consents.vault import Consent, Vault
 
 
@@ -10,7 +9,7 @@ def dead_feeds(vault: Vault) -> list[Consent]:
     Until somebody renews or ends one. A consent for one import only has done its work, and a sign-in that nobody finished or
     imported read nothing.
     """
-    read = {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
+    read = vault.accounts_in_use()
     found: list[Consent] = []
     for consent in reversed(vault.consents(source="kontomatik", status=("expired",))):
         unread = set(vault.accounts_of(consent.consent_id)) - read
@@ -21,7 +20,7 @@ def dead_feeds(vault: Vault) -> list[Consent]:
 
 
 def told_dead(consent: Consent) -> str:
-    """Says that a consent is over, and what helps."""
+    """Returns a sentence: the consent is over, and how to go on."""
     return (
         f"its consent is over ({consent.status_reason}) and nothing reads its accounts: `python -m pipelines consents renew"
         f" {consent.consent_id}`, or end it with `consents revoke {consent.consent_id}`"

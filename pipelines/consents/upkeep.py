@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from pipelines.consents.clients import as_failures, has_vault, told_client, vault_of
 from pipelines.consents.clock import check
+from pipelines.consents.expiring import expiring
 from pipelines.consents.revocation import StillRevoking, revoke, to_be_ended
 from pipelines.consents.sign_in import LEFT_OPEN, Opening, SignInFailed, _unused_session, finished_sign_in
-from pipelines.consents.states import USABLE, warning
+from pipelines.consents.states import USABLE
 from pipelines.consents.vault import Consent, Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.store.losses import missing_raw, missing_vault, refuse
@@ -56,6 +57,7 @@ def watch(settings: "Settings", now: Callable[[], datetime]) -> list[str]:
     with vault_of(settings) as vault:
         check(settings, now, vault)
         vault.age(now())
+        note_warnings(vault, now())
         return warnings(vault, now(), configured=("kontist",) if settings.kontist.configured else ())
 
 
@@ -250,26 +252,15 @@ def tend(vault: Vault, client: "KontomatikClient", now: datetime) -> Tended:
 
 
 def warnings(vault: Vault, now: datetime, *, configured: Container[str] = ()) -> list[str]:
-    """A sentence for each consent that ends in 30 days or less, or has ended and left accounts that nobody reads.
+    """Returns a sentence for each consent that ends soon, or is expired and left accounts that nothing reads.
 
-    Sources that are `configured` can be read without a consent: what such a one read is read on.
-    Each tighter step is noted in the audit trail once.
+    Sources that are `configured` are read without a consent, so the end of one of theirs stops nothing.
     """
-    sentences = []
-    for consent in vault.consents(status=USABLE):
-        days = consent.days_left(now)
-        step = warning(days, consent.source)
-        if step is None:
-            continue
-        noted = f"warned, {step} days"
-        if all(entry.what != noted for entry in vault.trail(consent.consent_id)):
-            vault.note(consent.consent_id, noted, f"{days} left", now)
-        urgency = "ends today" if days == 0 else f"ends in {days} day{'s' if days != 1 else ''}"
-        sentences.append(
-            f"consent {consent.consent_id} ({consent.institution}) {urgency}:"
-            f" `python -m pipelines consents renew {consent.consent_id}`"
-        )
-    read = {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
+    sentences = [
+        f"consent {one.consent.consent_id} ({one.consent.institution}) {one.urgency}: `{one.renewal}`"
+        for one in expiring(vault, now)
+    ]
+    read = vault.accounts_in_use()
     for consent in vault.consents(status=("expired",)):
         unread = set(vault.accounts_of(consent.consent_id)) - read
         if unread and consent.has_token and consent.erase_asked_at is None and consent.source not in configured:
@@ -278,3 +269,11 @@ def warnings(vault: Vault, now: datetime, *, configured: Container[str] = ()) ->
                 f" any more: `python -m pipelines consents renew {consent.consent_id}`"
             )
     return sentences
+
+
+def note_warnings(vault: Vault, now: datetime) -> None:
+    """Records each warning that is due in the audit trail, once for each consent and step."""
+    for one in expiring(vault, now):
+        noted = f"warned, {one.step} days"
+        if all(entry.what != noted for entry in vault.trail(one.consent.consent_id)):
+            vault.note(one.consent.consent_id, noted, f"{one.days_left} left", now)

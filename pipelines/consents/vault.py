@@ -300,6 +300,10 @@ class Vault:
         query = sql.select(consent_accounts.c.consent_id).where(consent_accounts.c.account_id == account_id)
         return sorted(row.consent_id for row in self.database.read(query))
 
+    def accounts_in_use(self) -> set[str]:
+        """Returns the accounts that consents in use read."""
+        return {account for one in self.consents(status=USABLE) for account in self.accounts_of(one.consent_id)}
+
     def has_imported(self) -> bool:
         """Returns whether an import of any consent ever reached a raw history."""
         return bool(self.database.read(sql.select(consents.c.consent_id).where(consents.c.last_import_at.is_not(None)).limit(1)))

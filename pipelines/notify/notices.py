@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from pipelines.consents.states import USABLE, warning
 from pipelines.run.freshness import name_of, overdue
 from pipelines.text.sinks import line
 
 if TYPE_CHECKING:
+    from pipelines.consents.expiring import Expiring
     from pipelines.consents.vault import AuditEntry, Consent, Vault
     from pipelines.run.report import Report
 
@@ -66,13 +66,10 @@ def about_consents(vault: "Vault", now: datetime, *, configured: Container[str] 
     A sign-in that was never finished never was a consent, and its end is no news.
     Sources that are `configured` are read without a consent: that one of theirs expired stops nothing.
     """
-    notices = []
-    for consent in vault.consents(status=USABLE):
-        days = consent.days_left(now)
-        step = warning(days, consent.source)
-        if step is not None and days is not None:
-            notices.append(_expiring(consent, days, step))
-    read = {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
+    from pipelines.consents.expiring import expiring
+
+    notices = [_expiring(one) for one in expiring(vault, now)]
+    read = vault.accounts_in_use()
     known = {consent.consent_id: consent for consent in vault.consents()}
     trail = vault.trail()
     unfinished = {entry.consent_id for entry in trail if entry.what == "pending to expired"}
@@ -200,21 +197,20 @@ def about_differences(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
     ]
 
 
-def _expiring(consent: "Consent", days: int, step: int) -> Notice:
-    urgency = "ends today" if days == 0 else f"ends in {days} day{'s' if days != 1 else ''}"
-    command = f"python -m pipelines consents renew {consent.consent_id}"
+def _expiring(one: "Expiring") -> Notice:
+    consent, urgency, command = one.consent, one.urgency, one.renewal
     ends = consent.expires_at.isoformat(timespec="seconds") if consent.expires_at else None
     return Notice(
         "consent.expiring",
-        f"{consent.consent_id} {step}",
+        f"{consent.consent_id} {one.step}",
         f"The consent for {line(consent.institution)} {urgency}",
         f"Consent {consent.consent_id} ({line(consent.institution)}) {urgency}. To renew it: `{command}`\n"
         "The customer signs in once at the bank; the old consent works until the new one does.",
         {
             "consent_id": consent.consent_id,
             "institution": consent.institution,
-            "days_left": days,
-            "step": step,
+            "days_left": one.days_left,
+            "step": one.step,
             "expires_at": ends,
             "renew": command,
         },

@@ -147,9 +147,10 @@ class Run:
         self._stage = "published"
         self._job.after_publishing()
         if self._vault is not None:
-            from pipelines.consents.upkeep import warnings
+            from pipelines.consents.upkeep import note_warnings, warnings
 
             by_itself = ("kontist",) if self._settings.kontist.configured else ()
+            note_warnings(self._vault, self._now())
             self.report.notes += warnings(self._vault, self._now(), configured=by_itself)
         self._stack.close()
         self._time("load")

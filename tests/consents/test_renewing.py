@@ -225,6 +225,7 @@ def test_warnings_come_at_30_14_7_and_1_once_each(tmp_path: Path) -> None:
     for half_days in range(2 * 182):
         now = NOON + timedelta(days=half_days / 2)
         vault.age(now)
+        upkeep.note_warnings(vault, now)
         told[half_days] = upkeep.warnings(vault, now)
 
     assert {half_days // 2 for half_days, sentences in told.items() if sentences} == set(range(149, 180))
