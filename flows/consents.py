@@ -109,7 +109,7 @@ def fetch_catalog(settings: Settings) -> list[dict[str, Any]]:
 def keep_catalog(settings: Settings, found: list[dict[str, Any]], wait_seconds: int) -> None:
     """Into raw history and ledger, under the data directory's lock."""
     with guarded(), held(settings.data_dir, "catalog", wait_seconds):
-        institutions.kept(settings, found, utc_now())
+        institutions.keep(settings, found, utc_now())
 
 
 @flow(name="consent-renewals", flow_run_name="consent-renewals")

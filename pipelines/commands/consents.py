@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.commands.progress import progress_for
 from pipelines.commands.run import run_and_tell
 from pipelines.commands.terminal import console, data_of, print_as_json, print_json, say, say_all, settings_of
-from pipelines.consents.clients import has_vault, told_client, vault_of
+from pipelines.consents.clients import has_vault, refuse_unconfigured, told_client, vault_of
 from pipelines.consents.clock import check
 from pipelines.consents.upkeep import can_be_ended, end_at_its_bank
 from pipelines.errors import GOOD, PARTIAL, Busy, Failure, WrongUsage
@@ -95,14 +95,11 @@ def _sign_in(
     since: date | None = None,
 ) -> "Opening":
     """Show the bank's link and wait for the customer. The lock is not held meanwhile: scheduled runs go on."""
-    from pipelines.consents import sign_in as steward
+    from pipelines.consents import sign_in
 
-    redirect_url = options.redirect_url or settings.kontomatik.redirect_url
-    if redirect_url is None and settings.kontomatik.dialect == "live":
-        raise WrongUsage(
-            "The live service wants to know where to send the customer after the sign-in",
-            "Give --redirect-url, or set sources.kontomatik.redirect_url to a page of yours",
-        )
+    redirect_url = sign_in.redirect_of(
+        settings, options.redirect_url, "Give --redirect-url, or set sources.kontomatik.redirect_url to a page of yours"
+    )
     prepare(settings.data_dir)
     start_new = getattr(options, "start_new", False)
     with (
@@ -114,7 +111,7 @@ def _sign_in(
             refuse(missing_raw(settings.data_dir, vault))  # before somebody signs in for nothing
         vault.seal_possible()
         check(settings, utc_now, vault)  # the days of a consent are counted from its sign-in
-        consent, sign_in = steward.start_sign_in(
+        consent, started = sign_in.start_sign_in(
             vault,
             client,
             target=target,
@@ -125,10 +122,10 @@ def _sign_in(
             replaces=replaces,
             since=since,
         )
-        say(f"Sign in at the bank: {sign_in.link}", error=True)
+        say(f"Sign in at the bank: {started.link}", error=True)
         if options.open:
-            webbrowser.open(sign_in.link)
-        return steward.wait_for_sign_in(
+            webbrowser.open(started.link)
+        return sign_in.wait_for_sign_in(
             vault,
             client,
             consent,
@@ -325,6 +322,5 @@ def _surely(options: argparse.Namespace, consent: "Consent") -> None:
 
 def _configured(options: argparse.Namespace) -> "Settings":
     settings = settings_of(options)
-    if not settings.kontomatik.configured:
-        raise WrongUsage("Kontomatik is not configured", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
+    refuse_unconfigured(settings)
     return settings

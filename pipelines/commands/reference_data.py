@@ -1,4 +1,4 @@
-"""The commands that load reference data: catalog, rates."""
+"""Runs the commands that load reference data: catalog, rates."""
 
 import argparse
 
@@ -7,16 +7,16 @@ from pipelines.errors import GOOD, WrongUsage
 
 
 def catalog(options: argparse.Namespace) -> int:
-    """`catalog`."""
+    """Runs `catalog`: shows the banks; the whole list is also kept in the ledger."""
     from pipelines.read.options import utc_now
-    from pipelines.run.institutions import fetch, kept, show
+    from pipelines.run.institutions import fetch, keep, show
     from pipelines.store.lock import held
 
     settings = settings_of(options)
     institutions = fetch(settings, utc_now, country=options.country, access_mode=options.access_mode)
     if options.country is None and options.access_mode is None:
         with held(settings.data_dir, "catalog"):
-            kept(settings, institutions, utc_now())
+            keep(settings, institutions, utc_now())
     if options.json:
         print_json({"institutions": institutions})
     else:
@@ -25,16 +25,16 @@ def catalog(options: argparse.Namespace) -> int:
 
 
 def rates(options: argparse.Namespace) -> int:
-    """`rates`."""
-    from pipelines.run.rates import fetched, kept
+    """Runs `rates`."""
+    from pipelines.run.rates import fetch, keep
     from pipelines.store.lock import held
 
     if (options.file is None) == (options.url is None):
         raise WrongUsage("`rates` reads one file or one address", "Give either --file or --url")
     settings = settings_of(options)
-    found = fetched(options.file, options.url)
+    found = fetch(options.file, options.url)
     with held(settings.data_dir, "rates"):
-        kept(settings, found)
+        keep(settings, found)
     days = sorted({str(day) for day in found.column("day").to_pylist()})
     currencies = sorted(set(found.column("currency").to_pylist()))
     if options.json:

@@ -1,4 +1,4 @@
-"""How the parts that reach outside are made from the settings: the banks' clients and the vault."""
+"""Makes from the settings the parts that reach outside: Kontomatik's client and the vault."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def kontomatik_client(
     settings: Settings, now: Callable[[], datetime], recognise: Callable[[str, str], str] | None = None
 ) -> Iterator["KontomatikClient"]:
-    """A client of Kontomatik while the block runs; `recognise` is what is kept of owners' identity numbers."""
+    """Opens a client of Kontomatik. `recognise` makes the hash that is kept of an owner's identity number."""
     from sources.kontomatik.client import KontomatikClient
 
     own = settings.kontomatik
@@ -39,13 +39,19 @@ def kontomatik_client(
         http.close()
 
 
+def refuse_unconfigured(settings: Settings) -> None:
+    """Raises `WrongUsage` when the settings hold no access to Kontomatik."""
+    if not settings.kontomatik.configured:
+        raise WrongUsage("Kontomatik is not configured", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
+
+
 class BankSaidNo(Failure):
-    """A command that is about one bank could not be carried out."""
+    """The bank did not carry out a command."""
 
 
 @contextmanager
 def told_client(settings: Settings, now: Callable[[], datetime]) -> Iterator["KontomatikClient"]:
-    """A client of Kontomatik for a command of its own: what the bank refuses ends the command with a sentence."""
+    """Opens a client of Kontomatik for one command: what the bank refuses ends the command with a sentence."""
     with as_failures(), kontomatik_client(settings, now) as client:
         yield client
 
@@ -62,13 +68,13 @@ def as_failures() -> Iterator[None]:
 
 
 def has_vault(settings: Settings) -> bool:
-    """Whether there is a vault to look into, without making one."""
+    """Returns whether there is a vault, without making one."""
     return settings.vault_url is not None or (settings.data_dir / "vault.sqlite").exists()
 
 
 @contextmanager
 def vault_of(settings: Settings, *, start_new: bool = False) -> Iterator["Vault"]:
-    """The vault while the block runs; made when there is none.
+    """Opens the vault; makes it when there is none.
 
     Raises `HistoryLost` when there was one, unless a person has said `start_new`.
     """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pipelines.consents.states import USABLE
 from pipelines.consents.vault import UNNAMED, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
+from pipelines.settings import Settings
 from sources.kontomatik.results import Session, SignIn
 
 if TYPE_CHECKING:
@@ -68,6 +69,17 @@ def start_sign_in(
     return consent, sign_in
 
 
+def redirect_of(settings: Settings, given: str | None, next_step: str) -> str | None:
+    """Returns the page to which the bank sends the customer after the sign-in, `given` or that of the settings.
+
+    Raises `WrongUsage` with `next_step` where the service needs one and there is none.
+    """
+    redirect_url = given or settings.kontomatik.redirect_url
+    if redirect_url is None and settings.kontomatik.dialect == "live":
+        raise WrongUsage("The live service wants to know where to send the customer after the sign-in", next_step)
+    return redirect_url
+
+
 def finished_sign_in(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Opening | None:
     """The opening that a finished sign-in gives, its token stored first; None while it goes on.
 
@@ -95,7 +107,7 @@ def finished_sign_in(vault: Vault, client: "KontomatikClient", consent: Consent,
     return Opening(vault.consent(consent.consent_id), status.session)
 
 
-def _unused_session(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Session | None:
+def unused_session(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Session | None:
     """The session of a sign-in whose token is stored and whose first import has not begun: it reaches the whole history."""
     remembered = vault.sign_in(consent.consent_id)
     if remembered is None or consent.created_at < now - LEFT_OPEN or vault.quota.tried(consent.consent_id):

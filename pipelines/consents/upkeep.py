@@ -9,11 +9,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pipelines.consents.clients import as_failures, has_vault, told_client, vault_of
+from pipelines.consents.clients import as_failures, has_vault, refuse_unconfigured, told_client, vault_of
 from pipelines.consents.clock import check
 from pipelines.consents.expiring import expiring
 from pipelines.consents.revocation import StillRevoking, revoke, to_be_ended
-from pipelines.consents.sign_in import LEFT_OPEN, Opening, SignInFailed, _unused_session, finished_sign_in
+from pipelines.consents.sign_in import (
+    LEFT_OPEN,
+    Opening,
+    SignInFailed,
+    finished_sign_in,
+    redirect_of,
+    start_sign_in,
+    unused_session,
+)
 from pipelines.consents.states import USABLE
 from pipelines.consents.vault import Consent, Vault
 from pipelines.errors import Failure, WrongUsage
@@ -111,8 +119,7 @@ def can_be_ended(settings: "Settings", vault: Vault, consent_id: str, now: Calla
     if consent.source == "kontist":
         with as_failures(), kontist_login.client_of(kontist_login.KeptLogin(settings, None, now, Login(refresh_token=token))):
             return
-    if not settings.kontomatik.configured:
-        raise WrongUsage("Kontomatik is not configured", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
+    refuse_unconfigured(settings)
     with told_client(settings, now):
         return
 
@@ -177,8 +184,6 @@ def sign_in_link(settings: "Settings", consent_id: str, now: Callable[[], dateti
     The next run picks it up once the customer has signed in. Raises `WrongUsage` for a consent that cannot be renewed, or where
     the service wants a `redirect_url` and none is set.
     """
-    from pipelines.consents.sign_in import start_sign_in
-
     check(settings, now)
     with vault_of(settings) as vault, told_client(settings, now) as client:
         old = vault.consent(consent_id)
@@ -186,12 +191,7 @@ def sign_in_link(settings: "Settings", consent_id: str, now: Callable[[], dateti
             raise WrongUsage("Kontist has no link to sign in with", "Log in at a terminal: python -m pipelines connect kontist")
         if old.status not in ("active", "expiring", "expired"):
             raise WrongUsage(f"Consent {old.consent_id} is {old.status}", "Connect the bank again with `connect kontomatik`")
-        redirect_url = settings.kontomatik.redirect_url
-        if redirect_url is None and settings.kontomatik.dialect == "live":
-            raise WrongUsage(
-                "The live service wants to know where to send the customer after the sign-in",
-                "Set sources.kontomatik.redirect_url to a page of yours",
-            )
+        redirect_url = redirect_of(settings, None, "Set sources.kontomatik.redirect_url to a page of yours")
         fresh, sign_in = start_sign_in(
             vault,
             client,
@@ -246,7 +246,7 @@ def tend(vault: Vault, client: "KontomatikClient", now: datetime) -> Tended:
     taken_up = {opening.consent.consent_id for opening in tended.openings}
     for consent in vault.consents(source="kontomatik", status=USABLE):
         with suppress(SourceError, Failure):  # it is stored, and can be used without
-            if consent.consent_id not in taken_up and (session := _unused_session(vault, client, consent, now)):
+            if consent.consent_id not in taken_up and (session := unused_session(vault, client, consent, now)):
                 tended.openings.append(Opening(consent, session))
     return tended
 

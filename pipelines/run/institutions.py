@@ -1,12 +1,11 @@
-"""The banks that Kontomatik covers: fetched, shown, and kept as table `institutions` of raw history and ledger."""
+"""Fetches, shows and keeps the banks that Kontomatik covers (table `institutions` of raw history and ledger)."""
 
 import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pipelines.consents.clients import told_client
-from pipelines.errors import WrongUsage
+from pipelines.consents.clients import refuse_unconfigured, told_client
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,9 +15,8 @@ if TYPE_CHECKING:
 def fetch(
     settings: Settings, now: Callable[[], datetime], *, country: str | None, access_mode: str | None
 ) -> list[dict[str, Any]]:
-    """The catalog, narrowed to a country (two letters) and an access mode; sorted by country and institution."""
-    if not settings.kontomatik.configured:
-        raise WrongUsage("Kontomatik is not configured", "Set sources.kontomatik.api_key in .dlt/secrets.toml")
+    """Returns the catalog, narrowed to a country (two letters) and an access mode; sorted by country and institution."""
+    refuse_unconfigured(settings)
     with told_client(settings, now) as client:
         found = client.catalog(country, access_mode)  # type: ignore[arg-type]  # argparse offers these modes only
     listed = [
@@ -35,32 +33,23 @@ def fetch(
     return sorted(listed, key=lambda one: (str(one["country"]), str(one["institution"]), str(one["target"])))
 
 
-def kept(settings: Settings, institutions: list[dict[str, Any]], now: datetime) -> None:
-    """Load the whole catalog into raw history and publish the ledger with it. The caller holds the lock."""
+def keep(settings: Settings, institutions: list[dict[str, Any]], now: datetime) -> None:
+    """Loads the whole catalog into raw history and publishes the ledger with it. The caller holds the lock."""
     from pipelines.store import load
-    from pipelines.store.ledger import build_and_publish
-    from pipelines.store.raw_copy import opened
-    from pipelines.store.shape import DATASETS
+    from pipelines.store.raw_change import changing_raw
     from sources.kontomatik.columns import INSTITUTIONS
 
     rows = [
         one | {"access_modes": json.dumps(one["access_modes"]) if one["access_modes"] else None, "read_at": now}
         for one in institutions
     ]
-    with opened(settings.data_dir) as (history, publish):
-        for dataset in DATASETS:
-            if not load.prepared(history, dataset):
-                load.load(history, load.Changeset(dataset))
-        state = load.cursors(history, "kontomatik")
-        load.load(
-            history, load.Changeset("kontomatik", {"institutions": load.batches_of(rows, INSTITUTIONS)}, cursors=dict(state))
-        )
-        publish()
-    build_and_publish(settings.data_dir)
+    with changing_raw(settings.data_dir) as raw:
+        batches = {"institutions": load.batches_of(rows, INSTITUTIONS)}
+        load.load(raw, load.Changeset("kontomatik", batches, cursors=load.cursors(raw, "kontomatik")))
 
 
 def show(institutions: list[dict[str, Any]], console: "Console") -> None:
-    """For people."""
+    """Shows the banks as a table."""
     from pipelines.text import tables
 
     rows = []

@@ -52,11 +52,8 @@ class Job:
 
     def prepare(self, wanted: Sequence[str]) -> None:
         """Make raw history's tables where there are none, and find the units that are to be read."""
-        for dataset in DATASETS:
-            known = loading.prepared(self.history, dataset)
-            if not known:
-                loading.load(self.history, loading.Changeset(dataset))
-            self._states[dataset] = loading.cursors(self.history, dataset) if known else {}
+        loading.create_tables(self.history)
+        self._states = {dataset: loading.cursors(self.history, dataset) for dataset in DATASETS}
         self._refuse_unknown_accounts(wanted)
         self.units = ReadTasks(
             self.settings,

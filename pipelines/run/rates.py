@@ -1,4 +1,4 @@
-"""Reference rates: read from a file or an address, loaded into raw history, and counted with from then on."""
+"""Reads reference rates from a file or an address and keeps them in raw history; the ledger converts amounts with them."""
 
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,8 @@ from pipelines.settings import Settings
 from sources._errors import SourceError
 
 
-def fetched(file: Path | None, url: str | None) -> Any:
-    """The rates, as an Arrow table. Raises `Failure`."""
+def fetch(file: Path | None, url: str | None) -> Any:
+    """Returns the rates of a file or an address as an Arrow table. Raises `Failure`."""
     from sources.rates import ecb
 
     try:
@@ -19,17 +19,10 @@ def fetched(file: Path | None, url: str | None) -> Any:
         raise Failure(error.cause, error.next_step) from None
 
 
-def kept(settings: Settings, rates: Any) -> None:
-    """Load the rates into raw history and publish the ledger with them. The caller holds the lock."""
-    from pipelines.store import load
-    from pipelines.store.ledger import build_and_publish
-    from pipelines.store.raw_copy import opened
-    from pipelines.store.shape import DATASETS
+def keep(settings: Settings, rates: Any) -> None:
+    """Loads the rates into raw history and publishes the ledger with them. The caller holds the lock."""
+    from pipelines.store.load import load_rates
+    from pipelines.store.raw_change import changing_raw
 
-    with opened(settings.data_dir) as (history, publish):
-        for dataset in DATASETS:
-            if not load.prepared(history, dataset):
-                load.load(history, load.Changeset(dataset))
-        load.load_rates(history, rates)
-        publish()
-    build_and_publish(settings.data_dir)
+    with changing_raw(settings.data_dir) as raw:
+        load_rates(raw, rates)

@@ -1,10 +1,10 @@
-"""The only meeting of dlt and our raw history: what was settled goes in, with the cursors that belong to it.
+"""Loads a bank's changeset and its cursors into raw history. No other module uses dlt.
 
-dlt works on the run's own copy through the held connection. Its working folder is new at every run; all that it remembers is in
-the file itself, so data and cursors are renamed into place together.
+dlt works on the run's own copy through its open connection. Its working folder is new at every run. Its state is in the file
+itself, so data and cursors are renamed into place together.
 
-dlt loads what banks said. What we did (attempts, consents, holes) is written into the same copy by plain SQL;
-so a run that brings nothing new needs no dlt at all, whose import and load cost more than the rest of it.
+dlt loads the banks' data. Our own records (attempts, consents, gaps) are written into the same copy by plain SQL. So a run
+without news needs no dlt at all, whose import and load cost more than the rest of such a run.
 """
 
 import base64
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 Batches = Callable[[], Iterable[pa.RecordBatch]]
 TABLES: Mapping[str, Mapping[str, pa.Schema]] = {"kontist": KONTIST, "kontomatik": KONTOMATIK}
 APPENDED = frozenset({"imports"})
-"""Tables of ours that grow; the others are rewritten."""
+"""Tables of our own records that grow; the others are rewritten."""
 REWRITTEN_BY_ACCOUNT = frozenset({"read_days"})
 """Of these, only the accounts that are given."""
 
 LATER_COLUMNS = {"imports": ("as_of",)}
-"""Columns that tables of ours did not have in earlier versions (`transforms/later.toml`)."""
+"""Columns that our own tables did not have in earlier versions (`transforms/later.toml`)."""
 
 # Before dlt is imported: nothing is sent anywhere, and only what fails is said.
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
@@ -44,35 +44,48 @@ os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")
 
 @dataclass
 class Changeset:
-    """What one bank's run puts into raw history."""
+    """The changes that one bank's run makes in raw history."""
 
     dataset: str
     batches: dict[str, Batches] = field(default_factory=dict)
     windows: list[tuple[str, str, date | None]] = field(default_factory=list)
-    """`(table, account or consent, since)`: inside it, what is not in `batches` is retired."""
+    """`(table, account or consent, since)`: inside the window, a row that is not in `batches` is retired."""
     moved: list[str] = field(default_factory=list)
     cursors: dict[str, Any] = field(default_factory=dict)
 
 
-def prepared(history: RawCopy, dataset: str) -> bool:
-    """Whether raw history has this bank's versioned tables. Makes those that are not dlt's."""
-    history.connection.execute(f"create schema if not exists {dataset}")
-    history.connection.execute(HELPER_TABLES.format(dataset=dataset))
-    for name, schema in TABLES[dataset].items():
-        if not is_versioned(schema):
-            columns = ", ".join(f"{column.name} {_sql_type(column.type)}" for column in schema)
-            history.connection.execute(f"create table if not exists {dataset}.{name} ({columns})")
-            for column in LATER_COLUMNS.get(name, ()):  # of a history that an earlier version wrote
-                kind = _sql_type(schema.field(column).type)
-                history.connection.execute(f"alter table {dataset}.{name} add column if not exists {column} {kind}")
+def has_tables(history: RawCopy, dataset: str) -> bool:
+    """Returns whether raw history has this bank's versioned tables."""
     known = history.connection.execute(
         "select count(*) from duckdb_tables() where schema_name = ? and table_name = 'transactions'", [dataset]
     ).fetchone()
     return known != (0,)
 
 
+def create_own_tables(history: RawCopy, dataset: str) -> None:
+    """Creates this bank's tables that dlt does not make, and the columns that an earlier version did not have."""
+    history.connection.execute(f"create schema if not exists {dataset}")
+    history.connection.execute(HELPER_TABLES.format(dataset=dataset))
+    for name, schema in TABLES[dataset].items():
+        if not is_versioned(schema):
+            columns = ", ".join(f"{column.name} {_sql_type(column.type)}" for column in schema)
+            history.connection.execute(f"create table if not exists {dataset}.{name} ({columns})")
+            for column in LATER_COLUMNS.get(name, ()):
+                kind = _sql_type(schema.field(column).type)
+                history.connection.execute(f"alter table {dataset}.{name} add column if not exists {column} {kind}")
+
+
+def create_tables(history: RawCopy) -> None:
+    """Creates every table of every bank that raw history lacks."""
+    for dataset in TABLES:
+        if has_tables(history, dataset):
+            create_own_tables(history, dataset)
+        else:
+            load(history, Changeset(dataset))
+
+
 def cursors(history: RawCopy, dataset: str) -> dict[str, Any]:
-    """The cursors that the last load left in dlt's state; empty before the first.
+    """Returns the cursors that the last load left in dlt's state; empty before the first load.
 
     dlt's own decoder would cost its import. A test holds that both read the same.
     """
@@ -86,32 +99,33 @@ def cursors(history: RawCopy, dataset: str) -> dict[str, Any]:
     return dict(state.get("sources", {}).get(dataset, {}))
 
 
-def load(history: RawCopy, package: Changeset) -> None:
-    """Load one bank's package. Raises `RawBroken` when dlt or the disk refuses; the published file is untouched then."""
-    dataset, connection = package.dataset, history.connection
-    known = prepared(history, dataset)
+def load(history: RawCopy, changeset: Changeset) -> None:
+    """Loads one bank's changeset. Raises `RawBroken` when dlt or the disk refuses; the published file is untouched then."""
+    dataset, connection = changeset.dataset, history.connection
+    create_own_tables(history, dataset)
+    known = has_tables(history, dataset)
     connection.execute(f"delete from {dataset}.{READ_WINDOWS}")
     connection.execute(f"delete from {dataset}.{MOVED_ROWS}")
-    _insert(connection, f"{dataset}.{READ_WINDOWS}", package.windows)
-    _insert(connection, f"{dataset}.{MOVED_ROWS}", [(row,) for row in package.moved])
-    said: dict[str, Batches] = {}
+    _insert(connection, f"{dataset}.{READ_WINDOWS}", changeset.windows)
+    _insert(connection, f"{dataset}.{MOVED_ROWS}", [(row,) for row in changeset.moved])
+    of_bank: dict[str, Batches] = {}
     ours: dict[str, Batches] = {}
-    for name, batches in package.batches.items():
+    for name, batches in changeset.batches.items():
         schema = TABLES[dataset][name]
         if not is_versioned(schema):
             ours[name] = batches
         elif not known or name == "transactions" or _differs(history, dataset, name, schema, batches):
-            said[name] = batches
-    if said or not known or package.cursors != cursors(history, dataset):
+            of_bank[name] = batches
+    if of_bank or not known or changeset.cursors != cursors(history, dataset):
         if known:
             _refuse_a_clock_that_went_back(history, dataset)
-        _load_by_dlt(history, dataset, lambda: _source(dataset, said, package.cursors, all_tables=not known))
+        _load_by_dlt(history, dataset, lambda: _source(dataset, of_bank, changeset.cursors, all_tables=not known))
     for name, batches in ours.items():
         _keep(history, dataset, name, TABLES[dataset][name], batches)
 
 
 def load_rates(history: RawCopy, rates: pa.Table) -> None:
-    """Load reference rates; a day that comes again takes the place of the one before. Raises `RawBroken`."""
+    """Loads reference rates; a rate of the same currency and day is replaced. Raises `RawBroken`."""
 
     def source() -> "DltSource":
         from sources.rates.source import rates as of_rates
@@ -122,7 +136,7 @@ def load_rates(history: RawCopy, rates: pa.Table) -> None:
 
 
 def _refuse_a_clock_that_went_back(history: RawCopy, dataset: str) -> None:
-    """A version that ends before it began can never be told of again: such a load would spoil history for good."""
+    """Raises `RawBroken` when the clock is behind the last load: a version that ends before it begins would spoil history."""
     versioned = [name for name, schema in TABLES[dataset].items() if is_versioned(schema)]
     each = (f"select max(greatest(_dlt_valid_from, _dlt_valid_to)) as latest from {dataset}.{name}" for name in versioned)
     ((latest,),) = history.connection.execute(f"select max(latest) from ({' union all '.join(each)})").fetchall()
@@ -164,7 +178,7 @@ def _load_by_dlt(history: RawCopy, dataset: str, source: "Callable[[], DltSource
 
 
 def _looking_up_once(destination: Any) -> Any:
-    """dlt asks for its destination's settings some thirty times a load, and looks all of them up anew each time."""
+    """Caches the destination's settings: dlt asks for them some thirty times a load, and looks all of them up each time."""
     look_up = destination.configuration
     found: dict[tuple[type, str, bool], Any] = {}
 
@@ -178,18 +192,18 @@ def _looking_up_once(destination: Any) -> Any:
     return destination
 
 
-def _source(dataset: str, said: Mapping[str, Batches], moved_cursors: Mapping[str, Any], *, all_tables: bool) -> "DltSource":
+def _source(dataset: str, of_bank: Mapping[str, Batches], moved_cursors: Mapping[str, Any], *, all_tables: bool) -> "DltSource":
     if dataset == "kontist":
         from sources.kontist.source import kontist
 
-        return kontist(said, moved_cursors, all_tables=all_tables)
+        return kontist(of_bank, moved_cursors, all_tables=all_tables)
     from sources.kontomatik.source import kontomatik
 
-    return kontomatik(said, moved_cursors, all_tables=all_tables)
+    return kontomatik(of_bank, moved_cursors, all_tables=all_tables)
 
 
 def _differs(history: RawCopy, dataset: str, name: str, schema: pa.Schema, batches: Batches) -> bool:
-    """Whether loading these rows would add or retire any version."""
+    """Returns whether loading these rows would add or retire any version."""
     shown_now = pa.Table.from_batches(batches(), schema=schema)  # noqa: F841  # read by its name in the query
     known = f"select row_version from {dataset}.{name} as known where _dlt_valid_to is null"
     rows = history.connection.execute(
@@ -205,7 +219,7 @@ def _differs(history: RawCopy, dataset: str, name: str, schema: pa.Schema, batch
 
 
 def _keep(history: RawCopy, dataset: str, name: str, schema: pa.Schema, batches: Batches) -> None:
-    """Write a table of ours."""
+    """Writes a table of our own records."""
     kept_now = pa.Table.from_batches(batches(), schema=schema)  # noqa: F841  # read by its name in the query
     if name in REWRITTEN_BY_ACCOUNT:
         history.connection.execute(f"delete from {dataset}.{name} where account_id in (select account_id from kept_now)")
@@ -215,7 +229,7 @@ def _keep(history: RawCopy, dataset: str, name: str, schema: pa.Schema, batches:
 
 
 def _insert(connection: Any, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    """In statements of many rows each: one a row costs more than all else that a run with nothing new writes."""
+    """Inserts many rows per statement: one each would cost more than everything else that a run without news writes."""
     given = list(rows)
     for start in range(0, len(given), 1000):
         part = given[start : start + 1000]
@@ -224,7 +238,7 @@ def _insert(connection: Any, table: str, rows: Iterable[tuple[Any, ...]]) -> Non
 
 
 def batches_of(rows: list[dict[str, Any]], schema: pa.Schema) -> Batches:
-    """A small table's rows as one batch."""
+    """Returns a small table's rows as one batch."""
     return lambda: [pa.RecordBatch.from_pylist(rows, schema=schema)] if rows else []
 
 

@@ -124,7 +124,8 @@ class Raw:
 
     def cursors(self) -> dict[str, Any]:
         """What dlt's state holds."""
-        return load.cursors(self.history, self.dataset) if load.prepared(self.history, self.dataset) else {}
+        load.create_own_tables(self.history, self.dataset)
+        return load.cursors(self.history, self.dataset) if load.has_tables(self.history, self.dataset) else {}
 
     def query(self, text: str) -> list[tuple[Any, ...]]:
         """What raw history answers."""
