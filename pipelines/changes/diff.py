@@ -145,7 +145,10 @@ class Differ:
         )
 
     def _identify(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
-        """A table of the shown rows inside the window, with identity and version."""
+        """A table of the shown rows inside the window, with identity and version.
+
+        Only keys pass through the windows: a whole history with all its columns would be written to disk at each of them.
+        """
         oldest_first = "desc" if newest_first else "asc"
         self._connection.execute(
             f"""
@@ -155,7 +158,7 @@ class Differ:
             -- counted from the oldest row of a whole day, so that a later twin never takes an earlier one's number
             numbered as (
                 select
-                    *,
+                    {shape.counted},
                     false as late,
                     row_number() over (partition by window_on, {shape.amount} order by position {oldest_first}) as occurrence,
                     if(
@@ -167,7 +170,7 @@ class Differ:
                 where window_on >= $claim
             )
 
-            {shape.identified("numbered")}
+            {shape.identified("answered", "numbered")}
             """,
             {"account": account_id, "import": import_id, "claim": claim},
         )
@@ -177,7 +180,7 @@ class Differ:
         if self._one("select count(*) from answered where window_on < ?", [claim]):
             oldest_first = "desc" if newest_first else "asc"
             self._connection.execute(
-                f"insert into {name} by name {news_before_the_window(shape, name, oldest_first)}",
+                f"insert into {name} by name {news_before_the_window(shape, oldest_first, answered='answered', diffed=name)}",
                 {"account": account_id, "import": import_id, "claim": claim},
             )
 

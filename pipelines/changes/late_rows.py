@@ -10,13 +10,20 @@ if TYPE_CHECKING:
     from pipelines.store.shape import Shape
 
 
-def news_before_the_window(shape: "Shape", settled: str, oldest_first: str) -> str:
-    """SQL for the rows of `answered` before `$claim` that are not known as they are shown, identified like those of `settled`.
+def news_before_the_window(shape: "Shape", oldest_first: str, *, answered: str, diffed: str) -> str:
+    """Returns SQL for the rows before `$claim` that are not known as they are shown, identified like those of the window.
+
+    `answered` names the relation of all that the bank showed, `diffed` the table of the rows inside the window. Parameters of the
+    SQL: `$account`, `$import`, `$claim`.
 
     A bank's own ids tell them apart. Without ids, a row is known if there is one of that day and amount with the same mark
-    (`shape.told_apart_by`); of several each is taken once. What is left takes the place of a reservation that is shown no more,
-    or numbers on from those that are known, as counting the whole day would have it.
+    (`shape.told_apart_by`); duplicates are matched one to one. What is left takes the place of a reservation that is shown no
+    more, or numbers on from those that are known, as counting the whole day would have it.
     """
+    # Rows of other days and ids are none of those that are shown; numbering them all would cost as much as the history is long.
+    may_be_shown = "window_on in (select window_on from shown)"
+    if shape.has_ids:
+        may_be_shown = f"({may_be_shown} or {shape.key} in (select {shape.key} from shown))"
     group = f"window_on, {shape.amount}"
     mark = f"coalesce({shape.told_apart_by}, date '0001-01-01')" if shape.told_apart_by else "null"
     return f"""
@@ -24,10 +31,10 @@ def news_before_the_window(shape: "Shape", settled: str, oldest_first: str) -> s
 
         shown as (
             select
-                *,
+                {shape.counted},
                 {mark} as mark,
                 row_number() over (partition by {group}, {mark} order by position {oldest_first}) as nth
-            from answered
+            from {answered}
             where window_on < $claim
         ),
 
@@ -38,7 +45,7 @@ def news_before_the_window(shape: "Shape", settled: str, oldest_first: str) -> s
                 {mark} as mark,
                 row_number() over (partition by {group}, {mark} order by occurrence) as nth
             from {shape.table}
-            where account_id = $account and _dlt_valid_to is null
+            where account_id = $account and _dlt_valid_to is null and {may_be_shown}
         ),
 
         news as (
@@ -70,11 +77,11 @@ def news_before_the_window(shape: "Shape", settled: str, oldest_first: str) -> s
             left join taken using ({group})
         ),
 
-        identified as ({shape.identified("numbered")})
+        identified as ({shape.identified(answered, "numbered")})
 
         select identified.*
         from identified
         left join known using (transaction_id)
         where identified.content is distinct from known.content
-            and transaction_id not in (select transaction_id from {settled})
+            and transaction_id not in (select transaction_id from {diffed})
         """

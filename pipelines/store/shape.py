@@ -61,16 +61,36 @@ class Shape:
         parts = [_as_text(column) for column in self.schema if column.name not in left_out]
         return f"md5(concat_ws(chr(31), {', '.join(parts)}))"
 
-    def identified(self, numbered: str) -> str:
-        """SQL for the rows of `numbered` with their identity, version and content; of equal ids the first shown stays."""
+    @property
+    def counted(self) -> str:
+        """The columns that rows are counted and told apart by: all that a window over many rows has to carry."""
+        named = ", source_transaction_id" if self.has_ids else ""
+        return f"position, window_on, {self.amount}, booked{named}"
+
+    def identified(self, answered: str, numbered: str) -> str:
+        """SQL for the rows of `answered` that `numbered` names by their position, with identity, version and content.
+
+        `answered` has all columns that the bank showed; `numbered` has the `counted` columns, `late`, `occurrence` and
+        `position_in_day`. Of equal ids the first shown stays.
+        """
         return f"""
             select
-                *,
+                shown_rows.*,
+                late,
+                occurrence,
+                position_in_day,
+                transaction_id,
                 $import as import_id,
                 {self.version()} as row_version,
                 {self.version(without=self.shifting)} as content
-            from (select $account || ':' || {self.key} as transaction_id, * from {numbered})
-            qualify row_number() over (partition by transaction_id order by position) = 1
+            from {answered} as shown_rows
+            join (
+                select
+                    position, late, occurrence, position_in_day,
+                    $account || ':' || {self.key} as transaction_id
+                from {numbered}
+                qualify row_number() over (partition by transaction_id order by position) = 1
+            ) using (position)
         """
 
 

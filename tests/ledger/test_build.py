@@ -285,6 +285,9 @@ def test_a_long_history_spills_to_disk_instead_of_failing(tmp_path: Path) -> Non
 
     assert built.failed == []
     assert built.rows["transactions"] == 120_000
+    with duckdb.connect(built.path, read_only=True) as connection:
+        ordered = connection.execute("select transaction_id from transactions").fetchall()
+    assert ordered == sorted(ordered), "one account and day: stored by id, though nobody sorts this table again"
 
 
 def test_too_little_memory_is_said_so(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Whatever a bank does between two reads, history holds what it shows: invariants over random lives of an account."""
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from pipelines.changes.control_totals import read_days
 from pipelines.changes.diff import Diff, Differ
+from pipelines.changes.late_rows import news_before_the_window
 from pipelines.read.spool import SpoolFile
 from pipelines.settings import Settings
 from pipelines.store.shape import KONTIST, KONTOMATIK, Shape
@@ -78,6 +80,43 @@ class Bank:
         self.rows[self.number] = (paid, booked, amount, "text")
 
 
+class Checked(Differ):
+    """Does all of it a second time the plain way, and compares: every column through the windows, every known row numbered."""
+
+    def _identify(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
+        super()._identify(shape, name, account_id, import_id, claim, newest_first)
+        order = "desc" if newest_first else "asc"
+        plain = f"""
+            with numbered as (
+                select *, false as late,
+                    row_number() over (partition by window_on, {shape.amount} order by position {order}) as occurrence,
+                    if(booked, row_number() over (partition by window_on, booked order by position {order}), 0) as position_in_day
+                from answered where window_on >= $claim
+            )
+            select *, $import as import_id, {shape.version()} as row_version, {shape.version(without=shape.shifting)} as content
+            from (select $account || ':' || {shape.key} as transaction_id, * from numbered)
+            qualify row_number() over (partition by transaction_id order by position) = 1
+        """
+        self._same(name, plain, {"account": account_id, "import": import_id, "claim": claim})
+
+    def _add_late(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
+        self.connection.execute(f"create or replace temp table before as from {name}")
+        super()._add_late(shape, name, account_id, import_id, claim, newest_first)
+        order = "desc" if newest_first else "asc"
+        narrow = news_before_the_window(shape, order, answered="answered", diffed="before")
+        whole = re.sub(r"_dlt_valid_to is null and .*", "_dlt_valid_to is null", narrow, count=1)
+        assert whole != narrow
+        plain = f"from before union all by name ({whole})"
+        self._same(name, plain, {"account": account_id, "import": import_id, "claim": claim})
+
+    def _same(self, name: str, plain: str, parameters: dict[str, Any]) -> None:
+        self.connection.execute(f"create or replace temp table plainly as {plain}", parameters)
+        columns = ", ".join(sorted(row[0] for row in self.connection.execute(f"describe {name}").fetchall()))
+        for one, other in ((name, "plainly"), ("plainly", name)):
+            left = self.connection.execute(f"select {columns} from {one} except all select {columns} from {other}").fetchall()
+            assert left == []
+
+
 @dataclass
 class Kept:
     """Raw history of the account, in memory; what dlt's scd2 does to it is done by the two statements in `load`."""
@@ -102,7 +141,7 @@ class Kept:
             names = read_by_source(self.shape.schema).names
             whole = [{name: row.get(name) for name in names} for row in shown]
             spool.add(pa.RecordBatch.from_pylist(whole, schema=read_by_source(self.shape.schema)))
-        settler = Differ(self.connection, Settings().thresholds)
+        settler = Checked(self.connection, Settings().thresholds)
         settled = settler.settle(
             self.shape, account_id="A", import_id=f"i{self.reads}", spooled=spool.close(), since=since, complete=complete,
             confirmed=lambda _: confirmed,

@@ -6,7 +6,7 @@
 
 with
 
--- What the history shows as still so
+-- What the history shows as still so. The history is sorted by account, day and transaction already, and its order is kept.
 versions as (select * from ledger.transaction_history where valid_to is null and change <> 'removed'),
 
 final as (
@@ -41,4 +41,3 @@ final as (
 )
 
 select * from final
-order by account_id, transaction_on, transaction_id
