@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from transforms.engine import literal
 from transforms.errors import ModelError
 from transforms.models import Model
 
@@ -40,15 +41,11 @@ def statements(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -
         row[0] for row in connection.execute("select view_name from duckdb_views() where database_name = 'ledger'").fetchall()
     }
     tables = [
-        f"comment on {'view' if model.name in views else 'table'} ledger.main.{model.name} is {_quoted(model.sentence)}"
+        f"comment on {'view' if model.name in views else 'table'} ledger.main.{model.name} is {literal(model.sentence)}"
         for model in models
         if model.layer == "ledger"
     ]
     return ";\n".join(
         tables
-        + [f'comment on column ledger.main.{table}."{column}" is {_quoted(meaning(table, column))}' for table, column in columns]
+        + [f'comment on column ledger.main.{table}."{column}" is {literal(meaning(table, column))}' for table, column in columns]
     )
-
-
-def _quoted(sentence: str) -> str:
-    return "'" + sentence.replace("'", "''") + "'"

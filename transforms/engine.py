@@ -37,9 +37,13 @@ def connect(memory_limit: str = "1GB", temp_directory: Path | None = None) -> du
 
 
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str, options: str) -> None:
-    """Attaches a file as `name`; the path is quoted, since `attach` takes no parameters."""
-    quoted = str(path).replace("'", "''")
-    connection.execute(f"attach '{quoted}' as {name} ({options})")
+    """Attaches a file as `name`."""
+    connection.execute(f"attach {literal(path)} as {name} ({options})")
+
+
+def literal(value: str | Path) -> str:
+    """Returns a text or a path as a literal of SQL, for statements that take no parameters."""
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def attach_ledger(connection: duckdb.DuckDBPyConnection, ledger: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from transforms.engine import literal
 from transforms.errors import ModelError
 
 FOLDER = Path(__file__).parent / "macros"
@@ -40,5 +41,4 @@ def add(connection: duckdb.DuckDBPyConnection) -> None:
     """Stores every macro in the attached `ledger`."""
     for macro in macros():
         connection.execute(f"create macro ledger.main.{macro.name}({macro.parameters}) as table\n{macro.sql}")
-        sentence = macro.sentence.replace("'", "''")
-        connection.execute(f"comment on macro table ledger.main.{macro.name} is '{sentence}'")
+        connection.execute(f"comment on macro table ledger.main.{macro.name} is {literal(macro.sentence)}")

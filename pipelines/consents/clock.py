@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import WrongUsage
-from pipelines.store.atomic_files import write_private
+from pipelines.store.atomic_files import replacing, write_private
 from sources._errors import SourceError
 from sources._http import Http, Patience
 
@@ -152,9 +152,5 @@ def _read(data_dir: Path) -> Mark | None:
 def _write(data_dir: Path, mark: Mark) -> None:
     """Replace the mark; a full disk is reported by what needs the room."""
     about = {"at": mark.at.isoformat(), "boot": mark.boot, "seconds_up": mark.seconds_up}
-    beside = _path(data_dir).with_suffix(".json.new")
-    with suppress(OSError):
-        write_private(beside, json.dumps(about))
-        beside.replace(_path(data_dir))
-    with suppress(OSError):
-        beside.unlink(missing_ok=True)
+    with suppress(OSError), replacing(_path(data_dir)) as new:
+        write_private(new, json.dumps(about))

@@ -20,8 +20,9 @@ from pipelines.consents.vault import ERASURE_ASKED, NO_REASON, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
 from pipelines.store import leftovers
-from pipelines.store.atomic_files import publish, write_private
+from pipelines.store.atomic_files import publish, replace_text
 from pipelines.store.losses import missing_raw, refuse
+from pipelines.store.sql import literal
 from pipelines.text.sinks import line
 
 if TYPE_CHECKING:
@@ -252,7 +253,7 @@ def _remove_from_raw(
             connection.execute(f"delete from {states} where version < (select max(version) from {states})")
             for table in ("read_windows", "moved_rows"):
                 connection.execute(f"delete from {dataset}.{table}")
-            connection.execute(f"attach '{_quoted(fresh)}' as fresh (storage_version '{STORAGE}')")
+            connection.execute(f"attach {literal(fresh)} as fresh (storage_version '{STORAGE}')")
             fresh.chmod(0o600)  # before any row is in it
             (name,) = connection.execute("select current_database()").fetchall()[0]
             connection.execute(f'copy from database "{name}" to fresh')
@@ -304,7 +305,7 @@ def _begin(folder: Path, receipt: Receipt, removed: dict[str, int]) -> None:
     """Keep what is about to be removed, together with what a try that was interrupted had removed."""
     folder.mkdir(mode=0o700, exist_ok=True)
     begun = _begun(folder, receipt.consent_id)
-    _put(begun, _json(_with_earlier(begun, replace(receipt, rows_removed=removed))))
+    replace_text(begun, _json(_with_earlier(begun, replace(receipt, rows_removed=removed))))
 
 
 def _write(folder: Path, receipt: Receipt) -> tuple[Path, str]:
@@ -312,9 +313,9 @@ def _write(folder: Path, receipt: Receipt) -> tuple[Path, str]:
     folder.mkdir(mode=0o700, exist_ok=True)
     path, begun = folder / f"erased-{receipt.consent_id}.json", _begun(folder, receipt.consent_id)
     receipt = _with_earlier(path, _with_earlier(begun, receipt))
-    _put(path.with_suffix(".txt"), receipt.text())
+    replace_text(path.with_suffix(".txt"), receipt.text())
     text = _json(receipt)
-    _put(path, text)
+    replace_text(path, text)
     begun.unlink(missing_ok=True)
     return path, hashlib.sha256(text.encode()).hexdigest()
 
@@ -354,15 +355,5 @@ def _json(receipt: Receipt) -> str:
     return json.dumps(asdict(receipt), indent=2, ensure_ascii=False) + "\n"
 
 
-def _put(target: Path, text: str) -> None:
-    beside = target.with_name(target.name + ".new")
-    write_private(beside, text)
-    publish(beside, target)
-
-
 def _minute(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

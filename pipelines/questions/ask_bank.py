@@ -10,7 +10,7 @@ from pipelines.consents.clients import BankSaidNo, has_vault, vault_of
 from pipelines.consents.kontist_login import KeptLogin, client_of, kept_login
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import HOW_BASIC, HOW_KONTIST, Settings
-from pipelines.store.ledger_reader import rows_of
+from pipelines.store.sql import rows_of
 from pipelines.text.sinks import line
 from sources._errors import ConsentGone, SourceError
 from sources._http import Patience

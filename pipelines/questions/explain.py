@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import WrongUsage
-from pipelines.store.ledger_reader import Rows, rows_of
+from pipelines.store.sql import Rows, rows_of
 from pipelines.text.sinks import line
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
-"""Copies of the ledger for other programs: CSV that a spreadsheet can open, Parquet, and a beancount journal.
+"""Copies the ledger for other programs: CSV that a spreadsheet can open, Parquet, and a beancount journal.
 
-Files are written beside and renamed into place, one by one, so that a reader sees a whole file or the one before.
+Each file is replaced in one step, so a reader sees a whole file or the one before.
 """
 
 import shutil
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import Failure
-from pipelines.store.ledger_reader import rows_of
+from pipelines.store.atomic_files import replacing
+from pipelines.store.sql import literal, rows_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -24,7 +25,7 @@ _DANGEROUS_INSIDE = r"([;\t\r\n][\s\p{Z}\p{C}]*)([=+\-@＝＋－＠])"
 
 
 def tables_of(connection: "DuckDBPyConnection") -> list[str]:
-    """Every table and view of the ledger."""
+    """Returns every table and view of the ledger."""
     found = rows_of(
         connection, "select distinct table_name from duckdb_columns() where database_name = 'ledger' and not internal order by 1"
     )
@@ -32,13 +33,13 @@ def tables_of(connection: "DuckDBPyConnection") -> list[str]:
 
 
 def write_parquet(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
-    """Every table as `<table>.parquet`, its types as they are."""
+    """Writes every table as `<table>.parquet`, with its types; yields each file."""
     for table in tables_of(connection):
         yield _copied(connection, f"select * from {table}", folder / f"{table}.parquet", "format parquet, compression zstd")
 
 
 def write_csv(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
-    """Every table as `<table>.csv`: UTF-8 with byte order mark, a header, commas, quotes as RFC 4180 has them.
+    """Writes every table as `<table>.csv`: UTF-8 with byte order mark, a header, commas, quotes of RFC 4180; yields each file.
 
     What a spreadsheet would take for a formula, at the start of a text or after a `;` in it, gets an apostrophe before it;
     numbers stay. Lists are joined by `; `.
@@ -48,7 +49,7 @@ def write_csv(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
 
 
 def write_journal(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
-    """The double entry as `ledger.beancount`."""
+    """Writes the double entry as `ledger.beancount`; yields the file."""
     from pipelines.questions.journal import lines
 
     path = folder / "ledger.beancount"
@@ -79,8 +80,7 @@ def _safe_select(connection: "DuckDBPyConnection", table: str) -> str:
 
 def _copied(connection: "DuckDBPyConnection", query: str, path: Path, options: str, before: str = "") -> Path:
     with _beside(path) as new:
-        quoted = str(new).replace("'", "''")
-        connection.execute(f"copy ({query}) to '{quoted}' ({options})")
+        connection.execute(f"copy ({query}) to {literal(new)} ({options})")
         if before:
             _put_before(new, before.encode())
     return path
@@ -88,19 +88,15 @@ def _copied(connection: "DuckDBPyConnection", query: str, path: Path, options: s
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """A file to write, renamed to `path` at the end. Raises `Failure` when the disk refuses."""
+    """Yields a file to write, which replaces `path` at the end. Raises `Failure` when the disk refuses."""
     import duckdb
 
-    new = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield new
-        new.replace(path)
+        with replacing(path) as new:
+            yield new
     except (duckdb.IOException, OSError) as error:
         raise Failure(f"{path} cannot be written ({type(error).__name__})", "Choose another folder with --out") from None
-    finally:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
 
 
 def _put_before(path: Path, mark: bytes) -> None:

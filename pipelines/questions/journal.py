@@ -10,7 +10,7 @@ that it reported last. They hold to the cent (`~ 0.00`): beancount's own toleran
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pipelines.store.ledger_reader import rows_of
+from pipelines.store.sql import each_row, rows_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -166,11 +166,8 @@ def _differing(connection: "DuckDBPyConnection") -> Iterator[str]:
 def _moved(connection: "DuckDBPyConnection") -> Iterator[str]:
     cursor = connection.cursor()
     cursor.execute("use ledger")
-    cursor.execute(_ENTRIES)
-    names = [column[0] for column in cursor.description or []]
-    while rows := cursor.fetchmany(10_000):
-        for row in rows:
-            yield from _entry(dict(zip(names, row, strict=True)))
+    for row in each_row(cursor, _ENTRIES):
+        yield from _entry(row)
 
 
 def _entry(one: dict[str, Any]) -> Iterator[str]:

@@ -1,12 +1,12 @@
 """How things stand as OpenMetrics text, for a monitor that reads a file: no name, of an account no more than its number's end."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import Failure
+from pipelines.store.atomic_files import replacing
 from pipelines.store.private import share_as_before
 from pipelines.text.sinks import line
 
@@ -44,14 +44,11 @@ def exposition(gathered: Mapping[str, Any], expected: "Expected", now: datetime)
 
 def write(path: Path, text: str) -> None:
     """Puts the text in place as a whole, for readers as a ledger has them. Raises `Failure` when that cannot be done."""
-    beside = path.with_name(f"{path.name}.new")
     try:
-        beside.write_text(text, encoding="utf-8")
-        share_as_before(beside, path)
-        beside.replace(path)
+        with replacing(path) as new:
+            new.write_text(text, encoding="utf-8")
+            share_as_before(new, path)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise Failure(
             f"The metrics cannot be written to {path} ({error.strerror})", "Name a file where there is room and we may write"
         ) from None

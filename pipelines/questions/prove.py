@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import WrongUsage
-from pipelines.store.ledger_reader import Rows, account_of, rows_of
+from pipelines.store.ledger_reader import account_of
+from pipelines.store.sql import Rows, rows_of
 from pipelines.text.sinks import line
 
 if TYPE_CHECKING:

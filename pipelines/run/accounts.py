@@ -14,6 +14,7 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
 
     from pipelines.store.ledger_reader import unreadable
     from pipelines.store.read_only import read_only
+    from pipelines.store.sql import rows_of
 
     query = """
         with
@@ -52,9 +53,7 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
     """
     try:
         with read_only(ledger) as connection:
-            cursor = connection.execute(query)
-            names = [column[0] for column in cursor.description or []]
-            return _named([dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
+            return _named(rows_of(connection, query))
     except duckdb.Error as error:
         raise unreadable(ledger, error) from None
 

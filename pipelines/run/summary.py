@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.read.outcome import BankRun, Outcome
 from pipelines.run.report import Report
-from pipelines.store.atomic_files import write_private
+from pipelines.store.atomic_files import replacing, write_private
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,11 +60,8 @@ def _bank(bank: BankRun) -> dict[str, Any]:
 
 def remember(data_dir: Path, text: str) -> None:
     """Keep the last report for `status`. Bookkeeping: the ledger is fine without it."""
-    with suppress(OSError):
-        path = data_dir / "run.last.json"
-        beside = path.with_name("run.last.json.new")
-        write_private(beside, text)
-        beside.replace(path)
+    with suppress(OSError), replacing(data_dir / "run.last.json") as new:
+        write_private(new, text)
 
 
 def show(report: Report, console: "Console") -> None:

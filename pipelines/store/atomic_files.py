@@ -1,8 +1,9 @@
-"""Files that are never written in place: copied or built beside, synced, then renamed over the one that people use."""
+"""Replaces files in one step: a new file is written beside the published one, synced, and renamed over it."""
 
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.store.private import share_as_before
@@ -11,7 +12,7 @@ FICLONE = 0x40049409
 
 
 def copy(source: Path, target: Path) -> None:
-    """A copy, the owner's alone, that shares the blocks where the file system can and is a plain one where it cannot."""
+    """Copies a file for the owner alone; shares its blocks where the file system can."""
     with source.open("rb") as reading, open(target, "wb", opener=_private) as writing:
         try:
             import fcntl
@@ -22,11 +23,11 @@ def copy(source: Path, target: Path) -> None:
 
 
 def publish(new: Path, published: Path, previous: Path | None = None, *, shared: bool = False) -> None:
-    """Put `new` where `published` is, in one step; what was there stays as `previous` if that is given.
+    """Renames `new` over `published`, in one step; the file before stays as `previous` if that is given.
 
-    `shared`: those who may read what was there may read `new`, from just before it takes that place.
+    `shared`: whoever may read the file before may read `new`, from just before the rename on.
 
-    At no moment is there no `published` file once there was one.
+    Once there is a `published` file, there is one at every moment.
     """
     sync(new)
     if previous is not None and published.exists():
@@ -45,7 +46,7 @@ def publish(new: Path, published: Path, previous: Path | None = None, *, shared:
 
 
 def sync(path: Path) -> None:
-    """Have the disk hold `path`, a file or a folder, before going on."""
+    """Waits until the disk holds `path`, a file or a folder."""
     handle = os.open(path, os.O_RDONLY)
     try:
         # Some file systems cannot sync a folder; the rename itself is still atomic there.
@@ -53,6 +54,26 @@ def sync(path: Path) -> None:
             os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields the path of a new file beside `path`, and renames it over `path` when the block has ended well."""
+    new = path.with_name(f"{path.name}.new")
+    try:
+        yield new
+        new.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replaces a text file that is the owner's alone, in one step; the disk holds it before this returns."""
+    with replacing(path) as new:
+        write_private(new, text)
+        sync(new)
+    sync(path.parent)
 
 
 def write_private(path: Path, text: str) -> None:

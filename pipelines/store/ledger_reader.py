@@ -1,4 +1,4 @@
-"""The published ledger and raw history, opened for a question: read-only, and an error that says what to do."""
+"""Opens the published ledger and raw history for a question: read-only, with errors that say what to do."""
 
 import re
 from collections.abc import Iterator
@@ -10,16 +10,15 @@ from pipelines.errors import Failure, WrongUsage
 from pipelines.store.leftovers import own_spill
 from pipelines.store.losses import missing_ledger, missing_raw, other_ledger, refuse
 from pipelines.store.read_only import NO_BAR
+from pipelines.store.sql import literal, rows_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-Rows = list[dict[str, Any]]
-
 
 @contextmanager
 def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyConnection"]:
-    """A connection with the catalog `ledger`, and `raw` if asked for.
+    """Opens a connection with the catalog `ledger`, and `raw` if asked for.
 
     Raises `HistoryLost` when one is missing that was there, another `Failure` when one cannot be read.
     """
@@ -31,7 +30,7 @@ def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyCo
         raise WrongUsage(f"There is no ledger in {data_dir}", no_ledger(data_dir))
     connection = duckdb.connect(":memory:")
     try:
-        connection.execute(f"set TimeZone = 'UTC'; {NO_BAR}; set temp_directory = {quoted(own_spill(data_dir))}")
+        connection.execute(f"set TimeZone = 'UTC'; {NO_BAR}; set temp_directory = {literal(own_spill(data_dir))}")
         _attach(connection, ledger, "ledger")
         if with_raw:
             refuse(missing_raw(data_dir), other_ledger(data_dir))
@@ -45,7 +44,7 @@ def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyCo
 
 
 def no_ledger(data_dir: Path) -> str:
-    """The next step where no ledger is: to make one, or to name the sandbox's folder, where somebody has only tried that."""
+    """Returns the next step where there is no ledger: make one, or name the sandbox's folder if only that was tried."""
     if (data_dir / "raw.duckdb").exists():
         return "`python -m pipelines transform` builds it from raw history"
     if (data_dir / "sandbox" / "ledger.duckdb").exists():
@@ -54,7 +53,7 @@ def no_ledger(data_dir: Path) -> str:
 
 
 def unreadable(ledger: Path, error: Exception) -> Failure:
-    """Why a ledger that is there cannot be opened, told without the error's own text."""
+    """Returns the failure for a ledger that cannot be opened, without the error's own text."""
     if "Could not set lock" in str(error):
         if "Conflicting lock" not in str(error):
             return Failure(
@@ -73,15 +72,8 @@ def unreadable(ledger: Path, error: Exception) -> Failure:
     )
 
 
-def rows_of(connection: "DuckDBPyConnection", query: str, parameters: Any = None) -> Rows:
-    """A query's rows by name."""
-    cursor = connection.execute(query, parameters)
-    names = [column[0] for column in cursor.description or []]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
 def account_of(connection: "DuckDBPyConnection", name: str) -> dict[str, Any]:
-    """The account that `name` means: its id, or the end of one IBAN only. Raises `WrongUsage`."""
+    """Returns the account with this id, or the only one with an IBAN that ends so. Raises `WrongUsage`."""
     wanted = name.replace(" ", "").replace("…", "").upper()
     found = rows_of(
         connection,
@@ -101,9 +93,4 @@ def account_of(connection: "DuckDBPyConnection", name: str) -> dict[str, Any]:
 
 
 def _attach(connection: "DuckDBPyConnection", path: Path, name: str) -> None:
-    connection.execute(f"attach {quoted(path)} as {name} (read_only)")
-
-
-def quoted(path: Path) -> str:
-    """Returns a path as SQL has it."""
-    return "'" + str(path).replace("'", "''") + "'"
+    connection.execute(f"attach {literal(path)} as {name} (read_only)")
