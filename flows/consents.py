@@ -1,6 +1,7 @@
-"""The flows that look after consents without importing anything, and the one that keeps the list of banks."""
+"""Runs the flows that maintain consents without an import, and the one that keeps the list of banks."""
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -24,90 +25,69 @@ from pipelines.store.lock import held
 from pipelines.text.sinks import line, markdown
 
 ConsentId = Annotated[str, Field(pattern="^c-[0-9a-f]+$")]
+P = ParamSpec("P")
+R = TypeVar("R")
 Reason = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 def _not_ours(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether asking again may help: not when a person has to change something, nor when the step has waited by itself."""
+    """Returns whether another try may help: not when a person has to change something, nor when the step has waited itself."""
     return not isinstance(state.data, (WrongUsage, Busy))
 
 
-@task(
-    task_run_name="look after consents",
-    retries=2,
-    retry_delay_seconds=exponential_backoff(backoff_factor=30),
-    retry_condition_fn=_not_ours,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+def patient_task(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Makes a step that is tried again by itself where that may help."""
+    return task(
+        task_run_name=name,
+        retries=2,
+        retry_delay_seconds=exponential_backoff(backoff_factor=30),
+        retry_condition_fn=_not_ours,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+
+
+@patient_task("look after consents")
 def watch(settings: Settings) -> list[str]:
-    """Expire what is over; the warnings that are due."""
+    """Expires consents that are over; returns the warnings that are due."""
     with guarded():
         return upkeep.watch(settings, utc_now)
 
 
 @task(task_run_name="sign-in to renew {consent_id}", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def sign_in(settings: Settings, consent_id: str) -> None:
-    """A fresh link to the bank, good for minutes. Starting two would confuse people: never tried again."""
+    """Shows a new link to the bank, good for minutes. Never tried again: two links would confuse people."""
     with guarded():
         fresh, url = upkeep.sign_in_link(settings, consent_id, utc_now)
     about = f"To renew {consent_id} ({fresh.institution}); good for minutes. The next `ingest` takes up {fresh.consent_id}."
     artifacts.link("kontoledger-sign-in", about, url, f"Sign in at {fresh.institution}")
 
 
-@task(
-    task_run_name="end {name}",
-    retries=2,
-    retry_delay_seconds=exponential_backoff(backoff_factor=30),
-    retry_condition_fn=_not_ours,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@patient_task("end {name}")
 def end(name: str, settings: Settings, consent_id: str, erase: bool, reason: str | None = None) -> State[Any]:
-    """End one consent at the bank. What is not confirmed stays `revoking`, and the next run tries again."""
+    """Ends one consent at the bank. Without the bank's confirmation it stays `revoking`, and the next run tries again."""
     with guarded():
         upkeep.end(settings, consent_id, utc_now, erase=erase, reason=reason)
     return Completed(message=f"{name} is over at the bank")
 
 
-@task(
-    task_run_name="erase what was asked for",
-    retries=2,
-    retry_delay_seconds=exponential_backoff(backoff_factor=30),
-    retry_condition_fn=_not_ours,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@patient_task("erase what was asked for")
 def finish_erasing(settings: Settings, wait_seconds: int) -> list[str]:
-    """Remove the data of consents that are over, where that was asked for; a sentence with each receipt."""
+    """Removes the data of ended consents where that was asked for; returns a sentence with each receipt."""
     with guarded():
         return upkeep.finish_erasing(settings, utc_now, wait_seconds)
 
 
-@task(
-    task_run_name="fetch the catalog",
-    retries=2,
-    retry_delay_seconds=exponential_backoff(backoff_factor=30),
-    retry_condition_fn=_not_ours,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@patient_task("fetch the catalog")
 def fetch_catalog(settings: Settings) -> list[dict[str, Any]]:
-    """All banks that Kontomatik covers. Costs nothing, so it is tried again."""
+    """Fetches all banks that Kontomatik covers. Costs nothing, so it is tried again."""
     with guarded():
         return institutions.fetch(settings, utc_now, country=None, access_mode=None)
 
 
-@task(
-    task_run_name="keep the catalog",
-    retries=2,
-    retry_delay_seconds=exponential_backoff(backoff_factor=30),
-    retry_condition_fn=_not_ours,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@patient_task("keep the catalog")
 def keep_catalog(settings: Settings, found: list[dict[str, Any]], wait_seconds: int) -> None:
-    """Into raw history and ledger, under the data directory's lock."""
+    """Stores the banks in raw history and ledger, under the data directory's lock."""
     with guarded(), held(settings.data_dir, "catalog", wait_seconds):
         institutions.keep(settings, found, utc_now())
 

@@ -3,7 +3,7 @@
 Failure
 ├── WrongUsage     2: an option, a setting or a credential is missing or cannot be understood
 ├── Busy           1: another process holds the data directory
-├── NothingRead    1: no account of any bank could be read; nothing new is published
+├── NothingToRead  1: no bank is configured, or none has anything to read (`run/sources.py`)
 ├── RawBroken      1: the history cannot be read or written
 └── ChecksFailed   3: the new ledger does not hold what raw history holds; the one before stays
 
@@ -49,10 +49,6 @@ class WrongUsage(Failure):
 
 class Busy(Failure):
     """One run at a time per data directory."""
-
-
-class NothingRead(Failure):
-    """No bank gave anything."""
 
 
 class RawBroken(Failure):

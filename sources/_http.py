@@ -93,8 +93,11 @@ class Http:
         pace: Pace | None = None,
         limits: Limits | None = None,
         transport: httpx.BaseTransport | None = None,
+        wrong_address: str | None = None,
     ) -> None:
+        """`wrong_address` is the next step when the address does not work; by default it names the setting `base_url`."""
         self.bank = bank
+        self._wrong_address = wrong_address
         self.base_url = base_url.rstrip("/")
         self.patience = patience or Patience()
         self.pace = pace or Pace()
@@ -178,7 +181,9 @@ class Http:
             else:
                 if response.is_redirect:
                     response.close()
-                    raise Unexpected(self.bank, "the bank redirects the request", "Check the setting base_url")
+                    raise Unexpected(
+                        self.bank, "the bank redirects the request", self._wrong_address or "Check the setting base_url"
+                    )
                 # An answer that may not be repeated is the caller's to read: a refused import explains itself in its body.
                 if response.status_code not in AGAIN_LATER or not may_repeat:
                     return response
@@ -239,11 +244,13 @@ class Http:
         host = urlsplit(self.base_url).netloc
         match error:
             case httpx.ConnectTimeout() | httpx.ConnectError():
-                return Unreached(self.bank, f"{host} cannot be reached", "Check the network and the setting base_url")
+                next_step = self._wrong_address or "Check the network and the setting base_url"
+                return Unreached(self.bank, f"{host} cannot be reached", next_step)
             case httpx.TimeoutException():
                 return Unavailable(self.bank, f"{host} did not answer in time", "Try again later")
             case httpx.UnsupportedProtocol() | httpx.ProxyError():
-                return Misconfigured(self.bank, f"the address {host} cannot be used", "Check the setting base_url")
+                next_step = self._wrong_address or "Check the setting base_url"
+                return Misconfigured(self.bank, f"the address {host} cannot be used", next_step)
             case _:
                 return Unavailable(self.bank, f"the connection to {host} broke off", "Try again later")
 

@@ -11,8 +11,7 @@ A model is one `select` with a header of three comment lines (the third may be m
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -53,7 +52,7 @@ class HeaderCheck:
 
 @dataclass(frozen=True)
 class Model:
-    """One SQL file. `refs` and `raw_refs` are read from its SQL when first asked for, since only a build needs them."""
+    """One SQL file."""
 
     name: str
     layer: str
@@ -61,29 +60,27 @@ class Model:
     grain: tuple[str, ...]
     checks: tuple[HeaderCheck, ...]
     sql: str = field(repr=False)
+    tables: frozenset[str] = frozenset()
+    """Every table that the SQL reads, once `with_tables` has read it: `raw.bank.table`, `seeds.name` or `layer.model`."""
 
     @property
     def table(self) -> str:
-        """The name that other models and checks use."""
+        """Returns the name that other models and checks use."""
         return f"{self.layer}.{self.name}"
-
-    @cached_property
-    def tables(self) -> frozenset[str]:
-        """Every table that the SQL reads: `raw.bank.table`, `seeds.name` or `layer.model`."""
-        return _tables(self, *next(_read_by_duckdb([self])))
 
     @property
     def refs(self) -> frozenset[str]:
-        """The models that must be built before this one."""
+        """Returns the models that must be built before this one."""
         return frozenset(table for table in self.tables if not table.startswith(GIVEN))
 
     @property
     def raw_refs(self) -> frozenset[str]:
+        """Returns the raw tables that the SQL reads."""
         return frozenset(table for table in self.tables if table.startswith("raw."))
 
 
 def load(folder: Path = FOLDER) -> tuple[Model, ...]:
-    """Every model below `folder`, by layer and name. Cheap: the SQL is not parsed."""
+    """Returns every model below `folder`, by layer and name. Cheap: the SQL is not parsed."""
     found = tuple(
         parse(path.stem, layer, path.read_text(encoding="utf-8"))
         for layer in LAYERS
@@ -95,7 +92,7 @@ def load(folder: Path = FOLDER) -> tuple[Model, ...]:
 
 
 def parse(name: str, layer: str, text: str) -> Model:
-    """One model from the text of its file. Raises `ModelError` for a header that does not say what it must."""
+    """Returns one model from the text of its file. Raises `ModelError` for a header that lacks a part."""
     header = _HEADER.fullmatch(text)
     if header is None:
         raise ModelError(f"{layer}/{name}.sql must begin with `-- sentence`, `-- grain:` and, if any, `-- checks:`.")
@@ -110,14 +107,8 @@ def parse(name: str, layer: str, text: str) -> Model:
 
 
 def in_order(models: Iterable[Model], connection: duckdb.DuckDBPyConnection | None = None) -> tuple[Model, ...]:
-    """The models, each after those that it reads, layer by layer. Raises `ModelError` when that cannot be.
-
-    A `connection` that is open already saves the making of one: it reads the SQL and is not changed.
-    """
-    by_table = {model.table: model for model in models}
-    unread = [model for model in by_table.values() if "tables" not in vars(model)]
-    for model, read in zip(unread, _read_by_duckdb(unread, connection), strict=True):
-        vars(model)["tables"] = _tables(model, *read)
+    """Returns the models, each after those that it reads, layer by layer. Raises `ModelError` when that cannot be."""
+    by_table = {model.table: model for model in with_tables(models, connection)}
     for model in by_table.values():
         _keeps_to_its_layer(model, by_table)
     sorter = TopologicalSorter({table: sorted(model.refs) for table, model in sorted(by_table.items())})
@@ -126,6 +117,16 @@ def in_order(models: Iterable[Model], connection: duckdb.DuckDBPyConnection | No
     except CycleError as error:
         raise ModelError(f"These models read each other in a circle: {' -> '.join(error.args[1])}.") from None
     return tuple(sorted((by_table[table] for table in order), key=lambda model: LAYERS.index(model.layer)))
+
+
+def with_tables(models: Iterable[Model], connection: duckdb.DuckDBPyConnection | None = None) -> list[Model]:
+    """Returns the models with the tables that their SQL reads.
+
+    A `connection` that is open already saves the making of one: it reads the SQL and is not changed.
+    """
+    unread = list(models)
+    read = zip(unread, _read_by_duckdb(unread, connection), strict=True)
+    return [replace(model, tables=_tables(model, *parsed)) for model, parsed in read]
 
 
 def _keeps_to_its_layer(model: Model, by_table: Mapping[str, Model]) -> None:
@@ -139,8 +140,10 @@ def _keeps_to_its_layer(model: Model, by_table: Mapping[str, Model]) -> None:
 
 
 def _read_by_duckdb(models: Sequence[Model], connection: duckdb.DuckDBPyConnection | None = None) -> Iterator[tuple[str, int]]:
-    """How DuckDB itself reads each model's SQL, as JSON, and how many selects that is. All in one query: a second parser took
-    five times as long."""
+    """Yields DuckDB's own parse of each model's SQL, as JSON, and its number of selects.
+
+    All in one query: a second parser took five times as long.
+    """
     query = (
         "select json, coalesce(json_array_length(json, '$.statements'), 0) from (select json_serialize_sql(sql) as json, nth"
         " from (select unnest($1) as sql, generate_subscripts($1, 1) as nth)) order by nth"

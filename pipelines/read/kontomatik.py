@@ -27,6 +27,7 @@ from sources._columns import read_by_source
 from sources._errors import ConsentGone, QuotaSpent, Rejected, SessionGone, SourceError, Unreached
 from sources._identity import tail
 from sources.kontomatik.columns import TRANSACTIONS
+from sources.kontomatik.errors import CommandUnfinished
 from sources.kontomatik.results import AccountRead, Command, ImportResult, Session
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class Reader:
         return opening.since or asked_since(self._vault, opening.consent.consent_id)
 
     def _end_unless_resumable(self, consent: Consent, attempt_id: str, error: SourceError, *, refused: bool = False) -> None:
-        if not hasattr(error, "command_id"):
+        if not isinstance(error, CommandUnfinished):
             reason = error.code or type(error).__name__
             self._vault.quota.end_attempt(attempt_id, f"{REFUSED}{reason}" if refused else reason, self._now())
         if isinstance(error, QuotaSpent):

@@ -10,19 +10,3 @@ Each account is read newest first until a whole page is known and unchanged; wha
 inside it the bank's answer replaces ours (history is kept). Amounts are integer euro cents, negative when money leaves;
 booking days are Berlin's.
 """
-
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from sources.kontist.source import kontist
-
-__all__ = ["kontist"]
-
-
-def __getattr__(name: str) -> Any:
-    """The dlt source, imported when it is asked for: dlt takes longer to import than a run with nothing new takes to read."""
-    if name == "kontist":
-        from sources.kontist.source import kontist
-
-        return kontist
-    raise AttributeError(name)

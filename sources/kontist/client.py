@@ -20,7 +20,6 @@ from sources.kontist.auth import Login, Tokens
 from sources.kontist.responses import ASK_A_PERSON, BANK, decoded, is_web_page, json_bytes
 from sources.kontist.rows import read_rows
 
-BASE_URL = "https://api.kontist.com"
 TRANSACTION_LIST = "application/vnd.kontist.transactionlist.v2.1+json"
 """Sent to the letter: with another version the bank has answered in other shapes and with unsigned amounts (observed)."""
 

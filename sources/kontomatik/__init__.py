@@ -10,19 +10,3 @@
 One import is one session and one of four in 24 hours, whatever it brings. Inside an account's window the bank's answer replaces
 ours (history is kept). Amounts are exact decimals in the account's currency, negative when money leaves.
 """
-
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from sources.kontomatik.source import kontomatik
-
-__all__ = ["kontomatik"]
-
-
-def __getattr__(name: str) -> Any:
-    """The dlt source, imported when it is asked for: dlt takes longer to import than a run with nothing new takes to read."""
-    if name == "kontomatik":
-        from sources.kontomatik.source import kontomatik
-
-        return kontomatik
-    raise AttributeError(name)

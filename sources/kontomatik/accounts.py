@@ -1,4 +1,4 @@
-"""Account, card and owner elements -> columns, and how an account is recognised again.
+"""Turns account, card and owner elements into columns, and recognises an account again.
 
 National ids, document numbers, birth dates and citizenships of owners are dropped on purpose, also under names that we have
 not seen yet: nobody needs them to read a ledger.
@@ -59,7 +59,7 @@ _PERSONAL = re.compile(r"pesel|national|document|passport|birth|citizen|idcard|i
 
 @dataclass
 class Fields:
-    """What an account's element says, in columns; completed and named once the whole answer is read."""
+    """The columns of an account's element; the account is named once the whole answer is read."""
 
     account_type: str
     columns: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Fields:
     partial: bool = False
 
     def keep(self, name: str, value: Any, *, known: bool = False) -> None:
-        """Put something without a column into `extra`."""
+        """Puts a value without a column into `extra`."""
         if not known:
             self.unknown.add(f"{self.account_type}.{name}")
         value = _impersonal(name, value)
@@ -77,7 +77,7 @@ class Fields:
 
 
 def account_fields(element: Any, account_type: str) -> Fields:
-    """The columns of an account's or card's element; rows and lists of rows in it are passed over."""
+    """Returns the columns of an account's or card's element; rows and lists of rows in it are skipped."""
     found = Fields(account_type)
     owners: list[Any] = []
     for key, value in element.items():
@@ -107,13 +107,13 @@ def account_fields(element: Any, account_type: str) -> Fields:
 
 
 def currency_of(element: Any) -> str | None:
-    """The currency that an account's element names so far."""
+    """Returns the currency that an account's element has named so far."""
     found = (currency(text_of(one)) for one in element if TEXTS.get(name_of(one)) == "currency")
     return next(filter(None, found), None)
 
 
 def currency(text: str | None) -> str | None:
-    """A code of three capitals, or None."""
+    """Returns a code of three capitals, or None."""
     return text.upper() if text and re.fullmatch(PLAIN_CURRENCY.strip("^$"), text) else None
 
 
@@ -142,7 +142,7 @@ def _take(found: Fields, name: str, one: Any) -> None:
 
 
 def _pass_over(found: Fields, one: Any, name: str) -> None:
-    """Rows are read and cleared by now; anything else in their list is named."""
+    """Records what is in a list of rows and is no row. The rows are read and cleared by now."""
     for left in one:
         if name_of(left) not in ROW_NAMES:
             found.unknown.add(f"{found.account_type}.{name}.{name_of(left)}")
@@ -163,72 +163,104 @@ class Named:
     """False when nothing that lasts names the account."""
 
 
-def named(found: Fields, *, target: str | None, institution: str | None) -> Named:
-    """Complete `found` and name it. The id depends on nothing but what the bank says of this very account.
+@dataclass(frozen=True)
+class _Numbers:
+    """What an account or a card can be recognised by."""
 
-    An account is its IBAN and currency; without a valid IBAN the institution with the number, else with the name, and the
-    currency. A card is its own number with the IBAN that it repeats, or the institution: never the account behind it.
-    """
-    columns = dict(found.columns)
-    card_id = columns.pop("card_id", None)
-    sent_iban, sent_number = columns.get("iban"), columns.get("number")
-    iban = normal_iban(sent_iban) or (normal_iban(sent_number) if found.account_type == "account" else None)
-    number = sent_number or card_id
-    if sent_iban and not normal_iban(sent_iban):
-        if number:
-            found.keep("iban", sent_iban, known=True)
-        else:
+    iban: str | None
+    number: str | None
+    card_id: str | None
+    name: str | None
+
+    @classmethod
+    def of(cls, found: Fields) -> "_Numbers":
+        """Returns them from what the bank says; a valid IBAN counts in the field for numbers, too, but for a card."""
+        sent_iban, sent_number, card_id = (found.columns.get(name) for name in ("iban", "number", "card_id"))
+        iban = normal_iban(sent_iban) or (normal_iban(sent_number) if found.account_type == "account" else None)
+        number = sent_number or card_id
+        if not number and sent_iban and not normal_iban(sent_iban):
             number = sent_iban
-    if card_id and card_id != number:
-        found.keep("cardId", card_id, known=True)
-    money = columns.get("currency") or ""
-    name = columns.get("name")
-    where = institution or ""
+        return cls(iban, number, card_id, found.columns.get("name"))
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """The parts that an account's id is made of, and what the bank itself calls the account."""
+
     parts: tuple[str, ...]
-    if found.account_type == "card":
-        own = _compact(card_id or number) or (name or "")
-        parts = ("card", iban or where, own, money)
-        recognisable = bool((iban or where) and own)
-    elif iban:
-        parts, recognisable = (iban, money), True
-    else:
-        parts = (where, _compact(number) or (name or ""), money)
-        recognisable = bool(where and parts[1])
-    source_account_id = (card_id or number if found.account_type == "card" else iban or number) or name or ""
-    account: dict[str, Any] = {column: None for column in ACCOUNTS.names if column not in _NOT_OURS}
-    account |= columns | {
-        "source_account_id": source_account_id,
+    source_account_id: str
+    recognisable: bool
+
+
+def named(found: Fields, *, target: str | None, institution: str | None) -> Named:
+    """Returns the account with its id, which depends on nothing but what the bank says of this very account."""
+    numbers = _Numbers.of(found)
+    identify = _identity_of_card if found.account_type == "card" else _identity_of_account
+    identity = identify(numbers, institution or "", found.columns.get("currency") or "")
+    account = _columns(found, numbers) | {
+        "source_account_id": identity.source_account_id,
         "institution": institution,
         "target": target,
-        "account_type": found.account_type,
-        "iban": iban,
-        "number": number,
-        "extra": as_json(found.extra),
     }
-    return Named(account_id(BANK, *parts), source_account_id, account, recognisable)
+    return Named(account_id(BANK, *identity.parts), identity.source_account_id, account, identity.recognisable)
+
+
+def _identity_of_card(numbers: _Numbers, institution: str, currency: str) -> _Identity:
+    """Returns a card's identity: its own number with the IBAN that it repeats, else with the institution."""
+    number = numbers.card_id or numbers.number
+    own, issuer = _compact(number) or (numbers.name or ""), numbers.iban or institution
+    return _Identity(("card", issuer, own, currency), number or numbers.name or "", bool(issuer and own))
+
+
+def _identity_of_account(numbers: _Numbers, institution: str, currency: str) -> _Identity:
+    """Returns an account's identity: its IBAN, else the institution with the number, else with the name; and the currency."""
+    if numbers.iban:
+        return _Identity((numbers.iban, currency), numbers.iban, recognisable=True)
+    own = _compact(numbers.number) or (numbers.name or "")
+    return _Identity((institution, own, currency), numbers.number or numbers.name or "", bool(institution and own))
+
+
+def _columns(found: Fields, numbers: _Numbers) -> dict[str, Any]:
+    """Returns the account's columns, and keeps in `extra` the numbers that have no column of their own."""
+    sent_iban, card_id = found.columns.get("iban"), numbers.card_id
+    if sent_iban and not normal_iban(sent_iban) and (found.columns.get("number") or card_id):
+        found.keep("iban", sent_iban, known=True)
+    if card_id and card_id != numbers.number:
+        found.keep("cardId", card_id, known=True)
+    columns: dict[str, Any] = {column: None for column in ACCOUNTS.names if column not in _NOT_OURS}
+    return (
+        columns
+        | {column: value for column, value in found.columns.items() if column != "card_id"}
+        | {
+            "account_type": found.account_type,
+            "iban": numbers.iban,
+            "number": numbers.number,
+            "extra": as_json(found.extra),
+        }
+    )
 
 
 _NOT_OURS = frozenset({"account_id", "consent_id", "import_id", "row_version"})
 
 
 def repeated(identities: Iterable[str]) -> frozenset[str]:
-    """Ids that occur more than once: accounts that cannot be told apart."""
+    """Returns the ids that occur more than once: accounts that cannot be told apart."""
     return frozenset(one for one, times in Counter(identities).items() if times > 1)
 
 
 def institution_of(target: str | None) -> str | None:
-    """The bank behind a target, for answers that name only the target.
+    """Returns the bank behind a target, for answers that name only the target.
 
-    A bank's way in flips between its PSD2 target (`SampleApi`, `SampleApi_cz`) and its fallback (`Sample`, `Sample_cz`)
+    A bank's target flips between its PSD2 target (`SampleApi`, `SampleApi_cz`) and its fallback (`Sample`, `Sample_cz`)
     at any time (observed); the bank stays.
     """
     return re.sub(r"(?<=.)Api(?=_|$)", "", target) if target else None
 
 
 def read_owners(containers: Iterable[Any], recognise: Recognise | None = None) -> tuple[list[dict[str, Any]], set[str]]:
-    """Owners in the columns of `OWNERS`, and names of fields that nobody told us of.
+    """Returns owners in the columns of `OWNERS`, and the names of unknown fields.
 
-    Identity numbers leave this function as `recognise` makes them, or not at all.
+    Identity numbers leave this function as hashes of `recognise`, or not at all.
 
     A container may be repeated, be a list of owners, or be an owner itself. Owners have no id and come in any order
     (observed), so `position` counts them in the order of what they say.
@@ -269,7 +301,7 @@ def _owner(element: Any, unknown: set[str], recognise: Recognise | None) -> dict
 
 
 def _impersonal(name: str, value: Any) -> Any:
-    """`value` without what a state gives a person to be known by, at any depth; None if that is all of it."""
+    """Returns `value` without identity data that a state gives a person, at any depth; None if nothing else is left."""
     if _PERSONAL.search(name):
         return None
     if isinstance(value, dict):

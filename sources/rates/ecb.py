@@ -1,4 +1,4 @@
-"""From the bytes of a CSV of reference rates to columns. Exact: a rate that does not fit six decimals is refused, not rounded."""
+"""Reads the bytes of a CSV of reference rates into columns. A rate of more than six decimals is refused, not rounded."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pyarrow as pa
 
-from sources._errors import Misconfigured, SourceError, Unexpected
+from sources._errors import Misconfigured, Unexpected
 from sources._http import Http, Patience
 from sources.rates.columns import REFERENCE_RATES
 
@@ -28,7 +28,7 @@ _NONE = frozenset({"", "N/A", "-", "NaN"})
 
 
 def from_file(path: Path) -> bytes:
-    """The file's bytes. Raises `Misconfigured`."""
+    """Returns the file's bytes. Raises `Misconfigured`."""
     try:
         if path.stat().st_size > LARGEST:
             raise Misconfigured("rates", "the file is too large to be a file of reference rates", _ASK)
@@ -38,18 +38,20 @@ def from_file(path: Path) -> bytes:
 
 
 def from_url(url: str, *, patience: Patience | None = None, transport: httpx.BaseTransport | None = None) -> bytes:
-    """What the address answers; https only, but for this machine itself. Raises a `SourceError`."""
+    """Returns what the address answers; https only, except on this machine itself. Raises a `SourceError`."""
     parts = urlsplit(url)
     try:
-        http = Http("rates", f"{parts.scheme}://{parts.netloc}", patience=patience, transport=transport)
+        http = Http(
+            "rates",
+            f"{parts.scheme}://{parts.netloc}",
+            patience=patience,
+            transport=transport,
+            wrong_address="Check the network and the address",
+        )
     except Misconfigured:
         raise Misconfigured("rates", "the address is not https (plain http is for this machine only)", "Check it") from None
     try:
         response = http.request("GET", url)
-    except SourceError as error:
-        if "base_url" not in error.next_step:
-            raise
-        raise type(error)("rates", error.cause, "Check the network and the address") from None  # no setting names it
     finally:
         http.close()
     if response.status_code != httpx.codes.OK:
@@ -60,7 +62,7 @@ def from_url(url: str, *, patience: Patience | None = None, transport: httpx.Bas
 
 
 def read_rates(content: bytes) -> pa.Table:
-    """The rates as `REFERENCE_RATES`, each currency and day once. Raises `Unexpected`, which names the line, never guesses."""
+    """Returns the rates as `REFERENCE_RATES`, each currency and day once. Raises `Unexpected`, which names the line."""
     text = _text(content)
     lines = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
     header = [name.strip() for name in next(lines, [])]

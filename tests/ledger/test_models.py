@@ -9,7 +9,7 @@ import sqlglot
 from tests.ledger.worlds import MODELS
 from transforms.build import SORTED_BY_SOURCE
 from transforms.errors import ModelError
-from transforms.models import FOLDER, LAYERS, HeaderCheck, Model, in_order, load, parse
+from transforms.models import FOLDER, LAYERS, HeaderCheck, Model, in_order, load, parse, with_tables
 
 GOOD = """\
 -- One row per thing.
@@ -93,7 +93,7 @@ def test_a_model_that_leaves_its_place_is_refused(models: list[Model], complaint
 
 
 def test_a_step_of_the_same_query_is_no_table() -> None:
-    read = model("ledger.a", "with b as (select * from staging.c), d as (select * from b) select * from d")
+    (read,) = with_tables([model("ledger.a", "with b as (select * from staging.c), d as (select * from b) select * from d")])
 
     assert read.tables == {"staging.c"}
 
