@@ -97,9 +97,10 @@ def build(
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> None:
-    """Makes the schemas that the models before the ledger live in."""
+    """Makes the schemas of the models before the ledger, and the macros that models call."""
     for layer in sorted({model.layer for model in models} - {"ledger"}):
         connection.execute(f"create schema {layer}")
+    macros.add_helpers(connection)
 
 
 def make(connection: duckdb.DuckDBPyConnection, model: Model) -> int:

@@ -1,6 +1,8 @@
-"""Questions that the ledger file answers by itself: table macros, one SQL file each, stored in the file.
+"""Reads table macros, one SQL file each, and makes them.
 
-A macro is one `select` over tables of the ledger with a header of two comment lines: a sentence, and `given:` its parameters.
+`macros/` holds questions that the ledger file answers by itself: they are stored in the file. `helpers/` holds steps that a model
+takes more than once: they exist only while the ledger is built. A macro is one `select` with a header of two comment lines: a
+sentence, and `given:` its parameters. A parameter of a helper may name a step of the model that calls it (`query_table`).
 """
 
 import re
@@ -14,6 +16,7 @@ from transforms.engine import literal
 from transforms.errors import ModelError
 
 FOLDER = Path(__file__).parent / "macros"
+HELPERS = Path(__file__).parent / "helpers"
 
 _FILE = re.compile(r"-- (?P<sentence>[^\n]+)\n-- given: (?P<parameters>[a-z_]+(?:, [a-z_]+)*)\n\n(?P<sql>.+)", re.DOTALL)
 
@@ -29,16 +32,22 @@ class Macro:
 
 
 def macros(folder: Path = FOLDER) -> Iterator[Macro]:
-    """Every macro. Raises `ModelError` for a file without its header."""
+    """Yields every macro of a folder. Raises `ModelError` for a file without its header."""
     for path in sorted(folder.glob("*.sql")):
         match = _FILE.fullmatch(path.read_text(encoding="utf-8"))
         if match is None:
-            raise ModelError(f"macros/{path.name} must begin with `-- sentence` and `-- given: parameters`.")
+            raise ModelError(f"{folder.name}/{path.name} must begin with `-- sentence` and `-- given: parameters`.")
         yield Macro(path.stem, match["sentence"], match["parameters"], match["sql"].strip())
 
 
 def add(connection: duckdb.DuckDBPyConnection) -> None:
-    """Stores every macro in the attached `ledger`."""
+    """Stores the ledger's own macros in the attached `ledger`."""
     for macro in macros():
         connection.execute(f"create macro ledger.main.{macro.name}({macro.parameters}) as table\n{macro.sql}")
         connection.execute(f"comment on macro table ledger.main.{macro.name} is {literal(macro.sentence)}")
+
+
+def add_helpers(connection: duckdb.DuckDBPyConnection) -> None:
+    """Makes the macros that models call."""
+    for helper in macros(HELPERS):
+        connection.execute(f"create macro {helper.name}({helper.parameters}) as table\n{helper.sql}")

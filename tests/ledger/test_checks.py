@@ -13,7 +13,7 @@ from transforms.errors import LedgerUnreadable, RawUnreadable
 
 ONE = "rowid = (select min(rowid) from {table})"
 SPOILED = {
-    "every_kontist_row_once": [
+    "every_transaction_once": [
         "delete from ledger.transactions where source_transaction_id = '1'",
         "insert into ledger.transactions select * from ledger.transactions where source_transaction_id = '1'",
         "update ledger.transactions set amount = amount + 0.01 where source_transaction_id = '1'",
@@ -22,8 +22,6 @@ SPOILED = {
         "update ledger.transactions set amount = null where source_transaction_id = '1'",
         "delete from ledger.transactions where source = 'kontist'",
         "delete from raw.kontist.transactions",
-    ],
-    "every_kontomatik_row_once": [
         "delete from ledger.transactions where source = 'kontomatik' and status = 'pending'",
         "insert into ledger.transactions select * from ledger.transactions where source = 'kontomatik' limit 1",
         "update ledger.transactions set amount = amount + 0.01 where source = 'kontomatik' and status = 'pending'",
@@ -295,7 +293,7 @@ def test_a_published_file_is_checked_again(tmp_path: Path) -> None:
         connection.execute("update transactions set amount = amount + 0.01 where source_transaction_id = '1'")
 
     assert {
-        "every_kontist_row_once",
+        "every_transaction_once",
         "history_ends_in_transactions",
         "balances_hold_every_movement",
         "postings_balance",

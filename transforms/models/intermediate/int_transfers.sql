@@ -12,9 +12,9 @@ rejected  as (select out_transaction_id, in_transaction_id from decisions where 
 by_decision as (
     select decisions.out_transaction_id, decisions.in_transaction_id, 'decision' as evidence
     from decisions
-    inner join legs as gone on gone.transaction_id = decisions.out_transaction_id and gone.is_out
-    inner join legs as came on came.transaction_id = decisions.in_transaction_id and not came.is_out
-    where decisions.decision = 'confirm' and gone.account_id <> came.account_id
+    inner join legs as outgoing on outgoing.transaction_id = decisions.out_transaction_id and outgoing.is_out
+    inner join legs as incoming on incoming.transaction_id = decisions.in_transaction_id and not incoming.is_out
+    where decisions.decision = 'confirm' and outgoing.account_id <> incoming.account_id
     qualify row_number() over (partition by decisions.out_transaction_id order by decisions.line) = 1
         and row_number() over (partition by decisions.in_transaction_id order by decisions.line) = 1
 ),
@@ -23,10 +23,10 @@ free_of_decision as (
     select * from legs where transaction_id not in (select unnest([out_transaction_id, in_transaction_id]) from by_decision)
 ),
 
--- Whoever has a rejected pair waits until the others have theirs
+-- A leg with a rejected pair waits until the others have theirs
 in_turn as (select * from free_of_decision where transaction_id not in (select out_transaction_id from rejected)),
 
--- 1: each end names the other's IBAN. Equal transfers are told apart where more than four days lie between two movements
+-- 1: each end names the other's IBAN
 named_by_both as (
     select
         *,
@@ -36,44 +36,14 @@ named_by_both as (
     where names_own and own_iban is not null
 ),
 
-stretches_of_both as (
-    select *, sum(case when day - before <= 4 then 0 else 1 end) over (partition by queue order by day, transaction_id) as stretch
-    from (select *, lag(day) over (partition by queue order by day, transaction_id) as before from named_by_both)
-),
-
--- How many are under way after each movement, and at the end: so many too many left, or came, for each to have another end
-counted_of_both as (
-    select
-        *,
-        sum(case when is_out then 1 else -1 end) over in_turn       as under_way,
-        sum(case when is_out then 1 else -1 end) over (partition by queue, stretch) as too_many
-    from stretches_of_both
-    window in_turn as (partition by queue, stretch order by day, is_out desc, transaction_id)
-),
-
-least_of_both as (
-    select
-        *,
-        coalesce(min(under_way) over (in_turn rows between unbounded preceding and 1 preceding), 0) as least_before,
-        min(under_way) over (in_turn rows between current row and unbounded following) as least_after
-    from counted_of_both
-    window in_turn as (partition by queue, stretch order by day, is_out desc, transaction_id)
-),
-
--- Those are: what left for good, since from then on never fewer are under way, or what came when nothing was. The others queue: the
--- first that left is the first that came
-places_of_both as (
-    select *, row_number() over (partition by queue, stretch, is_out order by day, transaction_id) as place
-    from least_of_both
-    where not (is_out and under_way between 1 and too_many and under_way = least_after)
-        and not (not is_out and under_way between too_many and -1 and under_way < least_before)
-),
+queued_by_both as (select * from in_queue('named_by_both')),
 
 by_both_ibans as (
-    select gone.transaction_id as out_transaction_id, came.transaction_id as in_transaction_id, 'both_ibans' as evidence
-    from places_of_both as gone
-    inner join places_of_both as came using (queue, stretch, place)
-    where gone.is_out and not came.is_out and gone.account_id <> came.account_id and abs(came.day - gone.day) <= 10
+    select outgoing.transaction_id as out_transaction_id, incoming.transaction_id as in_transaction_id, 'both_ibans' as evidence
+    from queued_by_both as outgoing
+    inner join queued_by_both as incoming using (queue, stretch, place)
+    where outgoing.is_out and not incoming.is_out and outgoing.account_id <> incoming.account_id
+        and abs(incoming.day - outgoing.day) <= 10
 ),
 
 free_of_both as (
@@ -85,18 +55,18 @@ free_of_both as (
 -- 2: the same in two currencies, also under one IBAN: amounts say nothing then, so each must be the other's only candidate
 exchanges as (
     select
-        gone.transaction_id                                         as out_transaction_id,
-        came.transaction_id                                         as in_transaction_id,
+        outgoing.transaction_id                                     as out_transaction_id,
+        incoming.transaction_id                                     as in_transaction_id,
         'exchange'                                                  as evidence,
-        count(*) over (partition by gone.transaction_id)            as of_out,
-        count(*) over (partition by came.transaction_id)            as of_in
-    from (select *, cast(unnest(range(-4, 5)) as integer) as days from free_of_both where is_out) as gone
-    inner join free_of_both as came
-        on came.own_iban = gone.exchange_iban and came.exchange_iban = gone.own_iban and came.currency <> gone.currency
-        and came.day = gone.day + gone.days
+        count(*) over (partition by outgoing.transaction_id)        as of_out,
+        count(*) over (partition by incoming.transaction_id)        as of_in
+    from (select *, cast(unnest(range(-4, 5)) as integer) as days from free_of_both where is_out) as outgoing
+    inner join free_of_both as incoming
+        on incoming.own_iban = outgoing.exchange_iban and incoming.exchange_iban = outgoing.own_iban
+        and incoming.currency <> outgoing.currency and incoming.day = outgoing.day + outgoing.days
     anti join rejected
-        on rejected.out_transaction_id = gone.transaction_id and rejected.in_transaction_id = came.transaction_id
-    where not came.is_out
+        on rejected.out_transaction_id = outgoing.transaction_id and rejected.in_transaction_id = incoming.transaction_id
+    where not incoming.is_out
 ),
 
 by_exchange as (select * exclude (of_out, of_in) from exchanges where of_out = 1 and of_in = 1),
@@ -118,41 +88,14 @@ named_by_one as (
     where named_iban is null and own_iban is not null and transaction_id in (select transaction_id from in_turn)
 ),
 
-stretches_of_one as (
-    select *, sum(case when day - before <= 4 then 0 else 1 end) over (partition by queue order by day, transaction_id) as stretch
-    from (select *, lag(day) over (partition by queue order by day, transaction_id) as before from named_by_one)
-),
-
-counted_of_one as (
-    select
-        *,
-        sum(case when is_out then 1 else -1 end) over in_turn       as under_way,
-        sum(case when is_out then 1 else -1 end) over (partition by queue, stretch) as too_many
-    from stretches_of_one
-    window in_turn as (partition by queue, stretch order by day, is_out desc, transaction_id)
-),
-
-least_of_one as (
-    select
-        *,
-        coalesce(min(under_way) over (in_turn rows between unbounded preceding and 1 preceding), 0) as least_before,
-        min(under_way) over (in_turn rows between current row and unbounded following) as least_after
-    from counted_of_one
-    window in_turn as (partition by queue, stretch order by day, is_out desc, transaction_id)
-),
-
-places_of_one as (
-    select *, row_number() over (partition by queue, stretch, is_out order by day, transaction_id) as place
-    from least_of_one
-    where not (is_out and under_way between 1 and too_many and under_way = least_after)
-        and not (not is_out and under_way between too_many and -1 and under_way < least_before)
-),
+queued_by_one as (select * from in_queue('named_by_one')),
 
 by_one_iban as (
-    select gone.transaction_id as out_transaction_id, came.transaction_id as in_transaction_id, 'one_iban' as evidence
-    from places_of_one as gone
-    inner join places_of_one as came using (queue, stretch, place)
-    where gone.is_out and not came.is_out and gone.account_id <> came.account_id and abs(came.day - gone.day) <= 4
+    select outgoing.transaction_id as out_transaction_id, incoming.transaction_id as in_transaction_id, 'one_iban' as evidence
+    from queued_by_one as outgoing
+    inner join queued_by_one as incoming using (queue, stretch, place)
+    where outgoing.is_out and not incoming.is_out and outgoing.account_id <> incoming.account_id
+        and abs(incoming.day - outgoing.day) <= 4
 ),
 
 free_of_one as (
@@ -161,8 +104,8 @@ free_of_one as (
     where transaction_id not in (select unnest([out_transaction_id, in_transaction_id]) from by_one_iban)
 ),
 
--- What is left is compared amount by amount, but for amounts that move all the time: they say nothing about any one movement
-telling as (
+-- The rest is compared amount by amount, except amounts that move all the time: they say nothing about any one movement
+comparable as (
     select *
     from free_of_one
     where (currency, cents) in (
@@ -176,27 +119,27 @@ telling as (
 -- An IBAN that is named and is not the other end's speaks against a pair
 candidates as (
     select
-        gone.transaction_id                                         as out_transaction_id,
-        came.transaction_id                                         as in_transaction_id,
+        outgoing.transaction_id                                     as out_transaction_id,
+        incoming.transaction_id                                     as in_transaction_id,
         case
-            when gone.names_own and came.names_own then 1
-            when days <= 4 and gone.names_own and came.named_iban is null then 2
-            when days <= 4 and came.names_own and gone.named_iban is null then 2
-            when gone.end_to_end_id = came.end_to_end_id then 3
-            when gone.is_marked and came.is_marked and days <= 4 then 4
-            when days <= 4 and gone.named_iban is null and came.named_iban is null then 5
+            when outgoing.names_own and incoming.names_own then 1
+            when days <= 4 and outgoing.names_own and incoming.named_iban is null then 2
+            when days <= 4 and incoming.names_own and outgoing.named_iban is null then 2
+            when outgoing.end_to_end_id = incoming.end_to_end_id then 3
+            when outgoing.is_marked and incoming.is_marked and days <= 4 then 4
+            when days <= 4 and outgoing.named_iban is null and incoming.named_iban is null then 5
         end                                                         as rank
-    from telling as gone
-    inner join telling as came
-        on came.currency = gone.currency and came.cents = gone.cents and came.account_id <> gone.account_id
-    cross join lateral (select abs(came.day - gone.day) as days)
+    from comparable as outgoing
+    inner join comparable as incoming
+        on incoming.currency = outgoing.currency and incoming.cents = outgoing.cents and incoming.account_id <> outgoing.account_id
+    cross join lateral (select abs(incoming.day - outgoing.day) as days)
     anti join rejected
-        on rejected.out_transaction_id = gone.transaction_id and rejected.in_transaction_id = came.transaction_id
-    where gone.is_out and not came.is_out and days <= 10
-        and (gone.named_iban is null or came.own_iban is null or gone.named_iban = came.own_iban)
-        and (came.named_iban is null or gone.own_iban is null or came.named_iban = gone.own_iban)
-        and not (gone.names_own and gone.named_iban is distinct from came.own_iban)
-        and not (came.names_own and came.named_iban is distinct from gone.own_iban)
+        on rejected.out_transaction_id = outgoing.transaction_id and rejected.in_transaction_id = incoming.transaction_id
+    where outgoing.is_out and not incoming.is_out and days <= 10
+        and (outgoing.named_iban is null or incoming.own_iban is null or outgoing.named_iban = incoming.own_iban)
+        and (incoming.named_iban is null or outgoing.own_iban is null or incoming.named_iban = outgoing.own_iban)
+        and not (outgoing.names_own and outgoing.named_iban is distinct from incoming.own_iban)
+        and not (incoming.names_own and incoming.named_iban is distinct from outgoing.own_iban)
 ),
 
 -- 4 to 6: the same reference, then the bank's own word for a transfer, then nothing but amount and day; before them the IBANs of
