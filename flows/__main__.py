@@ -1,4 +1,4 @@
-"""`python -m flows serve | status | tidy`: the schedule in one process, how it stands, and putting it in order."""
+"""Runs `python -m flows serve | status | tidy`: the schedule in one process, its state, and its cleaning."""
 
 import argparse
 import json
@@ -14,16 +14,18 @@ from pipelines.store.private import close_to_others
 EXAMPLES = """\
 examples:
   export PREFECT_API_URL=http://127.0.0.1:4200/api
-  python -m flows serve                    deploy everything and run it, in one process, until it is stopped
-  python -m flows status                   server, deployments, next runs, late ones
-  prefect deployment run ingest/ingest     run one now
+  python -m flows serve                    deploy all flows and run them, in one process, until it is stopped
+  python -m flows status                   show server, deployments, next runs and late runs
+  python -m flows tidy                     drop repeated late runs, mark dead runs as crashed
+  prefect deployment run ingest/ingest     start one run now
 
-exit status: 0 good · 1 the server cannot be reached · 2 wrong usage · 4 something is late, paused, not deployed, or open
+exit status: 0 good · 1 the server cannot be reached · 2 wrong usage · 4 a deployment is late, paused, outdated or missing, or the
+server is open to others
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status."""
+    """Runs a command and returns the exit status."""
     options = _parser().parse_args(arguments)
     # Before Prefect is imported, which takes a second: nothing is sent anywhere.
     os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(options: argparse.Namespace) -> int:
-    """`serve`: deploys all, puts the books in order, then starts runs when they are due, each in a process of its own."""
+    """Deploys all flows, tidies the server, then starts each due run in a process of its own."""
     from flows.concurrency import set_limit
     from flows.deployments import SCHEDULE
     from flows.operations import server, tidy
@@ -106,15 +108,21 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    serving = commands.add_parser("serve", help="deploy everything and run it in this process; no work pool is needed")
-    serving.add_argument("--limit", type=_at_least_one, default=4, help="runs at once (default %(default)s)")
-    serving.add_argument("--poll", type=_at_least_one, default=10, metavar="SECONDS", help="between two looks for due runs")
+    serving = commands.add_parser("serve", help="deploy all flows and run them in this process; no work pool is needed")
+    serving.add_argument("--limit", type=_at_least_one, default=4, help="maximum number of runs at once (default %(default)s)")
+    serving.add_argument(
+        "--poll",
+        type=_at_least_one,
+        default=10,
+        metavar="SECONDS",
+        help="time between two checks for due runs (default %(default)s)",
+    )
     serving.set_defaults(command=serve)
-    standing = commands.add_parser("status", help="server, deployments, next runs, late ones")
+    standing = commands.add_parser("status", help="show server, deployments, next runs and late runs")
     standing.add_argument("--json", action="store_true", help="one JSON object on standard output")
     standing.set_defaults(command=status)
     tidying = commands.add_parser(
-        "tidy", help="set the limit of commands; drop late scheduled runs that a later one repeats; close dead runs' books"
+        "tidy", help="set the limit of commands; drop late scheduled runs that a later one repeats; mark dead runs as crashed"
     )
     tidying.set_defaults(command=tidy_up)
     return parser

@@ -1,8 +1,8 @@
-"""The server's eight places for Kontomatik's commands, over all workers: a fence outside our own, which holds in any case.
+"""Limits Kontomatik's commands to eight over all workers, by a limit of the server. Our own limit holds in any case.
 
-Prefect's count may be wrong: a killed run's place stays taken until its lease runs out, and for good when the server is started
-anew before that. So a full count, or a server that is away, costs a wait and never the run: the slots on this machine
-(`pipelines/read/command_slots.py`), the quota record and the bank itself still stand between us and a ninth command.
+Prefect's count may be wrong: the place of a killed run stays taken until its lease ends, and for ever if the server restarts
+before that. So a full count, or a server that is away, costs a wait but never the run. The slots on this machine
+(`pipelines/read/command_slots.py`), the quota record and the bank itself still prevent a ninth command.
 """
 
 from collections.abc import Iterator
@@ -18,23 +18,23 @@ from prefect.logging import get_run_logger
 COMMANDS = "kontomatik-commands"
 AT_ONCE = 8
 PATIENCE, AT_A_TIME = 60.0, 15.0
-"""Seconds: so long without a place being given, and a run goes on without; a line in the log as often as this."""
+"""Seconds: after `PATIENCE` without a free place a run goes on without one; it logs a line every `AT_A_TIME`."""
 
 
 class _Patience:
-    """A process's own: eight tasks that wait behind each other are not to wait a minute each."""
+    """Counts the minute once per process: eight tasks in a queue must not wait a minute each."""
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def left(self) -> bool:
-        """Whether to go on waiting; the first to ask starts the minute."""
+        """Whether to go on waiting. The first call starts the minute."""
         if self._since is None:
             self._since = monotonic()
         return monotonic() - self._since < PATIENCE
 
     def renew(self) -> None:
-        """A place was given: the count moves."""
+        """Starts the minute again, because the server gave a place."""
         self._since = None
 
 
@@ -43,7 +43,7 @@ _patience = _Patience()
 
 @contextmanager
 def place() -> Iterator[None]:
-    """Hold one of the places while the block runs, if the server gives one within a minute."""
+    """Holds one of the places while the block runs, if the server gives one within a minute."""
     held = _asked()
     try:
         yield
@@ -73,12 +73,12 @@ def _asked() -> AbstractContextManager[None] | None:
 
 
 def set_limit(client: SyncPrefectClient) -> None:
-    """Let the server hand out eight places, over all workers."""
+    """Sets the limit of the server to eight places over all workers."""
     client.upsert_global_concurrency_limit_by_name(COMMANDS, AT_ONCE)
 
 
 def taken(client: SyncPrefectClient) -> int:
-    """How many places the server counts as taken."""
+    """Returns the number of places that the server counts as taken."""
     try:
         return client.read_global_concurrency_limit_by_name(COMMANDS).active_slots
     except ObjectNotFound:
@@ -86,5 +86,5 @@ def taken(client: SyncPrefectClient) -> int:
 
 
 def count_anew(client: SyncPrefectClient) -> None:
-    """Say that none is taken, which is so when no run is under way."""
+    """Resets the count to zero, which is right when no run is under way."""
     client.update_global_concurrency_limit(COMMANDS, GlobalConcurrencyLimitUpdate(active_slots=0))

@@ -1,4 +1,4 @@
-"""How the schedule stands, seen from the server, and how it is put in order after a worker died or was away."""
+"""Shows the state of the schedule at the server, and tidies it after a worker died or was away."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ class Standing:
     deployed: bool
     paused: bool = False
     outdated: bool = False
-    """Whether the server starts it as an earlier version was started: the functions may have moved since."""
+    """Whether an earlier version deployed it: its function may have moved since."""
     next_run: str | None = None
     last_run: str | None = None
     """Its name, state and end."""
@@ -63,7 +63,7 @@ class Standing:
 
 @contextmanager
 def server() -> Iterator[SyncPrefectClient]:
-    """A client of the server that PREFECT_API_URL names. Raises `ServerAway` when nothing answers there."""
+    """Opens a client of the server that PREFECT_API_URL names. Raises `ServerAway` when nothing answers there."""
     url = get_current_settings().api.url
     if not url:
         raise ServerAway(
@@ -84,13 +84,13 @@ def server() -> Iterator[SyncPrefectClient]:
 
 
 def standings(client: SyncPrefectClient) -> list[Standing]:
-    """Every deployment of ours, whether it is deployed or not."""
+    """Returns the state of each of our deployments, whether it is deployed or not."""
     found = _deployments(client)
     return [_standing(client, one, found.get(one.full_name)) for one in SCHEDULE]
 
 
 def troubles(listed: Sequence[Standing], reached: Access | None = None) -> list[str]:
-    """What somebody has to do something about, a sentence each."""
+    """Returns one sentence for each problem that somebody has to resolve."""
     sentences = reached.troubles() if reached else []
     for one in listed:
         if not one.deployed:
@@ -109,11 +109,11 @@ def troubles(listed: Sequence[Standing], reached: Access | None = None) -> list[
 
 
 def tidy(client: SyncPrefectClient, data_dir: Path) -> list[str]:
-    """Drops scheduled runs that a later one repeats, and closes the books on runs whose process is gone; returns sentences.
+    """Drops scheduled runs that a later one repeats, marks runs without a process as crashed, and returns sentences.
 
-    A scheduled run does all that an earlier one with the same parameters would have done. A run that a person asked for is never
-    dropped: nobody else asks for it again. A run is gone when it marked a data directory of this machine as being at work and the
-    kernel has freed that mark, or when it was handed out and never began; any other is left alone.
+    A scheduled run does all the work of an earlier one with the same parameters. A run that a person requested is never dropped,
+    because nothing requests it again. A run is dead when the kernel has released its lock in a data directory of this machine, or
+    when it was handed out and never began. Any other run is left alone.
     """
     sentences = []
     begun = 0
@@ -167,7 +167,7 @@ def _is_gone(run: FlowRun, data_dir: Path) -> bool:
 
 
 def show(listed: Sequence[Standing], places: int, about: str, reached: Access, console: "Console") -> None:
-    """For people."""
+    """Prints the state of the schedule for people."""
     from pipelines.text import tables
 
     headings = ("deployment", "next run", "last run", "late", "under way")
@@ -185,7 +185,7 @@ def _counts(one: Standing) -> tuple[str, str]:
 
 
 def as_json(listed: Sequence[Standing], places: int, about: str, reached: Access) -> dict[str, Any]:
-    """The object of `status --json`."""
+    """Returns the object of `status --json`."""
     commands = {"taken": places, "of": AT_ONCE}
     return {
         "server": about,
@@ -197,7 +197,7 @@ def as_json(listed: Sequence[Standing], places: int, about: str, reached: Access
 
 
 def _deployments(client: SyncPrefectClient) -> dict[str, DeploymentResponse]:
-    """Ours that the server knows, by full name."""
+    """Returns our deployments that the server knows, by full name."""
     chosen = DeploymentFilter(tags=DeploymentFilterTags(all_=TAGS))
     found = client.read_deployments(deployment_filter=chosen, limit=100, sort=DeploymentSort.NAME_ASC)
     ours = {one.name: one.full_name for one in SCHEDULE}
@@ -240,7 +240,7 @@ def _runs(
     sort: FlowRunSort = FlowRunSort.EXPECTED_START_TIME_DESC,
     limit: int | None = None,
 ) -> list[FlowRun]:
-    """All of them, or the first so many; the server gives two hundred at a time."""
+    """Returns all runs, or the first `limit`. The server returns two hundred at a time."""
     chosen = _chosen(deployment, names=names, types=types)
     found: list[FlowRun] = []
     while limit is None or len(found) < limit:

@@ -1,6 +1,6 @@
-"""Which flow runs are at work here: each holds a file lock of its own, which the kernel frees however its process ends.
+"""Marks the flow runs that are at work on this machine. Each holds its own file lock, which the kernel releases with its process.
 
-Prefect's server only knows what a run last told it; a killed run stays `Running` there.
+Prefect's server knows only the last report of a run: a killed run stays `Running` there.
 """
 
 import os
@@ -27,14 +27,14 @@ from pipelines.store.lock import locked, prepare, taken
 from pipelines.store.private import closed_to_others
 
 JUST_BEGUN = 60.0
-"""Seconds: a younger mark may be that of a run which is about to lock it."""
+"""Seconds: a younger mark may belong to a run that is about to lock it."""
 SERVED = "KONTOLEDGER_SERVED"
 """Set for the processes that `serve` starts."""
 
 
 @contextmanager
 def under_way(data_dir: str | None) -> Iterator[Settings]:
-    """What every flow works in: guarded, with its settings, and marked as alive."""
+    """Opens the context of every flow: guarded, with its settings, and marked as at work."""
     quiet()
     if SERVED in os.environ:  # Ctrl-C reaches both, and `serve` ends its runs in order
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -46,7 +46,7 @@ def under_way(data_dir: str | None) -> Iterator[Settings]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Every run leaves something for people to read, a failed one why it failed."""
+    """Writes the reason of a failure as an artifact for people."""
     try:
         yield
     except Failure as failure:
@@ -55,7 +55,7 @@ def _explained() -> Iterator[None]:
 
 
 def skipped(reason: str) -> State[Any]:
-    """Returns the end of a run that had nothing to do, or could not because another one is at it.
+    """Returns the final state of a run that had nothing to do, or that met another run at work.
 
     Prefect's pages colour a state by its type: this one is grey, and only `Completed` is green.
     """
@@ -66,10 +66,10 @@ def skipped(reason: str) -> State[Any]:
 
 @contextmanager
 def marked(data_dir: Path, run_id: str) -> Iterator[None]:
-    """Hold this run's lock.
+    """Holds the lock of this run.
 
-    Raises `Abort` when another process is at the very same run: Prefect may hand out a run twice. The second goes without a word,
-    since whatever it told the server would be told of the first.
+    Raises `Abort` when another process is at work on the same run, because Prefect may hand out a run twice. The duplicate exits
+    silently: any state it reports would overwrite the first one's.
     """
     prepare(data_dir)
     path = _file(data_dir, run_id)
@@ -86,7 +86,7 @@ def marked(data_dir: Path, run_id: str) -> Iterator[None]:
 
 
 def is_gone(data_dir: Path, run_id: str) -> bool:
-    """Whether this run was at work here and its process is gone; what never was here may be alive elsewhere."""
+    """Whether this run was at work here and its process has ended. A run that was never here may be alive elsewhere."""
     path = _file(data_dir, run_id)
     if not path.exists():
         return False
