@@ -1,4 +1,4 @@
-"""The few column types that raw history is made of, and how dlt is told about them.
+"""The few column types that raw history is made of, and their hints for dlt.
 
 Every table is declared in full (`kontist/columns.py`, `kontomatik/columns.py`), because dlt makes no column that never
 had a value and no table that never had a row. Money is a whole number of minor units or an exact decimal, never a float.
@@ -87,7 +87,7 @@ READ_DAYS = table(
     ("amount", MONEY),
     required("import_id"),
 )
-"""What each day of an account holds by what its reads showed: number and sum of the booked rows, told before they were loaded, so
+"""What each day of an account holds by what its reads showed: number and sum of the booked rows, computed before they were loaded, so
 that a row that is lost, doubled or changed in the file afterwards contradicts it. Rewritten for an account that changes."""
 
 QUARANTINE = versioned(
@@ -97,7 +97,7 @@ QUARANTINE = versioned(
     required("reason"),
     required("payload"),
 )
-"""One row that could not be understood; `payload` names its fields and keeps only values that identify nobody."""
+"""One row that could not be understood; `payload` names its fields and keeps only values that identify no person."""
 
 
 def dlt_columns(schema: pa.Schema) -> dict[str, Any]:

@@ -20,7 +20,7 @@ _ENDS: ContextVar[float | None] = ContextVar("the moment at which the answer's t
 
 @contextmanager
 def ending(seconds: float) -> Iterator[None]:
-    """Every read of a connection in this block is over after so many seconds, counted from its begin."""
+    """Ends every read of a connection in this block after the given seconds, counted from the block's start."""
     token = _ENDS.set(time.monotonic() + seconds)
     try:
         yield

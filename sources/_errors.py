@@ -1,7 +1,7 @@
 """What can go wrong while reading a bank, sorted by what a person or a scheduler does next.
 
 SourceError
-├── Rejected            the bank said no; asking again will not help
+├── Rejected            the bank refused; asking again will not help
 │   ├── Misconfigured   our side is wrong: an address, a key, a setting
 │   ├── ConsentGone     the customer must sign in again
 │   └── SessionGone     this sign-in session is used up; a new one is needed
@@ -29,7 +29,7 @@ class SourceError(Exception):
 
 
 class Rejected(SourceError):
-    """The bank said no, and would say it again."""
+    """The bank refused, and would refuse again."""
 
 
 class Misconfigured(Rejected):

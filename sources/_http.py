@@ -51,7 +51,7 @@ class Pace:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     waiting: Callable[[float], None] = lambda _: None
-    """Hears, before each wait, how many seconds of waiting are to come in all, as far as `to_come` tells."""
+    """Called before each wait with the seconds of waiting that remain in all, as far as `to_come` says."""
     to_come: int = 0
     """Requests that will follow, as far as who sends them knows."""
     _sent: list[float] = field(default_factory=list)
@@ -210,7 +210,7 @@ class Http:
                 self.patience.sleep(seconds)
 
     def _rest(self, seconds: float, rests: int) -> None:
-        """No thread sends anything for so long. One who was told so beside another that has waited since, need not again."""
+        """Pauses all threads. A thread whose 429 another one has already waited out returns at once."""
         with self._resting:
             if self._rests == rests:
                 self.patience.sleep(seconds)

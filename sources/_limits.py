@@ -1,7 +1,7 @@
-"""Limits on one answer: how long it may take, how large it may become, how it may be packed.
+"""Limits on one answer: how long it may take, how large it may become, how it may be compressed.
 
-httpx limits the pause between two bytes, but neither the whole time of an answer nor what a packed answer unpacks to: 300 kB of
-gzip can become 260 MB, and gigabytes if it is packed twice. So the body is unpacked here, piece by piece, and counted.
+httpx limits the pause between two bytes, but neither the whole time of an answer nor the size that a compressed answer expands to: 300 kB of
+gzip can become 260 MB, and gigabytes if it is compressed twice. So the body is decompressed here, piece by piece, and counted.
 """
 
 import time
@@ -31,7 +31,7 @@ class Limits:
 class LimitedBody(httpx.SyncByteStream):
     """The unpacked body of one answer, within limits.
 
-    Reading it raises `Unavailable` when the time is over, `Unexpected` when it is too large or packed in another way than asked
+    Reading it raises `Unavailable` when the time is over, `Unexpected` when it is too large or compressed in another way than asked
     for, and `httpx.DecodingError` when it is damaged.
     """
 
@@ -77,7 +77,7 @@ class LimitedBody(httpx.SyncByteStream):
             case _:
                 raise Unexpected(
                     self._bank,
-                    "an answer is packed in another way than was asked for",
+                    "an answer is compressed in another way than was asked for",
                     "Nothing of it was stored; ask whoever stands between you and the bank",
                 )
 

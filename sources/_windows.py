@@ -16,7 +16,7 @@ create table if not exists {{dataset}}.{MOVED_ROWS} (transaction_id varchar);
 
 
 def is_versioned(schema: pa.Schema) -> bool:
-    """Whether a table keeps every version of what a bank said. The others are our own book-keeping."""
+    """Returns whether a table keeps every version of a bank's rows. The others are our own book-keeping."""
     return "row_version" in schema.names
 
 

@@ -48,7 +48,7 @@ class Built:
     checks: list[CheckResult]
     seconds: float
     notices: list[str] = field(default_factory=list)
-    """What somebody should look at in a ledger that is right."""
+    """Warnings: a correct ledger that a person should look at."""
 
     @property
     def failed(self) -> list[CheckResult]:
@@ -118,15 +118,15 @@ def _make_all(
     connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...], raw: Path, target: Path, on_model: OnModel | None
 ) -> dict[str, int]:
     rows: dict[str, int] = {}
-    begun = False
+    opened = False
     prepare(connection, models)
     connection.execute("set wal_autocheckpoint = '1B'")  # the one commit goes into the file, not into a log beside it
     for number, model in enumerate(models, start=1):
         if on_model is not None:
             on_model(model.table, number, len(models))
         with translated(raw, target, model.table):
-            if model.layer == "ledger" and not begun:
-                begun = True
+            if model.layer == "ledger" and not opened:
+                opened = True
                 connection.execute("begin")  # from here on only the new file is written to
             made = make(connection, model)
         if model.layer == "ledger" and model.name not in VIEWS:

@@ -23,7 +23,7 @@ def dictionary() -> Mapping[str, Mapping[str, str]]:
 
 
 def meaning(table: str, column: str) -> str:
-    """What the column means. Raises `ModelError` if nobody said so."""
+    """Returns what the column means. Raises `ModelError` if it is not described."""
     words = dictionary()
     sentence = words.get(table, {}).get(column) or words[SHARED].get(column)
     if sentence is None:

@@ -57,7 +57,7 @@ def attach_ledger(connection: duckdb.DuckDBPyConnection, ledger: Path) -> None:
 
 
 def spill_beside(path: Path) -> Path:
-    """Where to spill unless told otherwise: DuckDB makes this folder when it needs one, and removes it."""
+    """Returns the default folder to spill to: DuckDB makes it when it needs one, and removes it."""
     return path.with_name(f"{path.name}.spill")
 
 

@@ -3,7 +3,7 @@
 A model is one `select` with a header of three comment lines (the third may be missing):
 
     -- One sentence: what a row is.
-    -- grain:  the columns that tell one row from another
+    -- grain:  the columns that identify a row
     -- checks: not_null(a, b), accepted(a, 'x', 'y'),
     --         relationship(a, other_table)
 """

@@ -1,4 +1,4 @@
-"""What people decide and no bank tells: accounts of the ledger, categories, rules, transfers, settings.
+"""Reads what people decide and no bank reports: accounts of the ledger, categories, rules, transfers, settings.
 
 Each seed is a CSV file in `seeds/`. A file of the same name in the user's own folder takes its place, whole. They are read when
 the ledger is built, checked value by value, and their hashes stand in the ledger: a function of raw history and seeds alone.

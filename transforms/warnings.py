@@ -1,6 +1,6 @@
-"""What a good ledger still has to tell: money that is under way for too long, days that the bank's balances contradict.
+"""Warnings of a correct ledger: money in transit for too long, days that the bank's balances contradict.
 
-No check: such a ledger is right, and published. It is the world that somebody should look at.
+No check fails: such a ledger is right, and published. A person should look at the accounts themselves.
 """
 
 import duckdb
@@ -66,7 +66,7 @@ _ASKED = (
     (
         "select count(*) from seeds.transactions inner join ledger.transfers"
         " on transaction_id in (out_transaction_id, in_transaction_id) and transfers.status = 'matched'"
-        " anti join (select transaction_id from ledger.postings where leg = 4) as settled using (transaction_id)",
+        " anti join (select transaction_id from ledger.postings where leg = 4) as resolved using (transaction_id)",
         "{number} row{s} of seeds/transactions.csv without effect: it is one end of a matched transfer, of which nothing is left"
         " over there; reject the pair in seeds/transfers.csv first",
     ),
@@ -84,9 +84,9 @@ _ASKED = (
 
 def notices(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Sentences with numbers, never a row, about the attached `ledger` and the seeds that it was built with."""
-    told = []
+    warnings = []
     for query, sentence in _ASKED:
         ((number,),) = connection.execute(query).fetchall()
         if number:
-            told.append(sentence.format(number=number, s="" if number == 1 else "s", them="it" if number == 1 else "them"))
-    return told
+            warnings.append(sentence.format(number=number, s="" if number == 1 else "s", them="it" if number == 1 else "them"))
+    return warnings

@@ -27,7 +27,7 @@ from sources.kontist.values import BERLIN
 class Terminal:
     """The person at the keyboard."""
 
-    def tell(self, line: str) -> None:
+    def show_line(self, line: str) -> None:
         """Show a line on standard error."""
         say(line, error=True)
 
@@ -171,7 +171,7 @@ def _pay(settings: Settings, options: argparse.Namespace, intent: Callable[[Kont
     except SourceError as error:
         raise BankSaidNo(f"Kontist: {error.cause}", f"Nothing was paid. {error.next_step}") from None
     except KeyboardInterrupt:
-        if done is None:  # before the desk: it turns its own interrupts into what is to be said
+        if done is None:  # before the desk: it turns its own interrupts into messages
             raise GivenUp("Interrupted, so nothing was paid") from None
     return GOOD
 

@@ -52,7 +52,7 @@ def not_before(day: date, first: date, what: str) -> date:
 
 
 def tan(text: str, length: int) -> str | None:
-    """The digits of a TAN, or None if it is not one of so many digits: a wrong one may lock the account."""
+    """Returns the digits of a TAN, or None if their number is wrong: a wrong TAN may lock the account."""
     shown = "".join(text.split())
     return shown if shown.isascii() and shown.isdecimal() and len(shown) == length else None
 

@@ -19,7 +19,7 @@ class NotPaid(Failure):
 
 
 class GivenUp(NotPaid):
-    """Nothing was paid: somebody interrupted it in time."""
+    """Nothing was paid: a person interrupted it in time."""
 
     exit_status: ClassVar[int] = INTERRUPTED
 
@@ -31,7 +31,7 @@ class NobodyKnows(Failure):
 class Person(Protocol):
     """Who decides. At a terminal, or in a test."""
 
-    def tell(self, line: str) -> None:
+    def show_line(self, line: str) -> None:
         """Show a line."""
 
     def ask(self, question: str) -> str:
@@ -40,7 +40,7 @@ class Person(Protocol):
 
 @dataclass(frozen=True)
 class Intent:
-    """What somebody wants done. `shown` is for their eyes; `trail` for the audit trail: no name, no account number in full."""
+    """One payment as a person ordered it. `shown` is for that person; `trail` is for the audit trail: no name, no full account number."""
 
     trail: str
     register: Callable[[Payments], Registered | Done] = field(repr=False)
@@ -66,21 +66,21 @@ class Desk:
     """While a request is under way, and from the last one on: what happens then says nothing about whether it was paid."""
 
     def carry_out(self, payments: Payments, account: Account, intent: Intent) -> Done:
-        """Show it, ask, register it, ask for the TAN, confirm, tell the bank's word. Nothing is tried twice.
+        """Shows the payment, asks, registers it, asks for the TAN, confirms it and shows the bank's answer. Nothing is tried twice.
 
         Raises `NotPaid`, or `NobodyKnows` for everything that goes wrong, interrupts included, once the bank may have paid.
         """
         iban = account.row.get("iban") or account.source_account_id
         self._what = f"{ON_THE_TRAIL}{intent.trail}, from {tail(iban)}"
         self._money_may_move = False
-        self.person.tell(f"{'from':<12} {iban}")
+        self.person.show_line(f"{'from':<12} {iban}")
         for name, value in intent.shown:
-            self.person.tell(f"{name:<12} {value}")
+            self.person.show_line(f"{name:<12} {value}")
         try:
             done = self._carried_out(payments, intent)
             word = f"{done.status}, order {done.order_id}" if done.order_id else done.status
-            # Told before it is written down: what the bank has done is done, whatever becomes of the trail.
-            self.person.tell(f"The bank says {word}.")
+            # Shown before it is recorded: what the bank has done is done, even if the trail cannot be written.
+            self.person.show_line(f"The bank says {word}.")
         except (NotPaid, NobodyKnows):
             raise
         except BaseException as error:
@@ -90,8 +90,8 @@ class Desk:
 
     def _carried_out(self, payments: Payments, intent: Intent) -> Done:
         if before := self._unanswered():
-            self.person.tell(f"! The same payment was begun on {before.at:%Y-%m-%d %H:%M} UTC.")
-            self.person.tell("! The bank did not say whether it was carried out.")
+            self.person.show_line(f"! The same payment was begun on {before.at:%Y-%m-%d %H:%M} UTC.")
+            self.person.show_line("! The bank did not say whether it was carried out.")
             self._agreed("Look at the bank's own app first. Type yes to pay again all the same: ")
         self._agreed("Type yes to register this at the bank: ")
         self._note(ASKED)
@@ -99,11 +99,11 @@ class Desk:
         registered = intent.register(payments)
         if isinstance(registered, Done):
             if not registered.status.startswith("CANCEL"):
-                self.person.tell("! The bank asked for no TAN.")
+                self.person.show_line("! The bank asked for no TAN.")
             return registered
         self._money_may_move = False
         for doubt in registered.doubts:
-            self.person.tell(f"! {doubt}")
+            self.person.show_line(f"! {doubt}")
         if registered.doubts:
             self._agreed("This is not what was asked for. Type yes to go on all the same: ")
         given = tan(
@@ -118,7 +118,7 @@ class Desk:
         return payments.confirm(registered, given)
 
     def _unanswered(self) -> AuditEntry | None:
-        """The last line about the same payment, if the bank never said what became of it. A killed process leaves one, too."""
+        """Returns the last audit entry of the same payment, if the bank never said what became of it. A killed process leaves one, too."""
         same = [entry for entry in self.vault.trail() if entry.what == self._what]
         left_open = bool(same) and same[-1].outcome.startswith((ASKED, TAN_SENT, NOT_KNOWN))
         return same[-1] if left_open else None
@@ -153,12 +153,12 @@ class Desk:
         self.vault.note(self.trail_id, self._what, outcome, self.now())
 
     def _note_afterwards(self, outcome: str) -> None:
-        """A line about what has happened: if it cannot be written, that is told, and changes nothing of it."""
+        """Adds an audit entry. If it cannot be written, the person sees that; the payment itself is not affected."""
         try:
             self._note(outcome)
         except (Exception, KeyboardInterrupt) as error:
             why = error.cause if isinstance(error, Failure) else where(error)
-            self.person.tell(f"! The audit trail lacks the line `{outcome}`: {why}.")
+            self.person.show_line(f"! The audit trail lacks the line `{outcome}`: {why}.")
 
 
 def chosen(accounts: Sequence[Account], name: str | None) -> Account:

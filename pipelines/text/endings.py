@@ -1,4 +1,4 @@
-"""How accounts are named to people: by the end of their number, as much of it as tells them apart."""
+"""How accounts are named to people: by the end of their number, as long as it must be to be unique."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ class Named:
 
     @property
     def kind(self) -> str:
-        """A card repeats the number of its account, and is told from it by this word."""
+        """A card repeats the number of its account, and this word separates the two."""
         return "card" if self.account_type == "card" else "account"
 
 

@@ -5,7 +5,7 @@
     json_text      JSON on a terminal: one line, the same value
     markdown       Markdown and HTML: every sign stands for itself
     cell           a cell of a table in Prefect's pages, which reads only links
-    chat           Slack and other chats: nobody is called, no link
+    chat           Slack and other chats: no mention, no link
     slack          the same for Slack's own markup
 
 `rich` never gets a string but only `Text` (`pipelines/text/tables.py`), and `print` is `pipelines/commands/terminal.py`'s alone.
@@ -34,10 +34,10 @@ _CALLS = re.compile(r"[@!<](?=\S)|\](?=\()|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
 
 def line(text: object) -> str:
     """Returns the text as one line. What would steer a terminal or hide stands as its escape: `\\x1b`, `\\u202e`."""
-    told = str(text)
-    if told.isprintable():
-        return told
-    return "".join(_visible(sign) for sign in _BLANKS.sub(" ", told))
+    shown = str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(_visible(sign) for sign in _BLANKS.sub(" ", shown))
 
 
 def lines(text: str) -> str:
@@ -66,7 +66,7 @@ def cell(value: object) -> object:
 
 
 def chat(text: str) -> str:
-    """Returns a message that calls nobody (`<!channel>`, `@here`) and holds no link and no image, whatever the chat's markup.
+    """Returns a message that mentions no person (`<!channel>`, `@here`) and holds no link and no image, whatever the chat's markup.
 
     A blank keeps apart what would begin one. Apprise makes a mention even of `!here>`.
     """

@@ -40,9 +40,9 @@ def show(
     if not _fits(console, headings, rows, kept):
         say(console, title, "italic")
         for number, row in enumerate(rows):
-            told = [f"{headings[at]} {row[at]}" for at in kept[2:] if row[at] not in NOTHING]
+            details = [f"{headings[at]} {row[at]}" for at in kept[2:] if row[at] not in NOTHING]
             style = "yellow" if number in marked else ""
-            say(console, f"{row[0]} {row[1]}: {', '.join(told)}", style)
+            say(console, f"{row[0]} {row[1]}: {', '.join(details)}", style)
         return
     table = Table(title=Text(line(title)), title_justify="left", header_style="bold")
     for at in kept:

@@ -28,7 +28,7 @@ TRANSACTION_LIST = "application/vnd.kontist.transactionlist.v2.1+json"
 class Page:
     """One page of transactions, newest first: a JSON array, where the next page is, and how many rows there are in all.
 
-    `next` is None on the last page. `total` is None where the bank does not tell (an old, bare array).
+    `next` is None on the last page. `total` is None where the bank does not send it (an old, bare array).
     """
 
     rows: msgspec.Raw = field(repr=False)
@@ -46,7 +46,7 @@ class KontistClient:
     """One login's view of the bank. Threads may share it.
 
     Every method raises `ConsentGone` when only a person can log in again, `Misconfigured`, `Rejected`, `Unavailable`, or
-    `Unexpected` for an answer in a shape that nobody has described.
+    `Unexpected` for an answer in a shape that no document describes.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ LOOK_FIRST = "Look at the bank's own app whether it was carried out, before anyt
 
 
 class Uncertain(Unavailable):
-    """The bank did not say whether it did what it was asked to do. Only a look at the account can tell."""
+    """The bank did not say whether it carried out the request. Only a look at the account shows it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Payment:
 class Registered:
     """What the bank has taken down and not carried out: it waits for a TAN of `tan_length` digits.
 
-    `doubts` says where the bank repeats something else than it was told: a person has to look before the TAN is sent.
+    `doubts` lists where the bank repeats something else than it was sent: a person has to look before the TAN is sent.
     """
 
     method: str
@@ -79,7 +79,7 @@ class Done:
 
 
 class Payments:
-    """One account's payments. Raises `Rejected` when the bank said no, `Unreached` when nothing was sent, `Uncertain` when nobody
+    """One account's payments. Raises `Rejected` when the bank refused, `Unreached` when nothing was sent, `Uncertain` when nobody
     knows, `Unexpected` for an answer that is not understood."""
 
     def __init__(self, client: KontistClient, account: Account) -> None:
@@ -129,9 +129,9 @@ class Payments:
         reply = self._sent("PATCH", self._standing_address(order_id), dict(changes), REGISTERED + CARRIED_OUT)
         if (done := _carried_out(reply, order_id)) is not None:
             return done
-        told = reply.get("amount")
-        other = "amount" in changes and told is not None and told != changes["amount"]
-        return self._standing(reply, (_other_amount(told),) if other else (), order_id)
+        shown = reply.get("amount")
+        other = "amount" in changes and shown is not None and shown != changes["amount"]
+        return self._standing(reply, (_other_amount(shown),) if other else (), order_id)
 
     def cancel_standing_order(self, order_id: str) -> Registered | Done:
         """Register the end of a standing order."""
@@ -145,11 +145,11 @@ class Payments:
         if (done := _carried_out(reply)) is not None:
             return done
         scheduled = reply.get("scheduled_transaction")
-        told = scheduled if isinstance(scheduled, dict) else {}
-        amount = told.get("amount")
+        shown = scheduled if isinstance(scheduled, dict) else {}
+        amount = shown.get("amount")
         repeated = {
-            "recipient": told.get("recipient_name"),
-            "iban": told.get("recipient_iban"),
+            "recipient": shown.get("recipient_name"),
+            "iban": shown.get("recipient_iban"),
             "amount": amount.get("value") if isinstance(amount, dict) and amount.get("unit") == "cents" else amount,
         }
         return self._timed(_text(reply, "id"), doubts(repeated, payment))
@@ -244,9 +244,9 @@ class Payments:
             reply: dict[str, Any] = decoded(answer.content, dict[str, Any])
         except Unexpected as error:
             raise Uncertain(BANK, error.cause, LOOK_FIRST) from None
-        told = reply.get("status")
-        if not isinstance(told, str) or told.upper() not in expected:
-            raise Uncertain(BANK, "the bank names a state that nobody has described", LOOK_FIRST)
+        shown = reply.get("status")
+        if not isinstance(shown, str) or shown.upper() not in expected:
+            raise Uncertain(BANK, "the bank names a state that no document describes", LOOK_FIRST)
         return reply
 
 
@@ -273,7 +273,7 @@ def _told(error: SourceError, nothing: str) -> SourceError:
 
 
 def doubts(reply: Mapping[str, Any], payment: Payment) -> tuple[str, ...]:
-    """What the bank repeats otherwise than it was told. The vendor document's own sample has such an amount: 1 for 1250."""
+    """Returns where the bank repeats something else than it was sent. The vendor document's own sample has such an amount: 1 for 1250."""
     found = []
     iban, recipient, amount = reply.get("iban"), reply.get("recipient"), reply.get("amount")
     if iban is not None and (not isinstance(iban, str) or "".join(iban.split()).upper() != payment.iban):
@@ -286,8 +286,10 @@ def doubts(reply: Mapping[str, Any], payment: Payment) -> tuple[str, ...]:
 
 
 def _other_amount(amount: Any) -> str:
-    told = whole_cents(amount)
-    return "the bank repeats another amount" + (f": {told // 100}.{told % 100:02d} EUR" if told is not None and told >= 0 else "")
+    shown = whole_cents(amount)
+    return "the bank repeats another amount" + (
+        f": {shown // 100}.{shown % 100:02d} EUR" if shown is not None and shown >= 0 else ""
+    )
 
 
 def moment(on: date) -> str:

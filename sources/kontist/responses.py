@@ -1,6 +1,6 @@
 """What an HTTP answer of Kontist means: the bytes of its JSON, or the error that says what to do next.
 
-Error bodies are said to look like RFC 7807 (observed), but the vendor's error table is another product's boilerplate. So
+Error bodies look like RFC 7807 (observed), but the vendor's error table is another product's boilerplate. So
 only the status counts, and no error repeats what the bank wrote: it may quote an account number or an e-mail address.
 """
 
@@ -28,7 +28,7 @@ def json_bytes(response: httpx.Response) -> bytes:
 
 
 def is_web_page(response: httpx.Response) -> bool:
-    """Whether somebody answers for people: a proxy, a maintenance page, a server that does not know the address."""
+    """Returns whether the answer is a web page for people: from a proxy, a maintenance page, a server that does not know the address."""
     return response.content.lstrip()[:1] == b"<" or "html" in response.headers.get("Content-Type", "")
 
 

@@ -1,7 +1,7 @@
 """Turns account, card and owner elements into columns, and recognises an account again.
 
 National ids, document numbers, birth dates and citizenships of owners are dropped on purpose, also under names that we have
-not seen yet: nobody needs them to read a ledger.
+not seen yet: a ledger does not need them.
 """
 
 import re
@@ -244,7 +244,7 @@ _NOT_OURS = frozenset({"account_id", "consent_id", "import_id", "row_version"})
 
 
 def repeated(identities: Iterable[str]) -> frozenset[str]:
-    """Returns the ids that occur more than once: accounts that cannot be told apart."""
+    """Returns the ids that occur more than once: accounts that cannot be distinguished."""
     return frozenset(one for one, times in Counter(identities).items() if times > 1)
 
 

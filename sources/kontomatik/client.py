@@ -47,7 +47,7 @@ LOOKS = 3
 """Looks at a command that may be lost in a row, each with the patience of any question, before waiting for it ends."""
 
 Progress = Callable[[str, float], None]
-"""Told of each look at a command: its state, and the seconds waited so far."""
+"""Called at each look at a command with its state and the seconds waited so far."""
 
 
 def _today() -> date:
@@ -212,7 +212,7 @@ class KontomatikClient:
         """End a consent at the bank. Raises `ConsentGone` when the bank knows no such consent, or none any more.
 
         A confirmation is an empty answer (published specification) or a document of the bank without an exception (observed).
-        Raises `Unexpected` for anything else, like the web page of somebody in between: that is nobody's word.
+        Raises `Unexpected` for anything else, like the web page of a proxy: that is not the bank's answer.
         """
         body = self._post("command/delete-multiple-access.xml", {self._dialect.consent_field: token})
         failure = self._failure_in(body)

@@ -197,7 +197,7 @@ class Live(Dialect):
         country: str,
         locale: str,
     ) -> dict[str, Any]:
-        """The customer chooses the bank behind the link; `target` only tells its country."""
+        """The customer chooses the bank behind the link; `target` only names its country."""
         country = country or country_of(target)
         return _given({"redirectUri": redirect_url, "ownerExternalId": owner, "country": country, "locale": locale}) | {
             "psd2": {"accessMode": access_mode}

@@ -76,7 +76,7 @@ MEANINGS = {
     "ServiceTemporarilyUnavailable": Meaning(Unavailable, "the service is away for a while", _LATER),
     "ServiceMaintenance": Meaning(Unavailable, "the service is under maintenance", _LATER),
     "IO": Meaning(Unavailable, "Kontomatik could not talk to the customer's bank", _LATER),
-    "NoDataToCalculateScore": Meaning(Unexpected, "the bank speaks of a score, which nobody asked for", _OURS),
+    "NoDataToCalculateScore": Meaning(Unexpected, "the bank mentions a score, which we never ask for", _OURS),
 }
 """Names as the vendor's SDK lists them; what each means for us is our reading of the vendor's error classes."""
 

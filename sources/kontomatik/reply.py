@@ -283,7 +283,7 @@ class _Reader:
         if not name.recognisable:
             error = odd("the answer holds an account without an IBAN, a number or a name to recognise it by")
         elif name.account_id in twice:
-            error = odd("the answer holds two accounts that cannot be told apart")
+            error = odd("the answer holds two accounts that cannot be distinguished")
         spool = one.rows.spool if one.rows else self._spool()
         if error is not None:
             spool.clear()

@@ -103,7 +103,7 @@ class ImportResult:
     target: str | None = None
     institution: str | None = None
     unknown_fields: frozenset[str] = frozenset()
-    """Names beside owners and accounts that nobody told us of, like `result.deposits`."""
+    """Undescribed names beside owners and accounts, like `result.deposits`."""
 
 
 @dataclass

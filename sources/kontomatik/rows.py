@@ -74,14 +74,14 @@ OPENAPI = {
     "counterpartyName": "party",
     "counterpartyAccount": "party_iban",
 }
-"""Published specification. Whether its one date is the booking or the transaction day is not said; it is taken as booked."""
+"""Published specification. It does not say whether its one date is the booking or the transaction day; it is taken as booked."""
 LABEL_NAMES = frozenset({"labels", "label"})
 
 
 class RowReader:
     """The rows of one account or card, into its spool.
 
-    Rows wait in memory while nothing tells their currency, which the bank may name behind them; otherwise memory is one batch.
+    Rows wait in memory while their currency is unknown, which the bank may name behind them; otherwise memory is one batch.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class RowReader:
         self.spool.add(pa.RecordBatch.from_arrays([columns[field.name] for field in ROWS], schema=ROWS))
 
     def _unusual(self, one: Any, cells: list[Any]) -> None:
-        """A label, a field that nobody told us of, one that comes twice, or one with attributes or children."""
+        """Takes a label, an undescribed field, one that comes twice, or one with attributes or children."""
         name = one.tag if one.tag in LABEL_NAMES else name_of(one)
         if name in LABEL_NAMES:
             if cells[LABELS] is None:

@@ -38,7 +38,7 @@ _PARSER_OPTIONS: dict[str, Any] = {
 
 
 def pull_parser(tags: Iterable[str]) -> Any:
-    """A parser that takes bytes as they arrive, and tells of the start and end of `tags` in any namespace."""
+    """Returns a parser that takes bytes as they arrive, and reports the start and end of `tags` in any namespace."""
     return etree.XMLPullParser(events=("start", "end"), tag=[f"{{*}}{tag}" for tag in tags], **_PARSER_OPTIONS)
 
 

@@ -1,4 +1,4 @@
-"""The dlt source of Kontomatik; what it reads and costs is told in the package's docstring."""
+"""The dlt source of Kontomatik; the package's docstring says what it reads and costs."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

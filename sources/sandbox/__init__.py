@@ -1,4 +1,4 @@
-"""A bank to try things on: Kontomatik and Kontist on one loopback port, telling of a world that knows the truth.
+"""A bank to try things on: Kontomatik and Kontist on one loopback port, serving a world that knows the truth.
 
     from sources.sandbox import World, running
 

@@ -1,4 +1,4 @@
-"""The sandbox bank: where it is, whose world it tells of, and what it was asked."""
+"""The sandbox bank: where it is, whose world it serves, and what it was asked."""
 
 import contextlib
 import socket
@@ -57,7 +57,7 @@ def names(account: str | None, own: Account) -> bool:
 
 
 class SandboxBank:
-    """A running sandbox: where it is, whose world it tells of, and what it was asked."""
+    """A running sandbox: where it is, whose world it serves, and what it was asked."""
 
     def __init__(self, world: World, faults: "tuple[Fault, ...]", dialect: Dialect, page_size: int, rules: Rules) -> None:
         self.world = world

@@ -126,7 +126,7 @@ class CommandNeverEnds(Fault):
 
 @dataclass(eq=False)
 class UnknownCommandState(Fault):
-    """The import is in a state nobody wrote about, for so many `polls`; None for ever."""
+    """The import is in an undescribed state for this number of `polls`; None for ever."""
 
     state: str = "paused"
     polls: int | None = None

@@ -109,7 +109,7 @@ def running(
     latency: float = 0.0,
     wrapped_arrays: bool = False,
 ) -> Iterator[SandboxBank]:
-    """Both banks, telling of `world`, until the block ends; port 0 takes any free one.
+    """Serves `world` by both banks until the block ends; port 0 takes any free one.
 
     `command_polls` is the question that finds an import finished, `latency` the seconds before every answer,
     `wrapped_arrays` the other way to read the specification's arrays. What was imported, ended and changed stays with
@@ -118,7 +118,7 @@ def running(
     rules = Rules(imports_per_day=imports_per_day, command_polls=command_polls, wrapped_arrays=wrapped_arrays)
     bank = SandboxBank(world, faults, dialect, page_size, rules)
     bank.latency = latency
-    with _Server(("127.0.0.1", port), _Handler) as server:  # bound by now: nobody has to wait for it
+    with _Server(("127.0.0.1", port), _Handler) as server:  # bound by now: no client has to wait for it
         server.bank = bank
         bank.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)

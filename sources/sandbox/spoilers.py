@@ -108,7 +108,7 @@ class _PageFault(Fault):
 
 @dataclass(eq=False)
 class TokenExpires(Fault):
-    """After so many pages every auth token given until then has expired."""
+    """After this number of pages every auth token given before has expired."""
 
     after_pages: int = 1
     times: int | None = field(default=1, kw_only=True)
@@ -226,7 +226,7 @@ class UnknownField(Fault):
 
 @dataclass(eq=False)
 class BadRow(Fault):
-    """One row more, that nobody can use: no `amount`, or no `date`. It is in no total of the world's.
+    """One row more that is unusable: no `amount`, or no `date`. It is in no total of the world's.
 
     First on page 1 at Kontist; first in the first account that has rows at Kontomatik.
     """

@@ -28,7 +28,7 @@ class Typing:
     answers: list[str]
     heard: list[str] = field(default_factory=list)
 
-    def tell(self, line: str) -> None:
+    def show_line(self, line: str) -> None:
         self.heard.append(line)
 
     def ask(self, question: str) -> str:

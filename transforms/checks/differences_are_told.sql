@@ -1,4 +1,4 @@
--- Days are said to differ and no amount is told, an amount is told of a day that is said to be right, or balances and coverage disagree.
+-- A day differs without an amount, a day that is right has one, or balances and coverage disagree.
 select account_id
 from ledger.coverage
 group by account_id

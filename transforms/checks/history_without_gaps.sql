@@ -1,4 +1,4 @@
--- The versions of a transaction overlap, leave a time untold, or tell of a change that none of them can have made.
+-- The versions of a transaction overlap, leave a gap in time, or name a change that no version can have made.
 with
 
 versions as (select transaction_id, valid_from, valid_to, change from ledger.transaction_history),

@@ -1,4 +1,4 @@
--- One movement is said to fulfil two promises, or a promise is said to be kept without a movement, or by one that is not there.
+-- One movement fulfils two expected payments, or an expected payment is fulfilled without a movement, or by one that does not exist.
 select min(expected_payment_id) from ledger.expected_payments where transaction_id is not null group by transaction_id having count(*) > 1
 union all
 select expected_payment_id

@@ -1,4 +1,4 @@
--- A booked transaction does not have two legs that sum to zero, its own amount on the bank account and the opposite elsewhere, or what was settled of it does not sum to zero.
+-- A booked transaction does not have two legs that sum to zero, its own amount on the bank account and the opposite elsewhere, or the legs that a decision added do not sum to zero.
 with
 
 banks as (

@@ -1,4 +1,4 @@
--- The balance of money in transit is not the sum of the movements that are told to be under way.
+-- The balance of money in transit is not the sum of the movements that `in_transit` lists.
 with
 
 booked as (
@@ -8,9 +8,9 @@ booked as (
     group by currency
 ),
 
-told as (select currency, sum(amount) as amount from ledger.in_transit group by currency)
+listed as (select currency, sum(amount) as amount from ledger.in_transit group by currency)
 
 select currency
 from booked
-full outer join told using (currency)
-where coalesce(booked.amount, 0) <> coalesce(told.amount, 0)
+full outer join listed using (currency)
+where coalesce(booked.amount, 0) <> coalesce(listed.amount, 0)

@@ -3,7 +3,7 @@
 
 with
 
--- Equal transfers are told apart where more than four days lie between two movements
+-- Equal transfers are separated where more than four days lie between two movements
 stretches as (
     select *, sum(case when day - before <= 4 then 0 else 1 end) over (partition by queue order by day, transaction_id) as stretch
     from (select *, lag(day) over (partition by queue order by day, transaction_id) as before from query_table(legs))

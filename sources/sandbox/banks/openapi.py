@@ -3,7 +3,7 @@
 The root is named after the schema, a property is an element, and an array repeats the element of its property:
 `<accounts>…</accounts><accounts>…</accounts>`. With `wrapped_arrays` the array is one element and its items are named
 after their schema. One day, a currency and a label for each transaction; no running balance, no status: a pending
-row cannot be told from a booked one, and is not shown. A card is an account whose number is masked.
+row looks like a booked one, and is not shown. A card is an account whose number is masked.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,1 +1,1 @@
-"""The world that the sandbox bank tells of: people, plans, accounts and every payment."""
+"""The world that the sandbox bank serves: people, plans, accounts and every payment."""

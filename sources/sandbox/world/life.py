@@ -20,7 +20,7 @@ def first_id(plan: Plan, day: date) -> int:
 
 
 def id_by_hand(plan: Plan, today: date, count: int) -> int:
-    """The id of the `count`th row that somebody added; above all that the day makes by itself."""
+    """Returns the id of the `count`th added row; above all ids that a day makes by itself."""
     return first_id(plan, today) + _BY_HAND + count
 
 

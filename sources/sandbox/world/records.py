@@ -40,7 +40,7 @@ class Transaction:
     invoice: int | None = None
     symbol: str | None = None
     settles: "Transaction | None" = None
-    """What a pending row will be booked as, on its day, if nobody changes it: another id, perhaps another amount."""
+    """What a pending row will be booked as, on its day, if it is not changed: another id, perhaps another amount."""
     balance_cents: int | None = None
 
     @property
@@ -78,7 +78,7 @@ class Totals(NamedTuple):
 
 
 class Account:
-    """One account or card, its books kept in order. Its history is made when somebody first asks for it."""
+    """One account or card, its books kept in order. Its history is made at the first request."""
 
     def __init__(self, plan: Plan, lock: RLock, fill: "Callable[[Account], Iterable[Transaction]]") -> None:
         self.plan = plan

@@ -1,4 +1,4 @@
-"""The world both banks tell of. It knows every balance, and it can be changed while the banks are open."""
+"""The world that both banks serve. It knows every balance, and it can be changed while the banks are open."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ _SHARES = {("kontist", 0): 9, ("kontist", 1): 1, ("kontomatik", 0): 30, ("kontom
 
 
 class Clock:
-    """The sandbox's own time: real time, moved by a difference that grows when somebody says so."""
+    """The sandbox's own time: real time, moved by a difference that a test may raise."""
 
     def __init__(self, ahead: timedelta = timedelta()) -> None:
         self._ahead = ahead
@@ -43,7 +43,7 @@ class World:
     """Two customers, eight accounts in EUR, PLN and CZK, and all they paid since 2024-09-01.
 
     The same seed gives the same history on every day: the world of tomorrow holds all that is booked today.
-    `transactions` asks for exactly so many booked rows at each bank instead, evenly over two years and none pending,
+    `transactions` asks for exactly this number of booked rows at each bank instead, evenly over two years and none pending,
     for measuring. Every method may be called while the banks answer.
     """
 

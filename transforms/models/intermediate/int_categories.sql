@@ -17,7 +17,7 @@ kinds as (
     where valid_to is null and status = 'booked'
 ),
 
-said as (
+words as (
     select *, 'category' as field, category as value from kinds where category is not null
     union all
     select *, 'transaction_type' as field, transaction_type as value from kinds where transaction_type is not null
@@ -29,24 +29,24 @@ said as (
 final as (
     select
         concat_ws(
-            ' | ', said.source, coalesce(said.category, ''), coalesce(said.transaction_type, ''), said.labels, said.direction
+            ' | ', words.source, coalesce(words.category, ''), coalesce(words.transaction_type, ''), words.labels, words.direction
         )                                                           as kind,
-        said.source,
-        said.category,
-        said.transaction_type,
-        said.labels,
-        said.direction,
+        words.source,
+        words.category,
+        words.transaction_type,
+        words.labels,
+        words.direction,
         mapping.ledger_account,
-        concat(said.field, ' ', said.value)                         as decided_by
-    from said
+        concat(words.field, ' ', words.value)                         as decided_by
+    from words
     inner join mapping
-        on mapping.source = said.source
-        and mapping.field = said.field
-        and lower(mapping.value) = lower(said.value)
-        and mapping.direction in ('any', said.direction)
+        on mapping.source = words.source
+        and mapping.field = words.field
+        and lower(mapping.value) = lower(words.value)
+        and mapping.direction in ('any', words.direction)
     qualify row_number() over (
-        partition by said.source, said.category, said.transaction_type, said.labels, said.direction
-        order by mapping.line, said.value
+        partition by words.source, words.category, words.transaction_type, words.labels, words.direction
+        order by mapping.line, words.value
     ) = 1
 )
 

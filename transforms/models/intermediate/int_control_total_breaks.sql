@@ -14,8 +14,8 @@ read as (
     select * from kontomatik
 ),
 
--- An account of which nothing is told was read by an earlier version only
-told as (select distinct account_id from read),
+-- An account without control totals was read by an earlier version only
+totalled as (select distinct account_id from read),
 
 compared as (
     select
@@ -29,7 +29,7 @@ compared as (
             else 0
         end                                                         as missing_amount
     from read
-    full outer join (select * from movements semi join told using (account_id)) as movements using (account_id, day)
+    full outer join (select * from movements semi join totalled using (account_id)) as movements using (account_id, day)
 ),
 
 final as (

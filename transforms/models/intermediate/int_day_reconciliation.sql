@@ -38,7 +38,7 @@ joined as (
         report.day                                                  as report_day,
         report.tied                                                 as report_tied
     from days
-    -- the next balance that the bank told: it vouches for every day since the one before
+    -- the next balance that the bank reported: it confirms every day since the one before
     asof left join chain_days as chain on chain.account_id = days.account_id and chain.day >= days.day
     asof left join report_days as report on report.account_id = days.account_id and report.day >= days.day
 ),

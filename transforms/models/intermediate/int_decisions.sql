@@ -7,7 +7,7 @@ with
 transfers as (select * from intermediate.int_transfers where evidence <> 'amount'),
 rule_hits as (select * from intermediate.int_rule_hits),
 legs      as (select * from intermediate.int_transfer_legs),
-said      as (select transaction_id, ledger_account from seeds.transactions),
+decided   as (select transaction_id, ledger_account from seeds.transactions),
 booked    as (select transaction_id from intermediate.int_transaction_versions where valid_to is null and status = 'booked'),
 
 -- An exchange leaves one currency and reaches another: neither comes back to zero, and no rate of ours says that they are equal
@@ -27,20 +27,20 @@ transferred as (
 
 ruled as (select transaction_id, 2 as rank, ledger_account, concat('rule ', rule) as decided_by from rule_hits),
 
--- Money to or from an own account whose other end is not there: it stays in transit, and is told of (`in_transit`)
+-- Money to or from an own account whose other end is not there: it stays in transit, and `in_transit` lists it
 under_way as (
     select transaction_id, 3 as rank, 'Assets:Transit' as ledger_account, 'own account' as decided_by from legs where names_own
 ),
 
--- What somebody said of one movement goes before all but a transfer, of which both ends must stay together
-settled as (
-    select transaction_id, 1.5 as rank, ledger_account, 'decision' as decided_by from said semi join booked using (transaction_id)
+-- A person's decision on one movement overrides everything but a transfer, whose two ends must stay together
+resolved as (
+    select transaction_id, 1.5 as rank, ledger_account, 'decision' as decided_by from decided semi join booked using (transaction_id)
 ),
 
 decided as (
     select * from transferred
     union all
-    select * from settled
+    select * from resolved
     union all
     select * from ruled
     union all

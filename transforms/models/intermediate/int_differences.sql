@@ -14,7 +14,7 @@ imports      as (select account_id, finished_at from intermediate.int_imports wh
 holes        as (select * from staging.stg_kontomatik__holes),
 
 -- Balances on both sides of a difference that two imports gave: the later one may have moved because of a row that the bank dated
--- before the days that it was asked for, and nobody has looked at those days since
+-- before the days that it was asked for, and no read has covered those days since
 chain_found as (
     select
         chain_steps.account_id,
@@ -53,7 +53,7 @@ report_found as (
     left join accounts using (account_id)
 ),
 
--- What moved on days that nobody could read lies there, and not before them
+-- A movement on days that no read could cover lies there, and not before them
 by_balances as (
     select
         account_id,

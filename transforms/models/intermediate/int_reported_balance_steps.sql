@@ -67,18 +67,18 @@ came as (
     group by account_id, at_once, shown_at, import_id, booked_on
 ),
 
-begun as (
+first_reads as (
     select came.*, imports.started_at
     from came
     left join imports using (import_id)
 ),
 
 came_anew as (
-    select begun.account_id, begun.at_once, begun.shown_at, sum(begun.amount) as amount
-    from begun
-    asof left join depths on depths.account_id = begun.account_id and depths.finished_at < begun.started_at
-    where depths.known_from is null or begun.booked_on >= depths.known_from
-    group by begun.account_id, begun.at_once, begun.shown_at
+    select first_reads.account_id, first_reads.at_once, first_reads.shown_at, sum(first_reads.amount) as amount
+    from first_reads
+    asof left join depths on depths.account_id = first_reads.account_id and depths.finished_at < first_reads.started_at
+    where depths.known_from is null or first_reads.booked_on >= depths.known_from
+    group by first_reads.account_id, first_reads.at_once, first_reads.shown_at
 ),
 
 went as (

@@ -27,7 +27,7 @@ booked as (
         amount < 0                                                  as is_out,
         nullif(upper(replace(counterparty_iban, ' ', '')), '')      as iban,
         lower(trim(counterparty_name))                              as name,
-        -- one that only says that there is none tells no payment from another
+        -- a reference that only says that there is none identifies no payment
         case
             when length(regexp_replace(end_to_end_id, '[^0-9A-Za-z]', '', 'g')) > 1
                 and upper(regexp_replace(end_to_end_id, '[^0-9A-Za-z]', '', 'g'))
@@ -116,7 +116,7 @@ ranked as (
     select *, row_number() over (order by rank, days, reversal_of desc, transaction_id) as place from candidates
 ),
 
--- Whoever is the other's first choice is taken, then the same among those that are left, until nobody is
+-- Pairs in which each is the other's first choice are taken first, then the same among the rest, until none is left
 rounds as (
     select
         *,

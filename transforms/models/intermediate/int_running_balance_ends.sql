@@ -65,7 +65,7 @@ linked as (
     window dates as (partition by days.account_id order by days.day)
 ),
 
--- A day that ends where it began has no open end, and one with a hole has several: there, the bank's own order decides
+-- A day that ends where it began has no open end, and a day with a gap has several: there, the bank's own order decides
 in_doubt as (
     select
         chained.account_id,

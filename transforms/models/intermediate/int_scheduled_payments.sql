@@ -21,7 +21,7 @@ steps as (
     ) as words (reoccurrence, step)
 ),
 
--- An order of the 31st is paid on the 28th of February: what it showed in other months tells its true day
+-- An order of the 31st is paid on the 28th of February: its day in other months is the true one
 true_days as (
     select account_id, order_id, max(day(next_payment_on)) as day_of_month
     from standing
@@ -84,7 +84,7 @@ promises as (
         description,
         end_to_end_id,
         known_through,
-        -- cancelled on the very day: only the movement tells whether that was before the payment
+        -- cancelled on the very day: only the movement shows whether that was before the payment
         coalesce(next_status in ('CANCELED', 'CANCELLED') and due_on = valid_to_on, false) as called_off,
         valid_from
     from standing_promises

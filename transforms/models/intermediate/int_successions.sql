@@ -18,7 +18,7 @@ booked as (
     where status = 'booked' and valid_from = first_seen_at
 ),
 
--- a bank books a card payment under another id, some days later; at another amount nobody can tell
+-- a bank books a card payment under another id, some days later; at another amount no rule can connect the two
 candidates as (
     select booked.transaction_id, vanished.succeeds_transaction_id
     from booked

@@ -8,7 +8,7 @@ legs      as (select * from intermediate.int_transfer_legs),
 decisions as (select * from seeds.transfers),
 rejected  as (select out_transaction_id, in_transaction_id from decisions where decision = 'reject'),
 
--- 0: somebody said so
+-- 0: a person said so
 by_decision as (
     select decisions.out_transaction_id, decisions.in_transaction_id, 'decision' as evidence
     from decisions
@@ -77,7 +77,7 @@ free_of_exchange as (
     where transaction_id not in (select unnest([out_transaction_id, in_transaction_id]) from by_exchange)
 ),
 
--- 3: one end names the other's IBAN, the other end names nobody: they queue the same way
+-- 3: one end names the other's IBAN, the other end names no IBAN: they queue the same way
 named_by_one as (
     select *, concat_ws(' ', named_iban, not is_out, currency, cents) as queue
     from free_of_exchange

@@ -18,7 +18,7 @@ differences as (
     group by account_id, day
 ),
 
--- Only what moved in the account's own currency moves its balance; with anything else in it, no balance can be told
+-- Only what moved in the account's own currency moves its balance; with any other currency in it, no balance is known
 several_currencies as (
     select account_id from movements group by account_id having sum(in_other_currencies) > 0
 ),

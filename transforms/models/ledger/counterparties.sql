@@ -1,4 +1,4 @@
--- One row per person or company on the other side of a payment, told apart by IBAN, and without one by name.
+-- One row per person or company on the other side of a payment, identified by IBAN, and without one by name.
 -- grain:  counterparty_id
 -- checks: not_null(transactions, first_on, last_on, is_own)
 

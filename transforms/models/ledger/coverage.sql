@@ -10,7 +10,7 @@ last_seen   as (select * from intermediate.int_last_seen),
 holes       as (select * from staging.stg_kontomatik__holes),
 differences as (select * from intermediate.int_differences),
 
-told as (
+reported as (
     select account_id, day, min(since) as since, sum(difference_amount) as difference_amount
     from differences
     group by account_id, day
@@ -41,10 +41,10 @@ final as (
         seen.import_id,
         seen.seen_at,
         seen.proof,
-        cast(told.difference_amount as decimal(18, 2))              as difference_amount,
-        told.since                                                  as differs_since
+        cast(reported.difference_amount as decimal(18, 2))              as difference_amount,
+        reported.since                                                  as differs_since
     from seen
-    left join told using (account_id, day)
+    left join reported using (account_id, day)
     asof left join holes on holes.account_id = seen.account_id and holes.from_on <= seen.day
 )
 

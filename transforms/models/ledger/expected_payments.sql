@@ -54,7 +54,7 @@ ranked as (
     from candidates
 ),
 
--- Whoever is the other's first choice is taken, then the same among those that are left, until nobody is
+-- Pairs in which each is the other's first choice are taken first, then the same among the rest, until none is left
 rounds as (
     select
         *,

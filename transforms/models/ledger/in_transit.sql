@@ -8,7 +8,7 @@ postings  as (select * from ledger.postings where leg = 2 and ledger_account = '
 transfers as (select * from ledger.transfers where status = 'matched'),
 accounts  as (select * from intermediate.int_accounts),
 
--- The days go on for an account that nobody reads any more
+-- The days go on for an account that is not read any more
 known     as (select coalesce(max(last_completed_on), max(last_booked_on)) as known_through from accounts),
 
 paired as (select unnest([out_transaction_id, in_transaction_id]) as transaction_id from transfers),
@@ -25,11 +25,11 @@ without_end as (
     anti join paired using (transaction_id)
 ),
 
--- A confirmed pair of unequal amounts, but for what somebody settled
+-- A confirmed pair of unequal amounts, unless a person decided on the rest
 without_rest as (
     select transaction_id, account_id, booked_on, amount, currency, decided_by
     from intermediate.int_transit_rests
-    anti join (select transaction_id from seeds.transactions) as said using (transaction_id)
+    anti join (select transaction_id from seeds.transactions) as decided using (transaction_id)
 ),
 
 waiting as (

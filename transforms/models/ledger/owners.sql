@@ -6,7 +6,7 @@ with
 
 owners   as (select * from staging.stg_kontomatik__owners),
 
--- The keyed hash of a national number or document tells two people of one name apart; without it, what the bank says does
+-- The keyed hash of a national number or document separates two people of one name; without it, the bank's own data does
 known as (
     select
         *,

@@ -12,7 +12,7 @@ categories   as (select * from intermediate.int_categories),
 conversions  as (select * from intermediate.int_conversions),
 settings     as (select * from intermediate.int_settings),
 rests        as (select * from intermediate.int_transit_rests),
-said         as (select transaction_id, ledger_account from seeds.transactions),
+decided      as (select transaction_id, ledger_account from seeds.transactions),
 
 -- What comes back goes where the payment went: the two are neither income nor expense
 originals as (
@@ -97,13 +97,13 @@ entries as (
     ) as half_up
 ),
 
--- What a confirmed transfer left over, and somebody settled: it leaves `Assets:Transit` for the account that they named
-settled as (
+-- The rest of a confirmed transfer on which a person decided: it leaves `Assets:Transit` for the account that they named
+resolved as (
     select
         rests.transaction_id,
         rests.account_id,
         rests.booked_on,
-        said.ledger_account,
+        decided.ledger_account,
         rests.amount,
         rests.currency,
         settings.reporting_currency,
@@ -118,7 +118,7 @@ settled as (
             as decimal(18, 2)
         )                                                           as reporting_amount
     from rests
-    inner join said using (transaction_id)
+    inner join decided using (transaction_id)
     cross join settings
     left join conversions on conversions.currency = rests.currency and conversions.day = rests.booked_on
 ),
@@ -164,7 +164,7 @@ final as (
         reporting_currency,
         'decision'                                                  as decided_by,
         cast(null as varchar)                                       as reversal_of
-    from settled
+    from resolved
 )
 
 select * from final
