@@ -87,8 +87,9 @@ READ_DAYS = table(
     ("amount", MONEY),
     required("import_id"),
 )
-"""What each day of an account holds by what its reads showed: number and sum of the booked rows, computed before they were loaded, so
-that a row that is lost, doubled or changed in the file afterwards contradicts it. Rewritten for an account that changes."""
+"""What each day of an account holds by what its reads showed: number and sum of the booked rows, computed before they were
+loaded, so that a row that is lost, doubled or changed in the file afterwards contradicts it. Rewritten for an account that
+changes."""
 
 QUARANTINE = versioned(
     required("quarantine_id"),

@@ -1,7 +1,8 @@
 """Limits on one answer: how long it may take, how large it may become, how it may be compressed.
 
-httpx limits the pause between two bytes, but neither the whole time of an answer nor the size that a compressed answer expands to: 300 kB of
-gzip can become 260 MB, and gigabytes if it is compressed twice. So the body is decompressed here, piece by piece, and counted.
+httpx limits the pause between two bytes, but neither the whole time of an answer nor the size that a compressed answer expands
+to: 300 kB of gzip can become 260 MB, and gigabytes if it is compressed twice. So the body is decompressed here, piece by piece,
+and counted.
 """
 
 import time
@@ -31,8 +32,8 @@ class Limits:
 class LimitedBody(httpx.SyncByteStream):
     """The unpacked body of one answer, within limits.
 
-    Reading it raises `Unavailable` when the time is over, `Unexpected` when it is too large or compressed in another way than asked
-    for, and `httpx.DecodingError` when it is damaged.
+    Reading it raises `Unavailable` when the time is over, `Unexpected` when it is too large or compressed in another way than
+    asked for, and `httpx.DecodingError` when it is damaged.
     """
 
     def __init__(

@@ -61,7 +61,8 @@ def check(raw: Path, ledger: Path, *, memory_limit: str = "1GB", temp_directory:
 def run_checks(connection: duckdb.DuckDBPyConnection, models: Iterable[Model], *, at_once: int = 1) -> list[CheckResult]:
     """Every check of the ledger's models and of `checks/`, on a connection with `raw` and `ledger` attached.
 
-    With `at_once` above 1, that number of checks runs at the same time, each on a cursor of its own that sees only what is committed.
+    With `at_once` above 1, that number of checks runs at the same time, each on a cursor of its own that sees only what is
+    committed.
     """
     headers = [
         partial(check_header, model=model) for model in sorted(models, key=lambda one: one.name) if model.layer == "ledger"

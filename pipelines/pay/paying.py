@@ -40,7 +40,10 @@ class Person(Protocol):
 
 @dataclass(frozen=True)
 class Intent:
-    """One payment as a person ordered it. `shown` is for that person; `trail` is for the audit trail: no name, no full account number."""
+    """One payment as a person ordered it.
+
+    `shown` is for that person; `trail` is for the audit trail: no name, no full account number.
+    """
 
     trail: str
     register: Callable[[Payments], Registered | Done] = field(repr=False)
@@ -66,7 +69,8 @@ class Desk:
     """While a request is under way, and from the last one on: what happens then says nothing about whether it was paid."""
 
     def carry_out(self, payments: Payments, account: Account, intent: Intent) -> Done:
-        """Shows the payment, asks, registers it, asks for the TAN, confirms it and shows the bank's answer. Nothing is tried twice.
+        """Shows the payment, asks, registers it, asks for the TAN, confirms it and shows the bank's answer. Nothing is tried
+        twice.
 
         Raises `NotPaid`, or `NobodyKnows` for everything that goes wrong, interrupts included, once the bank may have paid.
         """
@@ -118,7 +122,10 @@ class Desk:
         return payments.confirm(registered, given)
 
     def _unanswered(self) -> AuditEntry | None:
-        """Returns the last audit entry of the same payment, if the bank never said what became of it. A killed process leaves one, too."""
+        """Returns the last audit entry of the same payment, if the bank never said what became of it.
+
+        A killed process leaves one, too.
+        """
         same = [entry for entry in self.vault.trail() if entry.what == self._what]
         left_open = bool(same) and same[-1].outcome.startswith((ASKED, TAN_SENT, NOT_KNOWN))
         return same[-1] if left_open else None

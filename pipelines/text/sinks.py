@@ -66,7 +66,8 @@ def cell(value: object) -> object:
 
 
 def chat(text: str) -> str:
-    """Returns a message that mentions no person (`<!channel>`, `@here`) and holds no link and no image, whatever the chat's markup.
+    """Returns a message that mentions no person (`<!channel>`, `@here`) and holds no link and no image, whatever the chat's
+    markup.
 
     A blank keeps apart what would begin one. Apprise makes a mention even of `!here>`.
     """

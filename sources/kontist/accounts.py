@@ -67,7 +67,10 @@ class Orders:
 
 
 def read_account(sent: Any) -> Account:
-    """Returns one entry of the list of accounts. Raises `Unexpected` if it has no id: then it can neither be asked for nor identified."""
+    """Returns one entry of the list of accounts.
+
+    Raises `Unexpected` if it has no id: then it can neither be asked for nor identified.
+    """
     row, unknown = _row("accounts", sent) if isinstance(sent, dict) else ({}, frozenset())
     number = row.get("source_account_id")
     if not number:

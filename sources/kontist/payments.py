@@ -273,7 +273,10 @@ def _told(error: SourceError, nothing: str) -> SourceError:
 
 
 def doubts(reply: Mapping[str, Any], payment: Payment) -> tuple[str, ...]:
-    """Returns where the bank repeats something else than it was sent. The vendor document's own sample has such an amount: 1 for 1250."""
+    """Returns where the bank repeats something else than it was sent.
+
+    The vendor document's own sample has such an amount: 1 for 1250.
+    """
     found = []
     iban, recipient, amount = reply.get("iban"), reply.get("recipient"), reply.get("amount")
     if iban is not None and (not isinstance(iban, str) or "".join(iban.split()).upper() != payment.iban):

@@ -28,7 +28,8 @@ def json_bytes(response: httpx.Response) -> bytes:
 
 
 def is_web_page(response: httpx.Response) -> bool:
-    """Returns whether the answer is a web page for people: from a proxy, a maintenance page, a server that does not know the address."""
+    """Returns whether the answer is a web page for people: from a proxy, a maintenance page, a server that does not know the
+    address."""
     return response.content.lstrip()[:1] == b"<" or "html" in response.headers.get("Content-Type", "")
 
 

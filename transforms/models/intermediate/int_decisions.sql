@@ -7,7 +7,7 @@ with
 transfers as (select * from intermediate.int_transfers where evidence <> 'amount'),
 rule_hits as (select * from intermediate.int_rule_hits),
 legs      as (select * from intermediate.int_transfer_legs),
-decided   as (select transaction_id, ledger_account from seeds.transactions),
+chosen    as (select transaction_id, ledger_account from seeds.transactions),
 booked    as (select transaction_id from intermediate.int_transaction_versions where valid_to is null and status = 'booked'),
 
 -- An exchange leaves one currency and reaches another: neither comes back to zero, and no rate of ours says that they are equal
@@ -34,7 +34,7 @@ under_way as (
 
 -- A person's decision on one movement overrides everything but a transfer, whose two ends must stay together
 resolved as (
-    select transaction_id, 1.5 as rank, ledger_account, 'decision' as decided_by from decided semi join booked using (transaction_id)
+    select transaction_id, 1.5 as rank, ledger_account, 'decision' as decided_by from chosen semi join booked using (transaction_id)
 ),
 
 decided as (
