@@ -23,7 +23,7 @@ one_currency as (
     select account_id from movements group by account_id having sum(in_other_currencies) = 0
 ),
 
-reported as (
+running as (
     select
         ends.account_id,
         ends.day,
@@ -45,12 +45,12 @@ reported as (
         coalesce(moved.so_far, 0)                                   as so_far
     from balances
     semi join accounts using (account_id)
-    semi join reported using (account_id)
+    semi join running using (account_id)
     asof left join moved on moved.account_id = balances.account_id and moved.day <= balances.balance_on
 ),
 
 links as (
-    select *, false as is_report from reported
+    select *, false as is_report from running
     union all
     select *, true as is_report from reported
 ),
