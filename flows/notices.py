@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from prefect.logging import get_run_logger
 
 from flows import artifacts
+from pipelines.consents.consent_status import consent_statuses
 from pipelines.notify.dispatch import tell
-from pipelines.questions.status import consents
 from pipelines.read.options import utc_now
 from pipelines.run.report import Report
 from pipelines.run.tables import consent_rows, renewal_text
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def told(settings: "Settings", *, report: Report | None = None) -> None:
     """Never fails: what could not be sent is a line in the log, and is sent by the next run."""
-    listed = consents(settings)
+    listed = consent_statuses(settings)
     artifacts.table("kontoledger-consents", "Consents: days left, imports left in 24 hours", consent_rows(listed))
     renewals = renewal_text(listed, lambda consent_id: artifacts.custom_run("consent-renewals", {"sign_in_for": [consent_id]}))
     if renewals:

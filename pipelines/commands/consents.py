@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 import webbrowser
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -139,16 +140,17 @@ def _sign_in(
 
 def show_list(options: argparse.Namespace) -> int:
     """`consents` and `consents list`."""
-    from pipelines.questions.status import consents, show_consents
+    from pipelines.consents.consent_status import consent_statuses
+    from pipelines.questions.status import show_consents
 
     settings = data_of(options)
     if not has_vault(settings):
         refuse(missing_vault(settings))
-    gathered = consents(settings)
+    listed = consent_statuses(settings)
     if options.json:
-        print_json({"consents": gathered})
+        print_json({"consents": [asdict(one) for one in listed]})
     else:
-        show_consents(gathered, console())
+        show_consents(listed, console())
     return GOOD
 
 

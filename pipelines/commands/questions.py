@@ -1,8 +1,9 @@
-"""The commands that ask or copy without changing anything: status, doctor, prove, explain, export."""
+"""Runs the commands that ask or copy without a change: status, doctor, prove, explain, export."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.commands.progress import progress_for
 from pipelines.commands.terminal import console, data_of, print_json, say, say_all, settings_of
@@ -12,11 +13,12 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from pipelines.questions.ask_bank import Question
+    from pipelines.questions.explain import Explanation
     from pipelines.settings import Settings
 
 
 def prove(options: argparse.Namespace) -> int:
-    """`prove`: 0 when every day was seen and nothing differs, else 3."""
+    """Runs `prove`; returns 0 when every day was seen and nothing differs, else 3."""
     from pipelines.questions.prove import certificate, text
     from pipelines.read.options import utc_now
     from pipelines.read.windows import refuse_a_day_to_come
@@ -28,63 +30,64 @@ def prove(options: argparse.Namespace) -> int:
     data_dir = data_of(options).data_dir
     with ledger_of(data_dir) as connection:
         refuse(missing_raw(data_dir), other_ledger(data_dir))  # of which it could not certify anything
-        told = certificate(connection, options.account, options.first, options.last)
+        certified = certificate(connection, options.account, options.first, options.last)
     if options.json:
-        print_json(told)
+        print_json(certified.as_json())
     else:
-        say_all(text(told))
-    return GOOD if told["complete"] else CHECKS_FAILED
+        say_all(text(certified))
+    return GOOD if certified.complete else CHECKS_FAILED
 
 
 def explain(options: argparse.Namespace) -> int:
-    """`explain`. A bank that cannot be asked ends `--ask-bank` with 1; what raw history knows is told all the same."""
+    """Runs `explain`. A bank that cannot be asked ends `--ask-bank` with 1; the explanation is shown all the same."""
     from pipelines.questions.explain import explanation, text
     from pipelines.store.ledger_reader import ledger_of
 
     settings = data_of(options)
     with ledger_of(settings.data_dir, with_raw=True) as connection:
-        told = explanation(connection, options.transaction_id)
-        asked = _question(connection, told) if options.ask_bank else None
+        explained = explanation(connection, options.transaction_id)
+        asked = _question(connection, explained) if options.ask_bank else None
     if asked is not None:
-        return _ask_bank(options, settings, told, asked)
+        return _ask_bank(options, settings, explained, asked)
     if options.json:
-        print_json(told)
+        print_json(explained.as_json())
     else:
-        say_all(text(told))
+        say_all(text(explained))
     return GOOD
 
 
-def _question(connection: "DuckDBPyConnection", told: dict[str, Any]) -> "Question":
-    from pipelines.questions.ask_bank import question  # what it takes to log in costs more than the explanation
+def _question(connection: "DuckDBPyConnection", explained: "Explanation") -> "Question":
+    from pipelines.questions.ask_bank import question  # the imports of a login cost more than the explanation
 
-    return question(connection, told)
+    return question(connection, explained)
 
 
-def _ask_bank(options: argparse.Namespace, settings: "Settings", told: dict[str, Any], asked: "Question") -> int:
+def _ask_bank(options: argparse.Namespace, settings: "Settings", explained: "Explanation", asked: "Question") -> int:
     from pipelines.questions import ask_bank
     from pipelines.questions.explain import text
     from pipelines.read.options import utc_now
 
     with ask_bank.login_of(settings, utc_now) as kept:
         if not options.json:
-            say_all(text(told), end="\n\n")  # before the bank is waited for
+            say_all(text(explained), end="\n\n")  # before the bank is waited for
         try:
-            told["bank"] = ask_bank.answer(kept, asked)
+            bank = ask_bank.answer(kept, asked)
         except Failure as failure:
             if not options.json:
                 raise
             say(failure, error=True)
-            print_json(told | {"bank": None, "status": "failed", "error": str(failure), "exit_status": failure.exit_status})
+            ending = {"bank": None, "status": "failed", "error": str(failure), "exit_status": failure.exit_status}
+            print_json(explained.as_json() | ending)
             return failure.exit_status
     if options.json:
-        print_json(told)
+        print_json(explained.as_json() | {"bank": asdict(bank)})
     else:
-        say_all(ask_bank.text(told))
+        say_all(ask_bank.text(explained, bank))
     return GOOD
 
 
 def export(options: argparse.Namespace) -> int:
-    """`export`."""
+    """Runs `export`."""
     from pipelines.questions.exports import FORMATS
     from pipelines.store.ledger_reader import ledger_of
     from pipelines.store.private import closed_to_others, rights_of_others
@@ -108,39 +111,40 @@ def export(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """`status`. With `--max-age` it ends with 4 when somebody has to look, and says why on standard error."""
+    """Runs `status`. With `--max-age` it ends with 4 when a person has to look, and says why on standard error."""
     from pipelines.questions import metrics
     from pipelines.questions.status import gather, show
     from pipelines.read.options import utc_now
     from pipelines.run import freshness
 
     settings, now = data_of(options), utc_now()
-    gathered = gather(settings)
+    standing = gather(settings)
+    content = asdict(standing)
     watched = options.max_age is not None or options.openmetrics is not None
-    wanted = freshness.expected(settings, gathered["accounts"]) if watched else None
+    wanted = freshness.expected(settings, standing.accounts) if watched else None
     troubles = []
     if wanted is not None and options.max_age is not None:
-        troubles = freshness.overdue_sentences(gathered, wanted, options.max_age, now)
-        gathered["troubles"] = troubles
+        troubles = freshness.overdue_sentences(standing.accounts, wanted, options.max_age, now, clock=standing.clock)
+        content["troubles"] = troubles
     if wanted is not None and options.openmetrics is not None:
-        text = metrics.exposition(gathered, wanted, now)
+        text = metrics.exposition(standing, wanted, now)
         if str(options.openmetrics) == "-":
             say_all(text, end="")
         else:
             metrics.write(options.openmetrics, text)
     elif options.json:
-        print_json(gathered)
+        print_json(content)
     else:
-        show(gathered, console())
+        show(standing, console())
     for sentence in troubles:
         say(f"! {sentence}", error=True)
-    if gathered["lost"]:
+    if standing.lost:
         return FAILED
     return PARTIAL if troubles else GOOD
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """`doctor`."""
+    """Runs `doctor`."""
     if options.new_vault_key:
         from pipelines.consents.keyring import new_vault_key
 

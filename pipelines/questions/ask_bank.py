@@ -1,14 +1,15 @@
-"""`explain --ask-bank`: what Kontist says of one transaction now, next to what raw history holds. Nothing is stored of it."""
+"""Asks Kontist what it says of one transaction now, and compares that with raw history (`explain --ask-bank`); stores nothing."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.consents.clients import BankSaidNo, has_vault, vault_of
 from pipelines.consents.kontist_login import KeptLogin, client_of, kept_login
 from pipelines.errors import Failure, WrongUsage
+from pipelines.questions.explain import Explanation
 from pipelines.settings import HOW_BASIC, HOW_KONTIST, Settings
 from pipelines.store.sql import rows_of
 from pipelines.text.sinks import line
@@ -29,7 +30,7 @@ _NOT_COMPARED = frozenset({"source_transaction_id", "window_on", "extra", *_MONE
 
 @dataclass(frozen=True)
 class Question:
-    """One row to ask for, and its last version in raw history, by column; what the bank did not say is left out of it."""
+    """One row to ask for, and its last version in raw history, by column, without empty values."""
 
     account: Account
     held: dict[str, Any] = field(repr=False)
@@ -37,9 +38,21 @@ class Question:
     """Whether the bank's list still showed it at the last read."""
 
 
-def question(connection: "DuckDBPyConnection", told: dict[str, Any]) -> Question:
-    """What to ask about a transaction that `explain.explanation` tells of. Raises `WrongUsage` where there is nobody to ask."""
-    if told["source"] != "kontist":
+@dataclass(frozen=True)
+class BankAnswer:
+    """What the bank says of the transaction now."""
+
+    asked_at: datetime
+    answer: Literal["same", "differs", "unknown"]
+    differences: list[dict[str, Any]]
+    """Fields that differ: `field`, and its value in the `ledger` and at the `bank`."""
+    read_again_since: date | None
+    """The day from which to read again, where the bank and the ledger do not agree."""
+
+
+def question(connection: "DuckDBPyConnection", explained: Explanation) -> Question:
+    """Returns what to ask about an explained transaction. Raises `WrongUsage` where no bank can be asked."""
+    if explained.source != "kontist":
         raise WrongUsage(
             "Kontomatik cannot be asked for one transaction: it has no such endpoint, and asking would spend one of the imports",
             "Leave --ask-bank out; the next `python -m pipelines run` reads the account again",
@@ -47,23 +60,24 @@ def question(connection: "DuckDBPyConnection", told: dict[str, Any]) -> Question
     account = rows_of(
         connection,
         "select source_account_id from raw.kontist.accounts where account_id = $1 order by _dlt_valid_from desc limit 1",
-        [told["account_id"]],
+        [explained.account_id],
     )
-    if not (account and told["versions"]):
+    if not (account and explained.versions):
         raise Failure(
             "Raw history does not hold this transaction any more", "Run `python -m pipelines transform`, then ask again"
         )
     source_account_id = account[0]["source_account_id"]
-    return Question(Account(told["account_id"], source_account_id, {}), told["versions"][-1]["said"], _shown(told))
+    return Question(Account(explained.account_id, source_account_id, {}), explained.versions[-1].values, _shown(explained))
 
 
-def _shown(told: dict[str, Any]) -> bool:
-    return told["versions"][-1]["shown_until"] is None
+def _shown(explained: Explanation) -> bool:
+    """Returns whether the bank's list still showed the transaction at the last read."""
+    return explained.versions[-1].shown_until is None
 
 
 @contextmanager
 def login_of(settings: Settings, now: Callable[[], datetime]) -> Iterator[KeptLogin]:
-    """What a run would log in with. Raises `WrongUsage` where that is nothing."""
+    """Opens the login that a run would use. Raises `WrongUsage` where there is none."""
     with ExitStack() as stack:
         vault = stack.enter_context(vault_of(settings)) if has_vault(settings) else None
         kept = kept_login(settings, vault, now)
@@ -72,8 +86,8 @@ def login_of(settings: Settings, now: Callable[[], datetime]) -> Iterator[KeptLo
         yield kept
 
 
-def answer(kept: KeptLogin, asked: Question) -> dict[str, Any]:
-    """The object `bank` of `explain --ask-bank --json`: when it was asked, whether it says the same, and what differs.
+def answer(kept: KeptLogin, asked: Question) -> BankAnswer:
+    """Asks the bank; returns its answer compared with the ledger.
 
     One request, and what it takes to log in. Money is compared without its sign, which this endpoint is not trusted with: in the
     vendor document's own samples the list says -50433 and this endpoint 50433 of one row. An IBAN that differs is shown by its
@@ -89,12 +103,12 @@ def answer(kept: KeptLogin, asked: Question) -> dict[str, Any]:
     differences = [] if says is None else _differences(asked.held, says)
     one_shows_it = asked.shown != (says is not None)
     days = [row["window_on"] for row in (asked.held, says) if row is not None]
-    return {
-        "asked_at": kept.now(),
-        "answer": "unknown" if says is None else "differs" if differences else "same",
-        "differences": differences,
-        "read_again_since": min(days) if one_shows_it or differences else None,
-    }
+    return BankAnswer(
+        asked_at=kept.now(),
+        answer="unknown" if says is None else "differs" if differences else "same",
+        differences=differences,
+        read_again_since=min(days) if one_shows_it or differences else None,
+    )
 
 
 def _differences(held: dict[str, Any], says: dict[str, Any]) -> list[dict[str, Any]]:
@@ -115,22 +129,21 @@ def _showable(name: str, value: Any) -> Any:
     return tail(value) if name == "iban" and value else value
 
 
-def text(told: dict[str, Any]) -> str:
-    """For people. `told` is the explanation, with `bank` in it."""
-    bank = told["bank"]
-    if bank["answer"] == "unknown":
+def text(explained: Explanation, bank: BankAnswer) -> str:
+    """Returns the bank's answer for people."""
+    if bank.answer == "unknown":
         found = "the bank no longer knows it"
-        if told["rules"]["status"]["status"] == "pending":
+        if explained.rules.status.status == "pending":
             found += "; a reservation goes when it is booked, often under another id"
     else:
-        found = "the bank says the same" if bank["answer"] == "same" else "the bank says something else"
-        found += "" if _shown(told) else ", though its list has stopped showing it"
-    lines = [f"asked at {bank['asked_at']:%Y-%m-%d %H:%M:%S} UTC: {found}"]
+        found = "the bank says the same" if bank.answer == "same" else "the bank says something else"
+        found += "" if _shown(explained) else ", though its list has stopped showing it"
+    lines = [f"asked at {bank.asked_at:%Y-%m-%d %H:%M:%S} UTC: {found}"]
     lines += [
-        f"  {one['field']}: {_told(one['ledger'])} in the ledger, {_told(one['bank'])} at the bank" for one in bank["differences"]
+        f"  {one['field']}: {_told(one['ledger'])} in the ledger, {_told(one['bank'])} at the bank" for one in bank.differences
     ]
-    if bank["read_again_since"]:
-        lines.append(f"to read it again: python -m pipelines run --source kontist --since {bank['read_again_since']}")
+    if bank.read_again_since:
+        lines.append(f"to read it again: python -m pipelines run --source kontist --since {bank.read_again_since}")
     return "\n".join(map(line, lines))
 
 

@@ -1,5 +1,7 @@
-"""Where a transaction came from: each raw version with the import and load that brought it, and the rules that shaped it."""
+"""Explains where a transaction came from: each raw version with its import and load, and the rules that shaped it."""
 
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import WrongUsage
@@ -9,6 +11,7 @@ from pipelines.text.sinks import line
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+_HISTORY = ("change", "valid_from", "valid_to", "status", "booked_on", "amount", "description")
 _OURS = frozenset({"_dlt_valid_from", "_dlt_valid_to", "import_id", "row_version"})
 
 _STATUS = {
@@ -26,40 +29,107 @@ _EVIDENCE = {
 }
 
 
-def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> dict[str, Any]:
-    """The object of `explain --json`. `connection` has `ledger` and `raw`. Raises `WrongUsage` for an id that never was."""
+@dataclass(frozen=True)
+class Version:
+    """One version of the transaction in raw history, with the import and the load that brought it."""
+
+    shown_from: datetime
+    shown_until: datetime | None
+    row_version: str
+    brought_by: dict[str, Any]
+    """The import's row in the ledger; its id alone where the ledger has none."""
+    load: dict[str, Any] | None
+    values: dict[str, Any]
+    """What the bank said, by column."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns one of `versions` in `explain --json`."""
+        return {
+            "shown_from": self.shown_from,
+            "shown_until": self.shown_until,
+            "row_version": self.row_version,
+            "import": self.brought_by,
+            "load": self.load,
+            "said": self.values,
+        }
+
+
+@dataclass(frozen=True)
+class StatusRule:
+    """The status of the transaction, and the rule that gave it."""
+
+    status: str
+    rule: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What was decided about the transaction, and by which rule: rows of the ledger."""
+
+    status: StatusRule
+    category: Rows
+    transfer: Rows
+    in_transit: Rows
+    expected_payment: Rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Where a transaction came from."""
+
+    transaction_id: str
+    account_id: str
+    source: str
+    now: dict[str, Any] | None
+    """Its row in the ledger; None when the bank shows it no more."""
+    versions: list[Version]
+    history: Rows
+    rules: Rules
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the object of `explain --json`."""
+        return {
+            "transaction_id": self.transaction_id,
+            "account_id": self.account_id,
+            "source": self.source,
+            "now": self.now,
+            "versions": [one.as_json() for one in self.versions],
+            "history": self.history,
+            "rules": asdict(self.rules),
+        }
+
+
+def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> Explanation:
+    """Explains a transaction. `connection` has `ledger` and `raw`. Raises `WrongUsage` for an id that never was."""
     history = rows_of(
         connection, "select * from transaction_history where transaction_id = $1 order by valid_from", [transaction_id]
     )
     if not history:
         raise WrongUsage("No transaction has or had this id", _hint(connection, transaction_id))
-    source, account_id = history[0]["source"], history[0]["account_id"]
-    return {
-        "transaction_id": transaction_id,
-        "account_id": account_id,
-        "source": source,
-        "now": next(iter(rows_of(connection, "select * from transactions where transaction_id = $1", [transaction_id])), None),
-        "versions": _versions(connection, source, transaction_id),
-        "history": [
-            {key: row[key] for key in ("change", "valid_from", "valid_to", "status", "booked_on", "amount", "description")}
-            for row in history
-        ],
-        "rules": {
-            "status": {"status": history[-1]["status"], "rule": _STATUS[source]},
-            "category": _postings(connection, transaction_id),
-            "transfer": _transfers(connection, transaction_id),
-            "in_transit": rows_of(connection, "select days, overdue from in_transit where transaction_id = $1", [transaction_id]),
-            "expected_payment": rows_of(
+    source, status = history[0]["source"], history[-1]["status"]
+    return Explanation(
+        transaction_id=transaction_id,
+        account_id=history[0]["account_id"],
+        source=source,
+        now=next(iter(rows_of(connection, "select * from transactions where transaction_id = $1", [transaction_id])), None),
+        versions=_versions(connection, source, transaction_id),
+        history=[{key: row[key] for key in _HISTORY} for row in history],
+        rules=Rules(
+            status=StatusRule(status, _STATUS[source]),
+            category=_postings(connection, transaction_id),
+            transfer=_transfers(connection, transaction_id),
+            in_transit=rows_of(connection, "select days, overdue from in_transit where transaction_id = $1", [transaction_id]),
+            expected_payment=rows_of(
                 connection,
                 "select expected_payment_id, due_on, amount, status from expected_payments where transaction_id = $1",
                 [transaction_id],
             ),
-        },
-    }
+        ),
+    )
 
 
 def _hint(connection: "DuckDBPyConnection", part: str) -> str:
-    """How to name it, for somebody who gave the beginning or the end of an id."""
+    """Returns the next step for a person who gave the beginning or the end of an id."""
     alike = rows_of(
         connection,
         "select distinct transaction_id from transaction_history"
@@ -73,22 +143,22 @@ def _hint(connection: "DuckDBPyConnection", part: str) -> str:
     return f"Give the whole id: {' or '.join(one['transaction_id'] for one in alike)}"
 
 
-def _versions(connection: "DuckDBPyConnection", source: str, transaction_id: str) -> Rows:
-    """As raw history keeps them, each with its import and dlt's load; what the bank did not say is left out."""
+def _versions(connection: "DuckDBPyConnection", source: str, transaction_id: str) -> list[Version]:
+    """Returns the versions that raw history keeps, oldest first, each with its import and dlt's load."""
     found = rows_of(
         connection,
         f"select * from raw.{source}.transactions where transaction_id = $1 order by _dlt_valid_from",
         [transaction_id],
     )
     return [
-        {
-            "shown_from": row["_dlt_valid_from"],
-            "shown_until": row["_dlt_valid_to"],
-            "row_version": row["row_version"],
-            "import": next(iter(_import(connection, row["import_id"])), {"import_id": row["import_id"]}),
-            "load": next(iter(_load(connection, source, row["_dlt_valid_from"])), None),
-            "said": {key: value for key, value in row.items() if key not in _OURS and value is not None},
-        }
+        Version(
+            row["_dlt_valid_from"],
+            row["_dlt_valid_to"],
+            row["row_version"],
+            brought_by=next(iter(_import(connection, row["import_id"])), {"import_id": row["import_id"]}),
+            load=next(iter(_load(connection, source, row["_dlt_valid_from"])), None),
+            values={key: value for key, value in row.items() if key not in _OURS and value is not None},
+        )
         for row in found
     ]
 
@@ -103,7 +173,7 @@ def _import(connection: "DuckDBPyConnection", import_id: str) -> Rows:
 
 
 def _load(connection: "DuckDBPyConnection", source: str, valid_from: Any) -> Rows:
-    """The load package that a version came with: dlt names it by the moment from which its rows are valid."""
+    """Returns the load package that a version came with: dlt names it by the moment from which its rows are valid."""
     return rows_of(
         connection,
         f"select load_id, inserted_at from raw.{source}._dlt_loads"
@@ -130,32 +200,34 @@ def _transfers(connection: "DuckDBPyConnection", transaction_id: str) -> Rows:
     return [row | {"rule": _EVIDENCE[row["evidence"]]} for row in found]
 
 
-def text(told: dict[str, Any]) -> str:
-    """For people."""
-    now = told["now"]
-    lines = [f"{told['transaction_id']} of {told['account_id']}", "as it is shown now:" if now else "the bank shows it no more"]
-    lines += _fields(now or {})
-    for number, version in enumerate(told["versions"], start=1):
-        until = f"until {_moment(version['shown_until'])}" if version["shown_until"] else "and still is"
-        brought = version["import"]
+def text(explained: Explanation) -> str:
+    """Returns the explanation for people."""
+    now, rules = explained.now, explained.rules
+    lines = [
+        f"{explained.transaction_id} of {explained.account_id}",
+        "as it is shown now:" if now else "the bank shows it no more",
+        *_fields(now or {}),
+    ]
+    for number, version in enumerate(explained.versions, start=1):
+        until = f"until {_moment(version.shown_until)}" if version.shown_until else "and still is"
+        brought = version.brought_by
         lines += [
             "",
-            f"version {number}: shown from {_moment(version['shown_from'])} {until}",
+            f"version {number}: shown from {_moment(version.shown_from)} {until}",
             f"  import {brought['import_id']}"
             + (f" of run {brought['run_id']}, {brought['status']}" if "run_id" in brought else ""),
-            f"  load {version['load']['load_id']}" if version["load"] else "  load unknown: before the loads that are on record",
-            *_fields(version["said"], "    "),
+            f"  load {version.load['load_id']}" if version.load else "  load unknown: before the loads that are on record",
+            *_fields(version.values, "    "),
         ]
-    rules = told["rules"]
-    lines += ["", f"status: {rules['status']['status']}. {rules['status']['rule']}"]
-    for leg in rules["category"]:
+    lines += ["", f"status: {rules.status.status}. {rules.status.rule}"]
+    for leg in rules.category:
         lines.append(f"booked: {leg['amount']:,.2f} {leg['currency']} on {leg['ledger_account']}, decided by {leg['decided_by']}")
-    for one in rules["transfer"]:
+    for one in rules.transfer:
         lines.append(f"transfer {one['transfer_id']} ({one['status']}): {one['rule']}")
         lines.append(f"  out of {one['out_transaction_id']}")
         lines.append(f"  into {one['in_transaction_id']}")
-    lines += [f"in transit for {one['days']} days" + (", overdue" if one["overdue"] else "") for one in rules["in_transit"]]
-    lines += [f"fulfils {one['expected_payment_id']} ({one['status']})" for one in rules["expected_payment"]]
+    lines += [f"in transit for {one['days']} days" + (", overdue" if one["overdue"] else "") for one in rules.in_transit]
+    lines += [f"fulfils {one['expected_payment_id']} ({one['status']})" for one in rules.expected_payment]
     return "\n".join(map(line, lines))
 
 
@@ -163,5 +235,5 @@ def _fields(row: dict[str, Any], indent: str = "  ") -> list[str]:
     return [f"{indent}{name}: {value}" for name, value in row.items() if value is not None and value != []]
 
 
-def _moment(moment: Any) -> str:
+def _moment(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

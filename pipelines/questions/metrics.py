@@ -1,4 +1,4 @@
-"""How things stand as OpenMetrics text, for a monitor that reads a file: no name, of an account no more than its number's end."""
+"""Writes how things stand as OpenMetrics text, for a monitor that reads a file. Shows no name, and only the end of a number."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -13,6 +13,8 @@ from pipelines.text.sinks import line
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
+    from pipelines.consents.consent_status import ConsentStatus
+    from pipelines.questions.status import LastRun, Status
     from pipelines.run.freshness import Expected
 
 STATUSES = ("ok", "partial", "failed", "checks_failed")
@@ -24,17 +26,17 @@ Samples = Iterable[tuple[Iterable[str], int | float]]
 """Values of labels, and the value."""
 
 
-def exposition(gathered: Mapping[str, Any], expected: "Expected", now: datetime) -> str:
-    """Returns what `status` gathered as OpenMetrics text; a value that is not known is left out."""
+def exposition(status: "Status", expected: "Expected", now: datetime) -> str:
+    """Returns how things stand as OpenMetrics text; an unknown value is left out."""
     from prometheus_client import CollectorRegistry
     from prometheus_client.openmetrics.exposition import generate_latest
     from prometheus_client.registry import Collector
 
     class Gathered(Collector):
         def collect(self) -> Iterator["Metric"]:
-            yield from _accounts(gathered["accounts"], expected, now)
-            yield from _consents(gathered["consents"], expected)
-            yield from _last_run(gathered["last_run"])
+            yield from _accounts(status.accounts, expected, now)
+            yield from _consents(status.consents, expected)
+            yield from _last_run(status.last_run)
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Gathered())
@@ -71,24 +73,24 @@ def _accounts(listed: Iterable[Mapping[str, Any]], expected: "Expected", now: da
     yield _gauge("account_differs", "1 while the bank's balances contradict the movements of the ledger", _ACCOUNT, differing)
 
 
-def _consents(listed: Iterable[Mapping[str, Any]], expected: "Expected") -> Iterator["Metric"]:
+def _consents(listed: Iterable["ConsentStatus"], expected: "Expected") -> Iterator["Metric"]:
     over = {consent.consent_id for consent in expected.over}
-    known = [one for one in listed if one["consent_id"] in over or one["usable"]]
-    labels = {one["consent_id"]: [line(one[name]) for name in _CONSENT] for one in known}
-    ended = [(labels[one["consent_id"]], int(one["consent_id"] in over)) for one in known]
+    known = [one for one in listed if one.consent_id in over or one.usable]
+    labels = {one.consent_id: [line(getattr(one, name)) for name in _CONSENT] for one in known}
+    ended = [(labels[one.consent_id], int(one.consent_id in over)) for one in known]
     yield _gauge("consent_over", "1 where the consent is over and nothing reads its accounts", _CONSENT, ended)
-    days = [(labels[one["consent_id"]], one["days_left"]) for one in known if one["days_left"] is not None]
+    days = [(labels[one.consent_id], one.days_left) for one in known if one.days_left is not None]
     yield _gauge("consent_days_left", "Whole days until the consent ends", _CONSENT, days)
-    left = [(labels[one["consent_id"]], one["imports_left"]) for one in known if one["imports_left"] is not None]
+    left = [(labels[one.consent_id], one.imports_left) for one in known if one.imports_left is not None]
     yield _gauge("consent_imports_left", "Imports left of the bank's quota for 24 hours", _CONSENT, left)
 
 
-def _last_run(told: Mapping[str, Any] | None) -> Iterator["Metric"]:
-    """Nothing of a run that is not on record."""
-    seconds = ((told or {}).get("seconds") or {}).get("total")
+def _last_run(last: "LastRun | None") -> Iterator["Metric"]:
+    """Yields the metrics of the last run, without samples where none is on record."""
+    seconds = (last.seconds or {}).get("total") if last else None
     took: Samples = [((), seconds)] if seconds is not None else []
     yield _gauge("last_run_seconds", "How long the last run took", (), took, unit="seconds")
-    ended = [((status,), int(told["status"] == status)) for status in STATUSES] if told else []
+    ended = [((status,), int(last.status == status)) for status in STATUSES] if last else []
     yield _gauge("last_run_status", "1 for the status that the last run ended with", ("status",), ended)
 
 

@@ -1,12 +1,13 @@
-"""The certificate of an account: that the ledger holds all that moved on its days, or what is missing, by day and amount.
+"""Certifies that the ledger holds all movements of an account's days, or names what is missing, by day and amount.
 
-It is made from the published ledger alone: who saw each day last (`coverage`), what proves it, the holes, and a fresh sum of the
-transactions themselves against the day's balances, so that a row that was taken out of the file shows too.
+The certificate needs the published ledger alone: which import last read each day (`coverage`), what reconciles it, the gaps, and
+a new sum of the transactions against the day's balances, so that a row that was taken out of the file shows too.
 """
 
-from datetime import date, timedelta
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipelines.errors import WrongUsage
 from pipelines.store.ledger_reader import account_of
@@ -96,50 +97,158 @@ where account_id = $account and day between $from and $to
 """
 
 
-def certificate(connection: "DuckDBPyConnection", account: str, first: date, last: date) -> dict[str, Any]:
-    """The certificate as `prove --json` prints it. `complete` is true when every day was seen and nothing differs.
+@dataclass(frozen=True)
+class Stretch:
+    """Days without a gap that are `unseen`, lie in a `hole`, or are `contradicted` by a later balance."""
 
-    Raises `WrongUsage` for an account that is not there, or days in the wrong order.
+    kind: Literal["unseen", "hole", "contradicted"]
+    from_on: date
+    to_on: date
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A day that was read last before it was over."""
+
+    kind: ClassVar = "unfinished"
+    day: date
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An amount that moved at the bank beyond what the ledger holds, after `since` and by `day`."""
+
+    kind: ClassVar = "difference"
+    day: date
+    since: date | None
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class Altered:
+    """An amount that is in the published file's daily balances and not in its transactions."""
+
+    kind: ClassVar = "altered"
+    day: date
+    amount: Decimal
+
+
+Missing = Stretch | Unfinished | Difference | Altered
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Days without a gap that one import was the last to read."""
+
+    import_id: str
+    seen_at: datetime
+    from_on: date
+    to_on: date
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """What the ledger holds of an account's days, what reconciles them with the bank, and what is missing."""
+
+    account: dict[str, Any]
+    first: date
+    last: date
+    days: dict[str, int]
+    """Number of days by status, and in total."""
+    proof: dict[str, int]
+    """Number of days by what reconciles them."""
+    balances: dict[str, Any]
+    """Opening and closing balance, money in and out, number of transactions."""
+    seen_last_by: list[Seen]
+    missing: list[Missing]
+    seeds: Rows
+
+    @property
+    def complete(self) -> bool:
+        """Returns whether every day was seen and nothing differs."""
+        return not self.missing
+
+    @property
+    def reconciled_days(self) -> int:
+        """Returns the number of days that the bank's own balances reconcile."""
+        return sum(number for proof, number in self.proof.items() if proof in _PROVEN)
+
+    @property
+    def verdict(self) -> str:
+        """Returns `incomplete`, `proven` (every day is reconciled) or `seen`."""
+        if self.missing:
+            return "incomplete"
+        return "proven" if self.reconciled_days == self.days["total"] else "seen"
+
+    @property
+    def next_steps(self) -> list[str]:
+        """Returns what to do about each kind of what is missing."""
+        return [step for kind, step in _NEXT_STEPS.items() if any(one.kind == kind for one in self.missing)]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the object of `prove --json`."""
+        return {
+            "account": self.account,
+            "from": self.first,
+            "to": self.last,
+            "complete": self.complete,
+            "verdict": self.verdict,
+            "complete_days": self.days.get("seen", 0),
+            "reconciled_days": self.reconciled_days,
+            "days": self.days,
+            "proof": self.proof,
+            **self.balances,
+            "seen_last_by": [asdict(one) for one in self.seen_last_by],
+            "missing": [{"kind": one.kind} | asdict(one) for one in self.missing],
+            "next_steps": self.next_steps,
+            "seeds": self.seeds,
+        }
+
+
+def certificate(connection: "DuckDBPyConnection", account: str, first: date, last: date) -> Certificate:
+    """Returns the certificate of an account, from one day to another.
+
+    Raises `WrongUsage` for an unknown account, or days in the wrong order.
     """
     if last < first or (last - first).days > LONGEST:
         raise WrongUsage("--to must not lie before --from, nor a century after it", "Correct the two days")
     named = account_of(connection, account)
     given = {"account": named["account_id"], "from": first, "to": last}
     days = rows_of(connection, _DAYS, given)
+    (balances,) = rows_of(connection, _BALANCES, given)
+    return Certificate(
+        account=named,
+        first=first,
+        last=last,
+        days={"total": len(days), **_counted(days, "status")},
+        proof=_counted(days, "proof"),
+        balances=balances,
+        seen_last_by=_imports(days),
+        missing=_missing(connection, given, days),
+        seeds=rows_of(connection, "select seed, origin, sha256 from seeds order by seed"),
+    )
+
+
+def _missing(connection: "DuckDBPyConnection", given: dict[str, Any], days: Rows) -> list[Missing]:
+    """Returns what is missing on these days, by kind. A contradiction counts only where no difference names it by amount."""
     holes = rows_of(
         connection,
         "select greatest(from_on, $from) as from_on, least(to_on, $to) as to_on from holes"
         " where account_id = $account and from_on <= $to and to_on >= $from order by from_on",
         given,
     )
-    missing = [
-        *_unseen(days),
-        *({"kind": "unfinished", "day": one["day"], "seen_at": one["seen_at"]} for one in days if one["status"] == "unfinished"),
-        *({"kind": "hole", **hole} for hole in holes),
-        *({"kind": "difference", **one} for one in rows_of(connection, _DIFFERENCES, given)),
-        *({"kind": "altered", **one} for one in rows_of(connection, _BY_HAND, given)),
+    differences = [Difference(**one) for one in rows_of(connection, _DIFFERENCES, given)]
+    missing: list[Missing] = [
+        *_stretches("unseen", [one["day"] for one in days if one["status"] == "unseen"]),  # those in a hole are reported as such
+        *(Unfinished(one["day"], one["seen_at"]) for one in days if one["status"] == "unfinished"),
+        *(Stretch("hole", **hole) for hole in holes),
+        *differences,
+        *(Altered(**one) for one in rows_of(connection, _BY_HAND, given)),
     ]
-    proofs = _counted(days, "proof")
-    if proofs.get("differs") and not any(one["kind"] == "difference" for one in missing):
+    if not differences:
         missing += _stretches("contradicted", [one["day"] for one in days if one["proof"] == "differs"])
-    proven = sum(number for proof, number in proofs.items() if proof in _PROVEN)
-    (balances,) = rows_of(connection, _BALANCES, given)
-    return {
-        "account": named,
-        "from": first,
-        "to": last,
-        "complete": not missing,
-        "verdict": "incomplete" if missing else "proven" if proven == len(days) else "seen",
-        "complete_days": sum(one["status"] == "seen" for one in days),
-        "reconciled_days": proven,
-        "days": {"total": len(days), **_counted(days, "status")},
-        "proof": proofs,
-        **balances,
-        "seen_last_by": _imports(days),
-        "missing": missing,
-        "next_steps": [step for kind, step in _NEXT_STEPS.items() if any(one["kind"] == kind for one in missing)],
-        "seeds": rows_of(connection, "select seed, origin, sha256 from seeds order by seed"),
-    }
+    return missing
 
 
 _PROVEN = frozenset({"chain", "reported"})
@@ -158,19 +267,14 @@ _NEXT_STEPS = {
 }
 
 
-def _unseen(days: Rows) -> Rows:
-    """Returns the stretches of days that no complete import claims; those in a hole are reported as such."""
-    return _stretches("unseen", [one["day"] for one in days if one["status"] == "unseen"])
-
-
-def _stretches(kind: str, days: list[date]) -> Rows:
+def _stretches(kind: Literal["unseen", "contradicted"], days: list[date]) -> list[Stretch]:
     """Returns the days, in order, as stretches without a gap."""
-    stretches: Rows = []
+    stretches: list[Stretch] = []
     for day in days:
-        if stretches and stretches[-1]["to_on"] == day - timedelta(days=1):
-            stretches[-1]["to_on"] = day
+        if stretches and stretches[-1].to_on == day - timedelta(days=1):
+            stretches[-1] = replace(stretches[-1], to_on=day)
         else:
-            stretches.append({"kind": kind, "from_on": day, "to_on": day})
+            stretches.append(Stretch(kind, day, day))
     return stretches
 
 
@@ -181,18 +285,17 @@ def _counted(days: Rows, column: str) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _imports(days: Rows) -> Rows:
-    """Who saw the days last, in stretches."""
-    stretches: Rows = []
+def _imports(days: Rows) -> list[Seen]:
+    """Returns the imports that read the days last, in stretches of days."""
+    stretches: list[Seen] = []
     for one in days:
         if one["import_id"] is None:
             continue
         last = stretches[-1] if stretches else None
-        if last is not None and last["import_id"] == one["import_id"] and last["to_on"] == one["day"] - timedelta(days=1):
-            last["to_on"] = one["day"]
+        if last is not None and last.import_id == one["import_id"] and last.to_on == one["day"] - timedelta(days=1):
+            stretches[-1] = replace(last, to_on=one["day"])
         else:
-            stretch = {"import_id": one["import_id"], "seen_at": one["seen_at"], "from_on": one["day"], "to_on": one["day"]}
-            stretches.append(stretch)
+            stretches.append(Seen(one["import_id"], one["seen_at"], one["day"], one["day"]))
     return stretches
 
 
@@ -211,54 +314,56 @@ _PROOFS = {
 }
 
 
-def text(told: dict[str, Any]) -> str:
-    """The certificate for people."""
-    account = told["account"]
+def text(certificate: Certificate) -> str:
+    """Returns the certificate for people."""
+    account, days, balances = certificate.account, certificate.days, certificate.balances
     currency = account["currency"] or ""
     ends = f"{account['account_type']} …{account['iban_ends']}" if account["iban_ends"] else account["account_type"]
+    total, moved = days["total"], f"{_money(balances['money_in'])} in, {_money(balances['money_out'])} out, {currency}"
     lines = [
-        f"Certificate of {account['institution']} {ends} ({account['account_id']}), {told['from']} to {told['to']}",
-        _VERDICTS[told["verdict"]].format(
-            unproven=told["days"]["total"] - sum(told["proof"].get(proof, 0) for proof in _PROVEN), total=told["days"]["total"]
-        ),
+        f"Certificate of {account['institution']} {ends} ({account['account_id']}), {certificate.first} to {certificate.last}",
+        _VERDICTS[certificate.verdict].format(unproven=total - certificate.reconciled_days, total=total),
         "",
-        f"complete: {told['complete_days']} of {told['days']['total']} days",
-        f"reconciled with the bank's balance: {told['reconciled_days']} of {told['days']['total']} days",
+        f"complete: {days.get('seen', 0)} of {total} days",
+        f"reconciled with the bank's balance: {certificate.reconciled_days} of {total} days",
         "",
-        f"days      {told['days']['total']}: "
-        + ", ".join(f"{number} {status}" for status, number in told["days"].items() if status != "total"),
-        *(f"proof     {number} {'day' if number == 1 else 'days'} {_PROOFS[proof]}" for proof, number in told["proof"].items()),
-        f"movements {told['transactions']}: {_money(told['money_in'])} in, {_money(told['money_out'])} out, {currency}".rstrip(
-            ", "
+        f"days      {total}: " + ", ".join(f"{number} {status}" for status, number in days.items() if status != "total"),
+        *(
+            f"proof     {number} {'day' if number == 1 else 'days'} {_PROOFS[proof]}"
+            for proof, number in certificate.proof.items()
         ),
-        f"balance   {_money(told['opening_balance'])} before, {_money(told['closing_balance'])} after",
-        *(f"seen last {_days(one)} by {one['import_id']} at {one['seen_at']:%Y-%m-%d %H:%M} UTC" for one in told["seen_last_by"]),
+        f"movements {balances['transactions']}: {moved}".rstrip(", "),
+        f"balance   {_money(balances['opening_balance'])} before, {_money(balances['closing_balance'])} after",
+        *(f"seen last {_days(one)} by {one.import_id} at {one.seen_at:%Y-%m-%d %H:%M} UTC" for one in certificate.seen_last_by),
+        *(f"missing   {_sentence(one, currency)}" for one in certificate.missing),
+        *(f"next      {step}" for step in certificate.next_steps),
     ]
-    lines += [f"missing   {_missing(one, currency)}" for one in told["missing"]]
-    return "\n".join(map(line, [*lines, *(f"next      {step}" for step in told["next_steps"])]))
+    return "\n".join(map(line, lines))
 
 
-def _days(stretch: dict[str, Any]) -> str:
-    return str(stretch["from_on"]) if stretch["from_on"] == stretch["to_on"] else f"{stretch['from_on']} to {stretch['to_on']}"
+def _days(stretch: Stretch | Seen) -> str:
+    return str(stretch.from_on) if stretch.from_on == stretch.to_on else f"{stretch.from_on} to {stretch.to_on}"
 
 
-def _missing(one: dict[str, Any], currency: str) -> str:
-    match one["kind"]:
-        case "unseen":
-            return f"{_days(one)}: no complete import claims these days"
-        case "hole":
-            return f"{_days(one)}: never read, and the bank cannot show it any more"
-        case "unfinished":
-            return f"{one['day']}: read last at {one['seen_at']:%Y-%m-%d %H:%M} UTC, before the day was over"
-        case "contradicted":
-            return f"{_days(one)}: a later balance of the bank contradicts these days"
-        case "altered":
-            return (
-                f"{one['day']}: {_money(one['amount'])} {currency} are in the file's daily balances and not in its transactions"
-            )
-        case _:
-            since = f"after {one['since']}, by {one['day']}" if one["since"] else str(one["day"])
-            return f"{one['day']}: {_money(one['amount'])} {currency} moved at the bank ({since}) beyond what the ledger holds"
+_STRETCHES = {
+    "unseen": "no complete import claims these days",
+    "hole": "never read, and the bank cannot show it any more",
+    "contradicted": "a later balance of the bank contradicts these days",
+}
+
+
+def _sentence(one: Missing, currency: str) -> str:
+    """Returns for people what is missing."""
+    match one:
+        case Stretch():
+            return f"{_days(one)}: {_STRETCHES[one.kind]}"
+        case Unfinished():
+            return f"{one.day}: read last at {one.seen_at:%Y-%m-%d %H:%M} UTC, before the day was over"
+        case Altered():
+            return f"{one.day}: {_money(one.amount)} {currency} are in the file's daily balances and not in its transactions"
+        case Difference():
+            since = f"after {one.since}, by {one.day}" if one.since else str(one.day)
+            return f"{one.day}: {_money(one.amount)} {currency} moved at the bank ({since}) beyond what the ledger holds"
 
 
 def _money(amount: Decimal | None) -> str:

@@ -70,13 +70,14 @@ def expected(settings: "Settings", listed: Iterable[Account]) -> Expected:
         return Expected(wanted | consented(vault) | missed, over)
 
 
-def overdue_sentences(gathered: Mapping[str, Any], wanted: Expected, hours: float, now: datetime) -> list[str]:
-    """Returns what somebody has to look at in what `status` gathered: nothing where all is read that should be."""
+def overdue_sentences(
+    listed: Sequence[Account], wanted: Expected, hours: float, now: datetime, *, clock: str | None = None
+) -> list[str]:
+    """Returns what a person has to look at; nothing where every expected account is read. `clock`: why no age is known."""
     from pipelines.consents.ended import told_dead
     from pipelines.consents.kontist_login import told_over
 
-    listed = gathered["accounts"]
-    sentences = [f"{gathered['clock']}: no age is known until it is right"] if gathered["clock"] else []
+    sentences = [f"{clock}: no age is known until it is right"] if clock else []
     if not listed:
         sentences.append("nothing has been read yet: there is no ledger with an account in it")
     sentences += [

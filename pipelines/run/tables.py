@@ -1,9 +1,9 @@
 """A run's outcome as rows, for whatever shows tables to people: no full account number, no person, no token."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
+from pipelines.consents.consent_status import ConsentStatus
 from pipelines.run.report import Report
 from pipelines.run.summary import cells
 from pipelines.text.endings import Named, endings
@@ -37,22 +37,22 @@ def check_rows(report: Report) -> list[Row]:
     ]
 
 
-def consent_rows(listed: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """A row a consent of `status.consents`, with its days and imports left."""
+def consent_rows(listed: Iterable[ConsentStatus]) -> list[Row]:
+    """Returns a row for each consent, with its days and imports left."""
     names = ("consent_id", "institution", "access_mode", "status", "days_left", "imports_left", "next_import_at", "reason")
-    return [{name: one[name] for name in names} for one in listed]
+    return [{name: getattr(one, name) for name in names} for one in listed]
 
 
-def renewal_text(listed: Iterable[Mapping[str, Any]], link: Callable[[str], str | None]) -> str:
-    """Markdown with the command, and where there is one the link, for each consent that ends soon or has ended; empty if none."""
+def renewal_text(listed: Iterable[ConsentStatus], link: Callable[[str], str | None]) -> str:
+    """Returns Markdown with the command, and the link if any, for each consent that ends soon or has ended; empty if none."""
     lines = []
     for one in listed:
-        if one["warning"] is None and one["status"] != "expired":
+        if one.warning is None and one.status != "expired":
             continue
-        ends = f"ends in {one['days_left']} days" if one["status"] != "expired" else "has expired"
-        consent_id, url = one["consent_id"], link(one["consent_id"])
+        ends = f"ends in {one.days_left} days" if one.status != "expired" else "has expired"
+        consent_id, url = one.consent_id, link(one.consent_id)
         lines.append(
-            f"- **{markdown(one['institution'])}**, consent `{consent_id}`, {ends}:"
+            f"- **{markdown(one.institution)}**, consent `{consent_id}`, {ends}:"
             f" `python -m pipelines consents renew {consent_id}`" + (f" or [start a sign-in here]({url})" if url else "")
         )
     return "\n".join(lines)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.questions.prove import certificate, text
+from pipelines.questions.prove import Certificate, certificate, text
 from tests.ledger.worlds import MODELS, Row, built
 from transforms.checks import run_checks
 
@@ -31,6 +31,10 @@ def read(number: int, day: date, since: date | None, hour: int = 6, source: str 
 
 
 def proof_of(given: Given, days: tuple[date, date] = FEBRUARY) -> dict[str, Any]:
+    return certified(given, days).as_json()
+
+
+def certified(given: Given, days: tuple[date, date] = FEBRUARY) -> Certificate:
     with built(given) as connection:
         assert [result.name for result in run_checks(connection, MODELS) if not result.passed] == []
         connection.execute("use ledger")
@@ -90,7 +94,7 @@ def test_a_row_dated_before_what_was_read_makes_every_day_that_it_may_lie_on_inc
     assert difference["since"] < FEBRUARY[0]
     assert difference["day"] >= FEBRUARY[1]
     assert (proof["complete_days"], proof["reconciled_days"]) == (28, 0)
-    shown = text(proof)
+    shown = text(certified(openapi(second)))
     assert "-77.77 PLN moved at the bank (after 2026-01-04, by 2026-03-" in shown
     assert "complete: 28 of 28 days\nreconciled with the bank's balance: 0 of 28 days" in shown
     assert "next      Read all that the bank shows" in shown

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from pipelines.errors import CHECKS_FAILED, GOOD, WrongUsage
-from pipelines.questions.prove import certificate, text
+from pipelines.questions.prove import Altered, certificate, text
 from tests.asking.asked import ask, data_dir, told
 from tests.ledger.worlds import Row, built
 
@@ -85,13 +85,14 @@ def spoilt() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.mark.parametrize(("way", "row"), [one for one in SPOILED if one not in (("removed", 0), ("changed", 0))])
 def test_any_one_row_that_is_removed_doubled_or_changed_is_named(spoilt: duckdb.DuckDBPyConnection, way: str, row: int) -> None:
-    proof = certificate(spoilt, f"kontomatik:{way}-{row}", FIRST, on(DAYS - 1))
+    certified = certificate(spoilt, f"kontomatik:{way}-{row}", FIRST, on(DAYS - 1))
+    proof = certified.as_json()
     day = on(MOVES[row][0])
 
     if way == "as it was":
         assert (proof["verdict"], proof["missing"]) == ("seen", [])
         assert proof["proof"] == {"chain": DAYS - 1, "derived": 1}
-        assert certificate(spoilt, f"kontomatik:{way}-{row}", on(1), on(DAYS - 1))["verdict"] == "proven"
+        assert certificate(spoilt, f"kontomatik:{way}-{row}", on(1), on(DAYS - 1)).verdict == "proven"
         assert (proof["closing_balance"], proof["transactions"]) == (Decimal("112.50"), len(MOVES))
         return
     (one,) = proof["missing"]
@@ -101,8 +102,8 @@ def test_any_one_row_that_is_removed_doubled_or_changed_is_named(spoilt: duckdb.
     # only when the row is gone, and was the last of its day or alone on it, may it have been on one of several days
     if way != "removed" or (MOVES[row + 1 :][:1] and MOVES[row + 1][0] == MOVES[row][0]):
         assert one["day"] == day
-    assert f"{one['amount']:,.2f} PLN" in text(proof)
-    assert str(one["day"]) in text(proof)
+    assert f"{one['amount']:,.2f} PLN" in text(certified)
+    assert str(one["day"]) in text(certified)
 
 
 @pytest.mark.parametrize("way", ["removed", "changed"])
@@ -112,26 +113,26 @@ def test_the_day_of_the_first_row_and_quiet_days_before_it_are_never_called_prov
     account = f"kontomatik:{way}-0"
     first, later = certificate(spoilt, account, on(0), on(0)), certificate(spoilt, account, on(0), on(DAYS - 1))
 
-    assert (first["verdict"], later["verdict"]) == ("seen", "seen")
-    assert first["proof"] == ({"quiet": 1} if way == "removed" else {"derived": 1})
+    assert (first.verdict, later.verdict) == ("seen", "seen")
+    assert first.proof == ({"quiet": 1} if way == "removed" else {"derived": 1})
     assert "for 1 of 1 days no balance of the bank proves it" in text(first)
 
 
 def test_a_certificate_for_days_around_it_does_not_tell_of_a_difference(spoilt: duckdb.DuckDBPyConnection) -> None:
-    assert certificate(spoilt, "kontomatik:removed-4", on(0), on(0))["complete"]
+    assert certificate(spoilt, "kontomatik:removed-4", on(0), on(0)).complete
     # it may have been this quiet day, or the evening of the day before
-    assert not certificate(spoilt, "kontomatik:removed-4", on(2), on(2))["complete"]
-    assert not certificate(spoilt, "kontomatik:removed-4", on(1), on(1))["complete"]
-    assert certificate(spoilt, "kontomatik:removed-4", on(6), on(7))["complete"]
+    assert not certificate(spoilt, "kontomatik:removed-4", on(2), on(2)).complete
+    assert not certificate(spoilt, "kontomatik:removed-4", on(1), on(1)).complete
+    assert certificate(spoilt, "kontomatik:removed-4", on(6), on(7)).complete
 
 
 def test_a_row_that_was_taken_out_of_the_published_file_shows_too(spoilt: duckdb.DuckDBPyConnection) -> None:
     spoilt.execute("begin")
     spoilt.execute("delete from transactions where transaction_id = 'kontomatik:as it was-0:3'")
-    (one,) = certificate(spoilt, "kontomatik:as it was-0", FIRST, on(DAYS - 1))["missing"]
+    (one,) = certificate(spoilt, "kontomatik:as it was-0", FIRST, on(DAYS - 1)).missing
     spoilt.execute("rollback")
 
-    assert one == {"kind": "altered", "day": on(1), "amount": Decimal("3.50")}
+    assert one == Altered(on(1), Decimal("3.50"))
 
 
 def kontist(movements: list[Row]) -> dict[str, list[Row]]:

@@ -17,6 +17,7 @@ from pipelines.consents.vault import Vault
 from pipelines.errors import GOOD, PARTIAL, Failure
 from pipelines.notify.notices import about_differences
 from pipelines.questions.metrics import exposition, write
+from pipelines.questions.status import Status
 from pipelines.run.accounts import accounts
 from pipelines.run.freshness import Expected, expected, overdue_sentences
 from pipelines.settings import KontistSettings, Settings
@@ -136,7 +137,7 @@ def test_a_login_that_is_over_is_one_unless_a_password_does_without(tmp_path: Pa
     found = expected(Settings(data_dir=tmp_path, vault_key=VAULT_KEY, kontist=KontistSettings(**own)), [])
 
     assert [one.consent_id for one in found.over] == ([] if own else [login])
-    told_of = overdue_sentences(gathered(an_account()), found, 24, NOW)
+    told_of = overdue_sentences([an_account()], found, 24, NOW)
     assert ["connect kontist" in one for one in told_of] == ([] if own else [True])
 
 
@@ -151,8 +152,8 @@ def an_account(**other: Any) -> dict[str, Any]:
     return about | state | {"days": 3, "reconciled_days": 2} | other
 
 
-def gathered(*listed: dict[str, Any], **other: Any) -> dict[str, Any]:
-    return {"accounts": [*listed], "consents": [], "last_run": None, "clock": None} | other
+def standing(*listed: dict[str, Any]) -> Status:
+    return Status(lost=[], data_dir="data", clock=None, accounts=[*listed], consents=[], last_run=None)
 
 
 @pytest.mark.parametrize(
@@ -167,11 +168,11 @@ def gathered(*listed: dict[str, Any], **other: Any) -> dict[str, Any]:
 def test_an_account_that_was_never_read_is_too_old_and_one_that_nobody_expects_is_not(
     account: dict[str, Any], said: list[str]
 ) -> None:
-    assert overdue_sentences(gathered(account), Expected({ACCOUNT}), 1, NOW) == said
+    assert overdue_sentences([account], Expected({ACCOUNT}), 1, NOW) == said
 
 
 def test_no_age_is_believed_while_the_clock_is_wrong() -> None:
-    (said,) = overdue_sentences(gathered(an_account(), clock="The clock went back"), Expected({ACCOUNT}), 99, NOW)
+    (said,) = overdue_sentences([an_account()], Expected({ACCOUNT}), 99, NOW, clock="The clock went back")
     assert "The clock went back" in said
 
 
@@ -218,7 +219,7 @@ def test_a_monitor_reads_ages_shares_quota_days_and_the_last_run(watched: Path, 
 
 def test_what_is_not_known_is_left_out_and_a_hostile_name_stays_a_label() -> None:
     bank = 'Ba"nk\\n} 1\n# EOF\n'
-    known = gathered(an_account(institution=bank), an_account(account_id="b", last_imported_at=None, days=0))
+    known = standing(an_account(institution=bank), an_account(account_id="b", last_imported_at=None, days=0))
     found = samples(exposition(known, Expected(set()), NOW))
 
     assert found["account_reconciled_ratio", ACCOUNT] == pytest.approx(2 / 3, abs=1e-6)

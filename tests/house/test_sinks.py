@@ -3,6 +3,7 @@
 import argparse
 import ast
 import json
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
@@ -17,7 +18,9 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 
 from pipelines.commands import progress_bars, terminal
+from pipelines.consents.consent_status import ConsentStatus
 from pipelines.questions import ask_bank, doctor, explain, prove, status
+from pipelines.questions.status import LastRun, Status
 from pipelines.read.outcome import BankRun, Counts, Outcome
 from pipelines.run import institutions, summary
 from pipelines.run.report import Report
@@ -142,6 +145,11 @@ def test_progress_shows_markup_as_text(name: str, monkeypatch: pytest.MonkeyPatc
     assert file.getvalue().count("\n") == 1
 
 
+def a_consent(name: str, **other: Any) -> ConsentStatus:
+    about = dict.fromkeys(one.name for one in fields(ConsentStatus)) | {"consent_id": "c-1", "institution": name}
+    return ConsentStatus(**about | {"access_mode": "MULTIPLE"} | other)
+
+
 def standing(name: str) -> list[str]:
     """What `status`, `catalog` and `doctor` show of a bank that is called so."""
     account = {"institution": name, "account_type": name, "ending": name, "currency": name, "last_booked_on": None}
@@ -152,14 +160,13 @@ def standing(name: str) -> list[str]:
         "held_since": None,
         "differs_from": None,
     }
-    consent = {"consent_id": "c-1", "institution": name, "access_mode": "MULTIPLE", "status": "expired", "reason": name}
-    consent |= dict.fromkeys(("days_left", "imports_left", "next_import_at", "warning"))
-    last = {"run_id": "r-1", "status": "partial", "checks": None, "holes": [], "errors": [{"label": name, "reason": name}]}
+    consent = a_consent(name, status="expired", reason=name)
+    last = LastRun("r-1", "partial", None, None, None, [], [], [{"label": name, "reason": name}])
     listed = [account, account | {"gone_at": None}]
-    gathered = {"accounts": listed, "consents": [consent], "clock": None, "last_run": last, "data_dir": "data"}
+    stands = Status(lost=[], data_dir="data", clock=None, accounts=listed, consents=[consent], last_run=last)
     banks = [{"country": name, "institution": name, "name": name, "target": name, "access_modes": [name], "beta": True}]
     finding = doctor.Finding("bank", "wrong", name, name)
-    draws = (partial(status.show, gathered), partial(institutions.show, banks), partial(doctor.show, [finding]))
+    draws = (partial(status.show, stands), partial(institutions.show, banks), partial(doctor.show, [finding]))
     return [shown(draw, width=2000) for draw in draws]
 
 
@@ -172,31 +179,32 @@ def test_status_catalog_and_doctor_show_it_on_one_line(name: str) -> None:
 def answers(name: str) -> list[str]:
     """What `explain`, `explain --ask-bank` and `prove` say of a bank and a payer that are called so."""
     row = {"transaction_id": "kontist:t", "description": name, "counterparty": name, "account_id": "kontist:a"}
-    version = {"shown_from": NOW, "shown_until": None, "import": {"import_id": "i-1"}, "load": None, "said": {"purpose": name}}
+    version = explain.Version(NOW, None, "v", {"import_id": "i-1"}, None, {"purpose": name})
     leg = {"amount": Decimal(1), "currency": name, "ledger_account": name, "decided_by": name}
-    rules = {
-        "status": {"status": "booked", "rule": "x"},
-        "category": [leg],
-        "transfer": [],
-        "in_transit": [],
-        "expected_payment": [],
-    }
-    asked = {"answer": "other", "asked_at": NOW, "read_again_since": None, "shown": True}
-    asked |= {"differences": [{"field": "name", "ledger": name, "bank": name}]}
-    told = {
-        "transaction_id": "kontist:t",
-        "account_id": "kontist:a",
-        "now": row,
-        "versions": [version],
-        "rules": rules,
-        "bank": asked,
-    }
-    account = {"account_id": "a", "institution": name, "account_type": name, "currency": name, "iban_ends": name}
-    proven = {"account": account, "from": date(2026, 1, 1), "to": date(2026, 1, 2), "verdict": "proven", "complete_days": 2}
-    proven |= {"reconciled_days": 2, "days": {"total": 2}, "proof": {"chain": 2}, "transactions": 0}
-    proven |= dict.fromkeys(("opening_balance", "closing_balance", "money_in", "money_out"))
-    proven |= {key: [] for key in ("seen_last_by", "missing", "next_steps")}
-    return [explain.text(told), ask_bank.text(told), prove.text(proven)]
+    explained = explain.Explanation(
+        transaction_id="kontist:t",
+        account_id="kontist:a",
+        source="kontist",
+        now=row,
+        versions=[version],
+        history=[],
+        rules=explain.Rules(
+            status=explain.StatusRule("booked", "x"), category=[leg], transfer=[], in_transit=[], expected_payment=[]
+        ),
+    )
+    asked = ask_bank.BankAnswer(NOW, "differs", [{"field": "name", "ledger": name, "bank": name}], None)
+    proven = prove.Certificate(
+        account={"account_id": "a", "institution": name, "account_type": name, "currency": name, "iban_ends": name},
+        first=date(2026, 1, 1),
+        last=date(2026, 1, 2),
+        days={"total": 2},
+        proof={"chain": 2},
+        balances=dict.fromkeys(("opening_balance", "closing_balance", "money_in", "money_out")) | {"transactions": 0},
+        seen_last_by=[],
+        missing=[],
+        seeds=[],
+    )
+    return [explain.text(explained), ask_bank.text(explained, asked), prove.text(proven)]
 
 
 @hostile
@@ -299,7 +307,7 @@ def test_a_link_to_a_web_page_is_opened_as_a_browser_writes_it(link: str, opened
 
 @hostile
 def test_a_consent_to_renew_brings_one_link_and_that_is_ours(name: str) -> None:
-    one = {"consent_id": "c-1", "institution": name, "status": "expiring", "warning": 7, "days_left": 5}
+    one = a_consent(name, status="expiring", warning=7, days_left=5)
     told = MarkdownIt().parse(renewal_text([one], lambda _: "https://prefect.example/run"))
 
     assert [token.type for token in told if token.type != "inline"] == [

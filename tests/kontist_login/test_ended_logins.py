@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from pipelines.consents import kontist_login
+from pipelines.consents.consent_status import consent_statuses
 from pipelines.consents.erase import erase
 from pipelines.consents.kontist_login import ended_login
 from pipelines.consents.revocation import StillRevoking
 from pipelines.consents.upkeep import end_at_its_bank, tidy, warnings, watch
 from pipelines.errors import WrongUsage
 from pipelines.questions.doctor import _kontist
-from pipelines.questions.status import consents as listed_consents
 from pipelines.read.options import Options
 from pipelines.run.report import Report
 from pipelines.run.sources import NothingToRead, wanted_sources
@@ -125,7 +125,7 @@ def test_a_login_ages_like_any_consent_and_is_warned_of(tmp_path: Path) -> None:
         assert customer.trail(consent)[-1] == "expiring to expired: its time is over"
         customer.world.clock.advance(timedelta(days=31))  # back at the time before, it would not be over
         assert watch(customer.settings(), now) != []
-        assert listed_consents(customer.settings())[0]["imports_left"] is None
+        assert consent_statuses(customer.settings())[0].imports_left is None
 
 
 # ---- ended
