@@ -105,6 +105,11 @@ class Walk:
             asked.add(address)
 
     @property
+    def newest(self) -> int | None:
+        """Berlin day of the newest row of the first page, in days since 1970."""
+        return self._first.newest if self._first else None
+
+    @property
     def seen(self) -> list[int]:
         """A number for each page that was seen, the same for the same rows in the same order."""
         return self._trace
@@ -138,7 +143,7 @@ class Walk:
 
     def _wanted(self) -> int:
         """How many pages behind the one that is asked for now will be wanted too, as far as the pages so far tell."""
-        pages, newest = len(self._trace), self._first.newest if self._first else None
+        pages, newest = len(self._trace), self.newest
         if self.reach is None or not self._total or not self._rows or newest is None or self.oldest is None:
             return 0
         to_the_end = -(-(self._total - self._rows) * pages // self._rows) - 1

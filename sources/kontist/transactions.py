@@ -20,6 +20,8 @@ from sources.kontist.rows import SCHEMA, Refused, Rows, day
 
 AGAIN = 3
 """How often a read starts again when the account changes under it."""
+RECENT_DAYS = 45
+"""Days before an account's newest row in which rows still move: reservations become bookings, users edit."""
 BATCH_ROWS = 50_000
 """Rows that are handed to the spool at once."""
 
@@ -44,9 +46,10 @@ def read_transactions(
     Pages that will be wanted for sure are fetched `ahead`, several at once: all of a full read, of a deep one as many as the
     days so far let expect, of a shallow one none.
 
-    A read of several pages is believed when the balance vouches for it: what it was before, and the booked rows shown since,
-    make what the bank reports. Else it is read again, and believed when both times showed the very same rows: so a balance
-    that is late, or counts what is pending, costs a second read and never an account.
+    A read of several pages is accepted when the balance confirms it: the balance before, plus the booked rows shown since, makes
+    the balance that the bank reports. Otherwise the pages of the last `RECENT_DAYS`, or back to the oldest reservation, are read
+    a second time. The read is accepted when they show the same rows; else it starts again. So a balance that is late, counts
+    reservations or did not begin at nothing costs a few pages, and never the account.
 
     Each further try costs one more look at the list of accounts, for the balance.
 
@@ -66,12 +69,13 @@ def read_transactions(
             try:
                 basket = _Basket(spool)
                 claim = _read_once(walk, depth, since, known, basket)
-                seen_before = tries[-1].trace if tries else []
-                if len(walk.seen) > 1 and walk.seen != seen_before and not _vouched_for(account, claim, known, basket):
-                    raise walk.shifted(UNVOUCHED)
             except Shifted as sign:
                 shifted = sign
         requests += fetched.requests
+        if shifted is None and len(walk.seen) > 1 and not _vouched_for(account, claim, known, basket):
+            with closing(ahead(client.transactions_page)) as fetched:
+                shifted = _shifted_since(walk, fetched, basket)
+            requests += fetched.requests
         if shifted is None:
             return Reading(depth, claim, requests=requests, unknown_fields=frozenset(walk.unknown_fields))
         tries.append(shifted)
@@ -79,6 +83,27 @@ def read_transactions(
         if len(tries) > AGAIN:
             raise shifted.error() from None
         account = _as_it_is_now(client, account)
+
+
+def _shifted_since(walk: Walk, fetched: Ahead, basket: "_Basket") -> Shifted | None:
+    """Reads the recent pages a second time; returns a sign when they are not what `walk` saw.
+
+    A row that goes and another that comes, both behind the first page and between the same two requests, leave no other sign.
+    What moves is young: a pair of which both are older is missed until the next full read, which the balance then confirms.
+    """
+    newest = walk.newest
+    last = None if newest is None else min(newest - RECENT_DAYS, newest if basket.pending_on is None else basket.pending_on)
+    again = Walk(walk.client, walk.account, fetched, overlapping=walk.overlapping, reach=last)
+    try:
+        for rows in again.pages():
+            if again.seen != walk.seen[: len(again.seen)]:
+                return walk.shifted(UNVOUCHED)
+            if len(again.seen) == len(walk.seen) or (last is not None and rows.newest is not None and rows.newest < last):
+                break
+        again.confirm()
+    except Shifted as sign:
+        return sign
+    return None
 
 
 def _as_it_is_now(client: KontistClient, account: Account) -> Account:
@@ -148,6 +173,8 @@ class _Basket:
     spool: Spool
     refused_on: int | None = None
     """Oldest day of a refused row so far, in days since 1970."""
+    pending_on: int | None = None
+    """Oldest day of a reservation so far."""
     _booked: dict[int, int] = field(default_factory=dict)
     """Cents that were booked, by day."""
     _rows: list[pa.RecordBatch] = field(default_factory=list)
@@ -183,8 +210,10 @@ class _Basket:
         has_value_day, has_kind = (batch.column(name).is_valid().to_pylist() for name in ("valuta_date", "booking_type"))
         amounts = batch.column("amount_cents").to_pylist()
         for on, valued, named, cents in zip(days, has_value_day, has_kind, amounts, strict=True):
-            if valued or named:  # without both it is a reservation (observed)
+            if valued or named:
                 self._booked[on] = self._booked.get(on, 0) + cents
+            else:  # a reservation (observed)
+                self.pending_on = on if self.pending_on is None else min(on, self.pending_on)
 
     def empty(self) -> None:
         """Hand over what is left."""

@@ -1,5 +1,6 @@
 """Pages that lead astray, contradict each other or shift while they are read."""
 
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -139,7 +140,7 @@ def test_a_row_that_goes_while_another_comes_behind_it_is_noticed_by_the_balance
     bank.meanwhile = swap
     reading, spool = read(bank)
     assert (spool.ids, spool.cleared) == ([8, 7, 6, 4, 3, 99, 2, 1], 1)
-    assert reading.requests == 2 * (4 + 1)
+    assert reading.requests == (4 + 1) + 2 + (4 + 1), "the second look ends at the page that differs"
 
 
 def test_two_pages_are_vouched_for_by_the_balance_too() -> None:
@@ -150,16 +151,34 @@ def test_two_pages_are_vouched_for_by_the_balance_too() -> None:
     bank.meanwhile = lambda asked: setattr(bank, "rows", shown.get(asked, world))
     reading, spool = read(bank)
 
-    assert (spool.ids, spool.cleared, reading.requests) == ([4, 3, 2, 1], 1, 2 * (2 + 1))
+    assert (spool.ids, spool.cleared, reading.requests) == ([4, 3, 2, 1], 1, (2 + 1) + 2 + (2 + 1))
 
 
 @pytest.mark.parametrize("balance", [None, 17])
-def test_a_balance_that_never_fits_costs_a_second_read_and_never_the_account(balance: int | None) -> None:
+def test_a_balance_that_never_fits_costs_a_second_look_and_never_the_account(balance: int | None) -> None:
     bank = FakeBank(a_row_a_day(5), accounts=[{"id": 4711, "iban": None, "balance": balance}])
     reading, spool = read(bank)
     assert (spool.ids, reading.requests) == ([5, 4, 3, 2, 1], 2 * (3 + 1))
     # one page is one answer: nothing to vouch for
     assert read(FakeBank(a_row_a_day(2), accounts=bank.accounts))[0].requests == 1
+
+
+def test_a_long_account_whose_balance_never_fits_is_read_once_and_its_recent_days_twice() -> None:
+    bank = FakeBank(a_row_a_day(200), accounts=[{"id": 4711, "iban": None, "balance": 17}])
+    reading, spool = read(bank)
+
+    assert (spool.ids, spool.cleared, reading.since) == (list(range(200, 0, -1)), 0, None)
+    # 45 days before the newest row are 46 rows; the page that begins before them is the last of the second look
+    assert reading.requests == (100 + 1) + (24 + 1)
+
+
+def test_the_second_look_goes_back_to_the_oldest_reservation() -> None:
+    world = a_row_a_day(200)
+    world[99] = row(101, str(date(2026, 3, 20) - timedelta(99)), pending=True)
+    reading, spool = read(FakeBank(world, accounts=[{"id": 4711, "iban": None, "balance": 17}]))
+
+    assert len(spool.ids) == 200
+    assert reading.requests == (100 + 1) + (51 + 1)
 
 
 def test_an_account_that_keeps_changing_is_left_to_the_next_run() -> None:
