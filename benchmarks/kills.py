@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from sources.sandbox import World
-from tests.end_to_end.banking import a_bank, command, environment
 from tests.end_to_end.killing import die_and_go_on
+from tests.support import a_bank, command, environment
 
 
 def main(times: int = 50) -> None:

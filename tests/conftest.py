@@ -3,10 +3,13 @@
 import gc
 import os
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.support import FirstRuns
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost", "")
 
@@ -56,6 +59,14 @@ def nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith(("SOURCES__", "PIPELINES__", "NOTIFICATIONS__", "DESTINATION__")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def first_runs(tmp_path_factory: pytest.TempPathFactory) -> "FirstRuns":
+    """Copies of data directories as a first run leaves them."""
+    from tests.support import FirstRuns
+
+    return FirstRuns(lambda: tmp_path_factory.mktemp("first-run"))
 
 
 def pytest_unconfigure() -> None:

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 from sources.sandbox import SandboxBank
-from tests.end_to_end.banking import Ended, assert_the_ledger_is_the_world, begun, command, environment, opened
 from tests.patience import patient
+from tests.support import Ended, assert_the_ledger_is_the_world, begun, command, environment, opened
 
 
 def killed_after(process: "subprocess.Popen[str]", seconds: float, how: int = signal.SIGKILL) -> bool:

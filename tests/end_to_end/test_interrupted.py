@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from sources.sandbox import Fault, SandboxBank, World
-from tests.end_to_end.banking import (
+from tests.end_to_end.killing import die_and_go_on
+from tests.patience import patient
+from tests.support import (
     a_bank,
     assert_the_ledger_is_the_world,
     begun,
@@ -22,8 +24,6 @@ from tests.end_to_end.banking import (
     ended,
     environment,
 )
-from tests.end_to_end.killing import die_and_go_on
-from tests.patience import patient
 
 DEATHS = 2
 """`make bench` does fifty."""

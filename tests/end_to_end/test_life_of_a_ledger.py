@@ -11,7 +11,7 @@ from pipelines.read.options import Options
 from pipelines.run.report import Report
 from pipelines.run.summary import as_json
 from sources.sandbox import World
-from tests.end_to_end.banking import a_bank, assert_the_ledger_is_the_world, command, environment, read, rows
+from tests.support import a_bank, assert_the_ledger_is_the_world, command, environment, read, rows
 
 DIALECTS = ("openapi", "live")
 AUTUMN = date(2024, 10, 25)

@@ -17,7 +17,7 @@ from pipelines.commands import cli, questions
 from pipelines.commands.stop import SENTENCE
 from pipelines.commands.streams import CLOSED_PIPE, Streams
 from pipelines.errors import FAILED, GOOD, INTERRUPTED, WRONG_USAGE
-from tests.end_to_end.banking import begun, command, ended
+from tests.support import begun, command, ended
 
 STATUS = ("status", "--data-dir", ".")
 JSON = (*STATUS, "--json")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipelines.read.options import Options
 from sources.sandbox import SandboxBank, World
-from tests.end_to_end.banking import a_bank, assert_the_ledger_is_the_world, read, rows
+from tests.support import a_bank, assert_the_ledger_is_the_world, read, rows
 
 NAMES = ("4711", "4712", "Konto Start", "Konto Walutowe", "Visa Test")
 CHANGES = st.lists(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipelines.read.options import Options
 from sources.sandbox import World
-from tests.end_to_end.banking import a_bank, read, rows
+from tests.support import a_bank, read, rows
 
 READER = """
 import sys, duckdb

@@ -14,7 +14,7 @@ import pytest
 from pipelines.consents.clients import vault_of
 from sources.sandbox import CommandFails, Fault, HtmlInsteadOfJson, SandboxBank, World
 from sources.sandbox.banks.wire import Answer, Call
-from tests.end_to_end.banking import VAULT_KEY, Ended, a_bank, command, environment, opened, settings_for
+from tests.support import VAULT_KEY, Ended, a_bank, command, environment, opened, settings_for
 
 COMMANDS = (
     ("connect", "kontomatik", "--mock"),

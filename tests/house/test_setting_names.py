@@ -10,7 +10,7 @@ from pipelines.errors import WRONG_USAGE, WrongUsage
 from pipelines.settings import NAMES, Settings, load_settings
 from pipelines.settings.names import DLTS
 from tests.asking.asked import ask
-from tests.end_to_end.banking import VAULT_KEY
+from tests.support import VAULT_KEY
 
 SECRET = "s3cr3t-of-somebody"
 

@@ -14,8 +14,8 @@ import pytest
 
 from pipelines.settings import KontistSettings, KontomatikSettings, NotificationSettings, Settings, load_settings
 from sources.sandbox import World
-from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, opened, read, rows
 from tests.patience import patient
+from tests.support import ROOT, VAULT_KEY, a_bank, opened, read, rows
 
 SECRET = ("api_key", "password", "email", "refresh_token", "vault_key", "vault_url")
 SECRET += ("email_user", "email_password", "webhook_url", "slack_url", "urls")

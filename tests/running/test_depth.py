@@ -14,7 +14,7 @@ from pipelines.read.windows import KontistWindows, KontomatikWindows, known_diff
 from pipelines.run.steps import Run
 from pipelines.settings import KontistSettings, KontomatikSettings, Settings
 from sources.sandbox import World
-from tests.end_to_end.banking import a_bank, opened, read
+from tests.support import a_bank, opened, read
 
 TODAY = date(2026, 3, 20)
 USUAL = TODAY - timedelta(days=1 + 14)

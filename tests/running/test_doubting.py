@@ -14,8 +14,8 @@ from pipelines.run.accounts import accounts
 from pipelines.run.summary import cells
 from pipelines.settings import Settings
 from sources.sandbox import EmptyAnswer, World
-from tests.end_to_end.banking import a_bank, account_id, assert_the_ledger_is_the_world, ledger_totals, read, rows
 from tests.running.histories import Raw, Row, kontist, kontomatik, raw_history
+from tests.support import a_bank, account_id, assert_the_ledger_is_the_world, ledger_totals, read, rows
 
 TEN = [kontist(n, f"2026-03-{n:02d}", n) for n in range(10, 0, -1)]
 NINE = [kontist(n, f"2026-03-{n:02d}", -100 * n, name=f"shop {n}") for n in range(9, 0, -1)]

@@ -12,7 +12,7 @@ from pipelines.errors import Busy, WrongUsage
 from pipelines.read.spool import SpoolFile, redacted
 from pipelines.settings import load_settings
 from pipelines.store.lock import held, prepare
-from tests.end_to_end.banking import VAULT_KEY
+from tests.support import VAULT_KEY
 
 SCHEMA = pa.schema([("text", pa.string())])
 

@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.read.options import Options
 from sources.sandbox import World
-from tests.end_to_end.banking import a_bank, assert_the_ledger_is_the_world, ledger_totals, read
+from tests.support import a_bank, assert_the_ledger_is_the_world, ledger_totals, read
 
 AUTUMN = date(2024, 10, 25)
 

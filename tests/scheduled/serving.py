@@ -21,8 +21,8 @@ from uuid import uuid4
 
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from tests.end_to_end.banking import ROOT
 from tests.patience import patient
+from tests.support import ROOT
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 LOGIN = "kontoledger:of this test only"

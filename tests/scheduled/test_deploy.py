@@ -16,7 +16,7 @@ from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Runni
 
 from flows import consents, ingest
 from pipelines.commands.cli import parser
-from tests.end_to_end.banking import ROOT
+from tests.support import ROOT
 
 DEPLOY = ROOT / "deploy"
 UNITS = ("kontoledger.service", "prefect-server.service")

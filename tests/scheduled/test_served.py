@@ -32,11 +32,11 @@ from pipelines.consents.clients import vault_of
 from pipelines.settings import Settings
 from pipelines.store.lock import held
 from sources.sandbox import SandboxBank, World
-from tests.end_to_end.banking import ROOT, VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
 from tests.patience import patient
 from tests.scheduled.desk import consent, days_before_its_end, ending, held_up, somebody_listening
 from tests.scheduled.serving import AUTHORIZED, LONG, Server, Serving, names_of, serving, until
 from tests.scheduled.serving import environment as serving_environment
+from tests.support import ROOT, VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
 
 DEPLOYMENTS = {"ingest", "reuse-multiple-access", "consent-renewals", "consent-revocation", "kontist-full-read", "catalog"}
 

@@ -29,9 +29,9 @@ from pipelines.store import ledger
 from pipelines.store.ledger import Published
 from pipelines.store.lock import held
 from sources.sandbox import Refuses, SandboxBank, World, running
-from tests.end_to_end.banking import assert_the_ledger_is_the_world, settings_for
 from tests.scheduled.desk import consent, days_before_its_end, ending
 from tests.scheduled.inline import in_process
+from tests.support import assert_the_ledger_is_the_world, settings_for
 
 FRIDAY = datetime(2026, 3, 27, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,16 +18,19 @@ import duckdb
 from pipelines.consents.sign_in import mock_opening
 from pipelines.read.options import SOURCES, Options
 from pipelines.run.report import Report
-from pipelines.run.steps import run
+from pipelines.run.steps import Run
 from pipelines.settings import KontistSettings, KontomatikSettings, Settings
+from pipelines.store.ledger import Published
 from pipelines.store.lock import held
-from sources.sandbox import SandboxBank, Totals, World, running
+from sources.sandbox import Dialect, SandboxBank, Totals, World, running
 from tests.patience import patient
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="
 MANY = 1000
 """Imports a day, where a test is not about the quota."""
+AUTUMN = date(2024, 10, 25)
+"""The last day of a world of eight weeks: history enough for every window, and little to read."""
 
 
 def settings_for(bank: SandboxBank, data_dir: Path, **more: Any) -> Settings:
@@ -100,13 +105,54 @@ def command(folder: Path, environ: Mapping[str, str], *arguments: str, **more: A
     return ended(begun(folder, environ, *arguments, **more))
 
 
-def read(bank: SandboxBank, data_dir: Path, options: Options | None = None, **more: Any) -> Report:
-    """The main job in this process, at the world's time. The first read at Kontomatik signs in."""
+def read(
+    bank: SandboxBank, data_dir: Path, options: Options | None = None, *, ledger: bool = True, sign_in: bool = False, **more: Any
+) -> Report:
+    """The main job in this process, at the world's time. The first read at Kontomatik signs in, and so does one with `sign_in`.
+
+    Without `ledger` raw history is published and the ledger stays as it is: most of a run's time is the ledger's.
+    """
     settings = more.pop("settings", None) or settings_for(bank, data_dir, **more)
-    now = bank.world.clock.now
-    with held(data_dir, "test"):
-        first = not (data_dir / "vault.sqlite").exists() and "kontomatik" in ((options or Options()).sources or SOURCES)
-        return run(settings, options or Options(), openings=mock_opening(now) if first else None, now=now)
+    options, now = options or Options(), bank.world.clock.now
+    first = not (data_dir / "vault.sqlite").exists() and "kontomatik" in (options.sources or SOURCES)
+    openings = mock_opening(now) if first or sign_in else None
+    with held(data_dir, "test"), Run(settings, options, openings=openings, now=now) as steps:
+        steps.read_all()
+        steps.load()
+        steps.publish()
+        if ledger:
+            steps.ledger()
+    return steps.report
+
+
+def troubled(report: Report) -> list[tuple[str, str]]:
+    """Status and reason of every account that is not as the bank shows it."""
+    return [(one.status, one.reason or "") for one in report.outcomes if one.troubled]
+
+
+class FirstRuns:
+    """Data directories as a first run leaves them. Each is made once, then copied: that run is seldom what is tested."""
+
+    def __init__(self, new_folder: Callable[[], Path]) -> None:
+        self._new_folder = new_folder
+        self._made: dict[tuple[Any, ...], Path] = {}
+
+    def copy(self, data_dir: Path, *, dialect: Dialect = "live", sources: tuple[str, ...] = (), **world: Any) -> World:
+        """Puts one into `data_dir`; returns its world, as it was then. The bank's tokens hold at any bank of this world."""
+        world = world or {"today": AUTUMN}
+        about = (dialect, sources, *world.items())
+        if about not in self._made:
+            folder = self._new_folder()
+            with a_bank(World(**world), dialect=dialect) as bank:
+                assert read(bank, folder, Options(sources)).status == "ok"
+            self._made[about] = folder
+        shutil.copytree(self._made[about], data_dir, dirs_exist_ok=True)
+        return World(**world)
+
+
+def published(data_dir: Path, *_: Any) -> Published:
+    """In place of `pipelines.store.ledger.build_and_publish`, for what is not about the ledger: leaves it as it is."""
+    return Published(data_dir / "ledger.duckdb", {}, [], 0.0)
 
 
 @contextmanager
