@@ -69,6 +69,14 @@ def first_runs(tmp_path_factory: pytest.TempPathFactory) -> "FirstRuns":
     return FirstRuns(lambda: tmp_path_factory.mktemp("first-run"))
 
 
+@pytest.fixture
+def plain_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raw history is loaded without dlt: for tests that are not about loading."""
+    from tests import plain_loads
+
+    plain_loads.use(monkeypatch)
+
+
 def pytest_unconfigure() -> None:
     """hypothesis's hook into garbage collection outlives the interpreter, and DuckDB then reports leaks that are none."""
     gc.callbacks.clear()

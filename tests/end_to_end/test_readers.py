@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 
+import pytest
+
 from pipelines.read.options import Options
-from sources.sandbox import World
-from tests.support import a_bank, read, rows
+from tests.support import FirstRuns, a_bank, read, rows
 
 READER = """
 import sys, duckdb
@@ -18,10 +18,10 @@ for _ in sys.stdin:
 COUNT = "select count(*) from transactions"
 
 
-def test_an_open_reader_waits_for_no_run_and_no_run_for_it(tmp_path: Path) -> None:
-    world, kontist = World(today=date(2024, 10, 25)), Options(sources=("kontist",))
+@pytest.mark.usefixtures("plain_loads")
+def test_an_open_reader_waits_for_no_run_and_no_run_for_it(first_runs: FirstRuns, tmp_path: Path) -> None:
+    world, kontist = first_runs.copy(tmp_path, sources=("kontist",)), Options(sources=("kontist",))
     with a_bank(world) as bank:
-        read(bank, tmp_path, kontist)
         ((before,),) = rows(tmp_path, COUNT)
         with subprocess.Popen(
             [sys.executable, "-c", READER, str(tmp_path / "ledger.duckdb")],

@@ -13,10 +13,11 @@ from pipelines.read.options import Options
 from pipelines.run.accounts import accounts
 from pipelines.run.summary import cells
 from pipelines.settings import Settings
-from sources.sandbox import EmptyAnswer, World
+from sources.sandbox import EmptyAnswer
 from tests.running.histories import Raw, Row, kontist, kontomatik, raw_history
-from tests.support import a_bank, account_id, assert_the_ledger_is_the_world, ledger_totals, read, rows
+from tests.support import FirstRuns, a_bank, account_id, assert_the_ledger_is_the_world, ledger_totals, read, rows
 
+pytestmark = pytest.mark.usefixtures("plain_loads")
 TEN = [kontist(n, f"2026-03-{n:02d}", n) for n in range(10, 0, -1)]
 NINE = [kontist(n, f"2026-03-{n:02d}", -100 * n, name=f"shop {n}") for n in range(9, 0, -1)]
 NINE_WITHOUT_IDS = [kontomatik(f"2026-03-{n:02d}", f"-{n}.00", title=f"shop {n}") for n in range(9, 0, -1)]
@@ -309,10 +310,9 @@ def test_a_bank_that_comes_to_its_senses_is_believed_at_once(ids: Raw) -> None:
     assert ids.cursors()["doubts"] == {}
 
 
-def test_an_empty_account_stays_in_the_ledger_until_somebody_accepts_it(tmp_path: Path) -> None:
-    world = World(today=date(2024, 10, 25))
+def test_an_empty_account_stays_in_the_ledger_until_somebody_accepts_it(first_runs: FirstRuns, tmp_path: Path) -> None:
+    world = first_runs.copy(tmp_path)
     with a_bank(world, dialect="live") as bank:
-        read(bank, tmp_path)
         before = ledger_totals(tmp_path)
         tram, card = world.account("4711"), world.account("Konto Start")
         bank.faults.append(EmptyAnswer(account=tram.key))

@@ -18,20 +18,18 @@ from prefect.server.schemas.schedules import CronSchedule
 
 from flows.deployments import SCHEDULE, TIMEZONE, Scheduled
 from pipelines.consents.clients import vault_of
-from pipelines.consents.sign_in import mock_opening
 from pipelines.notify.dispatch import tell
 from pipelines.notify.notices import Notice
 from pipelines.read.options import Options
 from pipelines.run.report import Report
-from pipelines.run.steps import run
 from pipelines.settings import Settings
 from pipelines.store import ledger
 from pipelines.store.ledger import Published
-from pipelines.store.lock import held
 from sources.sandbox import Refuses, SandboxBank, World, running
+from tests import plain_loads
 from tests.scheduled.desk import consent, days_before_its_end, ending
 from tests.scheduled.inline import in_process
-from tests.support import assert_the_ledger_is_the_world, settings_for
+from tests.support import assert_the_ledger_is_the_world, read, settings_for
 
 FRIDAY = datetime(2026, 3, 27, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -103,8 +101,7 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
     with running(world, refuses) as bank:
         settings = settings_for(bank, data_dir, kontomatik={"imports_per_day": 4})
         begun = world.clock.now()
-        with held(data_dir, "test"):
-            run(settings, Options(("kontomatik",)), openings=mock_opening(world.clock.now), now=world.clock.now)
+        read(bank, data_dir, Options(("kontomatik",)), ledger=False, settings=settings)
         consents = {f"{days} days left": consent(settings, days_before_its_end(begun, days)) for days in (33, 16, 9, 3)}
         with vault_of(settings) as vault:
             (first,) = (one.consent_id for one in vault.consents() if one.consent_id not in consents.values())
@@ -116,6 +113,7 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
                 vault.covers(name, vault.accounts_of(first))
                 vault.imported(name, begun)
         with pytest.MonkeyPatch.context() as patched:
+            plain_loads.use(patched)
             patched.setattr(ledger, "build_and_publish", found.build_at_the_end(ledger.build_and_publish))
             with in_process(settings, world.clock.now, found.told):
                 for moment, one in fire_times(begun, begun + 7 * DAY):
