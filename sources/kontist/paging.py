@@ -1,11 +1,11 @@
-"""Following an account's pages, newest first, while the bank may change them under us.
+"""Follows an account's pages, newest first, while the bank may change them.
 
-The bank pages by number. A row that comes or goes while we read shifts all rows behind it, so that one is shown twice or not
-at all. Signs of it: a repeated id, another `total`, a day that rises again on the next page, and a first page that reads
+The bank pages by number. A row that appears or disappears during a read shifts all rows behind it, so that one is shown twice or
+not at all. Signs of it: a repeated id, another `total`, a day that rises again on the next page, and a first page that reads
 otherwise when the rest has been read.
 
-One row that goes and another that comes between the same two requests, both behind the first page, show none of these
-signs, but leave a row out. They are looked for by the account's balance (`pages`). What stays unseen is said in the README.
+One row that disappears and another that appears between the same two requests, both behind the first page, show none of these
+signs, but hide a row. The account's balance reveals them (`transactions`). The README says what stays undetected.
 """
 
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ import msgspec
 
 from sources._errors import SourceError, Unavailable, Unexpected
 from sources.kontist.accounts import Account
-from sources.kontist.ahead import Ahead
 from sources.kontist.client import KontistClient, Page, first_page
+from sources.kontist.prefetch import Prefetch
 from sources.kontist.responses import ASK_A_PERSON, BANK, decoded
 from sources.kontist.rows import SCHEMA, Rows, each_once, read_rows
 
@@ -28,7 +28,7 @@ _STEADY = [name for name in SCHEMA.names if name != "extra"]
 
 
 class Shifted(Exception):
-    """The pages of one try do not fit together: the account changed, or the bank contradicts itself."""
+    """The pages of one attempt do not fit together: the account changed, or the bank contradicts itself."""
 
     def __init__(self, sign: str, trace: list[int], *, contradiction: bool = False) -> None:
         super().__init__(sign)
@@ -37,36 +37,36 @@ class Shifted(Exception):
         self.contradiction = contradiction
 
     def error(self) -> SourceError:
-        """What to say when no try is left."""
+        """Returns the error to raise when no attempt is left."""
         if self.contradiction:
             return Unexpected(BANK, f"the pages of an account do not fit together: {self.sign}", ASK_A_PERSON)
         return Unavailable(BANK, f"an account kept changing while it was read: {self.sign}", "The next run reads it again")
 
 
 def pages_overlap(tries: list[Shifted]) -> bool:
-    """True when the last two tries saw the very same pages and the same repeated id: then nothing changes, and to show a
+    """Returns whether the last two attempts saw the same pages and the same repeated id: then nothing changes, and to show a
     page's last rows again on the next one is the bank's way of paging (observed in 2018)."""
     return len(tries) > 1 and tries[-1].sign == REPEATED and tries[-1].trace == tries[-2].trace
 
 
 @dataclass
 class Walk:
-    """One try at one account. `overlapping`: drop the rows that a page repeats from the end of the page before.
+    """One attempt at one account. `overlapping`: drop the rows that a page repeats from the end of the page before.
 
     `reach` is the Berlin day, in days since 1970, down to which every page is wanted: from the second page on they are
-    fetched through `ahead`, several at a time. Without it each page is asked for when the one before has been judged.
+    prefetched, several at a time. Without it each page is requested when the one before has been checked.
     """
 
     client: KontistClient
     account: Account
-    ahead: Ahead
+    prefetch: Prefetch
     overlapping: bool = False
     reach: int | None = None
 
     at_end: bool = False
-    """The oldest row that the bank has was on the last page that came."""
+    """The last page that was read held the bank's oldest row."""
     oldest: int | None = None
-    """Berlin day of the last row that came, in days since 1970."""
+    """Berlin day of the last row that was read, in days since 1970."""
     unknown_fields: set[str] = field(default_factory=set)
 
     _first: Rows | None = None
@@ -79,7 +79,7 @@ class Walk:
     _trace: list[int] = field(default_factory=list)
 
     def pages(self) -> Iterator[Rows]:
-        """Each page in turn, checked against those before. Stop asking when it is enough, then `confirm`.
+        """Yields each page in turn, checked against those before. Stop when it is enough, then `confirm`.
 
         Raises `Shifted`; `Unexpected` for a loop, an empty page in the middle and rows out of order within a page.
         """
@@ -111,19 +111,19 @@ class Walk:
 
     @property
     def seen(self) -> list[int]:
-        """A number for each page that was seen, the same for the same rows in the same order."""
+        """Returns a hash of each page that was seen: of its ids in their order, and of `total`."""
         return self._trace
 
     def confirm(self) -> None:
-        """Raise `Shifted` if rows are missing at the end, or if the first page, read again, is not what it was.
+        """Raises `Shifted` if rows are missing at the end, or if the first page, read again, has changed.
 
         A read of one page is one answer, and needs no second look.
         """
         if self.at_end and self._total is not None and self._rows + self._repeats < self._total:
-            raise self.shifted("the bank tells of more transactions than it shows", contradiction=True)
+            raise self.shifted("the bank announces more transactions than it shows", contradiction=True)
         if len(self._trace) == 1 or self._first is None:
             return
-        self.ahead.close()
+        self.prefetch.close()
         page, rows = self._ask(first_page(self.account), ())
         if rows.ids != self._first.ids or not rows.batch.select(_STEADY).equals(self._first.batch.select(_STEADY)):
             raise self.shifted("its first page changed")
@@ -131,7 +131,7 @@ class Walk:
             raise self.shifted("its number of transactions changed")
 
     def _ask(self, address: str, before: tuple[str | None, ...], wanted: int = 0) -> tuple[Page, Rows]:
-        page = self.ahead.page(address, wanted)
+        page = self.prefetch.page(address, wanted)
         rows = read_rows(page.rows, self.account.source_account_id)
         again = _repeated(before, rows.ids) if self.overlapping else 0
         if again:
@@ -142,7 +142,7 @@ class Walk:
         return page, once
 
     def _wanted(self) -> int:
-        """How many pages behind the one that is asked for now will be wanted too, as far as the pages so far tell."""
+        """Returns how many pages behind the current one will be needed too, estimated from the pages so far."""
         pages, newest = len(self._trace), self.newest
         if self.reach is None or not self._total or not self._rows or newest is None or self.oldest is None:
             return 0
@@ -164,9 +164,9 @@ class Walk:
         self._seen |= fresh
         if page.total != self._total:
             raise self.shifted("its number of transactions changed")
-        # Whether `total` counts a row that nobody can read is not known.
+        # It is not known whether `total` counts an unreadable row.
         if self._total is not None and self._rows - self._refused > self._total:
-            raise self.shifted("the bank shows more transactions than it tells of", contradiction=True)
+            raise self.shifted("the bank shows more transactions than it announces", contradiction=True)
         days = [one for one in rows.days if one is not None]
         if days != sorted(days, reverse=True):
             raise Unexpected(BANK, "the transactions of a page are not sorted newest first", ASK_A_PERSON)
@@ -176,11 +176,14 @@ class Walk:
             self.oldest = days[-1]
 
     def shifted(self, sign: str, **more: Any) -> Shifted:
-        """What this try ends with."""
+        """Returns the sign that ends this attempt."""
         return Shifted(sign, self._trace, **more)
 
 
 def _repeated(before: tuple[str | None, ...], ids: tuple[str | None, ...]) -> int:
-    """How many rows at the head of a page are the last rows of the page before it. One without an id is not known again."""
+    """Returns how many rows at the head of a page repeat the last rows of the page before it.
+
+    A row without an id is never recognised.
+    """
     longest = next((place for place, one in enumerate(ids[: len(before)]) if one is None), min(len(before), len(ids)))
     return next((count for count in range(longest, 0, -1) if before[-count:] == ids[:count]), 0)

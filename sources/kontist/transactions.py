@@ -1,4 +1,4 @@
-"""Reading an account's transactions: how far to go, and what may be claimed then.
+"""Reads an account's transactions: how far to go, and which days it may claim then.
 
 The bank shows them newest first and knows no `since` (vendor document), so a read goes on from the newest row until it has
 seen enough. What it saw in whole days becomes the account's window; inside it the bank's answer replaces ours.
@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from sources._protocols import Depth, Known, Reading, Spool
 from sources.kontist.accounts import Account
-from sources.kontist.ahead import Ahead
 from sources.kontist.client import KontistClient, Page
 from sources.kontist.paging import UNVOUCHED, Shifted, Walk, pages_overlap
+from sources.kontist.prefetch import Prefetch
 from sources.kontist.rows import SCHEMA, Refused, Rows, day
 
 AGAIN = 3
-"""How often a read starts again when the account changes under it."""
+"""How often a read starts again when the account changes meanwhile."""
 RECENT_DAYS = 45
 """Days before an account's newest row in which rows still move: reservations become bookings, users edit."""
 BATCH_ROWS = 50_000
@@ -34,26 +34,26 @@ def read_transactions(
     since: date | None,
     known: Known,
     spool: Spool,
-    ahead: Callable[[Callable[[str], Page]], Ahead] = Ahead,
+    prefetch: Callable[[Callable[[str], Page]], Prefetch] = Prefetch,
 ) -> Reading:
-    """Fill `spool` with what the bank shows of `account`, and say from which day on that is all.
+    """Fills `spool` with what the bank shows of `account`, and returns from which day on that is complete.
 
     `shallow` goes on until one whole page holds only known, unchanged rows and lies behind every row that is pending as far
     as we know and behind every new one; it claims the whole days that it saw. `deep` ends with the first page that is older
     than `since` as a whole, and claims `since`. `full` goes to the oldest row and claims everything (`since` None), as
     `shallow` does when it comes that far. The spool may hold rows older than what is claimed.
 
-    Pages that will be wanted for sure are fetched `ahead`, several at once: all of a full read, of a deep one as many as the
-    days so far let expect, of a shallow one none.
+    Pages that will be needed for sure are prefetched, several at once: all of a full read, of a deep one as many as the days so
+    far suggest, of a shallow one none.
 
     A read of several pages is accepted when the balance confirms it: the balance before, plus the booked rows shown since, makes
     the balance that the bank reports. Otherwise the pages of the last `RECENT_DAYS`, or back to the oldest reservation, are read
     a second time. The read is accepted when they show the same rows; else it starts again. So a balance that is late, counts
     reservations or did not begin at nothing costs a few pages, and never the account.
 
-    Each further try costs one more look at the list of accounts, for the balance.
+    Each further attempt requests the list of accounts once more, for the balance.
 
-    `requests` counts the pages that were asked for, those of abandoned tries too. Raises `Unavailable` when the account kept
+    `requests` counts the requested pages, those of abandoned attempts too. Raises `Unavailable` when the account kept
     changing, `Unexpected` when the pages contradict each other, and what the client raises; then the spool is worthless.
     """
     if depth == "deep" and since is None:
@@ -64,7 +64,7 @@ def read_transactions(
     while True:
         shifted = None
         overlapping = overlapping or pages_overlap(tries)
-        with closing(ahead(client.transactions_page)) as fetched:
+        with closing(prefetch(client.transactions_page)) as fetched:
             walk = Walk(client, account, fetched, overlapping=overlapping, reach=_reach(depth, since))
             try:
                 basket = _Basket(spool)
@@ -73,7 +73,7 @@ def read_transactions(
                 shifted = sign
         requests += fetched.requests
         if shifted is None and len(walk.seen) > 1 and not _vouched_for(account, claim, known, basket):
-            with closing(ahead(client.transactions_page)) as fetched:
+            with closing(prefetch(client.transactions_page)) as fetched:
                 shifted = _shifted_since(walk, fetched, basket)
             requests += fetched.requests
         if shifted is None:
@@ -85,7 +85,7 @@ def read_transactions(
         account = _as_it_is_now(client, account)
 
 
-def _shifted_since(walk: Walk, fetched: Ahead, basket: "_Basket") -> Shifted | None:
+def _shifted_since(walk: Walk, fetched: Prefetch, basket: "_Basket") -> Shifted | None:
     """Reads the recent pages a second time; returns a sign when they are not what `walk` saw.
 
     A row that goes and another that comes, both behind the first page and between the same two requests, leave no other sign.
@@ -107,13 +107,13 @@ def _shifted_since(walk: Walk, fetched: Ahead, basket: "_Basket") -> Shifted | N
 
 
 def _as_it_is_now(client: KontistClient, account: Account) -> Account:
-    """The account with its present balance: the one from before the change would vouch for nothing."""
+    """Returns the account with its present balance: the balance from before the change would confirm nothing."""
     return next((one for one in client.accounts() if one.account_id == account.account_id), account)
 
 
 def _vouched_for(account: Account, claim: date | None, known: Known, basket: "_Basket") -> bool:
-    """Whether the reported balance is the one before the claimed days and what was booked on them. An account that is all new
-    began with nothing."""
+    """Returns whether the balance before the claimed days, plus what was booked on them, is the reported balance. An entirely new
+    account began with nothing."""
     before, reported = known.balance_before(claim), account.row.get("balance_cents")
     if before is None and claim is None:
         before = 0
@@ -127,7 +127,7 @@ def _reach(depth: Depth, since: date | None) -> int | None:
 
 
 def _read_once(walk: Walk, depth: Depth, since: date | None, known: Known, basket: "_Basket") -> date | None:
-    """Read as far as `depth` says; the claimed day, None for everything."""
+    """Reads as far as `depth` says; returns the claimed day, None for everything."""
     is_enough = _stop_rule(depth, since, known)
     for rows in walk.pages():
         basket.take(rows)
@@ -141,7 +141,7 @@ def _read_once(walk: Walk, depth: Depth, since: date | None, known: Known, baske
 
 
 def _stop_rule(depth: Depth, since: date | None, known: Known) -> Callable[[Rows, int | None], bool]:
-    """Whether a page, with the oldest day of the refused rows so far, is the last one that is needed."""
+    """Returns a rule that says whether a page, with the oldest day of the refused rows so far, is the last one that is needed."""
     if depth == "shallow":
         return _NothingNew(known)
     window = (since - day(0)).days if depth == "deep" and since else None
@@ -168,7 +168,7 @@ class _NothingNew:
 
 @dataclass
 class _Basket:
-    """Carries rows to the spool in large batches, and dates the refused ones."""
+    """Passes rows to the spool in large batches, and dates the refused ones."""
 
     spool: Spool
     refused_on: int | None = None
@@ -183,7 +183,7 @@ class _Basket:
     _last_day: int | None = None
 
     def take(self, rows: Rows) -> None:
-        """Take a page. A refused row without a day of its own gets its nearest newer neighbour's, else the next older one's."""
+        """Takes a page. A refused row without a day of its own gets its nearest newer neighbour's, else the next older one's."""
         days = list(rows.days)
         for place, one in enumerate(days):
             self._last_day = days[place] = self._last_day if one is None else one
@@ -201,7 +201,7 @@ class _Basket:
             self._hand_over()
 
     def booked_since(self, since: date | None) -> int:
-        """The sum of all booked rows from a day on."""
+        """Returns the sum of all booked rows from a day on."""
         first = (since or date.min).toordinal() - day(0).toordinal()
         return sum(cents for on, cents in self._booked.items() if on >= first)
 
@@ -216,7 +216,7 @@ class _Basket:
                 self.pending_on = on if self.pending_on is None else min(on, self.pending_on)
 
     def empty(self) -> None:
-        """Hand over what is left."""
+        """Passes on what is left."""
         for refused in self._undated:
             self.spool.reject(refused.reason, refused.payload, None)
         self._hand_over()

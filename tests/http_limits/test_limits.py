@@ -12,7 +12,7 @@ import pytest
 from sources._errors import Misconfigured, Unavailable, Unexpected
 from sources._http import LONGEST_WAIT, Http, Pace, Patience
 from sources._limits import Limits
-from sources.kontist.ahead import next_number
+from sources.kontist.prefetch import next_number
 
 
 class Body(httpx.SyncByteStream):

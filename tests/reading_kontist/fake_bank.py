@@ -17,9 +17,9 @@ import pyarrow as pa
 from sources._http import Http, Patience
 from sources._protocols import Reading
 from sources.kontist.accounts import Account
-from sources.kontist.ahead import Ahead
 from sources.kontist.auth import Login
 from sources.kontist.client import KontistClient
+from sources.kontist.prefetch import Prefetch
 from sources.kontist.rows import read_rows
 from sources.kontist.transactions import read_transactions
 
@@ -220,7 +220,7 @@ class Memory:
         return sum(one["amount_cents"] for one in made if one["window_on"] < (since or date.min))
 
 
-one_by_one = partial(Ahead, most=0)
+one_by_one = partial(Prefetch, most=0)
 """Asks for each page when the one before has been judged."""
 
 
@@ -259,17 +259,17 @@ class AnyOrder(Executor):
 
 def in_any_order(seed: int) -> Any:
     """Fetches pages ahead, and has them answered in an order that depends on `seed` alone."""
-    return partial(Ahead, pool=lambda _: AnyOrder(seed))
+    return partial(Prefetch, pool=lambda _: AnyOrder(seed))
 
 
 def read(
-    bank: FakeBank, depth: Any = "full", *, since: str | None = None, known: Memory | None = None, ahead: Any = one_by_one
+    bank: FakeBank, depth: Any = "full", *, since: str | None = None, known: Memory | None = None, prefetch: Any = one_by_one
 ) -> tuple[Reading, MemorySpool]:
     spool = MemorySpool()
     day = date.fromisoformat(since) if since else None
     known = known or Memory(once=columns_of(bank.rows) if depth == "deep" else [])
     client = bank.client()
-    reading = read_transactions(client, client.accounts()[0], depth=depth, since=day, known=known, spool=spool, ahead=ahead)
+    reading = read_transactions(client, client.accounts()[0], depth=depth, since=day, known=known, spool=spool, prefetch=prefetch)
     return reading, spool
 
 

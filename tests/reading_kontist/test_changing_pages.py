@@ -114,7 +114,7 @@ def test_a_read_shows_the_account_as_it_is_or_says_that_it_could_not(
             since=date(2026, 3, 17),
             known=Memory(remembered.rows, once),
             spool=spool,
-            ahead=one_by_one if seed is None else in_any_order(seed),
+            prefetch=one_by_one if seed is None else in_any_order(seed),
         )
     except Unavailable as error:
         assert "kept changing" in str(error)

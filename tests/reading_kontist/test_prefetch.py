@@ -19,9 +19,9 @@ from pipelines.read.kontist import Reader
 from pipelines.read.windows import KontistWindows
 from sources._errors import SourceError
 from sources._http import Http, Pace, Patience
-from sources.kontist.ahead import MOST, Ahead, next_number
 from sources.kontist.auth import Login
 from sources.kontist.client import KontistClient
+from sources.kontist.prefetch import MOST, Prefetch, next_number
 from sources.kontist.transactions import read_transactions
 from sources.sandbox import TooManyRequests, World, running
 from tests.patience import patient
@@ -67,7 +67,7 @@ def test_fetched_ahead_a_still_account_reads_the_same_at_the_same_cost(size: int
     world = a_row_a_day(size)
     plain, rows = read(FakeBank(world, page), depth, since="2026-03-10")
     bank = FakeBank(world, page)
-    ahead, same = read(bank, depth, since="2026-03-10", ahead=in_any_order(seed))
+    ahead, same = read(bank, depth, since="2026-03-10", prefetch=in_any_order(seed))
 
     assert (same.ids, ahead.since) == (rows.ids, plain.since)
     assert bank.pages_asked == ahead.requests
@@ -106,7 +106,7 @@ def test_nothing_is_asked_before_page_one_is_judged() -> None:
         ("full", None, None),
     ):
         bank = FakeBank(world)
-        read(bank, depth, since="2026-03-20", known=known, ahead=Ahead)
+        read(bank, depth, since="2026-03-20", known=known, prefetch=Prefetch)
         assert pages_of(bank)[0] == 1
         assert expected is None or pages_of(bank) == expected
 
@@ -123,7 +123,7 @@ def test_a_page_that_no_next_names_is_asked_for_in_vain_and_never_used() -> None
     bank.instead = lambda one: (
         httpx.Response(200, json=bodies[one.url.params.get("page", "")]) if one.url.path.endswith("/transactions") else None
     )
-    reading, spool = read(bank, ahead=in_any_order(0))
+    reading, spool = read(bank, prefetch=in_any_order(0))
 
     assert spool.ids == [6, 5, 4, 3, 2, 1]
     assert reading.requests <= 5
@@ -136,10 +136,10 @@ def test_a_total_that_is_no_guide_does_no_harm(total: Any) -> None:
     second = {"next": None, "total": total, "results": world[2:]}
     bank = FakeBank(instead=page_bodies(first, second, *[{"next": None, "total": total, "results": []}] * 50))
     if total is None:
-        assert read(bank, ahead=in_any_order(1))[1].ids == [4, 3, 2, 1]
+        assert read(bank, prefetch=in_any_order(1))[1].ids == [4, 3, 2, 1]
         return
     with pytest.raises(SourceError, match="more transactions"):
-        read(bank, ahead=in_any_order(1))
+        read(bank, prefetch=in_any_order(1))
     assert bank.pages_asked <= 4 * (2 + MOST)
 
 
@@ -147,9 +147,9 @@ def test_an_error_of_a_page_that_is_not_needed_is_nobodys() -> None:
     bank = FakeBank(a_row_a_day(12))
     bank.instead = lambda one: httpx.Response(400) if one.url.params.get("page") == "4" else None
     with pytest.raises(SourceError, match="400"):
-        read(bank, ahead=in_any_order(2))
+        read(bank, prefetch=in_any_order(2))
 
-    wanted = Ahead(bank.client().transactions_page)
+    wanted = Prefetch(bank.client().transactions_page)
     try:
         assert wanted.page(f"{ADDRESS}2", wanted=3).next is not None
     finally:
@@ -164,7 +164,7 @@ def test_what_was_not_yet_sent_is_not_sent_after_the_end() -> None:
         go_on.wait(patient(10))
         return address
 
-    ahead = Ahead(slow, most=2)
+    ahead = Prefetch(slow, most=2)
     ahead._asked = {address: ahead._ask(address) for address in "abcdef"}
     begun.wait(patient(10))
     go_on.set()
@@ -286,7 +286,13 @@ def test_an_answer_takes_its_time_once_for_eight_pages() -> None:
             account = client.accounts()[0]
             began = time.perf_counter()
             read_transactions(
-                client, account, depth="full", since=None, known=Memory(), spool=MemorySpool(), ahead=partial(Ahead, most=most)
+                client,
+                account,
+                depth="full",
+                since=None,
+                known=Memory(),
+                spool=MemorySpool(),
+                prefetch=partial(Prefetch, most=most),
             )
             took[most] = time.perf_counter() - began
             http.close()

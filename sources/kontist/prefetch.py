@@ -1,7 +1,7 @@
-"""Pages of transactions asked for before their turn, where it is known that they will be wanted.
+"""Pages of transactions requested before their turn, where it is known that they will be needed.
 
-What counts stays the bank's `next`: a page that was fetched ahead is used only if the page before it names exactly its
-address. So a bank that pages in another way costs a few requests in vain, and nothing else.
+The bank's `next` decides: a prefetched page is used only if the page before it names exactly its
+address. So a bank that pages in another way costs a few useless requests, and nothing else.
 """
 
 import re
@@ -15,8 +15,8 @@ MOST = 8
 _NUMBER = re.compile(r"(?<=[?&]page=)[0-9]{1,9}(?=$|&)")
 
 
-class Ahead:
-    """The pages of one try at one account. `most` 0 never asks ahead; `pool` makes the threads."""
+class Prefetch:
+    """Fetches the pages of one attempt at one account. `most` 0 never prefetches; `pool` makes the threads."""
 
     def __init__(
         self,
@@ -32,7 +32,8 @@ class Ahead:
         self._asked: dict[str, Future[Page]] = {}
 
     def page(self, address: str, wanted: int = 0) -> Page:
-        """The page at `address`; of those behind it so many are `wanted` for sure, and the first of them are asked for too."""
+        """Returns the page at `address`, and requests the first of the `wanted` pages behind it, which will be needed for sure.
+        Returns the page at `address`, and requests the first of the `wanted` pages behind it, which will be needed for sure."""
         mine = self._asked.pop(address, None)
         following = address
         if wanted and self._most and mine is None:
@@ -49,7 +50,7 @@ class Ahead:
         return self._fetch(address)
 
     def close(self) -> None:
-        """Forget the pages that nobody asked for. Those under way are waited for: what comes next starts on a still bank."""
+        """Drops the pages that were not needed, and waits for those under way: no request runs beside what comes next."""
         for future in self._asked.values():
             self.requests -= future.cancel()
         self._asked.clear()
@@ -65,5 +66,5 @@ class Ahead:
 
 
 def next_number(address: str) -> str:
-    """The address with its page number raised by one, or nothing for an address without one."""
+    """Returns the address with its page number raised by one, or nothing for an address without one."""
     return _NUMBER.sub(lambda number: str(int(number[0]) + 1), address) if len(_NUMBER.findall(address)) == 1 else ""
