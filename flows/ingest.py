@@ -1,5 +1,4 @@
-"""The flows that read banks. Each step is one of `pipelines.run.steps.Run`; Prefect adds names, retries, limits and
-what people see.
+"""Flows that read banks. Each step is one of `pipelines.run.steps.Run`; Prefect adds names, retries, limits and artifacts.
 
 All tasks of a run share its process, its connection and the data directory's lock. A second run finds the lock taken and ends as
 `Skipped`; a killed one leaves only files that the next run throws away, and imports that it resumes by their command ids.
@@ -34,56 +33,57 @@ from pipelines.run.steps import Run
 from pipelines.run.summary import as_json, remember, sentences
 from pipelines.run.tables import account_rows, check_rows
 from pipelines.settings import Settings
+from pipelines.store.banks import KONTIST, KONTOMATIK
 from pipelines.store.lock import held
 
 UNREAD, AWAY, REFUSED = "NotRead", "BankAway", "ChecksFailed"
 INCOMPLETE = "Partial"
 """Published, and something could not be read. Of the type `Failed`, since Prefect's pages colour a state by its type alone."""
 
-Bank = Literal["kontist", "kontomatik"]
+BankName = Literal["kontist", "kontomatik"]
 Reserve = Annotated[int, Field(ge=0, le=4)]
 DueHours = Annotated[float, Field(ge=0, le=24)]
 WaitSeconds = Annotated[int, Field(ge=0, le=3600)]
 
 
 def threads(count: int) -> TaskRunner[PrefectFuture[Any]]:
-    """Tasks share their run's process, and with it the connection and the lock that it holds."""
+    """Returns a task runner inside the run's process: tasks share the connection and the lock that it holds."""
     return cast(TaskRunner[PrefectFuture[Any]], ThreadPoolTaskRunner(count))
 
 
-def _away(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+def _is_away(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     return state.name == AWAY
 
 
-def _passing(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+def _is_no_refusal(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     return state.name != REFUSED
 
 
 @task(
-    task_run_name="Kontist: {unit}",
+    task_run_name="Kontist: {name}",
     retries=2,
     retry_delay_seconds=exponential_backoff(backoff_factor=20),
-    retry_condition_fn=_away,
+    retry_condition_fn=_is_away,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def read_kontist(unit: str, run: Run) -> State[Any]:
-    """Read all accounts of Kontist's login. Costs no quota, so it is tried again when the bank is away."""
-    return _read(unit, run)
+def read_kontist(name: str, run: Run) -> State[Any]:
+    """Reads all accounts of Kontist's login. Costs no quota, so it is retried when the bank is away."""
+    return _read(name, run)
 
 
-@task(task_run_name="Kontomatik: {unit}", retries=0, cache_policy=NO_CACHE, persist_result=False)
-def read_consent(unit: str, run: Run) -> State[Any]:
-    """Import through one consent. Spends one of four imports in 24 hours: never tried again by Prefect."""
+@task(task_run_name="Kontomatik: {name}", retries=0, cache_policy=NO_CACHE, persist_result=False)
+def read_consent(name: str, run: Run) -> State[Any]:
+    """Imports through one consent. Spends one of four imports in 24 hours: never retried by Prefect."""
     with place():
-        return _read(unit, run)
+        return _read(name, run)
 
 
 @task(task_run_name="settle, load and publish raw history", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def load(run: Run) -> None:
-    """Everything that was read goes into raw history, with its cursors, in one step.
+    """Loads everything that was read into raw history, with its cursors, in one step.
 
-    Never tried again: a copy that was loaded by half is thrown away with its run, and the next run resumes the imports.
+    Never retried: a copy that was loaded by half is thrown away with its run, and the next run resumes the imports.
     """
     with guarded():
         run.load()
@@ -94,12 +94,12 @@ def load(run: Run) -> None:
     task_run_name="build, check and publish the ledger",
     retries=2,
     retry_delay_seconds=exponential_backoff(backoff_factor=5),
-    retry_condition_fn=_passing,
+    retry_condition_fn=_is_no_refusal,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
 def ledger(run: Run) -> State[Any]:
-    """The ledger is a function of raw history, so building it again is harmless."""
+    """Builds the ledger. It is a function of raw history, so building it again is harmless."""
     with guarded():
         run.ledger()
     refused = run.report.refused
@@ -108,7 +108,7 @@ def ledger(run: Run) -> State[Any]:
 
 @flow(name="ingest", flow_run_name="ingest", task_runner=threads(AT_ONCE + 1))
 def ingest(
-    sources: list[Bank] = [],  # noqa: B006  # Prefect's form shows it; nobody changes it
+    sources: list[BankName] = [],  # noqa: B006  # Prefect's form shows it; nobody changes it
     since: date | None = None,
     full_refresh: bool = False,
     accept_removals: list[str] = [],  # noqa: B006
@@ -129,7 +129,14 @@ def ingest(
         wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
-    options = Options(tuple(sources), since, full_refresh, tuple(accept_removals), reserve, timedelta(hours=due_hours))
+    options = Options(
+        tuple(sources),
+        since=since,
+        full_refresh=full_refresh,
+        accept_removals=tuple(accept_removals),
+        reserve=reserve,
+        due_after=timedelta(hours=due_hours),
+    )
     return read_banks("ingest", options, wait_seconds, data_dir)
 
 
@@ -150,7 +157,7 @@ def reuse_multiple_access(
         wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
-    options = Options(("kontomatik",), reserve=reserve, due_after=timedelta(hours=due_hours))
+    options = Options((KONTOMATIK.name,), reserve=reserve, due_after=timedelta(hours=due_hours))
     return read_banks("reuse", options, wait_seconds, data_dir, optional=True)
 
 
@@ -162,16 +169,19 @@ def kontist_full_read(wait_seconds: WaitSeconds = 1800, data_dir: str | None = N
         wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
-    options = Options(("kontist",), full_refresh=True)
+    options = Options((KONTIST.name,), full_refresh=True)
     return read_banks("kontist-full-read", options, wait_seconds, data_dir, optional=True)
 
 
 def read_banks(name: str, options: Options, wait_seconds: int, data_dir: str | None, *, optional: bool = False) -> State[Any]:
-    """The steps of a run, as tasks; ends as the report does. `optional`: having nothing to read is no failure."""
+    """Runs the steps of a run as tasks; returns the state that the report means. `optional`: nothing to read is no failure."""
     with under_way(data_dir) as settings:
         progress = artifacts.Shown("kontoledger-progress")
         try:
-            with held(settings.data_dir, name, wait_seconds), Run(settings, options, progress=progress, lives_on=True) as run:
+            with (
+                held(settings.data_dir, name, wait_seconds),
+                Run(settings, options, progress=progress, wait_for_reads_on_exit=True) as run,
+            ):
                 artifacts.named(f"{name}: {_banks(run)}")
                 _read_all(run, progress)
                 progress.reached(60, "Loading")
@@ -195,10 +205,8 @@ def read_banks(name: str, options: Options, wait_seconds: int, data_dir: str | N
 
 def _read_all(run: Run, progress: artifacts.Shown) -> None:
     progress.reached(0, f"Reading {_banks(run)}")
-    consents = [unit.name for unit in run.units if unit.source == "kontomatik"]
-    futures: list[PrefectFuture[Any]] = [
-        read_kontist.submit(unit.name, whole(run)) for unit in run.units if unit.source == "kontist"
-    ]
+    consents = [one.name for one in run.tasks if one.bank is KONTOMATIK]
+    futures: list[PrefectFuture[Any]] = [read_kontist.submit(one.name, whole(run)) for one in run.tasks if one.bank is KONTIST]
     futures += read_consent.map(consents, unmapped(whole(run))) if consents else []
     for done, future in enumerate(futures, 1):
         wait([future])
@@ -209,19 +217,21 @@ def _read_all(run: Run, progress: artifacts.Shown) -> None:
 
 
 def _banks(run: Run) -> str:
-    counts = Counter(unit.institution for unit in run.units)
+    counts = Counter(one.institution for one in run.tasks)
+    if run.listing_failed is not None:
+        counts[KONTOMATIK.title] += 1
     return ", ".join(f"{bank} ×{count}" if count > 1 else bank for bank, count in counts.items()) or "nothing is due"
 
 
-def _read(unit: str, run: Run) -> State[Any]:
+def _read(name: str, run: Run) -> State[Any]:
     with guarded():
-        outcomes = run.read(unit)
-    ended = [outcome for outcome in outcomes if outcome.finished_at is not None]  # the others are settled by `load`
+        outcomes = run.read(name)
+    ended = [outcome for outcome in outcomes if outcome.finished_at is not None]  # the others are ended by `load`
     failed = [outcome for outcome in ended if outcome.status == "failed"]
     if not failed:
         return Completed(message=f"{len(outcomes)} accounts")
     reasons = "; ".join(f"{outcome.account}: {outcome.reason}" for outcome in failed)
-    return Failed(name=AWAY if any(outcome.passing for outcome in failed) else UNREAD, message=reasons)
+    return Failed(name=AWAY if any(outcome.retryable for outcome in failed) else UNREAD, message=reasons)
 
 
 def _show(settings: Settings, report: Report) -> None:

@@ -70,6 +70,6 @@ class Unexpected(SourceError):
     """The answer is not what the documents and observations say."""
 
 
-def is_passing(error: SourceError) -> bool:
-    """Whether asking again soon may help: the bank was away, and there is time left to ask."""
+def is_retryable(error: SourceError) -> bool:
+    """Returns whether another attempt may soon succeed: the bank was away, and there is time left to ask."""
     return isinstance(error, Unavailable) and not isinstance(error, OutOfTime)

@@ -16,10 +16,11 @@ from typing import Any
 import duckdb
 
 from pipelines.consents.sign_in import mock_opening
-from pipelines.read.options import SOURCES, Options
+from pipelines.read.options import Options
 from pipelines.run.report import Report
 from pipelines.run.steps import Run
 from pipelines.settings import KontistSettings, KontomatikSettings, Settings
+from pipelines.store.banks import KONTOMATIK
 from pipelines.store.ledger import Published
 from pipelines.store.lock import held
 from sources.sandbox import Dialect, SandboxBank, Totals, World, running
@@ -114,7 +115,7 @@ def read(
     """
     settings = more.pop("settings", None) or settings_for(bank, data_dir, **more)
     options, now = options or Options(), bank.world.clock.now
-    first = not (data_dir / "vault.sqlite").exists() and "kontomatik" in (options.sources or SOURCES)
+    first = not (data_dir / "vault.sqlite").exists() and options.asks_for(KONTOMATIK)
     openings = mock_opening(now) if first or sign_in else None
     with held(data_dir, "test"), Run(settings, options, openings=openings, now=now) as steps:
         steps.read_all()

@@ -5,20 +5,18 @@ account that nobody knows and leaves one out that is known. Are their rows the s
 An account that is left out of a complete list is held for confirmation; it is gone when the bank has said so often enough.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines.changes.removal_guard import READS_TO_BELIEVE, TIME_TO_BELIEVE
+from pipelines.read.context import RunContext
 from pipelines.read.outcome import Answer, Outcome
 from pipelines.read.windows import REUSE_DAYS
-from pipelines.store.shape import Shape
+from pipelines.store.banks import KONTIST, KONTOMATIK, Bank
 from sources._identity import tail
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
 
 SAME_SHARE = 0.8
 """Share of the known account's booked rows, on the days that both show, that the new one must show too."""
@@ -37,28 +35,28 @@ class Listed:
     number: str
     consent_id: str | None
     gone: bool
-    """Whether its bank is believed to have it no more; under a new number it is the same account all the same."""
+    """Whether its bank is believed to have closed it; under a new number it is the same account all the same."""
 
 
 @dataclass
 class AccountIdentity:
-    """What one bank's lists of accounts say in one run. `state` is what dlt's state held: `aliases` and `unlisted`."""
+    """Compares one bank's lists of accounts with the known ones. `state` is its part of dlt's state: `aliases`, `unlisted`."""
 
-    connection: "DuckDBPyConnection"
-    shape: Shape
+    context: RunContext
+    bank: Bank
     state: Mapping[str, Any]
-    now: Callable[[], datetime]
-    accepts: Callable[[Outcome], bool]
-    gone: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list, init=False)
     """Accounts that are believed to be gone from this run on."""
 
     def __post_init__(self) -> None:
+        self._connection = self.context.history.connection
+        self._shape = self.bank.shape
         self._aliases: dict[str, str] = dict(self.state.get("aliases", {}))
         self._unlisted: dict[str, Any] = dict(self.state.get("unlisted", {}))
 
     @property
     def cursors(self) -> dict[str, Any]:
-        """What dlt's state must hold afterwards. A part that never said anything is left out: state is only added to."""
+        """Returns what dlt's state must hold afterwards. A part that was always empty is left out: state is only added to."""
         parts = {"aliases": self._aliases, "unlisted": self._unlisted}
         return {name: part for name, part in parts.items() if part or name in self.state}
 
@@ -84,18 +82,18 @@ class AccountIdentity:
                 self._hold(one, outcomes)
 
     def _belongs(self, one: Listed, consents: set[str | None]) -> bool:
-        return one.consent_id in consents or (self.shape.dataset == "kontist" and bool(consents))
+        return one.consent_id in consents or (self.bank is KONTIST and bool(consents))
 
     def _known(self) -> list[Listed]:
         own = (
             "currency, institution, coalesce(iban, number, ''), consent_id"
-            if self.shape.dataset == "kontomatik"
+            if self.bank is KONTOMATIK
             else "'EUR', 'Kontist', coalesce(iban, source_account_id, ''), null"
         )
-        rows = self.connection.execute(
+        rows = self._connection.execute(
             f"""
             select account_id, account_type, {own}, _dlt_valid_to is not null
-            from {self.shape.dataset}.accounts
+            from {self.bank.name}.accounts
             qualify row_number() over (partition by account_id order by _dlt_valid_from desc, _dlt_valid_to desc nulls first) = 1
             order by account_id
             """
@@ -133,10 +131,10 @@ class AccountIdentity:
                 )
 
     def _may_be(self, answer: Answer, one: Listed, read: set[str | None]) -> bool:
-        """Whether only the number differs: same kind and currency, and no two numbers that speak for two accounts."""
+        """Returns whether only the number differs: same kind and currency, and no two numbers that speak for two accounts."""
         account = answer.account
         number = account.get("iban") or account.get("number") or ""
-        if self.shape.dataset == "kontist":
+        if self.bank is KONTIST:
             number = account.get("iban") or account.get("source_account_id") or ""
         return bool(
             account.get("account_type", "account") == one.account_type
@@ -152,8 +150,10 @@ class AccountIdentity:
         return answer.outcome.institution.strip().lower() == one.institution.strip().lower()
 
     def _same_rows(self, answer: Answer, one: Listed) -> bool:
-        """Whether the known account's booked rows are among those shown: by day and amount, or, since a dialect may date rows by
-        another of their days, by month and amount at the same institution."""
+        """Returns whether the known account's booked rows are among those shown, compared by day and amount.
+
+        A dialect may date rows by another of their days: at the same institution, month and amount are compared, too.
+        """
         path = answer.spool.close()
         if path is None:
             return False
@@ -165,26 +165,26 @@ class AccountIdentity:
         return near and same >= ENOUGH_ROWS and same >= SAME_SHARE * known
 
     def _undecided(self, answer: Answer, one: Listed) -> bool:
-        """Whether the days read say nothing of the two, and a read of all that the bank shows will."""
+        """Returns whether the days read say nothing of the two, and a read of all that the bank shows will."""
         if answer.earns_cursor or answer.since is None or not self._one_institution(answer, one):
             return False
         path = answer.spool.close()
         known, same = self._compared(path, answer.since, one.account_id, "window_on") if path else (0, 0)
         if same < SAME_SHARE * known:
             return False
-        ((older,),) = self.connection.execute(
+        ((older,),) = self._connection.execute(
             f"""
-            select count(*) from {self.shape.table}
-            where account_id = ? and _dlt_valid_to is null and {self.shape.booked} and window_on between ? and ?
+            select count(*) from {self._shape.table}
+            where account_id = ? and _dlt_valid_to is null and {self._shape.booked} and window_on between ? and ?
             """,
             [one.account_id, answer.as_of - timedelta(days=REUSE_DAYS), answer.since],
         ).fetchall()
         return bool(older)
 
     def _compared(self, path: Path, since: date | None, account_id: str, day: str) -> tuple[int, int]:
-        """How many booked rows are known since the first day shown, and how many of them are shown."""
-        shape = self.shape
-        ((known, same),) = self.connection.execute(
+        """Returns the number of booked rows known since the first day shown, and the number of them that are shown."""
+        shape = self._shape
+        ((known, same),) = self._connection.execute(
             f"""
             with
 
@@ -219,10 +219,10 @@ class AccountIdentity:
         self._unlisted.pop(account_id, None)
 
     def _hold(self, one: Listed, outcomes: list[Outcome]) -> None:
-        """Names an account that its bank left out; it is gone when the bank has repeated itself, or somebody says so."""
-        now = self.now()
+        """Holds for confirmation that an account was left out. It is gone once the bank repeats itself, or somebody says so."""
+        now = self.context.now()
         outcome = Outcome(
-            self.shape.dataset,
+            self.bank.name,
             now,
             account_id=one.account_id,
             consent_id=one.consent_id,
@@ -233,7 +233,7 @@ class AccountIdentity:
         before = self._unlisted.get(one.account_id) or {"reads": 0, "first_at": now.isoformat()}
         reads = before["reads"] + 1
         long_enough = now - datetime.fromisoformat(before["first_at"]) >= TIME_TO_BELIEVE
-        if self.accepts(outcome) or (reads >= READS_TO_BELIEVE and long_enough):
+        if self.context.options.accepts_removals_of(one.account_id) or (reads >= READS_TO_BELIEVE and long_enough):
             self._unlisted.pop(one.account_id, None)
             self.gone.append(one.account_id)
             return
@@ -248,5 +248,5 @@ class AccountIdentity:
 
 
 def _end(number: str) -> str:
-    """The last four characters of a number, by which people and masked numbers name an account."""
+    """Returns the last four characters of a number, by which people and masked numbers name an account."""
     return "".join(sign for sign in number if sign.isalnum())[-4:].upper()

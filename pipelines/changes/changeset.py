@@ -1,163 +1,173 @@
-"""From what the banks answered to what is loaded: each account settled, held for confirmation or not, packed with its cursor."""
+"""Builds one bank's changeset: diffs each account against raw history, applies the removal guard, sets the cursor."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
-from pipelines.changes.control_totals import known_by_days, read_days
+from pipelines.changes.control_totals import accounts_with_totals, control_totals
 from pipelines.changes.diff import Diff, Differ
-from pipelines.changes.plausible_days import Believable, unbelievable
+from pipelines.changes.plausible_days import PlausibleDays, implausible_rows
 from pipelines.changes.removal_guard import READS_TO_BELIEVE, TIME_TO_BELIEVE, Held
+from pipelines.read.context import RunContext
 from pipelines.read.outcome import Answer, Outcome
+from pipelines.store.banks import Bank
 from pipelines.store.load import Changeset, batches_of
-from pipelines.store.shape import Shape
 
 
 @dataclass
 class ChangesetBuilder:
-    """Packs one bank's answers. `state` is what dlt's state held: `accounts` (cursors) and `doubts` (what is held for
-    confirmation)."""
+    """Builds the changeset of one bank's answers.
 
-    shape: Shape
-    tables: Mapping[str, pa.Schema]
-    settler: Differ
+    `state` is the bank's part of dlt's state: `accounts` (cursors) and `doubts` (removals that are held for confirmation).
+    """
+
+    context: RunContext
+    bank: Bank
     state: Mapping[str, Any]
     run_id: str
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    accepts: Callable[[Outcome], bool] = lambda _: False
 
     def __post_init__(self) -> None:
-        self._package = Changeset(self.shape.dataset)
+        self._connection = self.context.history.connection
+        self._differ = Differ(self._connection, self.context.settings.thresholds)
+        self._changeset = Changeset(self.bank.name)
         self._cursors: dict[str, Any] = dict(self.state.get("accounts", {}))
         self._doubts: dict[str, Any] = dict(self.state.get("doubts", {}))
         self._rows: dict[str, list[dict[str, Any]]] = {}
-        self._settled: list[Diff] = []
-        self._read_days: list[pa.Table] = []
+        self._diffs: list[Diff] = []
+        self._totals: list[pa.Table] = []
 
-    def pack(self, answers: Iterable[Answer], outcomes: Iterable[Outcome]) -> Changeset:
-        """Settle every answer and pack it; `outcomes` (these and those without an answer) become rows of `imports`."""
-        self._known_by_days = known_by_days(self.settler.connection, self.shape)
+    def build(self, answers: Iterable[Answer], outcomes: Iterable[Outcome]) -> Changeset:
+        """Returns the changeset; `outcomes` (of these answers, and those without one) become rows of `imports`."""
+        self._with_totals = accounts_with_totals(self._connection, self.bank.shape)
         for answer in answers:
-            self._take(answer)
-        if "holes" in self.tables:
-            self._rows["holes"] = self.holes()
+            self._add(answer)
+        if "holes" in self.bank.tables:
+            self._rows["holes"] = self.gaps()
         self._rows["imports"] = [outcome.as_import(self.run_id) for outcome in outcomes]
         for name, rows in self._rows.items():
-            self._package.batches[name] = batches_of(rows, self.tables[name])
-        if differing := [settled for settled in self._settled if settled.differs]:
-            self._package.batches["transactions"] = partial(self._transactions, differing)
-        if self._read_days:
-            self._package.batches["read_days"] = pa.concat_tables(self._read_days).to_batches
-        self._package.cursors = {"accounts": self._cursors, "doubts": self._doubts}
-        return self._package
+            self._changeset.batches[name] = batches_of(rows, self.bank.tables[name])
+        if differing := [diff for diff in self._diffs if diff.differs]:
+            self._changeset.batches["transactions"] = partial(self._transactions, differing)
+        if self._totals:
+            self._changeset.batches["read_days"] = pa.concat_tables(self._totals).to_batches
+        self._changeset.cursors = {"accounts": self._cursors, "doubts": self._doubts}
+        return self._changeset
 
     def add_list(self, table: str, scope_id: str, rows: list[dict[str, Any]], import_id: str) -> None:
-        """A small table's rows for one account or consent, all of them: what is missing is retired."""
+        """Adds all rows of a small table for one account or consent: a known row that is missing is retired."""
         versions = {version_of(row): row for row in rows}
         kept = [row | {"import_id": import_id, "row_version": version} for version, row in versions.items()]
         self._rows.setdefault(table, []).extend(kept)
-        self._package.windows.append((table, scope_id, None))
+        self._changeset.windows.append((table, scope_id, None))
 
     def replace(self, table: str, rows: list[dict[str, Any]]) -> None:
-        """A table that is rewritten at every run."""
+        """Sets the rows of a table that is rewritten at every run."""
         self._rows[table] = rows
 
-    def _take(self, answer: Answer) -> None:
-        outcome = answer.outcome
-        account_id = str(outcome.account_id)
-        spooled, believable = answer.spool.close(), Believable.on(answer.as_of)
-        for day, row in unbelievable(self.settler.connection, self.shape, spooled, believable):
+    def gaps(self) -> list[dict[str, Any]]:
+        """Returns every gap in coverage of any account, a row each of the table `holes`."""
+        return [
+            {
+                "account_id": account_id,
+                "from_on": date.fromisoformat(gap["from_on"]),
+                "to_on": date.fromisoformat(gap["to_on"]),
+                "noticed_at": datetime.fromisoformat(gap["noticed_at"]),
+                "import_id": gap["import_id"],
+            }
+            for account_id, cursor in sorted(self._cursors.items())
+            for gap in cursor.get("holes", [])
+        ]
+
+    def _add(self, answer: Answer) -> None:
+        self._reject_implausible(answer)
+        diff = self._differ.diff(self.bank.shape, answer, confirmed=partial(self._confirmed, answer.outcome))
+        self._remember(answer, diff)
+        self._add_totals(answer, diff)
+        self._add_quarantine(answer, diff)
+        self._add_transactions(diff)
+        self._add_lists(answer, diff)
+        self._end(answer, diff)
+
+    def _reject_implausible(self, answer: Answer) -> None:
+        """Moves rows of days that no bank can mean from the answer to its rejected rows."""
+        plausible = PlausibleDays.on(answer.as_of)
+        for day, row in implausible_rows(self._connection, self.bank.shape, answer.spool.close(), plausible):
             answer.spool.reject("its day lies before 1970 or more than a year ahead", row, min(day, answer.as_of))
-        settled = self.settler.settle(
-            self.shape,
-            account_id=account_id,
-            import_id=outcome.import_id,
-            spooled=spooled,
-            since=answer.since,
-            depth_known=answer.depth_known,
-            complete=answer.complete,
-            newest_first=answer.newest_first,
-            currency=answer.account.get("currency"),
-            confirmed=partial(self._confirmed, outcome),
-            believable=believable,
-        )
-        held = settled.held
-        outcome.rows = answer.spool.rows
-        outcome.depth = answer.depth
-        if account_id in self._cursors:
-            self._cursors[account_id] = self._cursors[account_id] | answer.marks
-        if held is None:
-            self._doubts.pop(account_id, None)
-        self._settled.append(settled)
-        if settled.differs or account_id not in self._known_by_days:
-            self._read_days.append(read_days(self.settler.connection, self.shape, settled, outcome.import_id))
-        outcome.counts = settled.counts
-        self._quarantine(answer, settled)
-        if settled.differs and settled.since is not None:
-            self._package.windows.append(("transactions", account_id, settled.since))
-            self._package.moved.extend(settled.moved)
-        if held is None or not self._in_another_currency(answer.account):
-            self.add_list("accounts", account_id, [answer.account], outcome.import_id)
+
+    def _remember(self, answer: Answer, diff: Diff) -> None:
+        """Notes counts in the outcome, the read's marks in a known account's cursor, and the end of what was held."""
+        outcome = answer.outcome
+        outcome.rows, outcome.depth, outcome.counts = answer.spool.rows, answer.depth, diff.counts
+        if diff.account_id in self._cursors:
+            self._cursors[diff.account_id] = self._cursors[diff.account_id] | answer.marks
+        if diff.held is None:
+            self._doubts.pop(diff.account_id, None)
+
+    def _add_totals(self, answer: Answer, diff: Diff) -> None:
+        if diff.differs or diff.account_id not in self._with_totals:
+            self._totals.append(control_totals(self._connection, self.bank.shape, diff, answer.outcome.import_id))
+
+    def _add_transactions(self, diff: Diff) -> None:
+        self._diffs.append(diff)
+        if diff.differs and diff.since is not None:
+            self._changeset.windows.append(("transactions", diff.account_id, diff.since))
+            self._changeset.moved.extend(diff.moved)
+
+    def _add_lists(self, answer: Answer, diff: Diff) -> None:
+        """Adds the account itself and its small tables. Held rows keep the account in the currency that they are in."""
+        import_id = answer.outcome.import_id
+        if diff.held is None or not self._in_another_currency(answer.account):
+            self.add_list("accounts", diff.account_id, [answer.account], import_id)
         for table, rows in answer.lists.items():
-            self.add_list(table, account_id, rows, outcome.import_id)
-        if held is not None:
-            outcome.end("doubted", _held_sentence(held, account_id))
+            self.add_list(table, diff.account_id, rows, import_id)
+
+    def _end(self, answer: Answer, diff: Diff) -> None:
+        """Ends the outcome; a complete answer moves the account's cursor."""
+        outcome = answer.outcome
+        if diff.held is not None:
+            outcome.end("doubted", _held_sentence(diff.held, diff.account_id))
             return
         if not answer.complete:
             outcome.end("partial", "the bank cut its answer short: what it gave is kept, the rest is asked for again")
             return
-        outcome.window_start = None if settled.claim == date.min else settled.claim
+        outcome.window_start = None if diff.claim == date.min else diff.claim
         outcome.window_end = answer.as_of
         if answer.earns_cursor:
-            self._move_cursor(account_id, answer, settled)
+            self._move_cursor(answer, diff)
         reasons = [reason for reason in (_quarantined(outcome.quarantined), answer.trouble) if reason]
         outcome.end("complete", "; ".join(reasons) or None)
 
-    def _move_cursor(self, account_id: str, answer: Answer, settled: Diff) -> None:
-        day, before = answer.as_of.isoformat(), self._cursors.get(account_id, {})
+    def _move_cursor(self, answer: Answer, diff: Diff) -> None:
+        day, before = answer.as_of.isoformat(), self._cursors.get(diff.account_id, {})
         cursor = {"through": day}
         cursor |= {"deep_on": day} if answer.depth in ("deep", "full") else {}
         cursor |= {"full_on": day} if answer.depth == "full" else {}
-        # A read that reaches behind a hole has closed it.
-        holes = [hole for hole in before.get("holes", []) if settled.claim and hole["from_on"] < settled.claim.isoformat()]
-        if answer.hole:
-            first, last = answer.hole
-            holes.append(
+        # A read that reaches behind a gap has closed it.
+        gaps = [gap for gap in before.get("holes", []) if diff.claim and gap["from_on"] < diff.claim.isoformat()]
+        if answer.gap:
+            first, last = answer.gap
+            gaps.append(
                 {
                     "from_on": first.isoformat(),
                     "to_on": last.isoformat(),
-                    "noticed_at": self.now().isoformat(),
+                    "noticed_at": self.context.now().isoformat(),
                     "import_id": answer.outcome.import_id,
                 }
             )
             answer.trouble = f"{first} to {last} cannot be read any more: the last good import was more than 90 days ago"
-        self._cursors[account_id] = before | cursor | answer.marks | {"holes": holes}
-
-    def holes(self) -> list[dict[str, Any]]:
-        """Every hole in any account, a row each of the table `holes`."""
-        return [
-            {
-                "account_id": account_id,
-                "from_on": date.fromisoformat(hole["from_on"]),
-                "to_on": date.fromisoformat(hole["to_on"]),
-                "noticed_at": datetime.fromisoformat(hole["noticed_at"]),
-                "import_id": hole["import_id"],
-            }
-            for account_id, cursor in sorted(self._cursors.items())
-            for hole in cursor.get("holes", [])
-        ]
+        self._cursors[diff.account_id] = before | cursor | answer.marks | {"holes": gaps}
 
     def _confirmed(self, outcome: Outcome, held: Held) -> bool:
-        """Whether a person accepts it or the bank has repeated itself long enough; remembers this time if not."""
-        if self.accepts(outcome):
+        """Returns whether a person accepts it or the bank has repeated itself long enough; if not, counts this read."""
+        account_id, now = str(outcome.account_id), self.context.now()
+        if self.context.options.accepts_removals_of(account_id):
             return True
-        account_id, now = str(outcome.account_id), self.now()
         before = self._doubts.get(account_id)
         if before is None or before["digest"] != held.digest:
             before = {"digest": held.digest, "since": held.since.isoformat(), "reads": 0, "first_at": now.isoformat()}
@@ -168,20 +178,20 @@ class ChangesetBuilder:
         return False
 
     def _in_another_currency(self, account: Mapping[str, Any]) -> bool:
-        """Whether the bank shows an account in another currency than the one that its held rows are in."""
-        if "currency" not in self.tables["accounts"].names:
+        """Returns whether the bank shows an account in another currency than the one that its held rows are in."""
+        if "currency" not in self.bank.tables["accounts"].names:
             return False
-        found = self.settler.connection.execute(
-            f"select count(*) from {self.shape.dataset}.accounts"
-            " where account_id = ? and _dlt_valid_to is null and currency <> ?",
+        found = self._connection.execute(
+            f"select count(*) from {self.bank.name}.accounts where account_id = ? and _dlt_valid_to is null and currency <> ?",
             [account["account_id"], account.get("currency")],
         ).fetchall()
         return found != [(0,)]
 
-    def _quarantine(self, answer: Answer, settled: Diff) -> None:
-        outcome, claim = answer.outcome, settled.claim
+    def _add_quarantine(self, answer: Answer, diff: Diff) -> None:
+        """Adds the rejected rows; inside the days that the answer claims, earlier ones are retired."""
+        outcome, claim = answer.outcome, diff.claim
         rows = {
-            f"q-{_digest(str(outcome.account_id), rejected.digest)}": rejected
+            f"q-{_digest(diff.account_id, rejected.digest)}": rejected
             for rejected in answer.spool.rejected
             if claim is None or rejected.window_on is None or rejected.window_on >= claim
         }
@@ -198,15 +208,15 @@ class ChangesetBuilder:
             self._rows.setdefault("quarantine", []).append(versioned)
         if claim is not None:
             self._rows.setdefault("quarantine", [])
-            self._package.windows.append(("quarantine", str(outcome.account_id), claim))
+            self._changeset.windows.append(("quarantine", diff.account_id, claim))
 
     def _transactions(self, differing: list[Diff]) -> Iterator[pa.RecordBatch]:
-        for settled in differing:
-            yield from self.settler.rows(settled, self.tables["transactions"])
+        for diff in differing:
+            yield from self._differ.rows(diff, self.bank.tables["transactions"])
 
 
 def version_of(row: Mapping[str, Any]) -> str:
-    """The hash of a small table's row: what the bank said, whose row it is included."""
+    """Returns the hash of a small table's row: all that the bank said, and whose row it is."""
     return _digest(json.dumps(row, sort_keys=True, default=str, ensure_ascii=False))
 
 

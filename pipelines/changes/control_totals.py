@@ -1,4 +1,4 @@
-"""Control totals: what each day of an account holds by what was read."""
+"""Control totals: number and sum of the booked rows that were read of each day of an account."""
 
 from datetime import date
 from typing import TYPE_CHECKING
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from pipelines.store.shape import Shape
 
 
-def read_days(connection: "DuckDBPyConnection", shape: "Shape", settled: "Diff", import_id: str) -> pa.Table:
-    """`READ_DAYS` of the account once `settled` is loaded.
+def control_totals(connection: "DuckDBPyConnection", shape: "Shape", diff: "Diff", import_id: str) -> pa.Table:
+    """Returns the account's rows of `read_days`, as they are once `diff` is loaded.
 
-    From the first day that changes on, what was read and what that leaves alone. Days before keep what was told of them, and are
-    only moved by rows that came or went there: taken from raw history anew, a row that it has lost would be forgotten.
+    From `diff.since` on: totals of the answer, and of rows that it leaves alone. Earlier days: the stored totals, plus or minus
+    rows that came or went there. They are never recomputed, or a row that raw history has lost would go unnoticed.
     """
-    told = connection.execute(f"select count(*) from {shape.dataset}.read_days where account_id = ?", [settled.account_id])
+    stored = connection.execute(f"select count(*) from {shape.dataset}.read_days where account_id = ?", [diff.account_id])
     found = connection.sql(
         f"""
         with
@@ -31,20 +31,20 @@ def read_days(connection: "DuckDBPyConnection", shape: "Shape", settled: "Diff",
             where account_id = $account and _dlt_valid_to is null and {shape.booked}
         ),
 
-        shown as (select transaction_id, {shape.booked_on} as day, {shape.money} as amount from {settled.table} where booked),
+        shown as (select transaction_id, {shape.booked_on} as day, {shape.money} as amount from {diff.table} where booked),
 
         moves as (
             select day, 1 as rows, amount from shown
             union all
             select day, 1 as rows, amount
             from held
-            anti join {settled.table} using (transaction_id)
-            where window_on < $start and (day >= $start or not $is_told)
+            anti join {diff.table} using (transaction_id)
+            where window_on < $start and (day >= $start or not $has_totals)
             union all
             select day, -1 as rows, -amount as amount
             from held
-            semi join {settled.table} using (transaction_id)
-            where day < $start and $is_told
+            semi join {diff.table} using (transaction_id)
+            where day < $start and $has_totals
             union all
             select day, rows, amount from {shape.dataset}.read_days where account_id = $account and day < $start
         )
@@ -59,21 +59,21 @@ def read_days(connection: "DuckDBPyConnection", shape: "Shape", settled: "Diff",
         order by day
         """,
         params={
-            "account": settled.account_id,
+            "account": diff.account_id,
             "import": import_id,
-            "start": settled.since or date.max,
-            "is_told": bool(told.fetchall()[0][0]),
+            "start": diff.since or date.max,
+            "has_totals": bool(stored.fetchall()[0][0]),
         },
     )
     days = found.to_arrow_table().cast(READ_DAYS)
     if days.num_rows:
         return days
-    # an account without booked rows has been read, too: what was told of it before is no longer so
-    nothing = {"account_id": settled.account_id, "day": date(1970, 1, 1), "rows": 0, "amount": 0, "import_id": import_id}
+    # An account without booked rows has been read, too: its stored totals no longer hold.
+    nothing = {"account_id": diff.account_id, "day": date(1970, 1, 1), "rows": 0, "amount": 0, "import_id": import_id}
     return pa.Table.from_pylist([nothing], READ_DAYS)
 
 
-def known_by_days(connection: "DuckDBPyConnection", shape: "Shape") -> set[str]:
-    """The accounts that have such days already."""
+def accounts_with_totals(connection: "DuckDBPyConnection", shape: "Shape") -> set[str]:
+    """Returns the accounts that have stored totals."""
     found = connection.execute(f"select distinct account_id from {shape.dataset}.read_days").fetchall()
     return {account_id for (account_id,) in found}

@@ -1,4 +1,4 @@
-"""What one answer of a bank means for raw history: identity, window, what is new, changed or gone, and whether to believe it.
+"""Compares one answer of a bank with raw history: identity, window, new, changed and missing rows, held removals.
 
 The bank's latest answer wins inside the window that it covers (DECISIONS, "The bank's latest answer wins"). All of it is done
 on columns, in the run's own DuckDB: rows never become Python objects, and a history of any length spills to disk.
@@ -7,15 +7,14 @@ on columns, in the run's own DuckDB: rows never become Python objects, and a his
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from pipelines.changes.late_rows import news_before_the_window
-from pipelines.changes.plausible_days import ANY_DAY, Believable, quoted
-from pipelines.changes.removal_guard import Guard, Held
-from pipelines.read.outcome import Counts
+from pipelines.changes.plausible_days import PlausibleDays, quoted
+from pipelines.changes.removal_guard import Held, RemovalGuard
+from pipelines.read.outcome import Answer, Counts
 from pipelines.settings import Thresholds
 from pipelines.store.shape import Shape
 from sources._columns import read_by_source
@@ -28,23 +27,23 @@ ALL = date.min
 BATCH = 50_000
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Diff:
-    """One account's answer, ready to load."""
+    """What one account's answer changes, ready to load."""
 
     account_id: str
     counts: Counts
-    shown: int
     claim: date | None
-    """From this day on the bank has said all that it has to say; None when nothing is claimed."""
+    """From this day on the answer is complete; None: it claims nothing."""
     since: date | None
     """First day that differs from what was known, or `claim`: from it on rows are loaded and known ones retired."""
     differs: bool
     held: Held | None = None
-    """What is held for confirmation: it is left out, and the known versions stay in its place."""
+    """Removals and changes that are held for confirmation: they are left out, and the known versions stay in their place."""
     moved: list[str] = field(default_factory=list)
     """Transactions whose known version lies before the window: retired by id."""
-    table: str = ""
+    table: str
+    """Temporary table of the rows to load."""
 
 
 class Differ:
@@ -52,52 +51,55 @@ class Differ:
 
     def __init__(self, connection: "DuckDBPyConnection", thresholds: Thresholds) -> None:
         self._connection = connection
-        self._guard = Guard(connection, thresholds)
+        self._guard = RemovalGuard(connection, thresholds)
         self._tables = 0
 
     @property
     def connection(self) -> "DuckDBPyConnection":
-        """The run's held connection."""
+        """Returns the run's open connection."""
         return self._connection
 
-    def settle(
-        self,
-        shape: Shape,
-        *,
-        account_id: str,
-        import_id: str,
-        spooled: Path | None,
-        since: date | None,
-        depth_known: bool = True,
-        complete: bool = True,
-        newest_first: bool = True,
-        currency: str | None = None,
-        confirmed: Callable[[Held], bool] = lambda _: False,
-        believable: Believable = ANY_DAY,
-    ) -> Diff:
-        """Identify the spooled rows and say what they change.
+    def diff(self, shape: Shape, answer: Answer, *, confirmed: Callable[[Held], bool] = lambda _: False) -> Diff:
+        """Returns what the answer changes, and leaves its rows to load in a temporary table.
 
-        `since` is the claim: from that day on the spool is all that the bank shows; None claims everything. With
-        `depth_known` False the bank may have cut old days off without saying so, and the claim starts at what it did show.
-        An answer that is not `complete` claims nothing: it only adds rows that were not known. Rows of a day that is not
-        `believable` are left out. What the guard would hold is asked of `confirmed`; held, the rest of the answer loads.
+        `answer.since` is the claim: from that day on the answer is all that the bank shows; None claims everything. Without
+        `depth_known` the bank may have cut old days off silently, and the claim starts at the first day that it shows. An answer
+        that is not `complete` claims nothing: it only adds rows that were not known. Rows of days that are not plausible are left
+        out. `confirmed` is asked about removals that the guard holds; unless it agrees, everything else of the answer loads.
         """
         self._tables += 1
-        name = f"settled_{self._tables}"
-        self._take(shape, account_id, spooled, currency, believable)
-        claim = since or (ALL if depth_known else self._oldest_day_shown_whole(shape, account_id))
-        self._identify(shape, name, account_id, import_id, claim, newest_first)
-        self._add_late(shape, name, account_id, import_id, claim, newest_first)
-        shown = self._one(f"select count(*) from {name}")
-        if not complete:
-            return self._only_additions(shape, name, account_id, claim, shown)
+        name, account_id, import_id = f"diff_{self._tables}", str(answer.outcome.account_id), answer.outcome.import_id
+        self._show(shape, account_id, answer)
+        claim = answer.since or (ALL if answer.depth_known else self._oldest_day_shown_whole(shape, account_id))
+        self._identify(shape, name, account_id, import_id, claim, answer.newest_first)
+        self._add_late(shape, name, account_id, import_id, claim, answer.newest_first)
+        if not answer.complete:
+            return self._only_additions(shape, name, account_id, claim)
         self._compare(shape, name, account_id, claim)
+        held = self._held(shape, name, account_id, claim, confirmed)
+        return self._changes_of(name, account_id, claim, held)
+
+    def rows(self, diff: Diff, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Yields the rows to load, in batches, exactly as the table declares them."""
+        columns = ", ".join(field.name for field in schema)
+        reader = self._connection.sql(f"select {columns} from {diff.table}").to_arrow_reader(BATCH)
+        for batch in reader:
+            if batch.num_rows:
+                yield pa.RecordBatch.from_arrays(
+                    [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)], schema=schema
+                )
+
+    def _held(self, shape: Shape, name: str, account_id: str, claim: date, confirmed: Callable[[Held], bool]) -> Held | None:
+        """Returns what the removal guard holds; `name` and `compared` have the known versions in its place then."""
         held = self._guard.weigh(shape, name, account_id, claim)
-        if held is not None and not confirmed(held):
-            self._guard.hold_back(shape, name, account_id, claim)
-            self._compare(shape, name, account_id, claim)
-        else:
-            held = None
+        if held is None or confirmed(held):
+            return None
+        self._guard.hold_back(shape, name, account_id, claim)
+        self._compare(shape, name, account_id, claim)
+        return held
+
+    def _changes_of(self, name: str, account_id: str, claim: date, held: Held | None) -> Diff:
+        """Returns the diff of a complete answer; `name` keeps the rows from the first day on that differs."""
         counts = Counts(
             *self._row("select count(*) filter (news), count(*) filter (changed), count(*) filter (gone) from compared")
         )
@@ -115,20 +117,20 @@ class Differ:
             ).fetchall()
         ]
         self._connection.execute(f"delete from {name} where window_on < ? and not late", [start])
-        return Diff(account_id, counts, shown, claim, start, bool(differs), held, moved, name)
+        return Diff(
+            account_id=account_id,
+            counts=counts,
+            claim=claim,
+            since=start,
+            differs=bool(differs),
+            held=held,
+            moved=moved,
+            table=name,
+        )
 
-    def rows(self, settled: Diff, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The rows to load, in batches, exactly as the table declares them."""
-        columns = ", ".join(field.name for field in schema)
-        reader = self._connection.sql(f"select {columns} from {settled.table}").to_arrow_reader(BATCH)
-        for batch in reader:
-            if batch.num_rows:
-                yield pa.RecordBatch.from_arrays(
-                    [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)], schema=schema
-                )
-
-    def _take(self, shape: Shape, account_id: str, spooled: Path | None, currency: str | None, believable: Believable) -> None:
-        """`answered`: all that the bank showed of the account."""
+    def _show(self, shape: Shape, account_id: str, answer: Answer) -> None:
+        """Creates the view `answered`: all rows of plausible days that the bank showed of the account."""
+        spooled, currency = answer.spool.close(), answer.account.get("currency")
         if spooled is None:
             columns = [*read_by_source(shape.schema), pa.field("position", pa.int64())]
             nothing = pa.schema(columns).empty_table()  # read by its name in the query
@@ -141,11 +143,11 @@ class Differ:
         self._connection.execute(
             f"create or replace temp view answered as"
             f" select {quoted(account_id)} as account_id, * {filled}, {shape.booked} as booked from {rows}"
-            f" where {believable.sql(shape)}"
+            f" where {PlausibleDays.on(answer.as_of).sql(shape)}"
         )
 
     def _identify(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
-        """A table of the shown rows inside the window, with identity and version.
+        """Creates the table of the shown rows inside the window, with identity and version.
 
         Only keys pass through the windows: a whole history with all its columns would be written to disk at each of them.
         """
@@ -176,7 +178,7 @@ class Differ:
         )
 
     def _add_late(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
-        """What is shown before the window and is news."""
+        """Adds the late rows: those that are shown before the window and are news."""
         if self._one("select count(*) from answered where window_on < ?", [claim]):
             oldest_first = "desc" if newest_first else "asc"
             self._connection.execute(
@@ -185,7 +187,7 @@ class Differ:
             )
 
     def _compare(self, shape: Shape, name: str, account_id: str, claim: date) -> None:
-        """`compared`: one row a transaction that is shown now, or known inside the window, or both."""
+        """Creates `compared`: one row a transaction that is shown now, or known inside the window, or both."""
         mark = shape.told_apart_by or "cast(null as date)"
         self._connection.execute(
             f"""
@@ -238,10 +240,10 @@ class Differ:
         )
 
     def _oldest_day_shown_whole(self, shape: Shape, account_id: str) -> date:
-        """Where an answer of unknown depth starts to be complete.
+        """Returns the first day from which an answer of unknown depth is complete.
 
-        Banks cut old history silently, at any hour of a day for all we know. If older rows are known, its first day is not
-        taken as whole; if nothing at all is shown, everything is claimed, and the guard decides.
+        Banks cut old history silently, at any hour of a day. If older rows are known, the first day shown is not taken as whole.
+        If nothing at all is shown, everything is claimed, and the removal guard decides.
         """
         oldest = self._one("select min(window_on) from answered")
         if oldest is None:
@@ -253,7 +255,8 @@ class Differ:
         first_whole: date = oldest + timedelta(days=1) if older else oldest
         return first_whole
 
-    def _only_additions(self, shape: Shape, name: str, account_id: str, claim: date, shown: int) -> Diff:
+    def _only_additions(self, shape: Shape, name: str, account_id: str, claim: date) -> Diff:
+        """Returns the diff of an answer that was cut short: it adds rows, and neither changes nor retires any."""
         self._compare(shape, name, account_id, claim)
         self._guard.hold_back_replacements(shape, name, account_id, claim)
         self._connection.execute(
@@ -262,7 +265,7 @@ class Differ:
             [account_id],
         )
         new = self._one(f"select count(*) from {name}")
-        return Diff(account_id, Counts(new=new), shown, None, None, bool(new), table=name)
+        return Diff(account_id=account_id, counts=Counts(new=new), claim=None, since=None, differs=bool(new), table=name)
 
     def _one(self, query: str, parameters: object = None) -> Any:
         return self._row(query, parameters)[0]

@@ -1,4 +1,4 @@
-"""The days that a bank can mean; rows of other days are quarantined."""
+"""The days that a bank can mean. Rows of other days go into quarantine."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -12,41 +12,38 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Believable:
-    """The days that a row may be of. One of the year 9999 would draw out every table that has a row a day."""
+class PlausibleDays:
+    """The days that a row may be of. One row of the year 9999 would make every table with a row a day endless."""
 
     first: date = date(1970, 1, 1)
     last: date = date.max
 
     @classmethod
-    def on(cls, day: date) -> "Believable":
-        """What a bank may show on `day`: nothing that lies more than a year ahead."""
+    def on(cls, day: date) -> "PlausibleDays":
+        """Returns the days that a bank may show on `day`: none more than a year ahead."""
         return cls(last=day + timedelta(days=366))
 
     def sql(self, shape: "Shape") -> str:
-        """SQL that is true for a row of such a day."""
+        """Returns SQL that is true for a row of such a day."""
         days = f"window_on, {shape.booked_on}"
         return f"least({days}) >= date '{self.first}' and greatest({days}) <= date '{self.last}'"
 
 
-ANY_DAY = Believable()
-
-
-def unbelievable(
-    connection: "DuckDBPyConnection", shape: "Shape", spooled: Path | None, believable: Believable
+def implausible_rows(
+    connection: "DuckDBPyConnection", shape: "Shape", spooled: Path | None, plausible: PlausibleDays
 ) -> list[tuple[date, dict[str, str]]]:
-    """The spooled rows of days that no bank can mean: the day of each, and what the bank said of it as texts."""
+    """Returns the spooled rows of days that no bank can mean: the day of each, and its fields as texts."""
     if spooled is None:
         return []
     cursor = connection.execute(
         "select window_on as the_day, cast(columns(* exclude (position)) as varchar)"
         f" from read_parquet({quoted(str(spooled))}, hive_partitioning = false)"
-        f" where not ({believable.sql(shape)}) order by position"
+        f" where not ({plausible.sql(shape)}) order by position"
     )
     names = [column[0] for column in cursor.description or []][1:]
     return [(day, {name: text for name, text in zip(names, texts, strict=True) if text}) for day, *texts in cursor.fetchall()]
 
 
 def quoted(text: str | None) -> str:
-    """`text` inside SQL: a view takes no parameters."""
+    """Returns `text` as an SQL literal: a view takes no parameters."""
     return "null" if text is None else "'" + text.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""Holds for confirmation what a bank suddenly no longer shows or shows otherwise (DECISIONS, "A bank that suddenly shows less").
+"""Holds rows for confirmation that a bank suddenly no longer shows, or alters (DECISIONS, "A bank that suddenly shows less").
 
 Works on three temporary tables of `pipelines.changes.diff`: `answered` (all that the bank showed), `compared` (one row a
 transaction that is shown or known) and the table of the rows to load. A bank without ids shows a corrected row as one that is
@@ -32,7 +32,7 @@ class Held:
     of: int
 
     def sentence(self) -> str:
-        """What the bank shows, in words."""
+        """Returns what the bank shows, in words."""
         parts = [f"no longer shows {self.gone} of {self.of} booked rows"] if self.gone else []
         if self.altered:
             parts.append(f"shows {self.altered} of {self.of} booked rows with another amount, day or currency")
@@ -81,15 +81,15 @@ CORRECTED = _equal("day || '|' || about")
 ANY_OF_ITS_DAY = (_equal("cast(day as varchar)"), _equal("cast(day as varchar)", "'booking'", RESERVED))
 
 
-class Guard:
-    """Weighs what an answer takes away and alters, and holds it back."""
+class RemovalGuard:
+    """Weighs what an answer removes and alters, and holds it back."""
 
     def __init__(self, connection: "DuckDBPyConnection", thresholds: Thresholds) -> None:
         self._connection = connection
         self._thresholds = thresholds
 
-    def weigh(self, shape: "Shape", settled: str, account_id: str, claim: date) -> Held | None:
-        """What has to be held of the answer in `compared`; None when all of it is believed."""
+    def weigh(self, shape: "Shape", rows: str, account_id: str, claim: date) -> Held | None:
+        """Returns what has to be held of the answer in `compared`; None when all of it is believed."""
         known, gone, altered = self._row(
             "select count(*) filter (was_booked and known_on >= $claim), count(*) filter (gone and was_booked),"
             " count(*) filter (altered) from compared",
@@ -98,7 +98,7 @@ class Guard:
         # pairing only turns what is gone into what is altered: mostly the counts alone are enough
         if not self._thresholds.hold(known, gone, altered) and not self._thresholds.hold(known, 0, gone + altered):
             return None
-        self._pair(shape, settled, account_id, claim, certain_only=False)
+        self._pair(shape, rows, account_id, claim, certain_only=False)
         paired, renewed = self._row(
             "select count(*) filter (kind in ('altered', 'perhaps')), count(*) filter (kind = 'same')"
             " from pairs join ends on transaction_id = gone_id where not outside"
@@ -121,15 +121,15 @@ class Guard:
         )
         return Held(claim, digest, gone, altered, known)
 
-    def hold_back(self, shape: "Shape", settled: str, account_id: str, claim: date) -> None:
-        """Leave what is held out of `settled`, and put the known versions in its place: the rest loads around them.
+    def hold_back(self, shape: "Shape", rows: str, account_id: str, claim: date) -> None:
+        """Takes held rows out of the table `rows`, and puts the known versions in their place: the rest loads around them.
 
-        Of new rows those wait that would take the place of a held one: loaded beside it, the payment would be there twice.
-        One without text that only shares its amount with a row of another day does so where most lost rows have such a partner.
+        New rows that would take the place of a held one wait too: loaded beside it, the payment would be there twice. A new row
+        without text that only shares its amount with a row of another day waits where most lost rows have such a partner.
         """
         self._connection.execute(
             f"""
-            delete from {settled}
+            delete from {rows}
             where transaction_id in (select transaction_id from compared where altered)
                 or transaction_id in (select new_id from pairs where kind = 'altered')
                 or transaction_id in (
@@ -143,7 +143,7 @@ class Guard:
         )
         self._connection.execute(
             f"""
-            insert into {settled} by name
+            insert into {rows} by name
             select
                 {", ".join(shape.schema.names)},
                 {shape.booked} as booked,
@@ -160,25 +160,23 @@ class Guard:
             {"account": account_id, "claim": claim},
         )
 
-    def hold_back_replacements(self, shape: "Shape", settled: str, account_id: str, claim: date) -> int:
-        """Leave out of an answer that was cut short what looks like known rows shown otherwise; returns how many rows.
+    def hold_back_replacements(self, shape: "Shape", rows: str, account_id: str, claim: date) -> int:
+        """Takes rows that look like altered known ones out of an answer that was cut short; returns their number.
 
-        What is absent there means nothing, so what replaces it is not believed before a whole answer. A single one loads.
+        A row that is absent there may still exist, so its replacement waits for a whole answer. A single one loads.
         """
-        self._pair(shape, settled, account_id, claim, certain_only=True)
+        self._pair(shape, rows, account_id, claim, certain_only=True)
         known, altered = self._row(
             "select (select count(*) from compared where was_booked and known_on in (select shown_on from compared)),"
             " (select count(*) from pairs where kind = 'altered')"
         )
         if not altered or not self._thresholds.hold(known, 0, altered):
             return 0
-        self._connection.execute(
-            f"delete from {settled} where transaction_id in (select new_id from pairs where kind = 'altered')"
-        )
+        self._connection.execute(f"delete from {rows} where transaction_id in (select new_id from pairs where kind = 'altered')")
         return int(altered)
 
-    def _pair(self, shape: "Shape", settled: str, account_id: str, claim: date, *, certain_only: bool) -> None:
-        """`pairs`: each row that is gone and the new one in its place, at most one each. `ends`: the rows that may be paired.
+    def _pair(self, shape: "Shape", rows: str, account_id: str, claim: date, *, certain_only: bool) -> None:
+        """Creates `pairs`: each row that is gone and the new one in its place, at most one each; and `ends`: all candidates.
 
         Late rows may take the place of one before the window, whose absence is not claimed.
         """
@@ -192,8 +190,8 @@ class Guard:
             select transaction_id, true, true, false, window_on, {shape.weighed}, true
             from {shape.table}
             where account_id = $account and _dlt_valid_to is null and {shape.booked} and window_on < $claim
-                and window_on in (select window_on from {settled} where late)
-                and transaction_id not in (select transaction_id from {settled})
+                and window_on in (select window_on from {rows} where late)
+                and transaction_id not in (select transaction_id from {rows})
                 and (window_on, {shape.amount}) not in (select (window_on, {shape.amount}) from answered)
             """,
             {"account": account_id, "claim": claim},
@@ -220,7 +218,7 @@ class Guard:
 
 
 def _matching(match: _Match) -> str:
-    """SQL for the pairs among the rows that have no partner yet."""
+    """Returns SQL for the pairs among the rows that have no partner yet."""
     return f"""
         with
 

@@ -17,6 +17,7 @@ from pipelines.consents.upkeep import can_be_ended, end_at_its_bank
 from pipelines.errors import GOOD, PARTIAL, Busy, Failure, WrongUsage
 from pipelines.read.options import Options, utc_now
 from pipelines.read.windows import refuse_a_day_to_come
+from pipelines.store.banks import KONTIST, KONTOMATIK
 from pipelines.store.lock import held, prepare
 from pipelines.store.losses import missing_raw, missing_vault, refuse
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 def connect(options: argparse.Namespace) -> int:
     """`connect kontomatik` and `connect kontist`."""
-    if options.source == "kontist":
+    if options.source == KONTIST.name:
         from pipelines.commands.login import connect as log_in
 
         if options.since is not None:
@@ -38,7 +39,7 @@ def connect(options: argparse.Namespace) -> int:
         return log_in(options)
     refuse_a_day_to_come("--since", options.since, utc_now)
     settings = _configured(options)
-    only = Options(("kontomatik",), start_new=options.start_new)
+    only = Options((KONTOMATIK.name,), start_new=options.start_new)
     if options.mock:
         from pipelines.consents.sign_in import mock_opening
 
@@ -55,7 +56,7 @@ def renew(options: argparse.Namespace) -> int:
     """`consents renew ID`: a new sign-in while the old consent keeps working; the old one ends after the first good import."""
     with vault_of(data_of(options)) as vault:
         old = vault.consent(options.consent_id)
-    if old.source == "kontist":
+    if old.source == KONTIST.name:
         from pipelines.commands.login import connect as log_in
 
         return log_in(options)
@@ -79,7 +80,7 @@ def _import_through(options: argparse.Namespace, settings: "Settings", opening: 
     patience = time.monotonic() + options.wait
     while True:
         try:
-            only = Options(("kontomatik",), start_new=getattr(options, "start_new", False))
+            only = Options((KONTOMATIK.name,), start_new=getattr(options, "start_new", False))
             return run_and_tell(options, settings, only, command=command, openings=lambda: lambda _vault, _client: [opening])
         except Busy:
             if time.monotonic() >= patience:
@@ -166,7 +167,7 @@ def add(options: argparse.Namespace) -> int:
         token = getpass("Token (not shown): ")
     else:
         token = sys.stdin.read()
-    if options.source == "kontist":
+    if options.source == KONTIST.name:
         from pipelines.commands.login import add as add_login
 
         return add_login(options, token)

@@ -20,9 +20,14 @@ def run(options: argparse.Namespace) -> int:
 
     settings = settings_of(options)
     due_after = None if options.due_hours is None else timedelta(hours=options.due_hours)
-    removed = tuple(options.accept_removals)
     asked = Options(
-        tuple(options.source), options.since, options.full_refresh, removed, options.reserve, due_after, options.start_new
+        tuple(options.source),
+        since=options.since,
+        full_refresh=options.full_refresh,
+        accept_removals=tuple(options.accept_removals),
+        reserve=options.reserve,
+        due_after=due_after,
+        start_new=options.start_new,
     )
     if not options.sandbox:
         return run_and_tell(options, settings, asked, patience=options.wait)

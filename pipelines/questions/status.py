@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.run.accounts import accounts
-from pipelines.run.summary import hole_sentence
+from pipelines.run.summary import gap_sentence
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def show(status: Status, console: "Console") -> None:
         console,
         f"Last run {last_run.run_id}: {last_run.status}, {checks['passed']} checks passed, {len(checks['failed'])} failed.",
     )
-    for hole in last_run.holes or []:
-        tables.say(console, hole_sentence(hole))
+    for gap in last_run.holes or []:
+        tables.say(console, gap_sentence(gap))
     for error in last_run.errors:
         tables.say(console, f"! {error['label']}: {error['reason']}")
 

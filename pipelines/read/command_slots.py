@@ -1,4 +1,4 @@
-"""At most so many commands at once at Kontomatik, over all processes that share a data directory.
+"""Limits the commands at once at Kontomatik, over all processes that share a data directory.
 
 Kontomatik lets one client have eight commands in process and rejects the ninth (vendor). A slot is a file lock, so that a
 process that dies gives its slots back.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def slot(data_dir: Path, slots: int, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[int]:
-    """Hold one of the slots while the block runs; waits until one is free."""
+    """Holds one of the slots while the block runs; waits until one is free."""
     from filelock import Timeout
 
     from pipelines.store.lock import taken

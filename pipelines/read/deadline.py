@@ -1,4 +1,4 @@
-"""The deadline of a run: from it on no bank is asked anything new, and what was read until then is loaded and published."""
+"""The deadline of a run. After it no bank is asked anything new; answers until then are loaded and published."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from sources._errors import OutOfTime
 
 @dataclass(frozen=True)
 class Deadline:
-    """So many seconds from now on; 0 is no deadline. By a clock that only goes forward."""
+    """A number of seconds from now on; 0 is no deadline. Counted by a clock that only goes forward."""
 
     seconds: float = 0.0
     clock: Callable[[], float] = time.monotonic
@@ -21,11 +21,11 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until it is over, 0 from then on."""
+        """Returns the seconds until it is over, 0 from then on."""
         return max(0.0, self.began + self.seconds - self.clock()) if self.seconds else inf
 
     def keep(self, bank: str) -> None:
-        """Raises `OutOfTime` from then on."""
+        """Raises `OutOfTime` once it is over."""
         if not self.left:
             raise OutOfTime(bank)
 

@@ -1,4 +1,4 @@
-"""Which consents a scheduled run imports through: those that are due, and of several that read the same accounts only one.
+"""Chooses the consents that a scheduled run imports through: due ones, and only one of several that read the same accounts.
 
 A bank account has four imports in 24 hours, whoever spends them. Two consents that read the same one, or runs that have piled
 up, would spend them within minutes and leave the account unread for a day.
@@ -19,7 +19,7 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 def due(
     vault: "Vault", consents: "Collection[Consent]", after: timedelta, now: datetime
 ) -> "tuple[list[Consent], list[tuple[Consent, str]]]":
-    """Those that are due, the one with the stalest account first, and the others with the reason why they are not.
+    """Returns the consents that are due, the one with the stalest account first, and the skipped ones with the reason.
 
     Due is a consent that was never imported, or has an import that can be resumed, or reads an account whose last import,
     through whichever consent, is at least `after` ago. Of several that read it the one that was used last is used again.

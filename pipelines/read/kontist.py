@@ -1,80 +1,49 @@
-"""Reading Kontist for one run: how deep each account is read, and what its accounts answered."""
+"""Reads Kontist for one run: all accounts of one login, each as deep as its plan says."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipelines.consents.kontist_login import KeptLogin
-from pipelines.read.outcome import Answer, BankRun, Outcome
+from pipelines.read.context import RunContext
+from pipelines.read.outcome import Answer, BankRun, Outcome, Reading, login_outcome
 from pipelines.read.spool import SpoolFile
-from pipelines.read.windows import KontistWindows
+from pipelines.read.windows import KontistPlan
+from pipelines.store.banks import KONTIST
 from pipelines.store.known import KnownAccount, known_as
 from sources._columns import read_by_source
-from sources._errors import ConsentGone, SourceError, is_passing
+from sources._errors import ConsentGone, SourceError, is_retryable
 from sources._identity import tail
 from sources.kontist.accounts import Account
 from sources.kontist.client import KontistClient
 from sources.kontist.columns import TRANSACTIONS
 from sources.kontist.transactions import read_transactions
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-
-@dataclass
-class Reading:
-    """What one run reads of Kontist."""
-
-    run: BankRun
-    answers: list[Answer] = field(default_factory=list)
-
 
 class Reader:
-    """Reads all accounts of one login, one after the other, into spools in `work`."""
+    """Reads all accounts of one login, one after the other, into spools of the run's own folder."""
 
-    def __init__(
-        self,
-        client: KontistClient,
-        windows: KontistWindows,
-        connection: "DuckDBPyConnection",
-        *,
-        work: Path,
-        day: Callable[[datetime], date],
-        now: Callable[[], datetime],
-        kept: KeptLogin | None = None,
-        aliases: Mapping[str, str] | None = None,
-        progress: Callable[[str], None] = lambda _: None,
-        waits: Callable[[str], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, context: RunContext, plan: KontistPlan, client: KontistClient, kept: KeptLogin | None = None) -> None:
+        self._context = context
+        self._plan = plan
         self._client = client
-        self._waits = waits
-        self._windows = windows
-        self._aliases: Mapping[str, str] = aliases or {}
-        self._connection = connection
-        self._work = work
-        self._today = day(now())
-        self._now = now
         self._kept = kept
         self._consent_id = kept.consent.consent_id if kept and kept.consent else None
-        self._progress = progress
 
     def read(self) -> Reading:
-        """Read every account. Never raises for one of them: its outcome says what happened."""
-        reading = Reading(BankRun("kontist"))
-        started_at = self._now()
-        self._client.http.pace.waiting = self._wait
+        """Reads every account. Never raises for one of them: its outcome says what happened."""
+        reading = Reading(BankRun(KONTIST.name))
+        started_at = self._context.now()
+        self._client.http.pace.waiting = self._show_wait
         try:
             accounts = self._client.accounts()
         except SourceError as error:
-            outcome = Outcome("kontist", started_at, consent_id=self._consent_id, institution="Kontist", account="login")
+            outcome = login_outcome(KONTIST, started_at, self._consent_id)
             reading.run.outcomes.append(outcome)
-            self._failed(error, outcome)
+            self._end_failed(error, outcome)
         else:
-            ids = known_as(self._aliases, (account.account_id for account in accounts))
+            reading.whole_lists.add(None)
+            ids = known_as(self._plan.aliases, (account.account_id for account in accounts))
             accounts = [replace(account, account_id=ids[account.account_id]) for account in accounts]
             if self._kept is not None:
                 self._kept.covers(account.account_id for account in accounts)
@@ -85,62 +54,64 @@ class Reader:
 
     def _read_account(self, number: int, account: Account, reading: Reading) -> None:
         label = f"account {tail(account.row.get('iban') or account.source_account_id)}"
-        self._progress(f"Kontist: {label}")
+        self._context.progress.stage(f"{KONTIST.title}: {label}")
         cents = account.row.get("balance_cents")
         outcome = Outcome(
-            "kontist",
-            self._now(),
+            KONTIST.name,
+            self._context.now(),
             account_id=account.account_id,
             consent_id=self._consent_id,
-            institution="Kontist",
+            institution=KONTIST.title,
             account=label,
             currency="EUR",
             balance=None if cents is None else Decimal(cents).scaleb(-2),
         )
         reading.run.outcomes.append(outcome)
-        depth, since = self._windows.plan(account.account_id)
+        history = self._context.history
+        depth, since = self._plan.window(account.account_id)
         outcome.depth = depth
-        spool = SpoolFile(self._work / f"kontist-{number}.parquet", read_by_source(TRANSACTIONS))
-        known = KnownAccount(self._connection.cursor(), account.account_id)
+        spool = SpoolFile(history.work / f"kontist-{number}.parquet", read_by_source(TRANSACTIONS))
+        known = KnownAccount(history.connection.cursor(), account.account_id)
         try:
             read = read_transactions(self._client, account, depth=depth, since=since, known=known, spool=spool)
         except SourceError as error:
-            self._failed(error, outcome)
+            self._end_failed(error, outcome)
             return
         outcome.requests = read.requests
+        depth = "full" if read.since is None else depth
         answer = Answer(
             outcome=outcome,
             account={"account_id": account.account_id} | dict(account.row),
             spool=spool,
-            depth="full" if read.since is None else depth,
+            depth=depth,
             since=read.since,
-            as_of=self._today,
+            as_of=self._plan.today,
             complete=read.complete,
-            marks=self._windows.marks(account.account_id, "full" if read.since is None else depth),
+            marks=self._plan.marks(account.account_id, depth),
         )
         unknown = account.unknown_fields | read.unknown_fields | self._read_orders(account, answer, spool)
         outcome.unknown_fields = tuple(sorted(unknown))
         reading.answers.append(answer)
 
-    def _wait(self, seconds: float) -> None:
+    def _show_wait(self, seconds: float) -> None:
         minutes = max(1, math.ceil(seconds / 60))
-        self._waits(
+        self._context.progress.waits(
             f"Kontist: waiting, we send {self._client.http.pace.per_minute} requests a minute at most"
             f" (sources.kontist.requests_per_minute); about {minutes} minute{'s' if minutes > 1 else ''} to come"
         )
 
-    def _failed(self, error: SourceError, outcome: Outcome) -> None:
-        outcome.passing = is_passing(error)
+    def _end_failed(self, error: SourceError, outcome: Outcome) -> None:
+        outcome.retryable = is_retryable(error)
         outcome.end("failed", str(error))
-        self._over(error)
+        self._expire_login(error)
 
-    def _over(self, error: SourceError) -> None:
-        """A login that the bank refuses for good is expired: nobody tries it again."""
+    def _expire_login(self, error: SourceError) -> None:
+        """Expires a login that the bank refuses for good: nobody tries it again."""
         if isinstance(error, ConsentGone) and self._kept is not None:
             self._kept.over(error.code)
 
     def _read_orders(self, account: Account, answer: Answer, spool: SpoolFile) -> frozenset[str]:
-        """Both lists of orders. A list that cannot be read stays as it was; the account is reported for it."""
+        """Reads both lists of orders; returns unknown fields. A list that cannot be read stays as it was, and is reported."""
         unknown: frozenset[str] = frozenset()
         lists = {"standing_orders": self._client.standing_orders, "timed_orders": self._client.timed_orders}
         for table, ask in lists.items():
@@ -148,7 +119,7 @@ class Reader:
                 orders = ask(account)
             except SourceError as error:
                 answer.trouble = f"its {table.replace('_', ' ')} could not be read: {error}"
-                self._over(error)
+                self._expire_login(error)
                 continue
             answer.lists[table] = orders.rows.to_pylist()
             for reason, payload in orders.rejected:

@@ -1,27 +1,26 @@
-"""Reading Kontomatik for one run: through which consents, at what cost, and what their accounts answered.
+"""Reads Kontomatik for one run: an import through each consent, and an answer of each account.
 
 An import spends one of four in 24 hours, so each attempt is in the vault before the bank is asked, and one that the bank
 accepted is resumed by its command id, not repeated. One consent failing never stops another.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.consents.quota import NEVER_SENT, REFUSED, Attempt, NoneLeft
 from pipelines.consents.sign_in import Opening, asked_since
 from pipelines.consents.states import MoveRefused
-from pipelines.consents.vault import UNNAMED, Consent, Vault
+from pipelines.consents.vault import UNNAMED, Consent
 from pipelines.errors import Failure, where
 from pipelines.read.command_slots import slot
-from pipelines.read.deadline import NONE, Deadline
-from pipelines.read.outcome import Answer, BankRun, Outcome
+from pipelines.read.context import RunContext
+from pipelines.read.outcome import Answer, BankRun, Outcome, Reading
 from pipelines.read.spool import Spools
-from pipelines.read.windows import KontomatikWindows
-from pipelines.settings import KontomatikSettings
+from pipelines.read.windows import KontomatikPlan
+from pipelines.store.banks import KONTOMATIK
 from pipelines.store.known import known_as
 from sources._columns import read_by_source
 from sources._errors import ConsentGone, QuotaSpent, Rejected, SessionGone, SourceError, Unreached
@@ -38,70 +37,37 @@ _BANKS_WORD = "the bank says that its quota is used up"
 _DIALECT = "Check the setting sources.kontomatik.dialect with `python -m pipelines doctor`"
 
 
-@dataclass
-class Reading:
-    """What one run reads of Kontomatik."""
-
-    run: BankRun
-    answers: list[Answer] = field(default_factory=list)
-    owners: dict[str, tuple[str, list[dict[str, Any]]]] = field(default_factory=dict)
-    """Consent to the import that showed its owners, and the owners."""
-    attempts: list[tuple[str, str]] = field(default_factory=list)
-    """Consents and their attempts, to be ended as done once their answers are in raw history."""
-    notes: list[str] = field(default_factory=list)
-    """What somebody should know, and is no failure."""
-
-
 class Reader:
-    """Reads consents through one client, in parallel, into spools in `work`."""
+    """Reads consents through one client, in parallel, into spools of the run's own folder."""
 
-    def __init__(
-        self,
-        client: "KontomatikClient",
-        vault: Vault,
-        settings: KontomatikSettings,
-        windows: KontomatikWindows,
-        *,
-        data_dir: Path,
-        work: Path,
-        day: Callable[[datetime], date],
-        now: Callable[[], datetime],
-        reserve: int = 0,
-        aliases: Mapping[str, str] | None = None,
-        progress: Callable[[str], None] = lambda _: None,
-        deadline: Deadline = NONE,
-    ) -> None:
+    def __init__(self, context: RunContext, plan: KontomatikPlan, client: "KontomatikClient") -> None:
+        if context.vault is None:
+            raise AssertionError("Kontomatik is only read with a vault")
+        self._context = context
+        self._vault = context.vault
+        self._own = context.settings.kontomatik
+        self._now = context.now
+        self._plan = plan
         self._client = client
-        self._vault = vault
-        self._settings = settings
-        self._windows = windows
-        self._aliases: Mapping[str, str] = aliases or {}
-        self._data_dir = data_dir
-        self._work = work
-        self._day = day
-        self._now = now
-        self._reserve = reserve
-        self._progress = progress
-        self._deadline = deadline
 
     def read(self, number: int, opening: Opening) -> Reading:
-        """Import through one consent, the `number`th of this run; may be called from several threads.
+        """Imports through one consent, the `number`th of this run; may be called from several threads.
 
         Never raises for what the bank does: the outcome says what happened. Raises `OSError` when the disk refuses.
         """
         consent = opening.consent
-        reading = Reading(BankRun("kontomatik"))
+        reading = Reading(BankRun(KONTOMATIK.name))
         outcome = Outcome(
-            "kontomatik",
+            KONTOMATIK.name,
             self._now(),
             consent_id=consent.consent_id,
             institution=consent.institution,
             account=f"consent {consent.consent_id}",
         )
-        self._progress(f"Kontomatik: {consent.institution}")
+        self._context.progress.stage(f"{KONTOMATIK.title}: {consent.institution}")
         try:
-            with slot(self._data_dir, self._settings.max_parallel_commands):
-                self._deadline.keep("kontomatik")
+            with slot(self._context.settings.data_dir, self._own.max_parallel_commands):
+                self._plan.deadline.keep(KONTOMATIK.name)
                 attempt, result = self._import(number, opening, reading)
             self._store_token(consent, result)
         except NoneLeft as spent:
@@ -120,12 +86,14 @@ class Reader:
             reading.run.outcomes.append(outcome.end("failed", f"a fault in this program ({where(error)}). Please report it"))
             return reading
         reading.attempts.append((consent.consent_id, attempt.attempt_id))
-        self._take(opening, attempt, result, outcome, reading)
+        reading.whole_lists.add(consent.consent_id)
+        self._add_accounts(opening, attempt, result, outcome, reading)
         return reading
 
     def _import(self, number: int, opening: Opening, reading: Reading) -> tuple[Attempt, ImportResult]:
-        """The import's result, and the attempt it came by. On failure the attempt is ended, unless it can be resumed."""
-        consent, spools = opening.consent, Spools(self._work, f"kontomatik-{number}", read_by_source(TRANSACTIONS))
+        """Returns the import's attempt and result. On failure the attempt is ended, unless it can be resumed."""
+        consent = opening.consent
+        spools = Spools(self._context.history.work, f"kontomatik-{number}", read_by_source(TRANSACTIONS))
         if unfinished := self._vault.quota.unfinished(consent.consent_id, self._now()):
             try:
                 return unfinished, self._wait(consent, unfinished.attempt_id, unfinished.command_id, spools)
@@ -137,11 +105,11 @@ class Reader:
     def _new_import(self, opening: Opening, spools: Spools, reading: Reading) -> tuple[Attempt, ImportResult]:
         consent, client, started_at = opening.consent, self._client, self._now()
         if opening.session is None and consent.status == "pending":
-            raise ConsentGone("kontomatik", "its first import failed", "Connect the bank again")
+            raise ConsentGone(KONTOMATIK.name, "its first import failed", "Connect the bank again")
         token = "" if opening.session else self._vault.token(consent.consent_id)
         since = self._claim(opening, reading)
         kind = "first import" if opening.session else "reuse"
-        budget = max(0, self._settings.imports_per_day - self._reserve)
+        budget = max(0, self._own.imports_per_day - self._plan.reserve)
         attempt_id = self._vault.quota.begin_attempt(consent.consent_id, kind, since, started_at, per_day=budget)
         reading.run.imports += 1
         # `since` may be read as "after" and against either date: one day more than the window claims.
@@ -164,30 +132,28 @@ class Reader:
 
     def _wait(self, consent: Consent, attempt_id: str, command_id: str, spools: Spools) -> ImportResult:
         try:
-            return self._client.wait(command_id, spools.new, left=lambda: self._deadline.left)
+            return self._client.wait(command_id, spools.new, left=lambda: self._plan.deadline.left)
         except SourceError as error:
             self._end_unless_resumable(consent, attempt_id, error)
             raise
 
     def _claim(self, opening: Opening, reading: Reading) -> date | None:
-        """The first day that the next answer shall cover; None for all that the bank gives.
+        """Returns the first day that the next answer shall cover; None for all that the bank gives.
 
         Only `connect --since` narrows the first import of a consent: what that does not bring may never be shown again.
         """
-        consent_id, windows = opening.consent.consent_id, self._windows
+        consent_id, plan = opening.consent.consent_id, self._plan
         accounts = self._vault.accounts_of(consent_id)
         if opening.session is None and accounts:
-            return windows.claim(
-                accounts, may_deepen=not self._vault.quota.fell_short(consent_id, windows.reachable, self._now())
-            )
+            return plan.claim(accounts, may_deepen=not self._vault.quota.fell_short(consent_id, plan.reachable, self._now()))
         asked = self._first_day(opening)
-        if windows.since is not None and windows.since != asked:
+        if plan.since is not None and plan.since != asked:
             note = f"consent {consent_id}: its first import ignores --since and reads {_all_from(asked)}"
             reading.notes += [note] if note not in reading.notes else []
-        return max(windows.reachable, asked) if asked and opening.session is None else asked
+        return max(plan.reachable, asked) if asked and opening.session is None else asked
 
     def _first_day(self, opening: Opening) -> date | None:
-        """What `connect --since` asked for."""
+        """Returns the day that `connect --since` asked for."""
         return opening.since or asked_since(self._vault, opening.consent.consent_id)
 
     def _end_unless_resumable(self, consent: Consent, attempt_id: str, error: SourceError, *, refused: bool = False) -> None:
@@ -200,10 +166,10 @@ class Reader:
     def _explain(self, error: SourceError, consent: Consent, outcome: Outcome) -> None:
         match error:
             case QuotaSpent():
-                quota = self._vault.quota.remaining(consent.consent_id, self._settings.imports_per_day, self._now())
+                quota = self._vault.quota.remaining(consent.consent_id, self._own.imports_per_day, self._now())
                 outcome.end("skipped", f"{_BANKS_WORD}; {_next_text(quota.next_at)}")
             case ConsentGone() | SessionGone():
-                if consent.status != "pending" and isinstance(error, ConsentGone) and not self._understood():
+                if consent.status != "pending" and isinstance(error, ConsentGone) and not self._speaks_our_dialect():
                     outcome.end("failed", f"{error} It is kept: the bank's catalog was not understood. {_DIALECT}")
                     return
                 # A session that is over is the end of a consent that has nothing else.
@@ -215,8 +181,9 @@ class Reader:
             case _:
                 outcome.end("failed", str(error))
 
-    def _understood(self) -> bool:
-        """Whether the service speaks our dialect: in the other one it finds no token in what we send, and every consent gone."""
+    def _speaks_our_dialect(self) -> bool:
+        """Returns whether the service speaks our dialect. In the other one it finds no token in our requests, and calls every
+        consent gone."""
         try:
             self._client.catalog()
         except SourceError:
@@ -224,7 +191,7 @@ class Reader:
         return True
 
     def _spent(self, spent: NoneLeft) -> str:
-        per_day, kept = self._settings.imports_per_day, min(self._reserve, self._settings.imports_per_day)
+        per_day, kept = self._own.imports_per_day, min(self._plan.reserve, self._own.imports_per_day)
         told = f"all {per_day} imports of the last 24 hours are used"
         if spent.by_bank:
             told = _BANKS_WORD
@@ -233,24 +200,26 @@ class Reader:
         return f"{told}; {_next_text(spent.next_at)}"
 
     def _store_token(self, consent: Consent, result: ImportResult) -> None:
-        """The published specification hands the token over with the import: it is safe before anything else is done."""
+        """Stores the token that the published specification hands over with the import, before anything else is done."""
         if result.token and consent.access_mode != "SINGLE":
             institution = result.institution or result.target
             self._vault.keep_token(consent.consent_id, result.token, self._now(), institution=institution, target=result.target)
 
-    def _take(self, opening: Opening, attempt: Attempt, result: ImportResult, outcome: Outcome, reading: Reading) -> None:
-        consent, windows = opening.consent, self._windows
+    def _add_accounts(self, opening: Opening, attempt: Attempt, result: ImportResult, outcome: Outcome, reading: Reading) -> None:
+        """Adds an outcome for each account of the import, and an answer for each that could be read."""
+        consent = opening.consent
         institution = result.institution or result.target or consent.institution
         if consent.institution == UNNAMED and institution != UNNAMED:
             self._vault.name(consent.consent_id, institution, result.target, self._now())
-        ids = known_as(self._aliases, (account.account_id for account in result.accounts))
+        ids = known_as(self._plan.aliases, (account.account_id for account in result.accounts))
         accounts = [replace(account, account_id=ids[account.account_id]) for account in result.accounts]
-        narrowed = attempt.since is not None and not self._vault.accounts_of(consent.consent_id) and self._first_day(opening)
+        first = not self._vault.accounts_of(consent.consent_id)
+        narrowed = attempt.since is not None and first and self._first_day(opening) is not None
         self._vault.covers(consent.consent_id, [account.account_id for account in accounts])
         reading.owners[consent.consent_id] = (outcome.import_id, result.owners)
         for account in accounts:
             part = Outcome(
-                "kontomatik",
+                KONTOMATIK.name,
                 outcome.started_at,
                 account_id=account.account_id,
                 consent_id=consent.consent_id,
@@ -264,55 +233,57 @@ class Reader:
             reading.run.outcomes.append(part)
             if account.error is not None:
                 part.end("failed", str(account.error))
-                continue
-            everything = attempt.since is None
-            known = account.account_id in windows.cursors
-            marks = windows.marks(account.account_id, attempt.since, self._day(attempt.started_at))
-            if everything or (narrowed and not known):
-                marks["not_before"] = attempt.since.isoformat() if attempt.since else None
-            reading.answers.append(
-                Answer(
-                    outcome=part,
-                    account=_with_institution(account.account, institution)
-                    | {
-                        "account_id": account.account_id,
-                        "source_account_id": account.source_account_id,
-                        "consent_id": consent.consent_id,
-                    },
-                    spool=account.spool,  # type: ignore[arg-type]  # made by our own factory
-                    depth="full" if everything else "deep",
-                    since=attempt.since,
-                    as_of=self._day(attempt.started_at),
-                    complete=not account.partial,
-                    depth_known=not everything,
-                    newest_first=account.newest_first,
-                    hole=windows.hole(account.account_id, attempt.since),
-                    earns_cursor=everything or known or bool(narrowed) or windows.reaches_back(attempt.since),
-                    marks=marks,
-                )
-            )
+            else:
+                reading.answers.append(self._answer(account, part, attempt, narrowed=narrowed))
         if not result.accounts:
             reading.run.outcomes.append(outcome.end("failed", "the bank shows no account under this consent"))
 
+    def _answer(self, account: AccountRead, outcome: Outcome, attempt: Attempt, *, narrowed: bool) -> Answer:
+        """Returns the answer of one account. `narrowed`: `connect --since` asked for less than the bank has."""
+        plan, since, as_of = self._plan, attempt.since, KONTOMATIK.day(attempt.started_at)
+        everything, known = since is None, account.account_id in plan.cursors
+        marks = plan.marks(account.account_id, since, as_of)
+        if everything or (narrowed and not known):
+            marks["not_before"] = since.isoformat() if since else None
+        own = {
+            "account_id": account.account_id,
+            "source_account_id": account.source_account_id,
+            "consent_id": outcome.consent_id,
+        }
+        return Answer(
+            outcome=outcome,
+            account=_with_institution(account.account, outcome.institution) | own,
+            spool=account.spool,  # type: ignore[arg-type]  # made by our own factory
+            depth="full" if everything else "deep",
+            since=since,
+            as_of=as_of,
+            complete=not account.partial,
+            depth_known=not everything,
+            newest_first=account.newest_first,
+            gap=plan.gap(account.account_id, since),
+            earns_cursor=everything or known or narrowed or plan.reaches_back(since),
+            marks=marks,
+        )
+
 
 def by_urgency(openings: Iterable[Opening]) -> list[Opening]:
-    """The stalest first: those are nearest the day from which 90 days no longer reach back."""
+    """Returns the stalest first: it is nearest the day from which 90 days no longer reach back."""
     return sorted(openings, key=_urgency)
 
 
 def joined(parts: Iterable[Reading]) -> Reading:
-    """What was read through all consents, as one."""
-    reading = Reading(BankRun("kontomatik"))
+    """Returns what was read through all consents, as one reading with one answer an account."""
+    reading = Reading(BankRun(KONTOMATIK.name))
     for part in parts:
-        _join(reading, part)
+        reading.add(part)
     without_repeats(reading)
     return reading
 
 
 def without_repeats(reading: Reading) -> None:
-    """Leave one answer an account: two consents may read the same one, and its rows must not be loaded twice.
+    """Leaves one answer an account: two consents may read the same one, and its rows must not be loaded twice.
 
-    The deepest answer stays, of equal ones the first.
+    The deepest answer stays; of equal ones, the first.
     """
     best: dict[str, Answer] = {}
     for answer in reading.answers:
@@ -330,21 +301,12 @@ def _depth(answer: Answer) -> tuple[bool, int]:
     return answer.complete, -(answer.since or date.min).toordinal()
 
 
-def _join(whole: Reading, part: Reading) -> None:
-    whole.run.outcomes += part.run.outcomes
-    whole.run.imports += part.run.imports
-    whole.answers += part.answers
-    whole.attempts += part.attempts
-    whole.owners |= part.owners
-    whole.notes += part.notes
-
-
 def _with_institution(account: Mapping[str, Any], institution: str) -> dict[str, Any]:
     return {**account, "institution": account.get("institution") or institution}
 
 
 def _label(account: AccountRead) -> str:
-    """The end of its IBAN; where it has none, of its number, which other accounts may end in too, and the start of its id."""
+    """Returns the account's name for people: the end of its IBAN; without one, the end of its number and the start of its id."""
     row = account.account
     kind = "card" if row.get("account_type") == "card" else "account"
     if kind == "account" and row.get("iban"):
@@ -353,7 +315,7 @@ def _label(account: AccountRead) -> str:
 
 
 def _urgency(opening: Opening) -> tuple[bool, str, str]:
-    """What is fresh from a sign-in first, since its session ends in minutes; then the stalest; then what ends soonest."""
+    """Returns the sort key: fresh sign-ins first, since a session ends in minutes; then the stalest; then the soonest to end."""
     consent = opening.consent
     read, ends = consent.last_import_at, consent.expires_at
     return opening.session is None, read.isoformat() if read else "", ends.isoformat() if ends else ""
@@ -364,7 +326,7 @@ def _next_text(next_at: datetime | None) -> str:
 
 
 def _refused(error: SourceError) -> bool:
-    """Whether the bank's own word says that it did not begin an import."""
+    """Returns whether the bank itself says that it began no import."""
     refusal = isinstance(error, QuotaSpent | Rejected) or error.code in ("JobsQuotaExceeded", *_TOO_MANY_SESSIONS)
     return bool(error.code) and refusal and not isinstance(error, SessionGone)
 

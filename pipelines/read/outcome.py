@@ -1,4 +1,4 @@
-"""What came of each account in one run: the rows of `imports`, the lines of the summary, the fields of `--json`."""
+"""Outcomes and answers of each account in one run: the rows of `imports`, the lines of the summary, the fields of `--json`."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from pipelines.read.spool import SpoolFile
+from pipelines.store.banks import Bank
 from sources._protocols import Depth
 
 Status = Literal["complete", "partial", "failed", "skipped", "doubted"]
@@ -14,7 +15,7 @@ Status = Literal["complete", "partial", "failed", "skipped", "doubted"]
 
 @dataclass(frozen=True)
 class Counts:
-    """Transactions that this read brought, changed and took away; by transaction, not by version."""
+    """Transactions that a read adds, changes and removes; by transaction, not by version."""
 
     new: int = 0
     changed: int = 0
@@ -31,7 +32,7 @@ class Outcome:
     consent_id: str | None = None
     institution: str = ""
     account: str = ""
-    """How people are told which account: its last four characters."""
+    """The account's name for people: its kind and its last four characters."""
     currency: str | None = None
     balance: Decimal | None = None
     status: Status = "failed"
@@ -47,12 +48,12 @@ class Outcome:
     requests: int = 0
     reason: str | None = None
     unknown_fields: tuple[str, ...] = ()
-    passing: bool = False
-    """Whether asking again soon may help: the bank was away, and nothing was spent."""
+    retryable: bool = False
+    """Whether another attempt may soon succeed: the bank was away, and nothing was spent."""
     import_id: str = field(default_factory=lambda: f"i-{secrets.token_hex(8)}")
 
     def end(self, status: Status, reason: str | None = None) -> "Outcome":
-        """Say how it ended."""
+        """Notes how it ended; returns itself."""
         self.status = status
         self.reason = reason
         self.finished_at = max(datetime.now(UTC), self.started_at)  # a clock may be set back in between
@@ -60,11 +61,11 @@ class Outcome:
 
     @property
     def troubled(self) -> bool:
-        """Whether someone has to know: something was not read, or a row was not understood."""
+        """Returns whether somebody has to know: something was not read, or a row was not understood."""
         return self.status in ("failed", "partial", "doubted") or (self.status == "complete" and self.reason is not None)
 
     def as_import(self, run_id: str) -> dict[str, Any]:
-        """The row of `imports`."""
+        """Returns the row of `imports`."""
         return {
             "import_id": self.import_id,
             "run_id": run_id,
@@ -86,8 +87,13 @@ class Outcome:
         }
 
     def named(self) -> dict[str, str | None]:
-        """How `--json` names it with its reason."""
+        """Returns how `--json` names it, with its reason."""
         return {"account": self.account_id, "consent": self.consent_id, "label": self.account, "reason": self.reason}
+
+
+def login_outcome(bank: Bank, started_at: datetime, consent_id: str | None = None) -> Outcome:
+    """Returns the outcome of a whole login, whose accounts are not known."""
+    return Outcome(bank.name, started_at, consent_id=consent_id, institution=bank.title, account="login")
 
 
 @dataclass
@@ -101,12 +107,12 @@ class BankRun:
 
     @property
     def read(self) -> list[Outcome]:
-        """Accounts that gave something."""
+        """Returns the accounts that gave something."""
         return [outcome for outcome in self.outcomes if outcome.status in ("complete", "partial")]
 
     @property
     def counts(self) -> Counts:
-        """Of all its accounts."""
+        """Returns the counts of all its accounts."""
         parts = [outcome.counts for outcome in self.outcomes]
         return Counts(sum(p.new for p in parts), sum(p.changed for p in parts), sum(p.removed for p in parts))
 
@@ -124,16 +130,43 @@ class Answer:
     as_of: date
     """The day on which the bank answered."""
     complete: bool = True
+    """False: the bank cut it short; what it leaves out is not claimed to be gone."""
     depth_known: bool = True
     newest_first: bool = True
     earns_cursor: bool = True
     """False for an account first seen by a read that did not go back to its beginning: the next read must."""
     marks: dict[str, str | None] = field(default_factory=dict)
-    """What else the account's cursor remembers of this read (`pipelines/read/windows.py`), also when it was cut short or not
-    believed: it is not made again at every run."""
+    """Days that this read adds to the account's cursor (`pipelines/read/windows.py`), also when it was cut short or held for
+    confirmation: it is not made again at every run."""
     trouble: str | None = None
-    """What else of this account could not be read; its transactions are not touched by it."""
-    hole: tuple[date, date] | None = None
-    """Days between the last complete read and this one that the bank no longer shows."""
+    """Sentence about another list of this account that could not be read; its transactions are not touched by it."""
+    gap: tuple[date, date] | None = None
+    """First and last day of a gap in coverage: between the last complete read and this one, no longer shown."""
     lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Small tables of this account that were read whole (orders)."""
+
+
+@dataclass
+class Reading:
+    """What one task, or all tasks of one bank, read."""
+
+    run: BankRun
+    answers: list[Answer] = field(default_factory=list)
+    whole_lists: set[str | None] = field(default_factory=set)
+    """Consents whose list of accounts was read; None for Kontist's login."""
+    owners: dict[str, tuple[str, list[dict[str, Any]]]] = field(default_factory=dict)
+    """Consent to the import that showed its owners, and the owners."""
+    attempts: list[tuple[str, str]] = field(default_factory=list)
+    """Consents and their attempts, to be ended as done once their answers are in raw history."""
+    notes: list[str] = field(default_factory=list)
+    """Sentences that somebody should know, and that are no failure."""
+
+    def add(self, part: "Reading") -> None:
+        """Adds what another task of the same bank read."""
+        self.run.outcomes += part.run.outcomes
+        self.run.imports += part.run.imports
+        self.answers += part.answers
+        self.whole_lists |= part.whole_lists
+        self.owners |= part.owners
+        self.attempts += part.attempts
+        self.notes += part.notes

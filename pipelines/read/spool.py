@@ -1,4 +1,4 @@
-"""The transactions of one account on their way from the bank to raw history, on disk."""
+"""Keeps the transactions of one account on disk, on their way from the bank to raw history."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ class SpoolFile:
         self._writer: pq.ParquetWriter | None = None
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Write `rows` behind the ones before."""
+        """Writes `rows` behind the ones before."""
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.path, self._schema, compression="zstd", compression_level=1)
         position = pa.array(range(self.rows, self.rows + rows.num_rows), pa.int64())
@@ -52,20 +52,20 @@ class SpoolFile:
         self._writer.write_batch(pa.RecordBatch.from_arrays([*rows.columns, position], schema=self._schema))
 
     def reject(self, reason: str, payload: dict[str, Any], window_on: date | None) -> None:
-        """Keep a row for quarantine, without what it says of people and money."""
+        """Keeps a row for quarantine, without its values about people and money."""
         whole = json.dumps(payload, sort_keys=True, default=str, ensure_ascii=False)
         digest = hashlib.sha256(whole.encode()).hexdigest()
         self.rejected.append(Rejected(reason, json.dumps(redacted(payload), sort_keys=True), window_on, digest))
 
     def clear(self) -> None:
-        """Start again."""
+        """Deletes what was written, to start again."""
         self.close()
         self.path.unlink(missing_ok=True)
         self.rejected.clear()
         self.rows = 0
 
     def close(self) -> Path | None:
-        """Finish the file; None when no row came."""
+        """Finishes the file and returns its path; None when no row came."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -73,7 +73,7 @@ class SpoolFile:
 
 
 def redacted(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """`payload` with every value that may name a person or an account replaced by its kind and length."""
+    """Returns `payload` with every value that may name a person or an account replaced by its kind and length."""
     return {name: value if name in HARMLESS and _plain(value) else _shape(value) for name, value in payload.items()}
 
 
@@ -81,7 +81,7 @@ _PLAIN = re.compile(r"[-+]?\d{1,15}([.,]\d{1,6})?|[A-Za-z_]{1,30}|\d{4}-\d\d-\d\
 
 
 def _plain(value: Any) -> bool:
-    """A number, a date, a code of one word: nothing that can hold an account number or a person's name and surname."""
+    """Returns whether it is a number, a date or a code of one word: none can hold an account number or a full name."""
     return isinstance(value, bool | int | float) or (isinstance(value, str) and _PLAIN.fullmatch(value) is not None)
 
 
@@ -98,7 +98,7 @@ def _shape(value: Any) -> Any:
 
 
 class Spools:
-    """Makes the spools of one import, in `work`, by the names `name`-1.parquet and so on."""
+    """Makes the spools of one import, in `work`, with the names `name`-1.parquet and so on."""
 
     def __init__(self, work: Path, name: str, schema: pa.Schema) -> None:
         self._work = work
@@ -107,6 +107,6 @@ class Spools:
         self._made = 0
 
     def new(self) -> SpoolFile:
-        """One more."""
+        """Makes one more."""
         self._made += 1
         return SpoolFile(self._work / f"{self._name}-{self._made}.parquet", self._schema)

@@ -1,4 +1,4 @@
-"""How far back each account is read: what is due, what a known difference asks for, and what a person asked for.
+"""How far back each account is read: what is due, what a known difference asks for, and what a person asks for.
 
 An account's cursor holds days in ISO form:
 
@@ -14,24 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
-from zoneinfo import ZoneInfo
+from typing import Any
 
 from pipelines.errors import WrongUsage
+from pipelines.read.deadline import NONE, Deadline
+from pipelines.store.banks import banks_day
+from sources._protocols import Depth
 
-BANKS_DAY = ZoneInfo("Europe/Berlin")
-"""The day that all of our banks are on: Berlin, Warsaw and Prague share their clock."""
 REUSE_DAYS = 90
-"""A reused consent shows the last 90 days at most (vendor); its first session shows all that the bank has."""
+"""Days that a reused consent shows at most (vendor); its first session shows all that the bank has."""
 FAR_READ_DAYS = 7
 """Days after which Kontomatik is asked for all that a reused consent shows: depth costs no quota."""
 DIFFERENCE_DAYS = 1
-"""Days after which a difference that persists is read for again."""
-
-
-def banks_day(moment: datetime) -> date:
-    """Returns the calendar day at the banks."""
-    return moment.astimezone(BANKS_DAY).date()
+"""Days after which a difference that persists asks for another read."""
 
 
 def refuse_a_day_to_come(option: str, day: date | None, now: Callable[[], datetime]) -> None:
@@ -64,11 +59,15 @@ def known_differences(data_dir: Path) -> dict[str, date]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Windows:
-    """What both banks' windows are found from."""
+class ReadPlan:
+    """How one bank is read in one run: how far back each account, what is kept back for people, and until when."""
 
     cursors: Mapping[str, Any]
+    """Of each known account."""
     doubts: Mapping[str, Any]
+    """Removals that are held for confirmation, by account."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Known ids of accounts that their bank lists under another one."""
     today: date
     lookback_days: int
     differences: Mapping[str, date] = field(default_factory=dict)
@@ -77,17 +76,18 @@ class Windows:
     """First day that the person asked for."""
     full: bool = False
     """Whether the person asked for all that the bank shows."""
+    deadline: Deadline = NONE
 
     def overdue(self, last: str | None, days: int) -> bool:
-        """Whether `last` is so many days ago, or never was."""
+        """Returns whether `last` is at least this many days ago, or never was."""
         return last is None or (self.today - date.fromisoformat(last)).days >= days
 
     def for_a_difference(self, account_id: str) -> bool:
-        """Whether the account has a known difference that a deeper read may explain."""
+        """Returns whether the account has a known difference that a deeper read may explain."""
         return account_id in self.differences
 
     def difference_is_due(self, account_id: str) -> bool:
-        """Whether a known difference asks for a read now: at the next run after it was found, then daily while it persists."""
+        """Returns whether a known difference asks for a read now: at the next run, then daily while it persists."""
         last = self.cursors.get(account_id, {}).get("difference_on")
         return self.for_a_difference(account_id) and self.overdue(last, DIFFERENCE_DAYS)
 
@@ -97,13 +97,14 @@ class Windows:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KontistWindows(Windows):
-    """Kontist has no `since`: how many pages are read is all that can be chosen."""
+class KontistPlan(ReadPlan):
+    """How Kontist is read. It has no `since`: only the number of pages can be chosen."""
 
     full_read_days: int = 7
 
-    def plan(self, account_id: str) -> tuple[Literal["shallow", "deep", "full"], date | None]:
-        """Returns how deep to read: everything once a week, the look-back days once a day, else until nothing is new."""
+    def window(self, account_id: str) -> tuple[Depth, date | None]:
+        """Returns how deep to read, and from which day on: everything once a week, the look-back days once a day, else until
+        nothing is new."""
         cursor = self.cursors.get(account_id)
         if cursor is None or self.full or self.overdue(cursor.get("full_on"), self.full_read_days):
             return "full", None
@@ -125,14 +126,17 @@ class KontistWindows(Windows):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KontomatikWindows(Windows):
-    """An import covers all accounts of its consent from one day on."""
+class KontomatikPlan(ReadPlan):
+    """How Kontomatik is read. An import covers all accounts of its consent from one day on."""
 
     pending_since: Mapping[str, date] = field(default_factory=dict)
+    """Day of each account's oldest known reservation."""
+    reserve: int = 0
+    """Imports of each account's four in 24 hours that are kept back for people."""
 
     @property
     def reachable(self) -> date:
-        """The earliest day that a reused consent's answer can be claimed from."""
+        """Returns the earliest day that a reused consent's answer can be claimed from."""
         return self.today - timedelta(days=REUSE_DAYS - 2)
 
     def claim(self, accounts: Sequence[str], *, may_deepen: bool = True) -> date:
@@ -160,17 +164,17 @@ class KontomatikWindows(Windows):
         return max(min(due, self.pending_since.get(account_id, due)), self._not_before(account_id))
 
     def for_a_difference(self, account_id: str) -> bool:
-        """Likewise; what lies behind the days that a reused consent shows can not be explained by it."""
+        """Returns the same, unless the difference is older than the days that a reused consent shows."""
         return self.differences.get(account_id, date.min) >= self.reachable
 
     def deeper_is_due(self, account_id: str) -> bool:
-        """Whether all that a reused consent shows is to be read again: once a week, and for a known difference."""
+        """Returns whether all that a reused consent shows is to be read again: once a week, and for a known difference."""
         cursor = self.cursors[account_id]
         last = max((day for name in ("far_on", "full_on") if (day := cursor.get(name))), default=None)
         return self.overdue(last, FAR_READ_DAYS) or self.difference_is_due(account_id)
 
     def reaches_back(self, since: date | None) -> bool:
-        """Whether a read from `since` on is the deepest that a reused consent can make: more will never come."""
+        """Returns whether a read from `since` on is the deepest that a reused consent can make: more will never come."""
         return since is not None and since <= self.reachable
 
     def marks(self, account_id: str, since: date | None, as_of: date) -> dict[str, str | None]:
@@ -180,8 +184,8 @@ class KontomatikWindows(Windows):
         marks: dict[str, str | None] = {"far_on": as_of.isoformat()}
         return marks | {"difference_on": as_of.isoformat()} if self.for_a_difference(account_id) else marks
 
-    def hole(self, account_id: str, since: date | None) -> tuple[date, date] | None:
-        """Returns the days that nobody will ever see: after the last complete read, before what a reused consent still shows."""
+    def gap(self, account_id: str, since: date | None) -> tuple[date, date] | None:
+        """Returns the days that can never be read: after the last complete read, before what a reused consent still shows."""
         cursor = self.cursors.get(account_id)
         if cursor is None or since is None:
             return None
@@ -189,6 +193,6 @@ class KontomatikWindows(Windows):
         return (first, since - timedelta(days=1)) if first < since else None
 
     def _not_before(self, account_id: str) -> date:
-        """The first day that `connect --since` asked for, unless a later first import has read everything."""
+        """Returns the first day that `connect --since` asked for, unless a later first import has read everything."""
         cursor = self.cursors.get(account_id, {})
         return date.fromisoformat(cursor["not_before"]) if cursor.get("not_before") else date.min

@@ -7,7 +7,7 @@ from pipelines.text.endings import Named, endings
 
 
 def accounts(ledger: Path) -> list[dict[str, Any]]:
-    """Every account of the ledger with its last day, last import and reconciled days; none when there is no ledger yet."""
+    """Returns every account of the ledger with its last day, last import and reconciled days; none before the first ledger."""
     if not ledger.exists():
         return []
     import duckdb
@@ -59,12 +59,12 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
 
 
 def _named(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The accounts with the end of their number (`ending`) that tells them apart, in place of the number."""
-    told = endings(
+    """Returns the accounts with the end of their number that tells them apart (`ending`), in place of the number."""
+    shown = endings(
         Named(one["account_id"], one["iban"] or one["source_account_id"], one["account_type"], one["currency"]) for one in listed
     )
     for one in listed:
         iban = one.pop("iban")
         del one["source_account_id"]
-        one |= {"iban_ends": iban[-4:] if iban else None, "ending": told[one["account_id"]]}
+        one |= {"iban_ends": iban[-4:] if iban else None, "ending": shown[one["account_id"]]}
     return listed

@@ -42,12 +42,12 @@ class Backup:
     files: dict[str, str]
     history_ids: list[str]
     notes: list[str] = field(default_factory=list)
-    """What it does not hold."""
+    """Sentences about data that it does not hold."""
 
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore put into place, and what somebody has to know or do."""
+    """The files that a restore put into place, and notes for somebody to read."""
 
     files: list[str]
     transactions: int
@@ -199,7 +199,7 @@ def _write(settings: Settings, folder: Path, now: datetime) -> Backup:
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """SQLite's own backup: whole, also while another process writes."""
+    """Copies by SQLite's own backup: whole, also while another process writes."""
     with closing(sqlite3.connect(source, timeout=30)) as reading, closing(sqlite3.connect(target)) as writing:
         target.chmod(0o600)
         reading.backup(writing)
@@ -209,7 +209,7 @@ def _copy_database(source: Path, target: Path) -> None:
 
 @contextmanager
 def _trial(data_dir: Path, backup: Backup) -> Iterator[Path]:
-    """A private copy of the backup on the data directory's disk, its raw history read to the end."""
+    """Yields a private copy of the backup on the data directory's disk, its raw history read to the end."""
     trial = data_dir / TRIAL
     shutil.rmtree(trial, ignore_errors=True)
     try:
@@ -245,7 +245,7 @@ def _read_through(raw: Path, told: Path) -> None:
 
 
 def _about_tokens(settings: Settings, trial: Path) -> list[str]:
-    """Whether the backup's tokens open with the vault key. Raises `Failure` when its vault is none."""
+    """Returns a note when the backup's tokens do not open with the vault key. Raises `Failure` when its vault is none."""
     if not (trial / "vault.sqlite").exists():
         return []
     vault = Vault(trial / "vault.sqlite", settings.vault_key)
@@ -279,7 +279,7 @@ def _put_vault(settings: Settings, trial: Path, backup: Backup, notes: list[str]
 
 
 def _put_missing(data_dir: Path, trial: Path, notes: list[str]) -> list[str]:
-    """What people edit, and proofs: what is there stays."""
+    """Puts missing receipts and seeds into place; those that are there stay."""
     put = []
     for path in sorted(file for name in FOLDERS for file in (trial / name).rglob("*") if file.is_file()):
         name = str(path.relative_to(trial))
@@ -307,7 +307,7 @@ def _rebuilt(data_dir: Path) -> dict[str, int]:
 
 
 def _erased_since(data_dir: Path, vault: Vault) -> list[str]:
-    """A sentence for each consent that was erased after the backup was made, and is there again."""
+    """Returns a sentence for each consent that was erased after the backup was made, and is there again."""
     receipts = {path.stem.removeprefix("erased-") for path in (data_dir / "receipts").glob("erased-*.json")}
     return [
         f"consent {one.consent_id} was erased after this backup, and its data is there again:"

@@ -11,6 +11,7 @@ from pipelines.text.sinks import line
 
 if TYPE_CHECKING:
     from pipelines.consents.vault import Consent, Vault
+    from pipelines.read.options import Options
     from pipelines.settings import Settings
 
 Account = Mapping[str, Any]
@@ -96,23 +97,19 @@ def overdue_sentences(
 
 
 def stale_accounts(
-    settings: "Settings",
-    sources: Sequence[str],
-    now: datetime,
-    *,
-    just_read: Container[str | None] = (),
-    due_after: timedelta | None = None,
+    settings: "Settings", options: "Options", now: datetime, *, just_read: Container[str | None] = ()
 ) -> list[dict[str, Any]]:
-    """Returns the accounts of these sources that nothing has read in full for too long, as `run --json` prints them.
+    """Returns the accounts of a run's banks that nothing has read in full for too long, as `run --json` prints them.
 
-    Those that this run has `just_read` are not, and neither are those that it left alone because they were not due yet.
+    An account that this run has `just_read` is not stale, and neither is one that was not due yet.
     """
-    limit = max(settings.notifications.stale_hours, (due_after or timedelta()).total_seconds() / 3600)
+    limit = max(settings.notifications.stale_hours, (options.due_after or timedelta()).total_seconds() / 3600)
     from pipelines.errors import Failure
     from pipelines.run.accounts import accounts
 
     try:
-        listed = [account for account in accounts(settings.data_dir / "ledger.duckdb") if account["source"] in sources]
+        published = accounts(settings.data_dir / "ledger.duckdb")
+        listed = [account for account in published if not options.sources or account["source"] in options.sources]
         wanted = configured(settings, listed)
         if has_vault(settings):
             with vault_of(settings) as vault:

@@ -36,6 +36,7 @@ def fetch(
 def keep(settings: Settings, institutions: list[dict[str, Any]], now: datetime) -> None:
     """Loads the whole catalog into raw history and publishes the ledger with it. The caller holds the lock."""
     from pipelines.store import load
+    from pipelines.store.banks import KONTOMATIK
     from pipelines.store.raw_change import changing_raw
     from sources.kontomatik.columns import INSTITUTIONS
 
@@ -45,7 +46,7 @@ def keep(settings: Settings, institutions: list[dict[str, Any]], now: datetime) 
     ]
     with changing_raw(settings.data_dir) as raw:
         batches = {"institutions": load.batches_of(rows, INSTITUTIONS)}
-        load.load(raw, load.Changeset("kontomatik", batches, cursors=load.cursors(raw, "kontomatik")))
+        load.load(raw, load.Changeset(KONTOMATIK.name, batches, cursors=load.cursors(raw, KONTOMATIK.name)))
 
 
 def show(institutions: list[dict[str, Any]], console: "Console") -> None:

@@ -1,4 +1,4 @@
-"""All that a run has to tell, and the exit status that it means."""
+"""The report of a run, and the exit status that it means."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Report:
-    """All that a run has to tell."""
+    """All that a run reports."""
 
     run_id: str
     banks: list[BankRun] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What somebody should know, and is no failure: sources left out, consents that end soon."""
+    """Sentences that somebody should know, and that are no failure: banks left out, consents that end soon."""
     holes: list[dict[str, Any]] = field(default_factory=list)
-    """Days that can no longer be read, of any account, whenever they were noticed."""
+    """Gaps in coverage that can never be closed, of any account, whenever they were noticed."""
     stale: list[dict[str, Any]] = field(default_factory=list)
     """Accounts that should be read and were not for too long (`stale_hours`), this run included."""
     published: "Published | None" = None
@@ -30,17 +30,17 @@ class Report:
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """Of all banks."""
+        """Returns the outcomes of all banks."""
         return [outcome for bank in self.banks for outcome in bank.outcomes]
 
     @property
     def all_failed(self) -> bool:
-        """Whether there was something to read and nothing of it could be."""
+        """Returns whether there was something to read, and nothing of it could be read."""
         return bool(self.outcomes) and all(outcome.status == "failed" for outcome in self.outcomes)
 
     @property
     def exit_status(self) -> int:
-        """As the contract has it."""
+        """Returns the exit status, as the contract has it."""
         if self.refused is not None:
             return CHECKS_FAILED
         if self.published is None:
@@ -49,5 +49,5 @@ class Report:
 
     @property
     def status(self) -> str:
-        """The exit status in a word."""
+        """Returns the exit status in a word."""
         return {GOOD: "ok", PARTIAL: "partial", CHECKS_FAILED: "checks_failed"}.get(self.exit_status, "failed")

@@ -1,4 +1,4 @@
-"""What a run tells: one JSON object for machines, a table and plain sentences for people."""
+"""Shows a run's report: one JSON object for machines, a table and plain sentences for people."""
 
 import json
 from collections.abc import Mapping
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pipelines.read.outcome import BankRun, Outcome
 from pipelines.run.report import Report
 from pipelines.store.atomic_files import replacing, write_private
+from pipelines.store.banks import KONTOMATIK
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def as_json(report: Report) -> str:
-    """The object of `run --json`, as the contract lists it."""
+    """Returns the object of `run --json`, as the contract lists it."""
     ledger = report.published.rows if report.published else {}
     return json.dumps(
         {
@@ -45,7 +46,7 @@ def as_json(report: Report) -> str:
 
 def _bank(bank: BankRun) -> dict[str, Any]:
     counts = bank.counts
-    told: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "accounts": len(bank.read),
         "transactions": {"new": counts.new, "changed": counts.changed, "removed": counts.removed},
         "requests": bank.requests,
@@ -53,19 +54,19 @@ def _bank(bank: BankRun) -> dict[str, Any]:
         "errors": [outcome.named() for outcome in bank.outcomes if outcome.troubled],
         "unknown_fields": sorted({name for outcome in bank.outcomes for name in outcome.unknown_fields}),
     }
-    if bank.source == "kontomatik":
-        told["imports"] = bank.imports
-    return told
+    if bank.source == KONTOMATIK.name:
+        shown["imports"] = bank.imports
+    return shown
 
 
 def remember(data_dir: Path, text: str) -> None:
-    """Keep the last report for `status`. Bookkeeping: the ledger is fine without it."""
+    """Keeps the last report for `status`. Bookkeeping: the ledger is fine without it."""
     with suppress(OSError), replacing(data_dir / "run.last.json") as new:
         write_private(new, text)
 
 
 def show(report: Report, console: "Console") -> None:
-    """The summary: a line an account, then what somebody has to know, then where the ledger is."""
+    """Prints the summary: a line an account, then sentences that somebody has to know, then where the ledger is."""
     from pipelines.text import tables
 
     headings = ("bank", "account", "read", "new", "changed", "removed", "balance", "result")
@@ -76,13 +77,13 @@ def show(report: Report, console: "Console") -> None:
         tables.say(console, line)
 
 
-def hole_sentence(hole: Mapping[str, Any]) -> str:
-    """What every report says of days that were missed for good."""
-    return f"! {hole['account_id']}: {hole['from_on']} to {hole['to_on']} was never read and cannot be any more"
+def gap_sentence(gap: Mapping[str, Any]) -> str:
+    """Returns the sentence about a gap in coverage that can never be closed."""
+    return f"! {gap['account_id']}: {gap['from_on']} to {gap['to_on']} was never read and cannot be any more"
 
 
 def cells(outcome: Outcome) -> tuple[str, ...]:
-    """An account's line of the summary."""
+    """Returns an account's line of the summary."""
     counts = outcome.counts
     if outcome.status not in ("complete", "partial", "doubted"):
         return outcome.institution, outcome.account, "–", "", "", "", "", outcome.status
@@ -105,23 +106,20 @@ def _money(outcome: Outcome) -> str:
 
 
 def sentences(report: Report) -> list[str]:
-    """What the table does not say."""
+    """Returns the sentences of the summary, for all that the table does not say."""
     lines = [f"! {o.institution} {o.account}: {o.reason}" for o in report.outcomes if o.troubled]
     lines += [f"- {o.institution} {o.account} skipped: {o.reason}" for o in report.outcomes if o.status == "skipped"]
     unknown = sorted({f"{bank.source}.{name}" for bank in report.banks for o in bank.outcomes for name in o.unknown_fields})
     if unknown:
         lines.append(f"- New fields at the bank, kept in the column `extra`: {', '.join(unknown)}")
     lines += [f"- {note}" for note in report.notes]
-    lines += [
-        f"! {hole['account_id']}: {hole['from_on']} to {hole['to_on']} was never read and cannot be any more"
-        for hole in report.holes
-    ]
+    lines += [gap_sentence(gap) for gap in report.holes]
     lines += [
         f"! {one['label']}: not read in full for {one['hours']} hours, since {one['last_imported_at']} (setting stale_hours)"
         for one in report.stale
     ]
     requests = ", ".join(
-        f"{bank.source} {bank.requests} requests" + (f" and {bank.imports} imports" if bank.source == "kontomatik" else "")
+        f"{bank.source} {bank.requests} requests" + (f" and {bank.imports} imports" if bank.source == KONTOMATIK.name else "")
         for bank in report.banks
     )
     took = report.seconds

@@ -1,4 +1,4 @@
-"""A run's outcome as rows, for whatever shows tables to people: no full account number, no person, no token."""
+"""Renders a run's report as rows, for any table that people see: no full account number, no person, no token."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,9 +14,9 @@ HEADINGS = ("bank", "account", "read", "new", "changed", "removed", "balance", "
 
 
 def account_rows(report: Report | None, data_dir: Path) -> list[Row]:
-    """A row an account: what was read, what is new, changed and removed, its balance and how far the ledger proves that.
+    """Returns a row an account: window, new, changed and removed transactions, balance, and how the ledger reconciles it.
 
-    Accounts that this run did not read stand as they were published last. `report` is None when nothing was read at all.
+    Accounts that this run did not read are shown as they were published last. `report` is None when nothing was read at all.
     """
     kept = _published(data_dir / "ledger.duckdb")
     proofs = {account: row["proof"] for account, row in kept}
@@ -31,7 +31,7 @@ def account_rows(report: Report | None, data_dir: Path) -> list[Row]:
 
 
 def check_rows(report: Report) -> list[Row]:
-    """A row a failed check, with how many rows fail it."""
+    """Returns a row a failed check, with the number of rows that fail it."""
     return [
         {"check": check.name, "rows": check.failed_rows, "meaning": check.meaning} for check in report.checks if not check.passed
     ]
@@ -59,7 +59,7 @@ def renewal_text(listed: Iterable[ConsentStatus], link: Callable[[str], str | No
 
 
 def _published(ledger: Path) -> list[tuple[str, Row]]:
-    """Each account of the ledger as a row, with how its last day is proven: `chain`, `derived`, `differs` or `unknown`."""
+    """Returns each account of the ledger as a row, with the proof of its last day: `chain`, `derived`, `differs`, `unknown`."""
     if not ledger.exists():
         return []
     import duckdb

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipelines.store.shape import KONTIST, Shape
+from pipelines.store.banks import KONTIST
+from pipelines.store.shape import Shape
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def unchanged(connection: "DuckDBPyConnection", shape: Shape, account_id: str, rows: pa.RecordBatch) -> bool:
-    """True when every one of `rows` is known in exactly this version. Only for banks whose rows carry their own id."""
+    """Returns whether every one of `rows` is known in exactly this version. Only for banks whose rows carry their own id."""
     page_shown = pa.Table.from_batches([rows])  # read by its name in the query
     ((unknown,),) = connection.execute(
         f"""
@@ -33,7 +34,7 @@ def unchanged(connection: "DuckDBPyConnection", shape: Shape, account_id: str, r
 
 
 def oldest_pending(connection: "DuckDBPyConnection", shape: Shape, account_id: str) -> date | None:
-    """The day of the oldest pending row that we know of."""
+    """Returns the day of the oldest pending row that is known."""
     row = connection.execute(
         f"select min(window_on) from {shape.table} where account_id = ? and _dlt_valid_to is null and not ({shape.booked})",
         [account_id],
@@ -42,7 +43,7 @@ def oldest_pending(connection: "DuckDBPyConnection", shape: Shape, account_id: s
 
 
 def pending_since(connection: "DuckDBPyConnection", shape: Shape) -> dict[str, date]:
-    """The day of the oldest pending row that we know of, for every account that has one."""
+    """Returns the day of the oldest known pending row of every account that has one."""
     rows = connection.execute(
         f"select account_id, min(window_on) from {shape.table} where _dlt_valid_to is null and not ({shape.booked}) group by all"
     ).fetchall()
@@ -57,21 +58,21 @@ class KnownAccount:
     account_id: str
 
     def unchanged(self, rows: "pa.RecordBatch") -> bool:
-        """Whether a page brings nothing."""
-        return unchanged(self.connection, KONTIST, self.account_id, rows)
+        """Returns whether a page brings nothing new."""
+        return unchanged(self.connection, KONTIST.shape, self.account_id, rows)
 
     def oldest_pending(self) -> date | None:
-        """How far back reservations reach."""
-        return oldest_pending(self.connection, KONTIST, self.account_id)
+        """Returns the day of the oldest known reservation."""
+        return oldest_pending(self.connection, KONTIST.shape, self.account_id)
 
     def balance_before(self, since: date | None) -> int | None:
-        """The balance that the last read left, less what was booked from `since` on."""
+        """Returns the balance after the last read, less what was booked from `since` on."""
         ((cents,),) = self.connection.execute(
             f"""
             select
                 any_value(balance_cents) - (
                     select coalesce(sum(amount_cents), 0) from kontist.transactions
-                    where account_id = $account and _dlt_valid_to is null and window_on >= $since and {KONTIST.booked}
+                    where account_id = $account and _dlt_valid_to is null and window_on >= $since and {KONTIST.shape.booked}
                 )
             from kontist.accounts where account_id = $account and _dlt_valid_to is null
             """,
@@ -81,6 +82,6 @@ class KnownAccount:
 
 
 def known_as(aliases: Mapping[str, str], account_ids: Iterable[str]) -> dict[str, str]:
-    """The id under which each account is known. An account that is listed beside its alias keeps its own id."""
+    """Returns the id under which each account is known. An account that is listed beside its alias keeps its own id."""
     listed = set(account_ids)
     return {one: aliases[one] if one in aliases and aliases[one] not in listed else one for one in listed}

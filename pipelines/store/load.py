@@ -19,16 +19,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipelines.errors import RawBroken
+from pipelines.store.banks import BANKS, KONTIST
 from pipelines.store.raw_copy import RawCopy
 from sources._windows import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned, scope
-from sources.kontist.columns import TABLES as KONTIST
-from sources.kontomatik.columns import TABLES as KONTOMATIK
 
 if TYPE_CHECKING:
     from dlt.extract import DltSource
 
 Batches = Callable[[], Iterable[pa.RecordBatch]]
-TABLES: Mapping[str, Mapping[str, pa.Schema]] = {"kontist": KONTIST, "kontomatik": KONTOMATIK}
+TABLES: Mapping[str, Mapping[str, pa.Schema]] = {bank.name: bank.tables for bank in BANKS}
 APPENDED = frozenset({"imports"})
 """Tables of our own records that grow; the others are rewritten."""
 REWRITTEN_BY_ACCOUNT = frozenset({"read_days"})
@@ -193,7 +192,7 @@ def _looking_up_once(destination: Any) -> Any:
 
 
 def _source(dataset: str, of_bank: Mapping[str, Batches], moved_cursors: Mapping[str, Any], *, all_tables: bool) -> "DltSource":
-    if dataset == "kontist":
+    if dataset == KONTIST.name:
         from sources.kontist.source import kontist
 
         return kontist(of_bank, moved_cursors, all_tables=all_tables)

@@ -212,6 +212,7 @@ def _said_once(path: Path, *_state: int) -> _Said:
     """Opens each state of a file once: a run asks several times, and to open one costs more than the questions."""
     import duckdb
 
+    from pipelines.store.banks import BANKS
     from pipelines.store.read_only import read_only
 
     with read_only(path) as connection:
@@ -221,7 +222,7 @@ def _said_once(path: Path, *_state: int) -> _Said:
                 return connection.execute(query).fetchall()
             return []
 
-        schemas = ("main",) if path.name == "ledger.duckdb" else ("kontist", "kontomatik")
+        schemas = ("main",) if path.name == "ledger.duckdb" else tuple(bank.name for bank in BANKS)
         return _Said(
             frozenset(rows("select history_id, data_dir from kontoledger.history")),
             frozenset(account for schema in schemas for (account,) in rows(f"select distinct account_id from {schema}.accounts")),

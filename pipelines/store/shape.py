@@ -1,11 +1,8 @@
-"""The shape of each bank's transactions in raw history, and what tells them apart."""
+"""The shape of a bank's transactions in raw history, and what tells them apart."""
 
 from dataclasses import dataclass
 
 import pyarrow as pa
-
-from sources.kontist.columns import TRANSACTIONS as KONTIST_COLUMNS
-from sources.kontomatik.columns import TRANSACTIONS as KONTOMATIK_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class Shape:
     booked_on: str = "window_on"
     """SQL for the day that a booked row counts on."""
     told_apart_by: str | None = None
-    """Where `key` counts: the day that, with `window_on` and amount, recognises a row when its day is not shown whole."""
+    """Third column that identifies a late row at a bank without ids (with `window_on` and amount)."""
     about: str = "null"
     """SQL for the words that say what a row is for; they change, but seldom together with amount and day."""
 
@@ -97,34 +94,3 @@ class Shape:
 def _as_text(column: pa.Field) -> str:
     shown = f"epoch_us({column.name})" if pa.types.is_timestamp(column.type) else column.name
     return f"coalesce(cast({shown} as varchar), chr(0))"
-
-
-KONTIST = Shape(
-    dataset="kontist",
-    schema=KONTIST_COLUMNS,
-    key="source_transaction_id",
-    # A row without value date and booking type is a reservation (observed): it may change, move or vanish.
-    booked="(valuta_date is not null or booking_type is not null)",
-    shifting=frozenset(),
-    about="nullif(concat_ws(' ', name, purpose), '')",
-    # `extra` is kept as first seen: a field that nobody has described may change with every answer.
-    unversioned=frozenset({"occurrence", "position_in_day", "extra"}),
-)
-
-
-KONTOMATIK = Shape(
-    dataset="kontomatik",
-    schema=KONTOMATIK_COLUMNS,
-    # The bank gives no id: the day, the amount and which of the equal ones it is are all that never changes.
-    key="md5(concat_ws(chr(31), cast(window_on as varchar), cast(amount as varchar), cast(occurrence as varchar)))",
-    booked="(status is null or upper(status) = 'DONE')",
-    shifting=frozenset({"balance_after", "position_in_day"}),
-    booked_on="coalesce(booked_on, transaction_on)",
-    told_apart_by="booked_on",
-    about="nullif(concat_ws(' ', party, title), '')",
-    # Kept as first seen: a field that nobody has described may change with every answer.
-    unversioned=frozenset({"extra"}),
-)
-
-
-DATASETS = ("kontist", "kontomatik")

@@ -6,14 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from pipelines.consents.clients import vault_of
 from pipelines.consents.sign_in import Opening, mock_opening
 from pipelines.consents.vault import Consent, Vault
-from pipelines.read.kontomatik import Reader, Reading, by_urgency, joined
-from pipelines.read.options import Options
-from pipelines.read.windows import KontomatikWindows
+from pipelines.read.context import RunContext
+from pipelines.read.kontomatik import Reader, by_urgency, joined
+from pipelines.read.options import Options, Progress
+from pipelines.read.outcome import Reading
+from pipelines.read.windows import KontomatikPlan
 from pipelines.run.report import Report
 from pipelines.run.steps import run
 from pipelines.settings import KontomatikSettings, Settings
@@ -146,20 +149,12 @@ def reading_of(
     openings: list[Opening] | None = None,
     *,
     reserve: int = 0,
-    windows: KontomatikWindows | None = None,
+    windows: KontomatikPlan | None = None,
 ) -> Reading:
     """What a run reads of Kontomatik, without raw history; what was read is taken as loaded."""
-    reader = Reader(
-        client,
-        vault,
-        settings.kontomatik,
-        windows or KontomatikWindows(cursors={}, doubts={}, today=now().date(), lookback_days=14),
-        data_dir=settings.data_dir,
-        work=settings.data_dir,
-        day=lambda moment: moment.date(),
-        now=now,
-        reserve=reserve,
-    )
+    history: Any = SimpleNamespace(work=settings.data_dir)
+    plan = windows or KontomatikPlan(cursors={}, doubts={}, today=now().date(), lookback_days=14, reserve=reserve)
+    reader = Reader(RunContext(settings, Options(), history, vault, Progress(), now), plan, client)
     listed = by_urgency(openings or [Opening(one) for one in vault.consents(status=("active", "expiring"))])
     with ThreadPoolExecutor(8) as pool:
         found = joined(pool.map(reader.read, range(len(listed)), listed))

@@ -104,7 +104,7 @@ NEEDED = (
         "pipelines.commands.cli",
         "pipelines.commands.consents",
         "pipelines.consents.erase",
-        "pipelines.run.job",
+        "pipelines.run.raw_load",
         "pipelines.notify.dispatch",
     ),
     *(

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.consents import sign_in, upkeep
 from pipelines.consents.clients import kontomatik_client
-from pipelines.read.windows import KontomatikWindows
+from pipelines.read.windows import KontomatikPlan
 from pipelines.settings import Settings
 from pipelines.store.lock import held
 from sources.sandbox import CommandFails, Fault, SandboxBank
@@ -146,7 +146,7 @@ def test_a_sign_in_that_asked_for_less_gets_it_whoever_picks_it_up(desk: Desk, d
     with the_vault(desk.settings) as vault, kontomatik_client(desk.settings, now) as client:
         tended = upkeep.tend(vault, client, now())
         assert [(one.since, one.session is not None) for one in tended.openings] == [(None, True)]
-        windows = KontomatikWindows(cursors={}, doubts={}, today=today, lookback_days=14, since=today - timedelta(days=60))
+        windows = KontomatikPlan(cursors={}, doubts={}, today=today, lookback_days=14, since=today - timedelta(days=60))
         reading = reading_of(vault, client, desk.settings, now, tended.openings, windows=windows)
 
     assert {answer.since for answer in reading.answers} == {first_day}

@@ -102,6 +102,6 @@ def test_accounts_of_kontist_that_were_read_in_time_are_published(new_folder: An
         first, *others = report.outcomes
         assert (first.status, {one.status for one in others}) == ("complete", {"failed"})
         assert (report.status, report.exit_status, report.published is not None) == ("partial", 4, True)
-        assert not any(one.passing for one in others), "a scheduler that asked again would wait for nothing"
+        assert not any(one.retryable for one in others), "a scheduler that asked again would wait for nothing"
         clock[0] = 0.0
         assert read(bank, settings, only).status == "ok"

@@ -143,18 +143,18 @@ def test_an_account_that_nothing_has_read_for_too_long_is_named_at_every_run(
         vault.covers(own, ["stale", "fresh", "never"])
 
     def named(*sources: str, **more: Any) -> list[tuple[str, int]]:
-        return [(one["account_id"], one["hours"]) for one in stale_accounts(replace(settings, **more), sources, now)]
+        return [(one["account_id"], one["hours"]) for one in stale_accounts(replace(settings, **more), Options(sources), now)]
 
     assert named("kontist", "kontomatik") == [("stale", 30)]
     assert named("kontist") == []
     assert named("kontist", kontist=KontistSettings(email="a@b.test", password="x")) == [("login's", 1884)]
     assert named("kontomatik", notifications=NotificationSettings(stale_hours=31)) == []
-    always = replace(settings, notifications=NotificationSettings(stale_hours=0))
-    assert [one["account_id"] for one in stale_accounts(always, ("kontomatik",), now)] == ["stale", "fresh"]
-    assert stale_accounts(always, ("kontomatik",), now, just_read={"stale", "fresh"}) == []
-    assert stale_accounts(always, ("kontomatik",), now, due_after=timedelta(hours=31)) == []
+    always, only = replace(settings, notifications=NotificationSettings(stale_hours=0)), Options(("kontomatik",))
+    assert [one["account_id"] for one in stale_accounts(always, only, now)] == ["stale", "fresh"]
+    assert stale_accounts(always, only, now, just_read={"stale", "fresh"}) == []
+    assert stale_accounts(always, replace(only, due_after=timedelta(hours=31)), now) == []
 
-    report = Report("r", stale=stale_accounts(settings, ("kontomatik",), now), published=Published(tmp_path, {}, [], 0.0))
+    report = Report("r", stale=stale_accounts(settings, only, now), published=Published(tmp_path, {}, [], 0.0))
     report.seconds = dict.fromkeys(("extract", "load", "transform", "total"), 0.0)
     assert (report.exit_status, report.status) == (4, "partial")
     (line,) = [line for line in sentences(report) if line.startswith("!")]

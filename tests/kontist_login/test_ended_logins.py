@@ -16,7 +16,8 @@ from pipelines.errors import WrongUsage
 from pipelines.questions.doctor import _kontist
 from pipelines.read.options import Options
 from pipelines.run.report import Report
-from pipelines.run.sources import NothingToRead, wanted_sources
+from pipelines.run.sources import NothingToRead, wanted_banks
+from pipelines.store.banks import KONTIST, KONTOMATIK
 from sources.sandbox import ServerError
 from sources.sandbox.banks.wire import problem
 from tests.kontist_login.logins import a_customer, good, tokens_asked
@@ -62,14 +63,14 @@ def test_a_login_that_is_over_is_missed_beside_a_bank_that_is_read(tmp_path: Pat
                 source="kontomatik", institution="B", access_mode="MULTIPLE", now=consent.created_at, token="t"
             )
             report = Report("r")
-            assert wanted_sources(both, Options(), report, vault, False) == ["kontist", "kontomatik"]
+            assert wanted_banks(both, Options(), report, vault, False) == [KONTIST, KONTOMATIK]
             assert report.notes == []
             assert with_consent.status == "active"
             # who is read by password, or has ended it on purpose, misses nothing
             assert ended_login(vault) is not None
             vault.move(consent.consent_id, "revoking", "asked for", customer.world.clock.now())
             assert ended_login(vault) is None
-            assert wanted_sources(both, Options(("kontomatik",)), report, vault, False) == ["kontomatik"]
+            assert wanted_banks(both, Options(("kontomatik",)), report, vault, False) == [KONTOMATIK]
 
 
 def test_a_login_that_basic_does_not_use_is_no_reason_to_log_in_again(tmp_path: Path) -> None:

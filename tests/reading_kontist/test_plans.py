@@ -5,7 +5,7 @@ from datetime import date
 import duckdb
 import pytest
 
-from pipelines.read.windows import KontistWindows
+from pipelines.read.windows import KontistPlan
 from pipelines.store.known import KnownAccount
 
 TODAY = date(2026, 3, 20)
@@ -13,7 +13,7 @@ TODAY = date(2026, 3, 20)
 
 def planned(since: date | None = None, *, full: bool = False, **cursor: str) -> tuple[str, date | None]:
     cursors = {"a": {"through": "2026-03-16", "deep_on": "2026-03-16", "full_on": "2026-03-16"} | cursor}
-    return KontistWindows(cursors=cursors, doubts={}, today=TODAY, lookback_days=3, since=since, full=full).plan("a")
+    return KontistPlan(cursors=cursors, doubts={}, today=TODAY, lookback_days=3, since=since, full=full).window("a")
 
 
 @pytest.mark.parametrize(("since", "reaches"), [(date(2026, 3, 19), date(2026, 3, 13)), (date(2026, 3, 1), date(2026, 3, 1))])

@@ -5,7 +5,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from functools import partial
-from pathlib import Path
 from threading import Barrier, Event
 from typing import Any
 
@@ -15,8 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.commands.progress import Quiet
+from pipelines.read.context import RunContext
 from pipelines.read.kontist import Reader
-from pipelines.read.windows import KontistWindows
+from pipelines.read.options import Options
+from pipelines.read.windows import KontistPlan
+from pipelines.settings import Settings
 from sources._errors import SourceError
 from sources._http import Http, Pace, Patience
 from sources.kontist.auth import Login
@@ -258,16 +260,13 @@ def test_threads_keep_to_our_own_limit_together() -> None:
 def test_a_wait_for_our_own_limit_is_told_in_minutes_to_come(capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     http = Http("kontist", "http://127.0.0.1:1", pace=Pace(2, clock=lambda: now[0], sleep=lambda seconds: None))
+    history: Any = None
     reader = Reader(
+        RunContext(Settings(), Options(), history, None, Quiet(), lambda: datetime(2026, 3, 20, 12, tzinfo=UTC)),
+        KontistPlan(cursors={}, doubts={}, today=date(2026, 3, 20), lookback_days=3),
         KontistClient(http, Login("a@example.com", "x")),
-        KontistWindows(cursors={}, doubts={}, today=date(2026, 3, 20), lookback_days=3),
-        None,  # type: ignore[arg-type]
-        work=Path(),
-        day=lambda moment: moment.date(),
-        now=lambda: datetime(2026, 3, 20, 12, tzinfo=UTC),
-        waits=Quiet().waits,
     )
-    http.pace.waiting = reader._wait
+    http.pace.waiting = reader._show_wait
     http.pace.to_come = 5
     for _ in range(4):
         http.pace.wait()

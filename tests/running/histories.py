@@ -11,15 +11,15 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.changes.changeset import ChangesetBuilder
-from pipelines.changes.diff import Differ
+from pipelines.read.context import RunContext
+from pipelines.read.options import Options, Progress
 from pipelines.read.outcome import Answer, Outcome
 from pipelines.read.spool import SpoolFile
 from pipelines.settings import Settings
-from pipelines.store import load
-from pipelines.store import shape as shape_module
+from pipelines.store import banks, load
 from pipelines.store.raw_copy import RawCopy, opened
+from pipelines.store.shape import Shape
 from sources._columns import read_by_source
-from sources.kontist.columns import TABLES as KONTIST
 from sources.kontomatik.columns import TABLES as KONTOMATIK
 
 Row = dict[str, Any]
@@ -75,8 +75,12 @@ class Raw:
     _reads: int = 0
 
     @property
-    def shape(self) -> Any:
-        return shape_module.KONTIST if self.dataset == "kontist" else shape_module.KONTOMATIK
+    def bank(self) -> banks.Bank:
+        return banks.KONTIST if self.dataset == "kontist" else banks.KONTOMATIK
+
+    @property
+    def shape(self) -> Shape:
+        return self.bank.shape
 
     def read(
         self,
@@ -110,16 +114,10 @@ class Raw:
                     **more,
                 )
             )
-        packer = ChangesetBuilder(
-            shape=self.shape,
-            tables=KONTIST if self.dataset == "kontist" else KONTOMATIK,
-            settler=Differ(self.history.connection, self.settings.thresholds),
-            state=self.cursors(),
-            run_id=f"r-{self._reads}",
-            now=lambda: self.clock,
-            accepts=lambda outcome: outcome.account_id in self.accepts,
-        )
-        load.load(self.history, packer.pack(answers, self.outcomes.values()))
+        options = Options(accept_removals=tuple(self.accepts))
+        context = RunContext(self.settings, options, self.history, None, Progress(), lambda: self.clock)
+        builder = ChangesetBuilder(context, self.bank, self.cursors(), run_id=f"r-{self._reads}")
+        load.load(self.history, builder.build(answers, self.outcomes.values()))
         return {name: (one.counts.new, one.counts.changed, one.counts.removed) for name, one in self.outcomes.items()}
 
     def cursors(self) -> dict[str, Any]:

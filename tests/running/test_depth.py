@@ -10,7 +10,7 @@ import pytest
 from pipelines.commands.cli import parser
 from pipelines.errors import WrongUsage
 from pipelines.read.options import Options
-from pipelines.read.windows import KontistWindows, KontomatikWindows, known_differences
+from pipelines.read.windows import KontistPlan, KontomatikPlan, known_differences
 from pipelines.run.steps import Run
 from pipelines.settings import KontistSettings, KontomatikSettings, Settings
 from sources.sandbox import World
@@ -25,7 +25,7 @@ def days_ago(days: int) -> str:
     return str(TODAY - timedelta(days=days))
 
 
-def kontomatik(*, differs: date | None = None, doubts: Any = None, **more: Any) -> KontomatikWindows:
+def kontomatik(*, differs: date | None = None, doubts: Any = None, **more: Any) -> KontomatikPlan:
     """Two accounts, read yesterday, of which `a` has the cursor that `more` says."""
     asked = {name: more.pop(name) for name in ("since", "full") if name in more}
     cursors = {
@@ -33,14 +33,12 @@ def kontomatik(*, differs: date | None = None, doubts: Any = None, **more: Any) 
         "b": {"through": days_ago(1), "full_on": days_ago(3)},
     }
     differences = {"a": differs} if differs else {}
-    return KontomatikWindows(
-        cursors=cursors, doubts=doubts or {}, today=TODAY, lookback_days=14, differences=differences, **asked
-    )
+    return KontomatikPlan(cursors=cursors, doubts=doubts or {}, today=TODAY, lookback_days=14, differences=differences, **asked)
 
 
-def kontist(*, differs: bool = False, **cursor: str) -> KontistWindows:
+def kontist(*, differs: bool = False, **cursor: str) -> KontistPlan:
     cursors = {"a": {"through": days_ago(0), "deep_on": days_ago(0), "full_on": days_ago(1)} | cursor}
-    return KontistWindows(cursors=cursors, doubts={}, today=TODAY, lookback_days=45, differences={"a": TODAY} if differs else {})
+    return KontistPlan(cursors=cursors, doubts={}, today=TODAY, lookback_days=45, differences={"a": TODAY} if differs else {})
 
 
 @pytest.mark.parametrize(
@@ -53,7 +51,7 @@ def kontist(*, differs: bool = False, **cursor: str) -> KontistWindows:
         (kontomatik(full_on=days_ago(70), far_on=days_ago(7)), DEEPEST),
     ],
 )
-def test_once_a_week_all_that_a_reused_consent_shows_is_asked_for(windows: KontomatikWindows, claimed: date) -> None:
+def test_once_a_week_all_that_a_reused_consent_shows_is_asked_for(windows: KontomatikPlan, claimed: date) -> None:
     assert windows.claim(["a", "b"]) == claimed
 
 
@@ -64,10 +62,10 @@ def test_a_known_difference_asks_for_everything_at_the_next_run_and_then_daily_w
     assert kontomatik(differs=TODAY, difference_on=days_ago(0)).claim(["a", "b"]) == USUAL
     assert kontomatik(differs=TODAY).claim(["b"]) == USUAL
 
-    assert kontist().plan("a") == ("shallow", None)
-    assert kontist(differs=True).plan("a") == ("full", None)
-    assert kontist(differs=True, difference_on=days_ago(1)).plan("a") == ("full", None)
-    assert kontist(differs=True, difference_on=days_ago(0)).plan("a") == ("shallow", None)
+    assert kontist().window("a") == ("shallow", None)
+    assert kontist(differs=True).window("a") == ("full", None)
+    assert kontist(differs=True, difference_on=days_ago(1)).window("a") == ("full", None)
+    assert kontist(differs=True, difference_on=days_ago(0)).window("a") == ("shallow", None)
 
 
 def test_a_difference_behind_the_days_that_can_be_shown_asks_for_nothing() -> None:

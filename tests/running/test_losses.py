@@ -14,9 +14,10 @@ from pipelines.consents.clients import vault_of
 from pipelines.errors import FAILED, WrongUsage
 from pipelines.questions.found_losses import found
 from pipelines.read.options import Options
-from pipelines.run.job import consent_rows
+from pipelines.run.raw_load import consent_rows
 from pipelines.run.steps import Run
 from pipelines.settings import KontistSettings, KontomatikSettings, Settings
+from pipelines.store.banks import KONTOMATIK
 from pipelines.store.losses import HistoryLost
 from pipelines.store.raw_copy import opened
 from tests.asking.asked import ask, told
@@ -49,7 +50,7 @@ def left_behind(folder: Path, account: str | None = "de-1") -> Settings:
             values = [account, "4711", consent.consent_id, "A", "current", "i-1", "v"]
             if account is not None:
                 history.connection.execute(f"insert into kontomatik.accounts ({needed}) values (?, ?, ?, ?, ?, ?, ?)", values)
-            (row,) = consent_rows(vault, "kontomatik", NOW)
+            (row,) = consent_rows(vault, KONTOMATIK, NOW)
             places = ", ".join(f"${name}" for name in row)
             history.connection.execute(f"insert into kontomatik.consents ({', '.join(row)}) values ({places})", row)
             vault.belongs_to(history.identity.history_id, NOW)

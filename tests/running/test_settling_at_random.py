@@ -15,14 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.changes.control_totals import read_days
+from pipelines.changes.control_totals import control_totals
 from pipelines.changes.diff import Diff, Differ
 from pipelines.changes.late_rows import news_before_the_window
+from pipelines.read.outcome import Answer, Outcome
 from pipelines.read.spool import SpoolFile
 from pipelines.settings import Settings
-from pipelines.store.shape import KONTIST, KONTOMATIK, Shape
+from pipelines.store.banks import KONTIST, KONTOMATIK
+from pipelines.store.shape import Shape
 from sources._columns import READ_DAYS, read_by_source
-from tests.running.histories import Row, days_that_differ, kontist, kontomatik
+from tests.running.histories import NOON, Row, days_that_differ, kontist, kontomatik
 
 FIRST = date(2026, 1, 1)
 LAST = 40
@@ -141,15 +143,14 @@ class Kept:
             names = read_by_source(self.shape.schema).names
             whole = [{name: row.get(name) for name in names} for row in shown]
             spool.add(pa.RecordBatch.from_pylist(whole, schema=read_by_source(self.shape.schema)))
-        settler = Checked(self.connection, Settings().thresholds)
-        settled = settler.settle(
-            self.shape, account_id="A", import_id=f"i{self.reads}", spooled=spool.close(), since=since, complete=complete,
-            confirmed=lambda _: confirmed,
-        )  # fmt: skip
+        outcome = Outcome(self.shape.dataset, NOON, account_id="A", import_id=f"i{self.reads}")
+        answer = Answer(outcome, {}, spool, "deep" if since else "full", since, as_of=date(2026, 6, 30), complete=complete)
+        differ = Checked(self.connection, Settings().thresholds)
+        settled = differ.diff(self.shape, answer, confirmed=lambda _: confirmed)
         if settled.differs or self.reads == 1:
-            told = read_days(self.connection, self.shape, settled, f"i{self.reads}")
+            told = control_totals(self.connection, self.shape, settled, f"i{self.reads}")
         if settled.differs:
-            batches = list(settler.rows(settled, self.shape.schema))
+            batches = list(differ.rows(settled, self.shape.schema))
             self.load(pa.Table.from_batches(batches, self.shape.schema), settled)
         if settled.differs or self.reads == 1:
             self.connection.register("told", told)
@@ -195,7 +196,7 @@ class Kept:
 
 @pytest.fixture(scope="module", params=["ids", "no ids"])
 def kept(request: pytest.FixtureRequest) -> Iterator[Kept]:
-    shape = KONTIST if request.param == "ids" else KONTOMATIK
+    shape = (KONTIST if request.param == "ids" else KONTOMATIK).shape
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(":memory:", config={"threads": 1}) as connection:
         empty = shape.schema.empty_table()
         connection.register("empty", empty)
@@ -222,7 +223,7 @@ READS = st.tuples(st.lists(CHANGES, max_size=4), st.integers(0, 12), st.sampled_
 @settings(max_examples=25)
 def test_history_holds_what_the_bank_shows(kept: Kept, lives: list[Any]) -> None:
     kept.empty()
-    with_ids = kept.shape is KONTIST
+    with_ids = kept.shape is KONTIST.shape
     bank = Bank(with_ids)
     alike = "source_transaction_id, window_on, amount_cents, purpose" if with_ids else "window_on, booked_on, amount"
 
@@ -283,7 +284,7 @@ def test_whatever_is_held_no_payment_is_there_twice_and_what_is_new_is_there(
 ) -> None:
     """Active rows are those of the last answer that was believed, and the new ones of the answers since."""
     kept.empty()
-    with_ids = kept.shape is KONTIST
+    with_ids = kept.shape is KONTIST.shape
     money = "amount_cents" if with_ids else "amount"
     known = f"window_on, {money}"
     bank = Bank(with_ids)
@@ -332,7 +333,7 @@ def test_a_row_that_history_lost_is_not_forgotten_when_newer_days_are_read(
 ) -> None:
     """Lost or doubled before the days that are read again: what was told of its day still says so."""
     kept.empty()
-    bank = Bank(kept.shape is KONTIST)
+    bank = Bank(kept.shape is KONTIST.shape)
     for day in range(12):
         bank.change("append", 0, bank.today - day, 1 + day % 3)
     kept.read(bank.shows(None), None)

@@ -1,0 +1,23 @@
+"""What every step of one run works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipelines.consents.vault import Vault
+from pipelines.read.options import Options, Progress
+from pipelines.settings import Settings
+from pipelines.store.raw_copy import RawCopy
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One run: what it was told, what it works on, and whom it tells how it goes on."""
+
+    settings: Settings
+    options: Options
+    history: RawCopy
+    vault: Vault | None
+    """None: nothing was ever connected, and nothing of this run needs one."""
+    progress: Progress
+    now: Callable[[], datetime]

@@ -1,0 +1,80 @@
+"""The banks that are read, each as one value: everything that depends on the bank asks it, not its name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from pipelines.store.shape import Shape
+from sources.kontist.columns import TABLES as KONTIST_TABLES
+from sources.kontomatik.columns import TABLES as KONTOMATIK_TABLES
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """One bank: its name in settings, SQL and JSON, its tables of raw history, and its calendar."""
+
+    name: str
+    shape: Shape
+    """Of its table `transactions`."""
+    tables: Mapping[str, pa.Schema]
+    timezone: ZoneInfo
+
+    @property
+    def title(self) -> str:
+        """Returns the name for people."""
+        return self.name.capitalize()
+
+    def day(self, moment: datetime) -> date:
+        """Returns the calendar day at the bank."""
+        return moment.astimezone(self.timezone).date()
+
+
+KONTIST = Bank(
+    name="kontist",
+    shape=Shape(
+        dataset="kontist",
+        schema=KONTIST_TABLES["transactions"],
+        key="source_transaction_id",
+        # A row without value date and booking type is a reservation (observed): it may change, move or vanish.
+        booked="(valuta_date is not null or booking_type is not null)",
+        shifting=frozenset(),
+        about="nullif(concat_ws(' ', name, purpose), '')",
+        # `extra` is kept as first seen: a field that nobody has described may change with every answer.
+        unversioned=frozenset({"occurrence", "position_in_day", "extra"}),
+    ),
+    tables=KONTIST_TABLES,
+    timezone=ZoneInfo("Europe/Berlin"),
+)
+
+
+KONTOMATIK = Bank(
+    name="kontomatik",
+    shape=Shape(
+        dataset="kontomatik",
+        schema=KONTOMATIK_TABLES["transactions"],
+        # The bank gives no id: the day, the amount and which of the equal ones it is are all that never changes.
+        key="md5(concat_ws(chr(31), cast(window_on as varchar), cast(amount as varchar), cast(occurrence as varchar)))",
+        booked="(status is null or upper(status) = 'DONE')",
+        shifting=frozenset({"balance_after", "position_in_day"}),
+        booked_on="coalesce(booked_on, transaction_on)",
+        told_apart_by="booked_on",
+        about="nullif(concat_ws(' ', party, title), '')",
+        # Kept as first seen: a field that nobody has described may change with every answer.
+        unversioned=frozenset({"extra"}),
+    ),
+    tables=KONTOMATIK_TABLES,
+    # Warsaw and Prague, where most of its banks are, share Berlin's clock.
+    timezone=ZoneInfo("Europe/Berlin"),
+)
+
+
+BANKS = (KONTIST, KONTOMATIK)
+"""All of them, in the order in which they are read and shown."""
+
+
+def banks_day(moment: datetime) -> date:
+    """Returns the calendar day at the banks: the latest, should they ever not share their clock."""
+    return max(bank.day(moment) for bank in BANKS)
