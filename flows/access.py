@@ -23,7 +23,7 @@ class Access:
     """Our Secret blocks there."""
 
     def troubles(self) -> list[str]:
-        """What somebody has to do something about, a sentence each."""
+        """Returns what somebody has to fix, a sentence each."""
         what = f"read the Secret blocks there ({', '.join(self.blocks)}) and " if self.blocks else ""
         sentences = []
         if not self.login:

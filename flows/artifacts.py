@@ -1,4 +1,4 @@
-"""What a person sees of a run in Prefect's UI. All of it is bookkeeping: when it fails the run goes on."""
+"""Shows a run in Prefect's UI. All of it is bookkeeping: when it fails the run goes on."""
 
 import json
 import threading
@@ -30,7 +30,7 @@ EVERY = 2.0
 
 
 def table(key: str, about: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A table under `key`; with no rows, a sentence that says so."""
+    """Shows a table under `key`; with no rows, a sentence that says so."""
     shown, told = [{name: sinks.cell(value) for name, value in row.items()} for row in rows], sinks.markdown(about)
     if shown:
         _kept(lambda: create_table_artifact(shown, key=key, description=told))
@@ -39,24 +39,24 @@ def table(key: str, about: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def markdown(key: str, about: str, text: str) -> None:
-    """Markdown under `key`; what a bank says in it has gone through `sinks.markdown`."""
+    """Shows Markdown under `key`; texts of banks in it have gone through `sinks.markdown`."""
     _kept(lambda: create_markdown_artifact(text, key=key, description=sinks.markdown(about)))
 
 
 def why(about: str, reason: str) -> None:
-    """Why a run did not do what it is for: a sentence, or one on each line after `- `."""
+    """Shows why a run did not do its work: a sentence, or one on each line after `- `."""
     parts = [one.partition("- ") if one.startswith("- ") else ("", "", one) for one in reason.split("\n")]
     markdown("kontoledger-why", about, "\n".join(f"{sign}{sinks.markdown(sentence)}" for _, sign, sentence in parts))
 
 
 def link(key: str, about: str, url: str, text: str) -> None:
-    """A link of the web under `key`. Prefect writes it as Markdown, where a parenthesis would end it."""
+    """Shows a link under `key`. Prefect writes it as Markdown, where a parenthesis would end it."""
     whole = url.replace("(", "%28").replace(")", "%29")
     _kept(lambda: create_link_artifact(whole, sinks.markdown(text), key=key, description=sinks.markdown(about)))
 
 
 def custom_run(name: str, parameters: Mapping[str, Any]) -> str | None:
-    """The UI's page that starts a deployment with these parameters; None where there is no UI or no such deployment."""
+    """Returns the UI's page that starts a deployment with these parameters; None without a UI or such a deployment."""
     try:
         with get_client(sync_client=True) as client:
             own = client.read_deployment_by_name(f"{name}/{name}").id
@@ -67,7 +67,7 @@ def custom_run(name: str, parameters: Mapping[str, Any]) -> str | None:
 
 
 def named(name: str) -> None:
-    """Give the run under way its name."""
+    """Gives the run under way its name."""
 
     def rename() -> None:
         with get_client(sync_client=True) as client:
@@ -77,7 +77,7 @@ def named(name: str) -> None:
 
 
 def emitted(notice: Notice) -> bool:
-    """Send a notice as an event. Implements `Send` of the outbox."""
+    """Sends a notice as an event. Implements `Send` of the outbox."""
     about, _, _ = notice.kind.partition(".")
     resource = {
         "prefect.resource.id": f"kontoledger.{about}.{notice.key.partition(' ')[0]}",
@@ -98,15 +98,15 @@ class Shown(Progress):
         self._logger = get_run_logger()
 
     def stage(self, text: str) -> None:
-        """One line in the log."""
+        """Writes one line into the log."""
         self._logger.info(text)
 
     def step(self, text: str, done: int, total: int) -> None:
-        """How far the ledger is, from 70 to 100 percent."""
+        """Shows the progress of the ledger, from 70 to 100 percent."""
         self.reached(70 + 30 * done / max(1, total), text)
 
     def reached(self, percent: float, text: str) -> None:
-        """So far it is; told every two seconds, and at the end."""
+        """Shows the progress: every two seconds, and at the end."""
         with self._lock:
             if time.monotonic() - self._told < EVERY and percent < 100:
                 return

@@ -26,26 +26,26 @@ class Scheduled:
 
     @property
     def name(self) -> str:
-        """Of flow and deployment alike."""
+        """Returns the name of flow and deployment alike."""
         return self.flow.name
 
     @property
     def full_name(self) -> str:
-        """As Prefect's commands take it."""
+        """Returns the name that Prefect's commands take."""
         return f"{self.name}/{self.name}"
 
     @property
     def entrypoint(self) -> str:
-        """The path that the server keeps and a run is started by."""
+        """Returns the path that the server keeps and a run is started by."""
         return f"{self.flow.fn.__module__}.{self.flow.fn.__name__}"
 
     @property
     def about(self) -> str:
-        """What it does, without its parameters."""
+        """Returns what it does, without its parameters."""
         return (self.flow.description or "").partition("Args:")[0].strip()
 
     def deployment(self) -> RunnerDeployment:
-        """For `prefect.serve`. The entry point is a module's, so that the working directory may hold settings only."""
+        """Returns the deployment for `prefect.serve`. Its entry point is a module: no source file has to be there."""
         return self.flow.to_deployment(  # type: ignore[return-value]  # an awaitable only where a loop runs
             self.name,
             schedule=Cron(self.cron, timezone=TIMEZONE),

@@ -16,7 +16,7 @@ Thing = TypeVar("Thing")
 
 
 def whole(thing: Thing) -> Thing:
-    """Hand `thing` to a task as it is: Prefect shall not look into it, nor take parts of it for results of other tasks."""
+    """Hands `thing` to a task as it is: Prefect shall not look into it, nor take parts of it for results of other tasks."""
     return cast(Thing, quote(thing))
 
 
@@ -25,7 +25,7 @@ class PrefectAway(Failure):
 
 
 def _server_is_away(error: Exception) -> bool:
-    """Whether it came out of Prefect's own client: the banks' clients have errors of their own."""
+    """Returns whether it came out of Prefect's own client: the banks' clients have errors of their own."""
     if isinstance(error, PrefectHTTPStatusError):
         return True
     return type(error).__module__.partition(".")[0] in ("httpx", "httpcore") and any(
@@ -68,7 +68,7 @@ class _OneLine(logging.Filter):
 
 
 def quiet() -> None:
-    """Have Prefect's run logs without traces of foreseen failures, and a line a message."""
+    """Sets up Prefect's run logs: a line a message, and no traces of foreseen failures."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logger = logging.getLogger(name)
         for kind in (_WithoutTraces, _OneLine):

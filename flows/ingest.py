@@ -79,7 +79,7 @@ def read_consent(name: str, run: Run) -> State[Any]:
         return _read(name, run)
 
 
-@task(task_run_name="settle, load and publish raw history", retries=0, cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="load and publish raw history", retries=0, cache_policy=NO_CACHE, persist_result=False)
 def load(run: Run) -> None:
     """Loads everything that was read into raw history, with its cursors, in one step.
 

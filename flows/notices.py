@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def told(settings: "Settings", *, report: Report | None = None) -> None:
-    """Never fails: what could not be sent is a line in the log, and is sent by the next run."""
+    """Shows consents and dispatches notices. Never fails: a notice that cannot be sent is logged, and sent by the next run."""
     listed = consent_statuses(settings)
     artifacts.table("kontoledger-consents", "Consents: days left, imports left in 24 hours", consent_rows(listed))
     renewals = renewal_text(listed, lambda consent_id: artifacts.custom_run("consent-renewals", {"sign_in_for": [consent_id]}))

@@ -23,7 +23,7 @@ BLOCKS = {
 
 
 def settings_in_force(data_dir: str | None = None) -> Settings:
-    """Environment first, then Secret blocks, then `.dlt/secrets.toml` and `.dlt/config.toml` of the working directory.
+    """Returns the settings: environment first, then Secret blocks, then the files of `.dlt/` in the working directory.
 
     The blocks' values go into the settings and nowhere else: no child process inherits them. Raises `WrongUsage` as
     `load_settings` does.
@@ -33,7 +33,7 @@ def settings_in_force(data_dir: str | None = None) -> Settings:
 
 
 def secret_blocks() -> dict[str, str]:
-    """Our Secret blocks on the server, by the name of the environment variable that each stands for."""
+    """Returns our Secret blocks on the server, by the name of the environment variable that each stands for."""
     with get_client(sync_client=True) as client:
         documents = client.read_block_documents_by_type("secret", include_secrets=True)
     found = {BLOCKS[document.name]: document.data.get("value") for document in documents if document.name in BLOCKS}

@@ -47,7 +47,7 @@ def alone(data_dir: Path) -> Iterator[None]:
 
 
 def serve(deployments: Sequence[RunnerDeployment], *, limit: int, poll: float) -> None:
-    """Deploy all, and run what is due until SIGTERM or Ctrl-C."""
+    """Deploys all, and runs what is due until SIGTERM or Ctrl-C."""
     with _private_folder():
         runner = _Orderly(limit=limit, query_seconds=poll)
         for deployment in deployments:
@@ -89,7 +89,7 @@ class _Orderly(Runner):
             watch.cancel()
 
     def handle_sigterm(self, *_: Any, **__: Any) -> None:
-        """Begin to end."""
+        """Begins to end."""
         if not self.started or self._loop is None:
             sys.exit(0)
         if not self.stopping:
@@ -97,7 +97,7 @@ class _Orderly(Runner):
             asyncio.run_coroutine_threadsafe(self.astop(), self._loop)
 
     async def cancel_all(self) -> None:
-        """All at once, since each may take half a minute."""
+        """Cancels all runs at once, since each may take half a minute."""
         await asyncio.gather(*(self._broken_off(run_id) for run_id in self._process_manager.flow_run_ids()))
 
     async def _watch(self, poll: float) -> None:

@@ -75,11 +75,12 @@ def _connected(settings: "Settings") -> bool:
     """Whether the sandbox's vault has a consent that a run can use."""
     from pipelines.consents.clients import has_vault, vault_of
     from pipelines.consents.states import USABLE
+    from pipelines.store.banks import KONTOMATIK
 
     if not has_vault(settings):
         return False
     with vault_of(settings) as vault:
-        return bool(vault.consents(source="kontomatik", status=(*USABLE, "pending")))
+        return bool(vault.consents(source=KONTOMATIK.name, status=(*USABLE, "pending")))
 
 
 def transform(options: argparse.Namespace) -> int:

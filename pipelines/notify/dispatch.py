@@ -13,6 +13,7 @@ from pipelines.notify.channels import usable
 from pipelines.notify.notices import Notice, about_checks, about_consents, about_differences, about_held, about_holes, about_stale
 from pipelines.notify.outbox import Delivery, Outbox, Send
 from pipelines.run.freshness import configured, consented
+from pipelines.store.banks import KONTIST
 
 if TYPE_CHECKING:
     from pipelines.run.report import Report
@@ -86,7 +87,7 @@ def _collect(settings: "Settings", now: datetime, outbox: Outbox, report: "Repor
     wanted: set[str] = set()
     if has_vault(settings):
         # A configured refresh token is worth nothing once a login was made of it; a password always is.
-        by_itself = ("kontist",) if own.email and own.password else ()
+        by_itself = (KONTIST.name,) if own.email and own.password else ()
         with vault_of(settings) as vault:
             notices = about_consents(vault, now, configured=by_itself)
             told.fresh += outbox.hold("consent.expiring", [one for one in notices if one.kind == "consent.expiring"], now)

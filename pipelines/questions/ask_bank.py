@@ -11,6 +11,7 @@ from pipelines.consents.kontist_login import KeptLogin, client_of, kept_login
 from pipelines.errors import Failure, WrongUsage
 from pipelines.questions.explain import Explanation
 from pipelines.settings import HOW_BASIC, HOW_KONTIST, Settings
+from pipelines.store.banks import KONTIST
 from pipelines.store.sql import rows_of
 from pipelines.text.sinks import line
 from sources._errors import ConsentGone, SourceError
@@ -52,7 +53,7 @@ class BankAnswer:
 
 def question(connection: "DuckDBPyConnection", explained: Explanation) -> Question:
     """Returns what to ask about an explained transaction. Raises `WrongUsage` where no bank can be asked."""
-    if explained.source != "kontist":
+    if explained.source != KONTIST.name:
         raise WrongUsage(
             "Kontomatik cannot be asked for one transaction: it has no such endpoint, and asking would spend one of the imports",
             "Leave --ask-bank out; the next `python -m pipelines run` reads the account again",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.consents.clients import has_vault, vault_of
 from pipelines.consents.states import USABLE
+from pipelines.store.banks import KONTIST
 from pipelines.text.sinks import line
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def consented(vault: "Vault") -> set[str]:
 
 def configured(settings: "Settings", listed: Iterable[Account]) -> set[str]:
     """Returns the accounts that are read without a stored consent: Kontist's, where the settings hold its login."""
-    return {account["account_id"] for account in listed if settings.kontist.configured and account["source"] == "kontist"}
+    return {account["account_id"] for account in listed if settings.kontist.configured and account["source"] == KONTIST.name}
 
 
 def overdue(listed: Iterable[Account], wanted: set[str], hours: float, now: datetime) -> list[tuple[Account, int]]:
@@ -91,7 +92,7 @@ def overdue_sentences(
         if account["account_id"] in wanted.accounts and account["last_imported_at"] is None and account["gone_at"] is None
     ]
     for consent in wanted.over:
-        told = told_over(consent) if consent.source == "kontist" else told_dead(consent)
+        told = told_over(consent) if consent.source == KONTIST.name else told_dead(consent)
         sentences.append(line(f"{consent.institution}, consent {consent.consent_id}: {told}"))
     return sentences
 

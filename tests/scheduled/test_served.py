@@ -175,7 +175,7 @@ def test_runs_and_tasks_are_named_for_bank_and_institution(ran: Scene) -> None:
     assert set(ran.server.tasks(well["id"])) == {
         "Kontist: Kontist",
         f"Kontomatik: KontoBank {ran.consents['expiring']}",
-        "settle, load and publish raw history",
+        "load and publish raw history",
         "build, check and publish the ledger",
     }
     (revoked,) = ran.runs["consent-revocation"]
