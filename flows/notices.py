@@ -6,7 +6,7 @@ from prefect.logging import get_run_logger
 
 from flows import artifacts
 from pipelines.consents.consent_status import consent_statuses
-from pipelines.notify.dispatch import tell
+from pipelines.notify.dispatch import dispatch_notices
 from pipelines.read.options import utc_now
 from pipelines.run.report import Report
 from pipelines.run.tables import consent_rows, renewal_text
@@ -22,6 +22,6 @@ def told(settings: "Settings", *, report: Report | None = None) -> None:
     renewals = renewal_text(listed, lambda consent_id: artifacts.custom_run("consent-renewals", {"sign_in_for": [consent_id]}))
     if renewals:
         artifacts.markdown("kontoledger-renewals", "Consents to renew", renewals)
-    came_of_it = tell(settings, utc_now, report=report, also={"prefect events": artifacts.emitted})
+    came_of_it = dispatch_notices(settings, utc_now, report=report, also={"prefect events": artifacts.emitted})
     for sentence in came_of_it.sentences():
         get_run_logger().warning(sentence)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from pipelines.commands.stop import SENTENCE, Stop
 from pipelines.commands.streams import OutputLost, Streams
-from pipelines.commands.terminal import day, tell
+from pipelines.commands.terminal import day, print_error
 from pipelines.errors import FAILED, GOOD, INTERRUPTED, Failure
 
 EXAMPLES = """\
@@ -79,7 +79,7 @@ def _status(arguments: Sequence[str] | None, stop: Stop, streams: Streams) -> in
     else:
         return status
     with suppress(OutputLost):  # the sentence is on standard error, and the status is bad enough
-        tell(options, sentence, status)
+        print_error(options, sentence, status)
     return status
 
 

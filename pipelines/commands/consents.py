@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from pipelines.commands.progress import progress_for
-from pipelines.commands.run import run_and_tell
+from pipelines.commands.run import run_and_report
 from pipelines.commands.terminal import console, data_of, print_as_json, print_json, say, say_all, settings_of
-from pipelines.consents.clients import has_vault, refuse_unconfigured, told_client, vault_of
+from pipelines.consents.clients import command_client, has_vault, refuse_unconfigured, vault_of
 from pipelines.consents.clock import check
 from pipelines.consents.upkeep import can_be_ended, end_at_its_bank
 from pipelines.errors import GOOD, PARTIAL, Busy, Failure, WrongUsage
@@ -43,7 +43,7 @@ def connect(options: argparse.Namespace) -> int:
     if options.mock:
         from pipelines.consents.sign_in import mock_opening
 
-        return run_and_tell(options, settings, only, command="connect", openings=lambda: mock_opening(utc_now, options.since))
+        return run_and_report(options, settings, only, command="connect", openings=lambda: mock_opening(utc_now, options.since))
     if not options.target:
         raise WrongUsage(
             "`connect kontomatik` needs --target, the bank", "See `python -m pipelines catalog`, or use --mock for the test bank"
@@ -81,7 +81,7 @@ def _import_through(options: argparse.Namespace, settings: "Settings", opening: 
     while True:
         try:
             only = Options((KONTOMATIK.name,), start_new=getattr(options, "start_new", False))
-            return run_and_tell(options, settings, only, command=command, openings=lambda: lambda _vault, _client: [opening])
+            return run_and_report(options, settings, only, command=command, openings=lambda: lambda _vault, _client: [opening])
         except Busy:
             if time.monotonic() >= patience:
                 raise
@@ -106,7 +106,7 @@ def _sign_in(
     start_new = getattr(options, "start_new", False)
     with (
         vault_of(settings, start_new=start_new) as vault,
-        told_client(settings, utc_now) as client,
+        command_client(settings, utc_now) as client,
         progress_for(options) as progress,
     ):
         if not start_new:
@@ -254,12 +254,12 @@ def _cancel(options: argparse.Namespace, settings: "Settings") -> int:
 def tend(options: argparse.Namespace) -> int:
     """`consents tend`: warnings, ends, revocations and erasures; no import. For a schedule of its own."""
     from pipelines.consents import upkeep
-    from pipelines.notify.dispatch import tell
+    from pipelines.notify.dispatch import dispatch_notices
 
     settings = data_of(options)
     warnings = upkeep.watch(settings, utc_now)
     tidied = upkeep.tidy(settings, utc_now)
-    told = tell(settings, utc_now)
+    told = dispatch_notices(settings, utc_now)
     if options.json:
         print_json({"warnings": warnings, **tidied.__dict__, "notices": [notice.event for notice in told.fresh]})
     else:

@@ -9,7 +9,7 @@ from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
 def notify(options: argparse.Namespace) -> int:
     """`notify`: send what waits; with `--test` a message that says nothing, to try the settings."""
     from pipelines.notify.channels import channels, places, usable
-    from pipelines.notify.dispatch import TEST, tell
+    from pipelines.notify.dispatch import TEST, dispatch_notices
     from pipelines.notify.outbox import arrived
     from pipelines.read.options import utc_now
 
@@ -31,7 +31,7 @@ def notify(options: argparse.Namespace) -> int:
             return WRONG_USAGE
         return GOOD if all(well.values()) else FAILED
     channels(settings.notifications)  # here a wrong address ends it
-    told = tell(settings, utc_now)
+    told = dispatch_notices(settings, utc_now)
     if options.json:
         print_json({"sent": told.delivery.sent, "waiting": told.delivery.waiting})
     else:

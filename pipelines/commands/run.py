@@ -30,18 +30,18 @@ def run(options: argparse.Namespace) -> int:
         start_new=options.start_new,
     )
     if not options.sandbox:
-        return run_and_tell(options, settings, asked, patience=options.wait)
+        return run_and_report(options, settings, asked, patience=options.wait)
     from pipelines.commands.sandbox import sandbox
     from pipelines.consents.sign_in import mock_opening
     from pipelines.read.options import utc_now
 
     with sandbox(settings) as trying:
-        return run_and_tell(
+        return run_and_report(
             options, trying, asked, patience=options.wait, openings=lambda: None if _connected(trying) else mock_opening(utc_now)
         )
 
 
-def run_and_tell(
+def run_and_report(
     options: argparse.Namespace,
     settings: "Settings",
     asked: "Options",
@@ -51,21 +51,21 @@ def run_and_tell(
     openings: "Callable[[], Openings | None]" = lambda: None,
 ) -> int:
     """Hold the lock, run, and tell what came of it. `openings` is asked under the lock."""
-    from pipelines.notify.dispatch import tell
+    from pipelines.notify.dispatch import dispatch_notices
     from pipelines.read.options import utc_now
-    from pipelines.run import summary as telling
+    from pipelines.run import summary
     from pipelines.run.steps import run as run_job
     from pipelines.store.lock import held
 
     with held(settings.data_dir, command, patience), progress_for(options) as progress:
         report = run_job(settings, asked, openings=openings(), progress=progress)
-        text = telling.as_json(report)
-        telling.remember(settings.data_dir, text)
-    told = tell(settings, utc_now, report=report)
+        text = summary.as_json(report)
+        summary.remember(settings.data_dir, text)
+    told = dispatch_notices(settings, utc_now, report=report)
     if options.json:
         print_as_json(text)
     else:
-        telling.show(report, console())
+        summary.show(report, console())
     for sentence in told.sentences():
         say(f"! {sentence}", error=True)
     return report.exit_status

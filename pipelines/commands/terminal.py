@@ -65,8 +65,8 @@ def console() -> "Console":
     return found if found.is_terminal else Console(width=120)
 
 
-def tell(options: argparse.Namespace, sentence: str, status: int) -> None:
-    """Why a command ends badly: a sentence on standard error, and with `--json` an object on standard output."""
+def print_error(options: argparse.Namespace, sentence: str, status: int) -> None:
+    """Prints why a command ends badly: a sentence on standard error, and with `--json` an object on standard output."""
     say(sentence, error=True)
     if getattr(options, "json", False):
         kind = "checks_failed" if status == CHECKS_FAILED else "failed"

@@ -50,7 +50,7 @@ class BankSaidNo(Failure):
 
 
 @contextmanager
-def told_client(settings: Settings, now: Callable[[], datetime]) -> Iterator["KontomatikClient"]:
+def command_client(settings: Settings, now: Callable[[], datetime]) -> Iterator["KontomatikClient"]:
     """Opens a client of Kontomatik for one command: what the bank refuses ends the command with a sentence."""
     with as_failures(), kontomatik_client(settings, now) as client:
         yield client

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from pipelines.consents.clients import as_failures, has_vault, refuse_unconfigured, told_client, vault_of
+from pipelines.consents.clients import as_failures, command_client, has_vault, refuse_unconfigured, vault_of
 from pipelines.consents.clock import check
 from pipelines.consents.expiring import expiring
 from pipelines.consents.revocation import StillRevoking, revoke, to_be_ended
@@ -120,7 +120,7 @@ def can_be_ended(settings: "Settings", vault: Vault, consent_id: str, now: Calla
         with as_failures(), kontist_login.client_of(kontist_login.KeptLogin(settings, None, now, Login(refresh_token=token))):
             return
     refuse_unconfigured(settings)
-    with told_client(settings, now):
+    with command_client(settings, now):
         return
 
 
@@ -138,7 +138,7 @@ def end_at_its_bank(settings: "Settings", vault: Vault, consent_id: str, now: Ca
     if vault.consent(consent_id).source == "kontist":
         revocation.end_stored(vault, kontist_login.Ending(settings, now), consent_id, now())
         return
-    with told_client(settings, now) as client:
+    with command_client(settings, now) as client:
         revocation.revoke(vault, client, consent_id, now())
 
 
@@ -185,7 +185,7 @@ def sign_in_link(settings: "Settings", consent_id: str, now: Callable[[], dateti
     the service wants a `redirect_url` and none is set.
     """
     check(settings, now)
-    with vault_of(settings) as vault, told_client(settings, now) as client:
+    with vault_of(settings) as vault, command_client(settings, now) as client:
         old = vault.consent(consent_id)
         if old.source == "kontist":
             raise WrongUsage("Kontist has no link to sign in with", "Log in at a terminal: python -m pipelines connect kontist")

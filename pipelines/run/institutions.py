@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pipelines.consents.clients import refuse_unconfigured, told_client
+from pipelines.consents.clients import command_client, refuse_unconfigured
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def fetch(
 ) -> list[dict[str, Any]]:
     """Returns the catalog, narrowed to a country (two letters) and an access mode; sorted by country and institution."""
     refuse_unconfigured(settings)
-    with told_client(settings, now) as client:
+    with command_client(settings, now) as client:
         found = client.catalog(country, access_mode)  # type: ignore[arg-type]  # argparse offers these modes only
     listed = [
         {

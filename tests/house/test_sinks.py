@@ -217,7 +217,7 @@ def test_an_answer_about_it_has_no_line_that_is_not_ours(name: str) -> None:
 @hostile
 def test_what_is_said_and_every_error_is_one_line(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     terminal.say(name)
-    terminal.tell(argparse.Namespace(json=True), f"The bank {name} is away.", 1)
+    terminal.print_error(argparse.Namespace(json=True), f"The bank {name} is away.", 1)
     said = capsys.readouterr()
 
     assert not steering(said.out + said.err)

@@ -18,7 +18,7 @@ from prefect.server.schemas.schedules import CronSchedule
 
 from flows.deployments import SCHEDULE, TIMEZONE, Scheduled
 from pipelines.consents.clients import vault_of
-from pipelines.notify.dispatch import tell
+from pipelines.notify.dispatch import dispatch_notices
 from pipelines.notify.notices import Notice
 from pipelines.read.options import Options
 from pipelines.run.report import Report
@@ -64,7 +64,7 @@ class Week:
         """What a run ends with."""
         if report is not None:
             self.reports.append(report)
-        tell(settings, self.now, report=report, also={"test": self._heard})
+        dispatch_notices(settings, self.now, report=report, also={"test": self._heard})
 
     def build_at_the_end(self, build: Callable[..., Published]) -> Callable[..., Published]:
         """In place of `build_and_publish`: at the end of the week is enough here, and building is most of a run's work."""

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import pipelines.notify.outbox
 from pipelines.consents.clients import vault_of
-from pipelines.notify.dispatch import tell
+from pipelines.notify.dispatch import dispatch_notices
 from pipelines.notify.notices import KINDS, LASTING, NEWS, Kind, Notice
 from pipelines.notify.outbox import KEPT, PATIENCE, Delivery, Outbox
 from pipelines.run.report import Report
@@ -342,7 +342,7 @@ BROKEN = [no_database, a_folder, half_of_it, tables_of_somebody_else, a_payload_
 @pytest.mark.parametrize("damage", BROKEN, ids=lambda damage: damage.__name__)
 def test_a_broken_outbox_costs_nothing_but_the_notices(settings: Settings, damage: Callable[[Path], None]) -> None:
     damage(settings.data_dir / "outbox.sqlite")
-    told = tell(settings, lambda: NOW, report=A_REPORT, also={"ann": Somebody()})
+    told = dispatch_notices(settings, lambda: NOW, report=A_REPORT, also={"ann": Somebody()})
 
     assert told.trouble is not None
     assert [sentence.split(" (")[0] for sentence in told.sentences()] in (
@@ -355,13 +355,13 @@ def test_an_empty_outbox_file_is_a_new_outbox(settings: Settings) -> None:
     an_empty_file(settings.data_dir / "outbox.sqlite")
     ann = Somebody()
 
-    assert tell(settings, lambda: NOW, report=A_REPORT, also={"ann": ann}).trouble is None
+    assert dispatch_notices(settings, lambda: NOW, report=A_REPORT, also={"ann": ann}).trouble is None
     assert ann.keys == ["a 2026-03-01", "ledger.balances: proof"]
 
 
 def test_a_data_directory_that_is_a_file_costs_nothing_either(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    told = tell(replace(settings, data_dir=tmp_path / "file" / "data"), lambda: NOW, also={"ann": Somebody()})
+    told = dispatch_notices(replace(settings, data_dir=tmp_path / "file" / "data"), lambda: NOW, also={"ann": Somebody()})
 
     assert told.trouble == "the outbox cannot be used (NotADirectoryError)"
 
@@ -377,34 +377,34 @@ A_REPORT = Report(
 def test_everything_there_is_to_tell_is_told_once(settings: Settings) -> None:
     ann = Somebody()
     consent(settings, days_before_its_end(NOW, 5))
-    told = tell(settings, lambda: NOW, report=A_REPORT, also={"ann": ann})
+    told = dispatch_notices(settings, lambda: NOW, report=A_REPORT, also={"ann": ann})
 
     assert sorted(notice.kind for notice in told.fresh) == ["check.failed", "consent.expiring", "hole"]
     assert sorted(notice.kind for notice in ann.got) == ["check.failed", "consent.expiring", "hole"]
     assert (told.delivery, told.sentences()) == (Delivery({"ann": 3}), [])
-    assert tell(settings, lambda: NOW, report=A_REPORT, also={"ann": ann}).fresh == []
+    assert dispatch_notices(settings, lambda: NOW, report=A_REPORT, also={"ann": ann}).fresh == []
     assert len(ann.got) == 3
 
 
 def test_a_run_that_built_no_ledger_says_nothing_of_its_checks(settings: Settings) -> None:
     ann = Somebody()
     for report in (A_REPORT, Report("r-2"), A_REPORT):
-        tell(settings, lambda: NOW, report=report, also={"ann": ann})
+        dispatch_notices(settings, lambda: NOW, report=report, also={"ann": ann})
     assert [notice.kind for notice in ann.got] == ["hole", "check.failed"]
 
     for report in (Report("r-3", refused="refused", checks=[replace(FAILED, failed_rows=0)]), A_REPORT):
-        tell(settings, lambda: NOW, report=report, also={"ann": ann})
+        dispatch_notices(settings, lambda: NOW, report=report, also={"ann": ann})
     assert [notice.kind for notice in ann.got] == ["hole", "check.failed", "check.failed"]
 
 
 def test_without_anybody_to_tell_nothing_is_kept(settings: Settings) -> None:
-    assert tell(settings, lambda: NOW, report=A_REPORT).fresh == []
+    assert dispatch_notices(settings, lambda: NOW, report=A_REPORT).fresh == []
     assert list(settings.data_dir.iterdir()) == []
 
 
 def test_nobody_is_told_of_the_sandbox(settings: Settings) -> None:
     ann = Somebody()
-    tell(replace(settings, sandbox=True), lambda: NOW, report=A_REPORT, also={"ann": ann})
+    dispatch_notices(replace(settings, sandbox=True), lambda: NOW, report=A_REPORT, also={"ann": ann})
 
     assert ann.got == []
     assert list(settings.data_dir.iterdir()) == []
@@ -412,7 +412,7 @@ def test_nobody_is_told_of_the_sandbox(settings: Settings) -> None:
 
 def test_an_address_that_cannot_be_used_is_named(settings: Settings) -> None:
     wrong = replace(settings, notifications=NotificationSettings(webhook_url="http://user:s3cr3t@[/"))
-    told = tell(wrong, lambda: NOW, report=A_REPORT)
+    told = dispatch_notices(wrong, lambda: NOW, report=A_REPORT)
 
     assert told.sentences() == ["notices: The setting notifications.webhook_url is no http or https address. Correct it."]
 
@@ -421,22 +421,22 @@ def test_a_wrong_address_silences_nobody_else_and_gets_what_it_missed_once_it_is
     ann = Somebody()
     with a_hook() as hook:
         wrong = NotificationSettings(webhook_url=hook.url, urls="nobody-knows-this://a nor-this://s3cr3t@b")
-        told = tell(replace(settings, notifications=wrong), lambda: NOW, report=A_REPORT, also={"ann": ann})
+        told = dispatch_notices(replace(settings, notifications=wrong), lambda: NOW, report=A_REPORT, also={"ann": ann})
 
         assert "notifications.urls (address 2) " in "".join(told.sentences())
         assert len(ann.got) == len(hook.heard) == len(told.fresh) > 0
         alone = NotificationSettings(webhook_url="http://[/")
         other = replace(settings, data_dir=settings.data_dir / "other", notifications=alone)
-        kept = tell(other, lambda: NOW, report=A_REPORT).fresh
+        kept = dispatch_notices(other, lambda: NOW, report=A_REPORT).fresh
         right = replace(other, notifications=NotificationSettings(webhook_url=hook.url))
-        assert sum(tell(right, lambda: NOW).delivery.sent.values()) == len(kept) > 0
+        assert sum(dispatch_notices(right, lambda: NOW).delivery.sent.values()) == len(kept) > 0
 
 
 @pytest.mark.parametrize("broken", ["vault.sqlite", "ledger.duckdb"])
 def test_what_the_report_says_is_told_whatever_else_cannot_be_read(settings: Settings, broken: str) -> None:
     (settings.data_dir / broken).write_text("no database at all")
     ann = Somebody()
-    told = tell(settings, lambda: NOW, report=A_REPORT, also={"ann": ann})
+    told = dispatch_notices(settings, lambda: NOW, report=A_REPORT, also={"ann": ann})
 
     assert sorted(notice.kind for notice in ann.got) == ["check.failed", "hole"]
     assert broken in str(told.trouble)
@@ -460,7 +460,7 @@ def test_an_expired_login_is_told_unless_a_password_does_without(
         vault.age(NOW)
         assert vault.consent(login.consent_id).status == "expired"
     ann = Somebody()
-    tell(replace(settings, kontist=KontistSettings(**own)), lambda: NOW, also={"ann": ann})
+    dispatch_notices(replace(settings, kontist=KontistSettings(**own)), lambda: NOW, also={"ann": ann})
 
     assert [notice.kind for notice in ann.got] == kinds
 
