@@ -50,7 +50,7 @@ class HeaderCheck:
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """One SQL file."""
 

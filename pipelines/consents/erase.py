@@ -35,7 +35,7 @@ BESIDE = {
 """Folders of the data directory that an erasure leaves alone, and what is left to do there."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Receipt:
     """Proof of an erasure: what was removed, when, by whom and why, and what was kept and why.
 

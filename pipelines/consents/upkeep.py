@@ -1,6 +1,6 @@
-"""What is done about consents without importing anything: warnings, ends, revocations and erasures that are still to be finished.
+"""Maintains consents without an import: warnings, expiry, pending revocations and erasures.
 
-Every run does the same on its way; these are the steps for a schedule of their own, and for `consents tend`.
+Every run does the same on its way. These are the steps for a schedule of their own, and for `consents tend`.
 """
 
 from collections.abc import Callable, Container
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tidied:
-    """What the chores led to."""
+    """The outcome of the maintenance."""
 
     revoked: list[str] = field(default_factory=list)
     """Consents whose end the bank has confirmed."""
@@ -46,7 +46,7 @@ class Tidied:
     """A sentence for each that has to be tried again."""
 
     def sentences(self) -> list[str]:
-        """For people."""
+        """Returns the outcome for people."""
         return [f"- consent {one} is revoked" for one in self.revoked] + [
             *(f"- {receipt}" for receipt in self.receipts),
             *(f"! {trouble}" for trouble in self.troubles),
@@ -54,9 +54,9 @@ class Tidied:
 
 
 def watch(settings: "Settings", now: Callable[[], datetime]) -> list[str]:
-    """Let consents age: what is over expires. Returns the warnings that are due, a sentence each.
+    """Expires consents that are over; returns the warnings that are due, a sentence each.
 
-    Raises `ClockWrong` when this machine's clock is not to be believed: nothing has expired then. Raises `HistoryLost` when the
+    Raises `ClockWrong` when this machine's clock is wrong: nothing has expired then. Raises `HistoryLost` when the
     vault is missing.
     """
     if not has_vault(settings):
@@ -70,7 +70,7 @@ def watch(settings: "Settings", now: Callable[[], datetime]) -> list[str]:
 
 
 def to_end(settings: "Settings", consent_id: str | None = None) -> list[Consent]:
-    """The consent that is asked for, else every one that waits for the bank's word. Raises `WrongUsage` for an unknown id."""
+    """Returns the named consent, else all that wait for the bank's confirmation. Raises `WrongUsage` for an unknown id."""
     if not has_vault(settings):
         refuse(missing_vault(settings))
         if consent_id:
@@ -85,10 +85,10 @@ def to_end(settings: "Settings", consent_id: str | None = None) -> list[Consent]
 def end(
     settings: "Settings", consent_id: str, now: Callable[[], datetime], *, erase: bool = False, reason: str | None = None
 ) -> None:
-    """End a consent at the bank; with `erase` its data is to go too, which `finish_erasing` does.
+    """Ends a consent at the bank; with `erase` its data is to be erased too, which `finish_erasing` does.
 
     Ending twice changes nothing. Raises `WrongUsage` when the settings do not reach the bank: nothing is recorded then. Raises
-    `StillRevoking` when the bank has not confirmed the end: it is tried again by the next chores.
+    `StillRevoking` when the bank has not confirmed the end: the next maintenance tries again.
     """
     from pipelines.consents.erase import pending
 
@@ -105,7 +105,7 @@ def end(
 
 
 def can_be_ended(settings: "Settings", vault: Vault, consent_id: str, now: Callable[[], datetime]) -> None:
-    """Look at the settings before anything is recorded: they reach the consent's bank, and the vault key opens its token.
+    """Checks before anything is recorded that the settings reach the consent's bank, and the vault key opens its token.
 
     Asks no bank. Raises `WrongUsage` or `VaultBroken`.
     """
@@ -125,7 +125,7 @@ def can_be_ended(settings: "Settings", vault: Vault, consent_id: str, now: Calla
 
 
 def end_at_its_bank(settings: "Settings", vault: Vault, consent_id: str, now: Callable[[], datetime]) -> None:
-    """Ask the consent's own bank to end it. Raises `StillRevoking` when the bank has not confirmed it.
+    """Asks the consent's own bank to end it. Raises `StillRevoking` when the bank has not confirmed it.
 
     Raises what `can_be_ended` does, and has changed nothing then.
     """
@@ -143,7 +143,7 @@ def end_at_its_bank(settings: "Settings", vault: Vault, consent_id: str, now: Ca
 
 
 def finish_erasing(settings: "Settings", now: Callable[[], datetime], patience: float = 0) -> list[str]:
-    """Erase what was asked for and is over at the bank; returns a sentence with the receipt for each.
+    """Erases the consents that are over at the bank, where that was asked for; returns a sentence with the receipt for each.
 
     Raises `Busy` when there is something to erase and a run holds the data directory for `patience` seconds: it stays asked for.
     """
@@ -161,7 +161,7 @@ def finish_erasing(settings: "Settings", now: Callable[[], datetime], patience: 
 
 
 def tidy(settings: "Settings", now: Callable[[], datetime]) -> Tidied:
-    """All that waits for the bank's word, and all that is to be erased. One that fails leaves the others alone."""
+    """Finishes pending revocations and erasures. One that fails does not stop the others."""
     from pipelines.errors import Failure
 
     tidied = Tidied()
@@ -179,10 +179,10 @@ def tidy(settings: "Settings", now: Callable[[], datetime]) -> Tidied:
 
 
 def sign_in_link(settings: "Settings", consent_id: str, now: Callable[[], datetime]) -> tuple[Consent, str]:
-    """Start the sign-in that renews a consent: the new, pending consent and the bank's link, good for minutes.
+    """Starts the sign-in that renews a consent; returns the new, pending consent and the bank's link, good for minutes.
 
-    The next run picks it up once the customer has signed in. Raises `WrongUsage` for a consent that cannot be renewed, or where
-    the service wants a `redirect_url` and none is set.
+    The next run takes it up once the customer has signed in. Raises `WrongUsage` for a consent that cannot be renewed, or where
+    the service needs a `redirect_url` and none is set.
     """
     check(settings, now)
     with vault_of(settings) as vault, command_client(settings, now) as client:
@@ -207,7 +207,7 @@ def sign_in_link(settings: "Settings", consent_id: str, now: Callable[[], dateti
 
 @dataclass
 class Tended:
-    """What looking after the consents led to."""
+    """The outcome of `tend`."""
 
     openings: list[Opening] = field(default_factory=list)
     """Sign-ins that were finished since the last look."""
@@ -216,7 +216,7 @@ class Tended:
 
 
 def tend(vault: Vault, client: "KontomatikClient", now: datetime) -> Tended:
-    """Age all consents, look at sign-ins left open, and try again to end what is to be ended."""
+    """Maintains Kontomatik's consents: lets them age, tries pending revocations again, finishes sign-ins that were left open."""
     vault.age(now)
     tended = Tended()
     for consent in to_be_ended(vault):
@@ -225,30 +225,35 @@ def tend(vault: Vault, client: "KontomatikClient", now: datetime) -> Tended:
         except StillRevoking as failure:
             tended.troubles.append((consent, str(failure)))
     for consent in vault.consents(source="kontomatik", status=("pending",)):
-        if vault.quota.unfinished(consent.consent_id, now):
-            tended.openings.append(Opening(consent))
-            continue
-        try:
-            opening = finished_sign_in(vault, client, consent, now)
-        except SignInFailed:
-            continue
-        except SessionGone as error:
-            vault.move(consent.consent_id, "expired", f"sign-in lost: {error.code}", now)
-            tended.troubles.append((consent, f"its sign-in is over at the bank; connect again. {error}"))
-            continue
-        except (SourceError, Failure) as error:
-            tended.troubles.append((consent, f"its sign-in could not be looked at: {error}"))
-            continue
+        opening, trouble = _looked_at(vault, client, consent, now)
         if opening is not None:
             tended.openings.append(opening)
-        elif consent.created_at < now - LEFT_OPEN:
-            vault.move(consent.consent_id, "expired", "the sign-in was never finished", now)
+        if trouble:
+            tended.troubles.append((consent, trouble))
     taken_up = {opening.consent.consent_id for opening in tended.openings}
     for consent in vault.consents(source="kontomatik", status=USABLE):
         with suppress(SourceError, Failure):  # it is stored, and can be used without
             if consent.consent_id not in taken_up and (session := unused_session(vault, client, consent, now)):
                 tended.openings.append(Opening(consent, session))
     return tended
+
+
+def _looked_at(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> tuple[Opening | None, str | None]:
+    """Finishes or expires a sign-in that was left open; returns what it gives to import through, and what went wrong."""
+    if vault.quota.unfinished(consent.consent_id, now):
+        return Opening(consent), None
+    try:
+        opening = finished_sign_in(vault, client, consent, now)
+    except SignInFailed:
+        return None, None
+    except SessionGone as error:
+        vault.move(consent.consent_id, "expired", f"sign-in lost: {error.code}", now)
+        return None, f"its sign-in is over at the bank; connect again. {error}"
+    except (SourceError, Failure) as error:
+        return None, f"its sign-in could not be looked at: {error}"
+    if opening is None and consent.created_at < now - LEFT_OPEN:
+        vault.move(consent.consent_id, "expired", "the sign-in was never finished", now)
+    return opening, None
 
 
 def warnings(vault: Vault, now: datetime, *, configured: Container[str] = ()) -> list[str]:

@@ -27,7 +27,7 @@ UNNAMED = "bank not named yet"
 """The institution of a consent until its first import names it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Consent:
     """One consent without its secrets."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipelines.consents.consent_status import ConsentStatus
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LastRun:
     """What the last run has left for `status`; None of a part that it did not reach."""
 

@@ -55,7 +55,7 @@ Auth = Literal["jwt", "basic"]
 Security = Literal["starttls", "tls", "none"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KontomatikSettings:
     """How the Kontomatik service is reached, and how patiently."""
 
@@ -75,7 +75,7 @@ class KontomatikSettings:
         return bool(self.api_key)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KontistSettings:
     """How the Kontist service is reached, and how often at most."""
 
@@ -95,7 +95,7 @@ class KontistSettings:
         return bool((self.email and self.password) or (self.refresh_token and self.auth == "jwt"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NotificationSettings:
     """Who is told what matters, and how. What is not set is not used."""
 

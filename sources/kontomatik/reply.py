@@ -230,7 +230,7 @@ class _Reader:
         self._note_unknown(command, "command", COMMAND_KNOWN | RESULT_KNOWN)
         target = command.get("target") or child_text(result, "target")
         institution = command.get("institution") or child_text(result, "institution") or institution_of(target)
-        return self._reply(command_id, state, exception, [result, command], target, institution, "live")
+        return self._reply(command_id, state, exception, [result, command], target=target, institution=institution, spoken="live")
 
     def _openapi(self, root: Any) -> Reply:
         command_id = child_text(root, "id")
@@ -238,7 +238,9 @@ class _Reader:
         self._note_unknown(root, "result", COMMAND_KNOWN | RESULT_KNOWN)
         target = child_text(root, "target")
         institution = child_text(root, "institution") or institution_of(target)
-        return self._reply(command_id, state, exception_of(root), [root], target, institution, "openapi")
+        return self._reply(
+            command_id, state, exception_of(root), [root], target=target, institution=institution, spoken="openapi"
+        )
 
     def _reply(
         self,
@@ -246,6 +248,7 @@ class _Reader:
         state: CommandState,
         exception: SourceError | None,
         places: list[Any],
+        *,
         target: str | None,
         institution: str | None,
         spoken: Spoken,
@@ -288,14 +291,14 @@ class _Reader:
         if error is not None:
             spool.clear()
         return AccountRead(
-            name.account,
-            name.account_id,
-            name.source_account_id,
-            one.fields.partial,
-            spool,
-            one.newest_first,
-            error,
-            frozenset(one.fields.unknown | (one.rows.unknown if one.rows else set())),
+            account=name.account,
+            account_id=name.account_id,
+            source_account_id=name.source_account_id,
+            partial=one.fields.partial,
+            spool=spool,
+            newest_first=one.newest_first,
+            error=error,
+            unknown_fields=frozenset(one.fields.unknown | (one.rows.unknown if one.rows else set())),
         )
 
     def _note_unknown(self, element: Any, where: str, known: Iterable[str]) -> None:

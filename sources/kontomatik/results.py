@@ -68,7 +68,7 @@ class Institution:
     beta: bool = False
 
 
-@dataclass
+@dataclass(kw_only=True)
 class AccountRead:
     """One account or card of an import.
 

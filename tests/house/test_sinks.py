@@ -161,7 +161,9 @@ def standing(name: str) -> list[str]:
         "differs_from": None,
     }
     consent = a_consent(name, status="expired", reason=name)
-    last = LastRun("r-1", "partial", None, None, None, [], [], [{"label": name, "reason": name}])
+    last = LastRun(
+        **dict.fromkeys(one.name for one in fields(LastRun)) | {"status": "partial", "errors": [{"label": name, "reason": name}]}
+    )
     listed = [account, account | {"gone_at": None}]
     stands = Status(lost=[], data_dir="data", clock=None, accounts=listed, consents=[consent], last_run=last)
     banks = [{"country": name, "institution": name, "name": name, "target": name, "access_modes": [name], "beta": True}]
