@@ -1,8 +1,8 @@
-"""This machine's clock, and whether it may be believed.
+"""Checks this machine's clock.
 
-Consents, quotas and days to read are counted by it. A mark in the data directory says what it showed last, and how long this
-machine had been up then: the time since that is known without the clock. Where the two differ, the `Date` of a bank's answer
-decides. A clock that is wrong is not worked with: nothing is read, expired or counted on its word.
+Consents, quotas and days to read are counted by it. A mark in the data directory keeps what it showed last, and how long this
+machine had been up then, so the time since is known without the clock. Where the two differ, the `Date` of a bank's answer
+decides. While the clock is wrong, nothing is read, expired or counted.
 """
 
 import json
@@ -32,7 +32,7 @@ UP = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class ClockWrong(WrongUsage):
-    """This machine's clock is not to be believed."""
+    """This machine's clock is wrong."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Mark:
     seconds_up: float
 
     def expected(self) -> datetime | None:
-        """What the clock shows now if nobody has set it; None after a restart, or where nothing tells of restarts."""
+        """Returns what the clock shows now unless somebody has set it; None after a restart, or where restarts are unknown."""
         boot = _boot()
         return self.at + timedelta(seconds=_seconds_up() - self.seconds_up) if boot and boot == self.boot else None
 
 
 def check(settings: "Settings", now: Callable[[], datetime], vault: "Vault | None" = None, *, ask: bool = True) -> None:
-    """Raise `ClockWrong` when the clock is wrong or has jumped; remember what it shows when it is right.
+    """Raises `ClockWrong` when the clock is wrong or has jumped; else remembers what it shows.
 
     A bank is asked, which costs one request and no quota, only where the mark does not vouch for the clock: after a restart and
     after a jump. Without `ask` and without a jump none is: where nothing is stored, nothing can be expired.
@@ -75,12 +75,12 @@ def check(settings: "Settings", now: Callable[[], datetime], vault: "Vault | Non
 
 
 def jumped(data_dir: Path, now: datetime) -> str | None:
-    """A sentence when the clock has jumped since it was last known to be right; asks nobody."""
+    """Returns a sentence when the clock has jumped since it was last right. Asks no bank."""
     return _jump(_read(data_dir), now)
 
 
 def bank_time(settings: "Settings", vault: "Vault | None" = None) -> tuple[str, datetime | None]:
-    """The configured bank that was asked last, and the time in the `Date` of its answer; None when none told one."""
+    """Returns the configured bank that was asked last, and the time in the `Date` of its answer; None when none gave one."""
     asked = ""
     for asked, base_url, path in _banks(settings, vault):
         with suppress(SourceError, ValueError, TypeError, KeyError):
@@ -150,7 +150,7 @@ def _read(data_dir: Path) -> Mark | None:
 
 
 def _write(data_dir: Path, mark: Mark) -> None:
-    """Replace the mark; a full disk is reported by what needs the room."""
+    """Replaces the mark. A full disk is reported by the code that needs the space."""
     about = {"at": mark.at.isoformat(), "boot": mark.boot, "seconds_up": mark.seconds_up}
     with suppress(OSError), replacing(_path(data_dir)) as new:
         write_private(new, json.dumps(about))

@@ -1,8 +1,8 @@
-"""Erasing what a revoked consent brought: its rows in raw history and the ledger, its key, and a receipt as proof.
+"""Erases what a revoked consent brought: its rows in raw history and the ledger, and its key; writes a receipt as proof.
 
-Erasure is asked for once and stays asked for until it is done; every step may be repeated, so a crash anywhere is mended by the
-next run. Raw history is written into a fresh file, because a deleted row's bytes stay in the free blocks of the old one, and
-the file before it is removed.
+The request stands until the erasure is done. Every step may be repeated, so the next run finishes after a crash anywhere. Raw
+history is written into a new file, because a deleted row's bytes stay in the free blocks of the old one. The file before it is
+removed.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ BESIDE = {
 
 @dataclass(kw_only=True)
 class Receipt:
-    """Proof of an erasure: what was removed, when, by whom and why, and what was kept and why.
+    """The proof of an erasure: what was removed, when, by whom and why, and what was kept and why.
 
     Names no customer, account number or amount. Its SHA-256 stands in the audit trail.
     """
@@ -57,7 +57,7 @@ class Receipt:
     steps: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """For people."""
+        """Returns the receipt for people."""
         rows = "\n".join(f"  {table}: {count}" for table, count in sorted(self.rows_removed.items()))
         kept = "\n".join(f"  - {reason}" for reason in self.kept)
         steps = "\n".join(f"  - {step}" for step in self.steps)
@@ -71,7 +71,7 @@ class Receipt:
 
 
 def finish_erasures(settings: Settings, vault: Vault, now: Callable[[], datetime]) -> list[str]:
-    """Erase every consent for which that was asked and whose end the bank has confirmed. Returns a sentence for each."""
+    """Erases each consent for which that was asked and whose end the bank has confirmed; returns a sentence for each."""
     sentences = []
     for consent in vault.consents(status=("revoked",)):
         if consent.erase_asked_at is not None:
@@ -93,7 +93,7 @@ def pending(data_dir: Path, vault: Vault, consent_id: str) -> Iterator[None]:
 
 
 def what_is_pending(data_dir: Path, consent: Consent) -> str:
-    """A sentence for people: the erasure is recorded, who finishes it and how it is withdrawn."""
+    """Returns a sentence: the erasure is recorded, when it is finished, and how it is withdrawn."""
     consent_id = consent.consent_id
     if _has_begun(data_dir / "receipts", consent):
         return f"The erasure of consent {consent_id} has begun and cannot be withdrawn; the next run finishes it"
@@ -104,9 +104,9 @@ def what_is_pending(data_dir: Path, consent: Consent) -> str:
 
 
 def cancel(data_dir: Path, vault: Vault, consent_id: str, now: datetime) -> None:
-    """Withdraw an erasure that waits; the caller holds the data directory's lock.
+    """Withdraws a pending erasure. The caller holds the data directory's lock.
 
-    Raises `WrongUsage` when none waits, or rows may be gone already.
+    Raises `WrongUsage` when none is pending, or rows may be gone already.
     """
     consent = vault.consent(consent_id)
     if consent.erasing and _has_begun(data_dir / "receipts", consent):
@@ -115,7 +115,7 @@ def cancel(data_dir: Path, vault: Vault, consent_id: str, now: datetime) -> None
 
 
 def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], datetime]) -> Path:
-    """Remove all that only this consent brought; returns the receipt's path. The caller holds the data directory's lock.
+    """Removes everything that only this consent brought; returns the receipt's path. The caller holds the data directory's lock.
 
     Raises `Failure` when the consent is not over yet, or a file cannot be written.
     """
@@ -163,7 +163,7 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
 
 
 def _receipt(vault: Vault, consent: Consent, now: datetime) -> Receipt:
-    """The receipt as far as it is known before anything is removed."""
+    """Returns the receipt as far as it is known before anything is removed."""
     asked = next((one for one in reversed(vault.trail(consent.consent_id)) if one.what == ERASURE_ASKED), None)
     return Receipt(
         consent_id=consent.consent_id,
@@ -178,7 +178,7 @@ def _receipt(vault: Vault, consent: Consent, now: datetime) -> Receipt:
 
 
 def _chain(vault: Vault, consent: Consent) -> list[str]:
-    """The consent and those before it that it replaced, as far as they are over: one customer's permission, renewed."""
+    """Returns the consent and the ended ones that it replaced: one customer's permission, renewed."""
     chain = [consent]
     while chain[-1].replaces:
         before = vault.consent(chain[-1].replaces)
@@ -189,9 +189,9 @@ def _chain(vault: Vault, consent: Consent) -> list[str]:
 
 
 def _accounts(data_dir: Path, vault: Vault, dataset: str, chain: list[str]) -> tuple[list[str], list[str]]:
-    """The accounts that the chain ever read: those that it alone read, and those that a consent beside it read too.
+    """Returns the accounts that only the chain ever read, and the accounts that another consent read too.
 
-    The vault knows what a consent showed last; what it showed before stands in raw history.
+    The vault knows the accounts that a consent showed last. Raw history has the earlier ones.
     """
     brought = _brought(data_dir, dataset)
     readers = {account: set(vault.readers_of(account)) for one in chain for account in vault.accounts_of(one)}
@@ -204,7 +204,7 @@ def _accounts(data_dir: Path, vault: Vault, dataset: str, chain: list[str]) -> t
 
 
 def _brought(data_dir: Path, dataset: str) -> dict[str, set[str]]:
-    """Account to the consents that it was read through, from raw history."""
+    """Returns from raw history, for each account, the consents that it was read through."""
     import duckdb
 
     from pipelines.store.raw_copy import broken
@@ -226,9 +226,9 @@ def _brought(data_dir: Path, dataset: str) -> dict[str, set[str]]:
 def _remove_from_raw(
     data_dir: Path, dataset: str, consent_ids: list[str], accounts: list[str], begin: Callable[[dict[str, int]], None]
 ) -> dict[str, int]:
-    """Delete in the working copy, write that into a fresh file, and put it into place. Returns rows removed per table.
+    """Deletes in the working copy, writes that into a new file, and publishes it; returns the rows removed by table.
 
-    `begin` is told of them before that last step.
+    `begin` gets these counts before the file is published.
     """
     import duckdb
 
@@ -269,7 +269,7 @@ def _remove_from_raw(
 
 
 def _delete(connection: "DuckDBPyConnection", dataset: str, consent_ids: list[str], accounts: list[str]) -> dict[str, int]:
-    """Delete the rows of these accounts and consents wherever either is named, dlt's staging tables included."""
+    """Deletes the rows of these accounts and consents in every table that names either, dlt's staging tables included."""
     found = connection.execute(
         "select schema_name, table_name, list(column_name) from duckdb_columns()"
         " where schema_name in (?, ?) and column_name in ('account_id', 'consent_id') group by all",
@@ -302,14 +302,14 @@ def _rebuild_ledger(settings: Settings, receipt: Receipt) -> None:
 
 
 def _begin(folder: Path, receipt: Receipt, removed: dict[str, int]) -> None:
-    """Keep what is about to be removed, together with what a try that was interrupted had removed."""
+    """Records what is about to be removed, together with what an interrupted try had removed."""
     folder.mkdir(mode=0o700, exist_ok=True)
     begun = _begun(folder, receipt.consent_id)
     replace_text(begun, _json(_with_earlier(begun, replace(receipt, rows_removed=removed))))
 
 
 def _write(folder: Path, receipt: Receipt) -> tuple[Path, str]:
-    """Write the receipt in both forms, with what a try that was interrupted had removed; returns it and its SHA-256."""
+    """Writes the receipt in both forms, with what an interrupted try had removed; returns its path and SHA-256."""
     folder.mkdir(mode=0o700, exist_ok=True)
     path, begun = folder / f"erased-{receipt.consent_id}.json", _begun(folder, receipt.consent_id)
     receipt = _with_earlier(path, _with_earlier(begun, receipt))
@@ -321,7 +321,7 @@ def _write(folder: Path, receipt: Receipt) -> tuple[Path, str]:
 
 
 def _has_begun(folder: Path, consent: Consent) -> bool:
-    """Whether rows of it may be gone already: a try has begun to remove them, or has written its receipt."""
+    """Returns whether its rows may be gone already: a try has begun to remove them, or has written its receipt."""
     path = folder / f"erased-{consent.consent_id}.json"
     if _begun(folder, consent.consent_id).exists():
         return True
@@ -334,7 +334,7 @@ def _begun(folder: Path, consent_id: str) -> Path:
 
 
 def _with_earlier(path: Path, receipt: Receipt) -> Receipt:
-    """The receipt and what an earlier try wrote: rows that were counted twice were not removed the first time."""
+    """Returns the receipt with what an earlier try wrote: rows that were counted twice were not removed the first time."""
     if not path.exists():
         return receipt
     before = json.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""The login at Kontist: a second kind of consent. Its secret is the refresh token, which lives 30 days unless it says otherwise.
+"""Keeps the login at Kontist, a second kind of consent. Its secret is the refresh token, valid 30 days unless it says otherwise.
 
-A run uses the newest login that is stored, else what the settings hold. Whoever renews it holds a lock, since a bank that hands
-out a new refresh token with each renewal takes the old one for stolen (observed); the new one is stored, sealed, before its use.
+A run uses the newest stored login, else that of the settings. A renewal holds a lock, because a bank that gives a new refresh
+token with each renewal takes the old one for stolen (observed). The new one is stored, encrypted, before its first use.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -39,12 +39,12 @@ class NotLoggedIn(Failure):
 
 
 def stored_login(vault: Vault) -> Consent | None:
-    """The newest login that can be used."""
+    """Returns the newest login that can be used."""
     return next(reversed(vault.consents(source=BANK, status=USABLE)), None)
 
 
 def ended_login(vault: Vault) -> Consent | None:
-    """The login that accounts were read through last, if it is over and nobody ended it on purpose: nothing reads them now."""
+    """Returns the login that read accounts last, if it is over and no person ended it: nothing reads them now."""
     if stored_login(vault) is not None:
         return None
     read = [one for one in vault.consents(source=BANK) if vault.accounts_of(one.consent_id)]
@@ -53,7 +53,7 @@ def ended_login(vault: Vault) -> Consent | None:
 
 
 def told_over(consent: Consent) -> str:
-    """That a login is over, and what helps."""
+    """Returns a sentence: the login is over, and how to go on."""
     return f"the login is over ({consent.status_reason}): log in again with `python -m pipelines connect kontist`"
 
 
@@ -73,7 +73,7 @@ class KeptLogin:
     replaces: str | None = None
 
     def keep(self, token: str) -> None:
-        """Store a refresh token that the bank handed out. Raises `WrongUsage` without a vault key."""
+        """Stores a refresh token that the bank gave. Raises `WrongUsage` without a vault key."""
         if self.consent is None and not self.stores:
             return
         with self._opened() as vault:
@@ -84,7 +84,7 @@ class KeptLogin:
 
     @contextmanager
     def renewing(self) -> Iterator[str | None]:
-        """Hold up the renewals of other processes; yields the refresh token that is stored by then."""
+        """Keeps other processes from renewing; yields the refresh token that is stored by then."""
         if self.consent is None:
             yield None
             return
@@ -92,13 +92,13 @@ class KeptLogin:
             yield vault.token(self.consent.consent_id)
 
     def over(self, code: str) -> None:
-        """The bank refuses the stored login for good: it is expired."""
+        """Expires the stored login, which the bank refuses for good."""
         if self.consent is not None:
             with self._opened() as vault, suppress(MoveRefused):  # somebody has ended it meanwhile
                 vault.move(self.consent.consent_id, "expired", f"the bank does not accept it any more: {code}", self.now())
 
     def covers(self, account_ids: Iterable[str]) -> None:
-        """The stored login reads these accounts."""
+        """Records the accounts that the stored login reads."""
         if self.consent is not None:
             with self._opened() as vault:
                 vault.covers(self.consent.consent_id, account_ids)
@@ -114,7 +114,7 @@ class KeptLogin:
 
 
 def kept_login(settings: Settings, vault: Vault | None, now: Callable[[], datetime]) -> KeptLogin:
-    """What a run logs in with: the stored refresh token before the configured one, and that before e-mail and password.
+    """Returns the login of a run: the stored refresh token before the configured one, and that before e-mail and password.
 
     What a configured refresh token is renewed to is stored, since the configured one may be worthless then. What a password
     gets is not: it gets it again.
@@ -129,13 +129,13 @@ def kept_login(settings: Settings, vault: Vault | None, now: Callable[[], dateti
 
 @contextmanager
 def one_renewal(data_dir: Path) -> Iterator[None]:
-    """The lock of all processes that renew the login of one data directory; the kernel's, so it dies with its process."""
+    """Holds the lock of all processes that renew one data directory's login. The kernel releases it with its process."""
     with locked(data_dir / "kontist.lock"):
         yield
 
 
 def ends_at(token: str, now: datetime) -> datetime:
-    """When a refresh token ends: as it says itself, since lifetimes differ from the document (observed)."""
+    """Returns the end that a refresh token states itself, since lifetimes differ from the document (observed)."""
     says = expiry(token)
     try:
         return datetime.fromtimestamp(says, UTC) if says is not None else now + LIFETIME
@@ -144,7 +144,7 @@ def ends_at(token: str, now: datetime) -> datetime:
 
 
 def add_login(vault: Vault, token: str, now: datetime, *, replaces: str | None = None) -> Consent:
-    """Store a refresh token as a login of its own. Raises `WrongUsage` without a vault key, and for a token that is over."""
+    """Stores a refresh token as a new login. Raises `WrongUsage` without a vault key, and for a token that is over."""
     end = ends_at(token, now)
     if end <= now:
         raise WrongUsage("This refresh token is over already", "Log in again: python -m pipelines connect kontist")
@@ -154,10 +154,10 @@ def add_login(vault: Vault, token: str, now: datetime, *, replaces: str | None =
 
 
 def connect(settings: Settings, vault: Vault, login: Login, now: Callable[[], datetime]) -> tuple[Consent, list[str]]:
-    """Log in with e-mail and password, or with a refresh token that somebody has; store the refresh token, look at the accounts.
+    """Logs in with e-mail and password, or with a given refresh token; stores the token and reads the list of accounts.
 
-    A login that was stored before stays until the new one has read the list of accounts, and ends then. Returns the new consent
-    and sentences that somebody should know. Raises `WrongUsage` for a wrong password, `NotLoggedIn` when the bank refuses.
+    A login that was stored before ends once the new one has read the list of accounts. Returns the new consent and sentences for
+    people. Raises `WrongUsage` for a wrong password, `NotLoggedIn` when the bank refuses.
     """
     vault.seal_possible()
     before = stored_login(vault)
@@ -194,7 +194,7 @@ def connect(settings: Settings, vault: Vault, login: Login, now: Callable[[], da
 
 
 def _left_behind(kept: KeptLogin) -> str:
-    """What is left of a login that led to nothing: a token is stored before its use, and its end is on record."""
+    """Returns what a failed login leaves: a token is stored before its use, and its end is on record."""
     if kept.consent is None:
         return "No login was stored"
     return f"No login came of it; consent {kept.consent.consent_id} stands in the list as expired"
@@ -202,7 +202,7 @@ def _left_behind(kept: KeptLogin) -> str:
 
 @contextmanager
 def client_of(kept: KeptLogin, *, patience: "Patience | None" = None) -> Iterator[KontistClient]:
-    """A client that logs in so, while the block runs; as patient as a run, unless `patience` says otherwise."""
+    """Opens a client with this login; as patient as a run, unless `patience` is given."""
     own = kept.settings.kontist
     http = Http(BANK, own.base_url, patience=patience, pace=Pace(own.requests_per_minute))
     try:
@@ -227,13 +227,13 @@ def _refuse_another_customer(vault: Vault, before: Consent | None, accounts: set
 
 @dataclass(frozen=True)
 class Ending:
-    """Ends logins at the bank; `delete` is what the steward asks of a bank."""
+    """Ends logins at the bank; implements `revocation.Ends`."""
 
     settings: Settings
     now: Callable[[], datetime]
 
     def delete(self, token: str) -> None:
-        """End this refresh token, and the auth token that it takes to do so. Raises `ConsentGone` if it was gone already."""
+        """Ends this refresh token, and the auth token of this request. Raises `ConsentGone` if it was gone already."""
         kept = KeptLogin(self.settings, None, self.now, Login(refresh_token=token))
         with one_renewal(self.settings.data_dir), client_of(kept) as client:
             if not client.invalidate():
@@ -241,7 +241,7 @@ class Ending:
 
 
 def tend(vault: Vault, settings: Settings, now: datetime) -> list[tuple[Consent, str]]:
-    """Let logins age, and end what is to be ended; returns those that somebody has to know about.
+    """Lets logins age and tries pending ends again; returns the logins that a person has to know about, each with the reason.
 
     A login that another one has replaced is not tried again: where the bank ends all tokens of a customer at once (its request
     names none), that would end the new one. It is over when its own time is.
@@ -262,7 +262,7 @@ def tend(vault: Vault, settings: Settings, now: datetime) -> list[tuple[Consent,
 
 
 def to_disconnect(vault: Vault) -> Consent:
-    """The login that `disconnect` ends: the one in use, else the last one whose end is not confirmed. Raises `WrongUsage`."""
+    """Returns the login that `disconnect` ends: the one in use, else the last unconfirmed one. Raises `WrongUsage`."""
     found = stored_login(vault) or next(reversed(vault.consents(source=BANK, status=("revoking", "replaced", "expired"))), None)
     if found is None:
         raise WrongUsage("There is no login at Kontist to end", "See `python -m pipelines consents list`")
@@ -271,7 +271,7 @@ def to_disconnect(vault: Vault) -> Consent:
 
 @contextmanager
 def kontist_client(settings: Settings, now: Callable[[], datetime], vault: "Vault | None" = None) -> Iterator["KontistClient"]:
-    """A client of Kontist while the block runs, logged in as a run would be. A `vault` that is there may be given, open."""
+    """Opens a client of Kontist with the login of a run. An open `vault` may be given."""
     with ExitStack() as stack:
         if vault is None and has_vault(settings):
             vault = stack.enter_context(vault_of(settings))

@@ -25,17 +25,17 @@ class Ends(Protocol):
     """A bank that can be asked to end a token."""
 
     def delete(self, token: str) -> None:
-        """End it. Raises `ConsentGone` if it was gone already, another `SourceError` if the bank did not confirm it."""
+        """Ends a token. Raises `ConsentGone` if it was gone already, another `SourceError` if the bank did not confirm."""
 
 
 @dataclass(frozen=True)
 class _Understood:
-    """Asked in the other dialect, the bank knows no token at all: its "gone already" counts once it has understood us."""
+    """Calls the catalog before a "gone already" counts: in the wrong dialect every token looks unknown, as if revoked."""
 
     client: "KontomatikClient"
 
     def delete(self, token: str) -> None:
-        """As the client's; a "gone already" is believed once the catalog, which costs nothing, is answered in our dialect."""
+        """Ends a token; a "gone already" counts once the catalog, which costs nothing, is answered in our dialect."""
         try:
             self.client.delete(token)
         except ConsentGone:
@@ -44,15 +44,15 @@ class _Understood:
 
 
 def to_be_ended(vault: Vault, source: str | None = "kontomatik") -> list[Consent]:
-    """Consents that wait for the bank's word, or whose data is to be erased though they are not over yet; None: of any bank."""
+    """Returns the consents that wait for the bank's confirmation, or for an erasure before that; `source` None: of any bank."""
     listed = vault.consents(source=source)
     return [one for one in listed if one.status in ("replaced", "revoking") or (one.erase_asked_at and one.status not in OVER)]
 
 
 def revoke(vault: Vault, client: "KontomatikClient", consent_id: str, now: datetime) -> None:
-    """End a consent at the bank. Its state says `revoking` before the bank is asked and `revoked` only after it said yes.
+    """Ends a consent at the bank. It is `revoking` before the bank is asked, and `revoked` only after the bank has confirmed.
 
-    Raises `StillRevoking` for anything but the bank's word that it is over, or was already.
+    Raises `StillRevoking` unless the bank confirms that it is over, or was already.
     """
     consent = vault.consent(consent_id)
     if consent.status in OVER:
@@ -63,7 +63,7 @@ def revoke(vault: Vault, client: "KontomatikClient", consent_id: str, now: datet
 
 
 def end_stored(vault: Vault, bank: Ends, consent_id: str, now: datetime) -> None:
-    """The same for a consent that is not pending, at any bank."""
+    """Ends a consent that is not pending, at any bank; as `revoke`."""
     consent = vault.consent(consent_id)
     if consent.status in OVER:
         return
@@ -88,7 +88,7 @@ def end_stored(vault: Vault, bank: Ends, consent_id: str, now: datetime) -> None
 
 
 def _given_up(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Consent:
-    """A sign-in that nobody waits for any more. If the customer has signed in all the same, there is a token to end."""
+    """Ends an abandoned sign-in; returns its consent. If the customer has signed in all the same, there is a token to end."""
     try:
         finished_sign_in(vault, client, consent, now)
     except (SignInFailed, SessionGone):
@@ -104,7 +104,7 @@ def _given_up(vault: Vault, client: "KontomatikClient", consent: Consent, now: d
 
 
 def take_over(vault: Vault, client: "KontomatikClient", consent_id: str, now: datetime) -> str | None:
-    """A renewed consent made its first good import: the one that it replaces ends, last of all.
+    """Ends the consent that a renewed one replaces, after the new one's first good import.
 
     Returns a sentence when the old one has to stay, because the new one does not read all of its accounts, or when its end is not
     confirmed yet.

@@ -1,4 +1,4 @@
-"""New consents: from a sign-in, from a mock session, or from a token that the user's own sign-in obtained."""
+"""Makes new consents: from a sign-in, from a mock session, or from a token that another sign-in obtained."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -44,9 +44,9 @@ def start_sign_in(
     replaces: Consent | None = None,
     since: date | None = None,
 ) -> tuple[Consent, SignIn]:
-    """Start a sign-in and remember it, sealed, so that it is not lost whatever happens to this process.
+    """Starts a sign-in and stores it, encrypted, so that it survives this process; returns the pending consent and the sign-in.
 
-    `since` is the first day that its first import shall cover, whoever makes it; None: all that the bank gives.
+    `since` is the first day that its first import shall cover; None: everything that the bank gives.
     """
     vault.seal_possible()
     sign_in = client.start_sign_in(target, access_mode, redirect_url, owner_external_id=owner_external_id)  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ def redirect_of(settings: Settings, given: str | None, next_step: str) -> str | 
 
 
 def finished_sign_in(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Opening | None:
-    """The opening that a finished sign-in gives, its token stored first; None while it goes on.
+    """Returns the opening that a finished sign-in gives, its token stored first; None while it goes on.
 
     Raises `SignInFailed` when it failed or ran out of time; the consent is expired then.
     """
@@ -108,7 +108,7 @@ def finished_sign_in(vault: Vault, client: "KontomatikClient", consent: Consent,
 
 
 def unused_session(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Session | None:
-    """The session of a sign-in whose token is stored and whose first import has not begun: it reaches the whole history."""
+    """Returns the session of a sign-in whose first import has not begun: it reaches the whole history."""
     remembered = vault.sign_in(consent.consent_id)
     if remembered is None or consent.created_at < now - LEFT_OPEN or vault.quota.tried(consent.consent_id):
         return None
@@ -138,7 +138,7 @@ def wait_for_sign_in(
     sleep: Callable[[float], None],
     progress: Callable[[float], None] = lambda _: None,
 ) -> Opening:
-    """Look until the customer has signed in. Raises `SignInFailed` when that failed, or did not happen in so many seconds."""
+    """Waits until the customer has signed in. Raises `SignInFailed` when that failed, or took more than `seconds`."""
     started = now()
     while True:
         opening = finished_sign_in(vault, client, consent, now())
@@ -182,7 +182,7 @@ def mock_opening(now: Callable[[], datetime], since: date | None = None) -> "Cal
 def add_token(
     vault: Vault, token: str, *, institution: str | None, target: str | None, access_mode: str, signed_in: datetime
 ) -> Consent:
-    """Store a consent whose token somebody else's sign-in obtained at `signed_in`. Raises `WrongUsage` for what is no token."""
+    """Stores a consent whose token another sign-in obtained at `signed_in`. Raises `WrongUsage` for text that is no token."""
     vault.seal_possible()
     token = one_token(token)
     return vault.add(
@@ -196,7 +196,7 @@ def add_token(
 
 
 def one_token(text: str) -> str:
-    """The token that somebody typed or piped in."""
+    """Returns the token that a person typed or piped in. Raises `WrongUsage` for any other text."""
     token = text.strip()
     if not token or len(token) > LONGEST_TOKEN or not token.isascii() or any(sign.isspace() for sign in token):
         raise WrongUsage("Standard input does not hold one token", "Pipe in the token alone, on one line")

@@ -60,11 +60,11 @@ class MoveRefused(ValueError):
 
 
 def warnings_of(source: str) -> tuple[int, ...]:
-    """The days before its end at which people are warned of a consent of this source."""
+    """Returns the days before the end at which people are warned of a consent of this source."""
     return LOGIN_WARNINGS if source == "kontist" else WARNINGS
 
 
 def warning(days_left: int | None, source: str = "kontomatik") -> int | None:
-    """The tightest warning that is due with so many whole days left, or None."""
+    """Returns the tightest warning that is due with `days_left` whole days left, or None."""
     due = (days for days in warnings_of(source) if days_left is not None and days_left <= days)
     return min(due, default=None)

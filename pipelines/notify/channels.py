@@ -1,6 +1,6 @@
-"""The ways out: e-mail by SMTP, a webhook that takes JSON, Slack-compatible webhooks, and whatever else apprise can send to.
+"""Makes the notification channels: e-mail by SMTP, a JSON webhook, Slack-compatible webhooks, and all others of apprise.
 
-The names under which the outbox remembers who has got what hold a hash: an address may hold a password or a key.
+The outbox knows a channel by a name with a hash, because an address may hold a password or a key.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _INFO = ("consent.revoked", "test")
 
 
 def channels(settings: "NotificationSettings") -> dict[str, Send]:
-    """A sender for each way out that is configured. Raises `WrongUsage` for an address that cannot be used."""
+    """Returns a sender for each configured channel. Raises `WrongUsage` for an address that cannot be used."""
     found, wrong = usable(settings)
     if wrong:
         raise wrong[0]
@@ -35,7 +35,7 @@ def channels(settings: "NotificationSettings") -> dict[str, Send]:
 
 
 def usable(settings: "NotificationSettings") -> tuple[dict[str, Send], list[WrongUsage]]:
-    """The ways out that can be used, and what is wrong with the others: one wrong address must not silence the rest."""
+    """Returns the channels that can be used, and what is wrong with the others: one wrong address must not silence the rest."""
     found: dict[str, Send] = {}
     wrong: list[WrongUsage] = []
     for name, setting, build in _configured(settings):
@@ -47,12 +47,12 @@ def usable(settings: "NotificationSettings") -> tuple[dict[str, Send], list[Wron
 
 
 def places(settings: "NotificationSettings") -> dict[str, str]:
-    """Which setting each way out comes from, and where in it."""
+    """Returns the setting that each channel comes from, with the position in it."""
     return {name: setting for name, setting, _ in _configured(settings)}
 
 
 def _configured(settings: "NotificationSettings") -> Iterator[tuple[str, str, Callable[[str], Send]]]:
-    """Name, setting with the position in it, and what builds the sender from that."""
+    """Yields each channel: name, setting with the position in it, and the function that builds its sender."""
     mailboxes = [to.strip() for to in (settings.email_to or "").split(",") if to.strip()]
     for setting, to in _numbered(
         "email_to", mailboxes
@@ -105,7 +105,7 @@ def _email(settings: "NotificationSettings", to: str, where: str) -> Send:
 
 
 def _webhook(url: str, setting: str) -> Send:
-    """A JSON object a notice: title, message, type, event, at best what the event's payload says."""
+    """Returns a sender of one JSON object for each notice: title, message, type, event, payload."""
     address = _json_address(setting, url)
 
     def send(notice: Notice) -> bool:
@@ -117,7 +117,7 @@ def _webhook(url: str, setting: str) -> Send:
 
 
 def _slack(url: str, setting: str) -> Send:
-    """Slack, Mattermost, Rocket.Chat and others take the same `{"text": …}`, each at an address of theirs.
+    """Returns a sender for Slack, Mattermost, Rocket.Chat and others: each takes the same `{"text": …}` at its own address.
 
     Not apprise's own plugin for Slack, which makes mentions and links of what looks like them.
     """
@@ -154,7 +154,7 @@ def _json_address(setting: str, url: str) -> dict[str, Any]:
 
 
 def _query(text: str) -> dict[str, list[str]]:
-    """Every parameter, those without a value and those named twice, too."""
+    """Returns every parameter, including one without a value and one that is named twice."""
     found: dict[str, list[str]] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         found.setdefault(name, []).append(value)

@@ -1,4 +1,4 @@
-"""What somebody has to be told: the kinds of notices, what each says, and where each is found.
+"""Finds and words the notices, of each kind.
 
     consent.expiring   a consent ends in 30, 14, 7 or 1 days; once each
     consent.expired    its time is over, or the bank says that it is gone
@@ -61,7 +61,7 @@ class Notice:
 
 
 def about_consents(vault: "Vault", now: datetime, *, configured: Container[str] = ()) -> list[Notice]:
-    """Consents that end soon, and those that ended in the last days; the audit trail says when and why.
+    """Returns notices of consents that end soon or ended in the last days; the audit trail says when and why.
 
     A sign-in that was never finished never was a consent, and its end is no news.
     Sources that are `configured` are read without a consent: that one of theirs expired stops nothing.
@@ -86,7 +86,7 @@ def about_consents(vault: "Vault", now: datetime, *, configured: Container[str] 
 
 
 def _renewed(vault: "Vault", over: "Consent", trail: Iterable["AuditEntry"]) -> bool:
-    """Whether a newer consent took its place: ended as such, or expired before the newer one read all of its accounts."""
+    """Returns whether a newer consent replaced it: it ended as replaced, or expired and the newer one reads all its accounts."""
     if any(entry.consent_id == over.consent_id and entry.what.endswith(" to replaced") for entry in trail):
         return True
     accounts = set(vault.accounts_of(over.consent_id))
@@ -95,13 +95,13 @@ def _renewed(vault: "Vault", over: "Consent", trail: Iterable["AuditEntry"]) -> 
 
 
 def _read_otherwise(vault: "Vault", over: "Consent", read: set[str]) -> bool:
-    """Whether another consent reads all of its accounts."""
+    """Returns whether other consents read all of its accounts."""
     accounts = set(vault.accounts_of(over.consent_id))
     return bool(accounts) and accounts <= read
 
 
 def about_checks(report: "Report") -> list[Notice] | None:
-    """The checks that the new ledger failed; None when no ledger was built, so that nothing is known."""
+    """Returns the checks that the new ledger failed; None when no ledger was built, so that nothing is known."""
     if report.published is None and report.refused is None:
         return None
     return [
@@ -119,7 +119,7 @@ def about_checks(report: "Report") -> list[Notice] | None:
 
 
 def about_holes(holes: Iterable[Mapping[str, Any]]) -> list[Notice]:
-    """Days that were missed for good."""
+    """Returns notices of days that were missed for good."""
     return [
         Notice(
             "hole",
@@ -135,7 +135,7 @@ def about_holes(holes: Iterable[Mapping[str, Any]]) -> list[Notice]:
 
 
 def about_stale(accounts: Iterable[Mapping[str, Any]], expected: set[str], hours: int, now: datetime) -> list[Notice]:
-    """Accounts of `status` that are `expected` to be read and were not, in full, for so many hours."""
+    """Returns notices of accounts that are `expected` to be read and were not, in full, for `hours`."""
     notices = []
     for account, waited in overdue(accounts, expected, hours, now):
         last, name = account["last_imported_at"], name_of(account)
@@ -158,7 +158,7 @@ def about_stale(accounts: Iterable[Mapping[str, Any]], expected: set[str], hours
 
 
 def about_held(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
-    """Accounts of `status` of which something is held for confirmation."""
+    """Returns notices of accounts with rows that are held for confirmation."""
     return [
         Notice(
             "account.held",
@@ -175,7 +175,7 @@ def about_held(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
 
 
 def about_differences(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
-    """Accounts of `status` whose balances at the bank contradict the movements of the ledger."""
+    """Returns notices of accounts whose balances at the bank contradict the movements of the ledger."""
     return [
         Notice(
             "account.differs",

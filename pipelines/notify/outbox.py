@@ -1,7 +1,7 @@
-"""The outbox: every notice from when it was met until each recipient has it.
+"""Keeps every notice until each recipient has it.
 
-A file of its own in the data directory, not a table of the vault: telling is bookkeeping, and must not be able to hurt, or wait
-for, what guards tokens and quotas. Losing it costs that some notices are told twice.
+The outbox is a file of its own in the data directory, not a table of the vault: notifications must not be able to damage, or
+wait for, what guards tokens and quotas. If it is lost, some notices are sent twice.
 """
 
 import json
@@ -45,7 +45,7 @@ class Delivery:
     waiting: dict[str, int] = field(default_factory=dict)
 
     def sentences(self) -> list[str]:
-        """For people."""
+        """Returns for people what could not be sent."""
         return [
             f"{count} notice{'s' if count != 1 else ''} could not be sent by {recipient}; the next run tries again"
             for recipient, count in sorted(self.waiting.items())
@@ -64,12 +64,12 @@ class Outbox:
             connection.executescript(_TABLES)
 
     def put(self, notices: Iterable[Notice], now: datetime) -> list[Notice]:
-        """Keep what was not met before; returns it."""
+        """Stores the notices that are new; returns them."""
         with self._open() as connection:
             return [notice for notice in notices if self._put(connection, notice, now)]
 
     def hold(self, kind: Kind, notices: Iterable[Notice], now: datetime) -> list[Notice]:
-        """These, and no others of a lasting `kind`, are so now: keep the new ones, end those that are over; returns the new."""
+        """Replaces the open notices of a lasting `kind`: stores the new ones, ends the others; returns the new ones."""
         if kind not in LASTING:
             raise ValueError(f"{kind} is nothing that ends")
         current = list(notices)
@@ -84,10 +84,10 @@ class Outbox:
         return fresh
 
     def deliver(self, recipients: dict[str, Send], now: datetime) -> Delivery:
-        """Send each recipient what it has not got yet, oldest first; one that fails is left to the next round.
+        """Sends each recipient its pending notices, oldest first; a failed one is left to the next round.
 
-        One that a recipient refuses keeps no later one from it: they are tried all the same, until failures took `PATIENCE`.
-        What is older than `NEWS` is given up; what is over and older than `KEPT` is removed. Two processes never deliver at once,
+        A refused notice does not stop the later ones: they are tried all the same, until failures took `PATIENCE`. A notice that
+        is older than `NEWS` is given up. One that is over and older than `KEPT` is removed. Two processes never deliver at once,
         so nothing is sent twice by that.
         """
         from pipelines.store.lock import locked
@@ -104,7 +104,7 @@ class Outbox:
         return delivery
 
     def _send_all(self, recipient: str, send: Send, now: datetime) -> tuple[int, int]:
-        """Send a recipient what waits for it; returns how many notices arrived, and how many still wait."""
+        """Sends a recipient its pending notices; returns how many arrived, and how many are still pending."""
         waiting, sent, patience = self._waiting(recipient, now), 0, PATIENCE
         for number, notice in waiting:
             begun = monotonic()
@@ -151,7 +151,7 @@ class Outbox:
 
 
 def arrived(send: Send, notice: Notice) -> bool:
-    """Whether it did. Never raises."""
+    """Sends a notice; returns whether it arrived. Never raises."""
     try:
         return send(notice)
     except Exception:  # a way out that is broken must not cost the run; it is tried again

@@ -1,4 +1,4 @@
-"""What is wrong with this installation, and how to mend it. Asks the banks only for what costs nothing."""
+"""Finds what is wrong with this installation, and how to fix it. Asks the banks only for what costs nothing."""
 
 import shlex
 import shutil
@@ -41,7 +41,7 @@ class Finding:
 
 
 def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
-    """Look at everything. Never raises: what cannot be looked at is a finding."""
+    """Checks everything. Never raises: what cannot be checked is a finding."""
     # first: opening a vault closes it to others
     ours = [*_versions(), *_secrets(), *_data_dir(settings), *_vault(settings), *_losses(settings)]
     return [*ours, *_kontomatik(settings, now), *_kontist(settings, now), *_clock(settings, now)]
@@ -72,14 +72,14 @@ def _data_dir(settings: Settings) -> Iterator[Finding]:
 
 
 def _secrets() -> Iterator[Finding]:
-    """Whether other users of this machine can read the settings that are secret."""
+    """Checks whether other users of this machine can read the secret settings."""
     path = Path.cwd() / ".dlt" / "secrets.toml"
     if rights_of_others(path):
         yield Finding("secrets", "wrong", f"{path} can be read by others", f"chmod 600 {shlex.quote(str(path))}")
 
 
 def _readers(data_dir: Path) -> Iterator[Finding]:
-    """Who may look into the data directory, or write there, beside its owner."""
+    """Checks who else may read the data directory, or write there."""
     others, quoted = rights_of_others(data_dir), shlex.quote(str(data_dir))
     if others & 0o022:
         yield Finding("data directory access", "wrong", f"{data_dir} can be written by others", f"chmod go-w {quoted}")
@@ -157,7 +157,7 @@ def _kontomatik(settings: Settings, now: Callable[[], datetime]) -> Iterator[Fin
 
 
 def _other_dialect(settings: Settings, now: Callable[[], datetime]) -> Finding | None:
-    """What is wrong if the service understands the dialect that it is not asked in."""
+    """Returns a finding if the service understands the other dialect."""
     ours = settings.kontomatik.dialect
     other: Dialect = "live" if ours == "openapi" else "openapi"
     try:
@@ -191,7 +191,7 @@ def _kontist(settings: Settings, now: Callable[[], datetime]) -> Iterator[Findin
 
 
 def _logins(settings: Settings) -> tuple[bool, Finding | None]:
-    """Whether a login is stored that can be used, and what is wrong with the one that was used last."""
+    """Returns whether a stored login can be used, and what is wrong with the one that was used last."""
     from pipelines.consents.kontist_login import ended_login, stored_login
 
     if not has_vault(settings):
@@ -206,7 +206,7 @@ def _logins(settings: Settings) -> tuple[bool, Finding | None]:
 
 
 def _clock(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
-    """Our clock against the `Date` of a bank's answer, else against what it showed when it was last right."""
+    """Compares our clock with the `Date` of a bank's answer, else with what it showed when it was last right."""
     try:
         with vault_of(settings) if has_vault(settings) else nullcontext() as vault:
             bank, told = bank_time(settings, vault)
@@ -226,7 +226,7 @@ def _clock(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]
 
 
 def show(findings: list[Finding], console: "Console") -> None:
-    """For people."""
+    """Shows the findings, a line each."""
     from pipelines.text import tables
 
     signs = {"fine": "✓", "note": "–", "wrong": "!"}

@@ -119,7 +119,7 @@ order by transactions.booked_on, transactions.account_id, transactions.transacti
 
 
 def lines(connection: "DuckDBPyConnection") -> Iterator[str]:
-    """The journal, line by line."""
+    """Yields the journal, line by line."""
     connection.execute(f"create or replace temp table opening as {_OPENING}")
     connection.execute(f"create or replace temp table differences as {_DIFFERENCES}")
     settings = rows_of(connection, "select any_value(reporting_currency) as currency from postings")
@@ -186,6 +186,6 @@ def _entry(one: dict[str, Any]) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Inside quotes: one line, quotes and backslashes escaped."""
+    """Returns text for inside quotes: one line, quotes and backslashes escaped."""
     plain = "".join(sign if sign.isprintable() else " " for sign in text)
     return plain.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,4 +1,4 @@
-"""What raw history knows of an account before its bank is asked."""
+"""Answers what raw history knows of an account before its bank is asked."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

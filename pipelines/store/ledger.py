@@ -1,4 +1,4 @@
-"""The published ledger: built into a new file, checked there, renamed into place only when every check passed."""
+"""Publishes the ledger: builds it into a new file, checks it there, and renames it into place only when every check passed."""
 
 import time
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class LedgerRefused(ChecksFailed):
 
 
 def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] | None = None) -> Published:
-    """Build, check and publish. Raises `LedgerRefused` when a check fails, `Failure` when it cannot be built."""
+    """Builds, checks and publishes the ledger. Raises `LedgerRefused` when a check fails, `Failure` when it cannot be built."""
     from transforms.build import build
     from transforms.errors import SeedUnreadable, TransformError
 
@@ -71,7 +71,7 @@ def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] 
 
 
 def check_seeds(data_dir: Path) -> None:
-    """Whether a ledger could be built with the seeds as they are. Raises `WrongUsage`: before a run spends anything at a bank."""
+    """Raises `WrongUsage` for seeds that no ledger can be built with, before a run spends anything at a bank."""
     from transforms.errors import SeedUnreadable
     from transforms.seeds import read
 
@@ -82,7 +82,7 @@ def check_seeds(data_dir: Path) -> None:
 
 
 def check_again(data_dir: Path) -> list[CheckResult]:
-    """Check the published ledger against raw history."""
+    """Checks the published ledger against raw history; returns the result of every check."""
     from transforms.checks import check
     from transforms.errors import TransformError
 

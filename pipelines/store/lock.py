@@ -37,7 +37,7 @@ class NoLocks(WrongUsage):
 
 @contextmanager
 def held(data_dir: Path, command: str, patience: float = 0, *, name: str = "run") -> Iterator[None]:
-    """Hold `data_dir` while the block runs, closed to others, and without what a dead run has left there.
+    """Holds `data_dir`, closed to others, and removes what a dead run has left there.
 
     Raises `Busy`, which names the holder, when another has it for `patience` seconds. `name` is the lock's: those of different
     names do not meet.
@@ -85,7 +85,7 @@ def taken(path: Path, patience: float = -1, *, poll: float = 0.05) -> "BaseFileL
 
 @contextmanager
 def locked(path: Path, patience: float = -1) -> Iterator[None]:
-    """Hold a lock while the block runs. Raises as `taken` does."""
+    """Holds a lock. Raises as `taken` does."""
     lock = taken(path, patience)
     try:
         yield
@@ -94,7 +94,7 @@ def locked(path: Path, patience: float = -1) -> Iterator[None]:
 
 
 def prepare(data_dir: Path) -> None:
-    """Make the data directory. Raises `WrongUsage` when nothing can be written there, `NoLocks` when nothing can be locked."""
+    """Makes the data directory. Raises `WrongUsage` when nothing can be written there, `NoLocks` when nothing can be locked."""
     if "?" in str(data_dir):
         raise WrongUsage(f"The data directory {data_dir} has a ? in its path, which DuckDB cannot open", "Choose another path")
     try:

@@ -37,10 +37,10 @@ class KnowsImports(Protocol):
     """A vault, as far as it is a witness of raw history."""
 
     def has_imported(self) -> bool:
-        """Whether any consent has been imported."""
+        """Returns whether any consent has been imported."""
 
     def histories(self) -> set[str]:
-        """The ids of the raw histories that were read with it."""
+        """Returns the ids of the raw histories that were read with it."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _was_published(data_dir: Path) -> bool:
 
 
 def _is_of(data_dir: Path, path: str, *, other_than: str) -> bool:
-    """Whether the whole data directory `data_dir` holds another history, which was last published at `path`."""
+    """Returns whether the data directory `data_dir` holds another history, which was last published at `path`."""
     if not (data_dir / "ledger.duckdb").exists():
         return False
     histories = _said(data_dir / "raw.duckdb").histories
@@ -196,7 +196,7 @@ class _Said:
 
 
 def _said(path: Path) -> _Said:
-    """Nothing where the file is not there or cannot be read: others say so."""
+    """Returns the content of a file; nothing where it is missing or cannot be read, which others report."""
     if not path.exists():
         return _Said()
     import duckdb

@@ -1,7 +1,7 @@
-"""Raw history: the one file that cannot be fetched again.
+"""Opens a copy of raw history, the one file that cannot be fetched again, and publishes it.
 
-A run works on a copy through one held connection and renames it into place at the end. Until then `raw.duckdb` is
-untouched, whatever happens; afterwards the file before is still there as `raw.previous.duckdb`.
+A run works on a copy through one open connection and renames it into place at the end. Until then `raw.duckdb` is untouched.
+Afterwards the file before is still there as `raw.previous.duckdb`.
 """
 
 import re
@@ -35,7 +35,7 @@ class RawCopy:
 
 @contextmanager
 def opened(data_dir: Path, *, start_new: bool = False) -> Iterator[tuple[RawCopy, "Publisher"]]:
-    """A working copy of `raw.duckdb` in `data_dir`, new at the first run, and what puts it into place.
+    """Opens a working copy of `raw.duckdb` in `data_dir`, new at the first run; yields it and its publisher.
 
     Raises `RawBroken`, with the way back to the file before, when it cannot be opened or there is no space for it; `HistoryLost`
     when there was one and it is missing, or it is that of another data directory, unless a person has said `start_new`.
@@ -88,7 +88,7 @@ class Publisher:
         self._raw = raw
 
     def __call__(self) -> None:
-        """Data and dlt's state are in place from here on, together."""
+        """Publishes data and dlt's state together."""
         import duckdb
 
         try:
@@ -110,7 +110,7 @@ def read_through(connection: "DuckDBPyConnection") -> None:
 
 
 def broken(raw: Path, error: Exception) -> RawBroken:
-    """What to say, and to do, when raw history cannot be read or written."""
+    """Returns the failure for a raw history that cannot be read or written."""
     if not _damaged(error):
         return RawBroken(
             f"Raw history could not be written beside {raw} ({getattr(error, 'strerror', None) or 'no space or an I/O error'})",
@@ -126,14 +126,14 @@ def broken(raw: Path, error: Exception) -> RawBroken:
 
 
 def _about_the_file(error: Exception) -> bool:
-    """Whether a failure of DuckDB's is the file's or the disk's, and not that of our query."""
+    """Returns whether a failure of DuckDB comes from the file or the disk, and not from our query."""
     import duckdb
 
     return _damaged(error) or isinstance(error, duckdb.IOException | duckdb.FatalException)
 
 
 def _damaged(error: Exception) -> bool:
-    """Whether what the file holds is wrong. A failed write is not: nobody shall put an old file in the place of a good one."""
+    """Returns whether the file's content is damaged. A failed write is no damage: an old file must not replace a good one."""
     import duckdb
 
     if isinstance(error, duckdb.SerializationException):

@@ -1,4 +1,4 @@
-"""One DuckDB file, opened for a short question."""
+"""Opens one DuckDB file for a short question."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ NO_BAR = "set enable_progress_bar = false"
 
 @contextmanager
 def read_only(path: Path) -> Iterator["DuckDBPyConnection"]:
-    """One DuckDB file, for a short question. Raises `duckdb.Error` as it is: who asks knows the next step."""
+    """Opens one DuckDB file for a short question. Raises `duckdb.Error` as it is: the caller knows the next step."""
     import duckdb
 
     with duckdb.connect(path, read_only=True) as connection:
