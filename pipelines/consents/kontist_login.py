@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipelines.consents.clients import has_vault, vault_of
 from pipelines.consents.revocation import StillRevoking, end_stored, to_be_ended
@@ -23,10 +22,6 @@ from sources._http import Http, Pace, Patience
 from sources.kontist.auth import Login, expiry
 from sources.kontist.client import KontistClient
 from sources.kontist.responses import BANK
-
-if TYPE_CHECKING:
-    from pipelines.consents.vault import Vault
-    from sources.kontist.client import KontistClient
 
 LIFETIME = timedelta(days=30)
 """Of a refresh token that does not say how long it lives (vendor document)."""
@@ -201,7 +196,7 @@ def _left_behind(kept: KeptLogin) -> str:
 
 
 @contextmanager
-def client_of(kept: KeptLogin, *, patience: "Patience | None" = None) -> Iterator[KontistClient]:
+def client_of(kept: KeptLogin, *, patience: Patience | None = None) -> Iterator[KontistClient]:
     """Opens a client with this login; as patient as a run, unless `patience` is given."""
     own = kept.settings.kontist
     http = Http(BANK, own.base_url, patience=patience, pace=Pace(own.requests_per_minute))
@@ -270,7 +265,7 @@ def to_disconnect(vault: Vault) -> Consent:
 
 
 @contextmanager
-def kontist_client(settings: Settings, now: Callable[[], datetime], vault: "Vault | None" = None) -> Iterator["KontistClient"]:
+def kontist_client(settings: Settings, now: Callable[[], datetime], vault: Vault | None = None) -> Iterator[KontistClient]:
     """Opens a client of Kontist with the login of a run. An open `vault` may be given."""
     with ExitStack() as stack:
         if vault is None and has_vault(settings):

@@ -76,7 +76,7 @@ def end_stored(vault: Vault, bank: Ends, consent_id: str, now: datetime) -> None
     except ConsentGone:
         vault.move(consent_id, "revoked", "the bank says that it was gone already", now)
     except (SourceError, Failure) as error:
-        code = getattr(error, "code", "") or type(error).__name__
+        code = (isinstance(error, SourceError) and error.code) or type(error).__name__
         vault.note(consent_id, "revocation tried", f"not confirmed: {code}", now)
         raise StillRevoking(
             f"The bank has not confirmed the end of consent {consent_id}: {str(error).rstrip('.')}",

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from pipelines.consents.clients import as_failures, command_client, has_vault, refuse_unconfigured, vault_of
 from pipelines.consents.clock import check
+from pipelines.consents.erase import finish_erasures, pending
 from pipelines.consents.expiring import expiring
-from pipelines.consents.revocation import StillRevoking, revoke, to_be_ended
+from pipelines.consents.revocation import OVER, StillRevoking, end_stored, revoke, to_be_ended
 from pipelines.consents.sign_in import (
     LEFT_OPEN,
     Opening,
@@ -25,6 +26,7 @@ from pipelines.consents.sign_in import (
 from pipelines.consents.states import USABLE
 from pipelines.consents.vault import Consent, Vault
 from pipelines.errors import Failure, WrongUsage
+from pipelines.store.lock import held
 from pipelines.store.losses import missing_raw, missing_vault, refuse
 from sources._errors import SessionGone, SourceError
 from sources.kontist.auth import Login
@@ -76,8 +78,6 @@ def to_end(settings: "Settings", consent_id: str | None = None) -> list[Consent]
         if consent_id:
             raise WrongUsage(f"There is no consent {consent_id}", "See `python -m pipelines consents list`")
         return []
-    from pipelines.consents.revocation import to_be_ended
-
     with vault_of(settings) as vault:
         return [vault.consent(consent_id)] if consent_id else to_be_ended(vault, None)
 
@@ -90,8 +90,6 @@ def end(
     Ending twice changes nothing. Raises `WrongUsage` when the settings do not reach the bank: nothing is recorded then. Raises
     `StillRevoking` when the bank has not confirmed the end: the next maintenance tries again.
     """
-    from pipelines.consents.erase import pending
-
     with vault_of(settings) as vault:
         if vault.consent(consent_id).status == "erased":
             return
@@ -110,7 +108,6 @@ def can_be_ended(settings: "Settings", vault: Vault, consent_id: str, now: Calla
     Asks no bank. Raises `WrongUsage` or `VaultBroken`.
     """
     from pipelines.consents import kontist_login
-    from pipelines.consents.revocation import OVER
 
     consent = vault.consent(consent_id)
     if consent.status in OVER:
@@ -129,17 +126,16 @@ def end_at_its_bank(settings: "Settings", vault: Vault, consent_id: str, now: Ca
 
     Raises what `can_be_ended` does, and has changed nothing then.
     """
-    from pipelines.consents import kontist_login, revocation
-    from pipelines.consents.revocation import OVER
+    from pipelines.consents import kontist_login
 
     can_be_ended(settings, vault, consent_id, now)
     if vault.consent(consent_id).status in OVER:
         return
     if vault.consent(consent_id).source == "kontist":
-        revocation.end_stored(vault, kontist_login.Ending(settings, now), consent_id, now())
+        end_stored(vault, kontist_login.Ending(settings, now), consent_id, now())
         return
     with command_client(settings, now) as client:
-        revocation.revoke(vault, client, consent_id, now())
+        revoke(vault, client, consent_id, now())
 
 
 def finish_erasing(settings: "Settings", now: Callable[[], datetime], patience: float = 0) -> list[str]:
@@ -149,9 +145,6 @@ def finish_erasing(settings: "Settings", now: Callable[[], datetime], patience: 
     """
     if not has_vault(settings):
         return []
-    from pipelines.consents.erase import finish_erasures
-    from pipelines.store.lock import held
-
     with vault_of(settings) as vault:
         asked = [one for one in vault.consents(status=("revoked",)) if one.erase_asked_at is not None]
         if not asked:
@@ -162,8 +155,6 @@ def finish_erasing(settings: "Settings", now: Callable[[], datetime], patience: 
 
 def tidy(settings: "Settings", now: Callable[[], datetime]) -> Tidied:
     """Finishes pending revocations and erasures. One that fails does not stop the others."""
-    from pipelines.errors import Failure
-
     tidied = Tidied()
     for consent in to_end(settings):
         try:
