@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def backup(options: argparse.Namespace) -> int:
-    """`backup DIR`."""
+    """Runs `backup DIR`."""
     from pipelines.read.options import utc_now
     from pipelines.run.backups import make
 
@@ -31,7 +31,7 @@ def backup(options: argparse.Namespace) -> int:
 
 
 def restore(options: argparse.Namespace) -> int:
-    """`restore DIR` and `restore --previous`: a person is asked first; with `--check` nothing changes."""
+    """Runs `restore DIR` and `restore --previous`: asks a person first; with `--check` nothing changes."""
     from pipelines.run import backups
 
     settings = settings_of(options)
@@ -68,7 +68,7 @@ def _told(options: argparse.Namespace, restored: "Restored") -> int:
 
 
 def _surely(options: argparse.Namespace, data_dir: Path, wanted: str) -> None:
-    """Ask a person. Raises `Failure` when the answer is no, `WrongUsage` when nobody can be asked."""
+    """Asks a person. Raises `Failure` when the answer is no, `WrongUsage` when nobody can be asked."""
     if options.yes:
         return
     if not sys.stdin.isatty():

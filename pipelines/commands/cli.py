@@ -41,7 +41,7 @@ OLDEST = 366 * 24
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit with the status that the contract gives it. Never shows a traceback."""
+    """Runs a command and exits with its status. Never shows a traceback."""
     stop, streams = Stop(), Streams()
     stop.listen()
     streams.prepare()
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _status(arguments: Sequence[str] | None, stop: Stop, streams: Streams) -> int:
-    """What the command ended with; why it ended badly is told."""
+    """Runs a command; returns its exit status, and prints why it ended badly."""
     options = argparse.Namespace()
     try:
         options = parser().parse_args(arguments)
@@ -88,13 +88,13 @@ class _WithoutPandas:
 
     @staticmethod
     def find_spec(name: str, _path: object = None, _target: object = None) -> None:
-        """Not here, if it is pandas that is looked for."""
+        """Raises `ModuleNotFoundError` for pandas."""
         if name == "pandas":
             raise ModuleNotFoundError("pandas is not used here", name=name)
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every command and option."""
+    """Returns the parser of every command and option."""
     anywhere = argparse.ArgumentParser(add_help=False)
     anywhere.add_argument(
         "--data-dir",
@@ -388,7 +388,7 @@ def _age(text: str) -> float:
 
 
 def _lazily(dotted: str) -> Callable[[argparse.Namespace], int]:
-    """A command's function, imported when it is called."""
+    """Returns a command's function, which is imported when it is called."""
 
     def call(options: argparse.Namespace) -> int:
         module, _, name = dotted.rpartition(".")

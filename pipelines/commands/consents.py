@@ -1,4 +1,4 @@
-"""The commands about consents: connect, and `consents` list, add, renew, revoke, erase, rotate-key, trail."""
+"""Runs the commands about consents: connect, and `consents` list, add, renew, revoke, erase, tend, rotate-key, trail."""
 
 import argparse
 import sys
@@ -53,7 +53,7 @@ def connect(options: argparse.Namespace) -> int:
 
 
 def renew(options: argparse.Namespace) -> int:
-    """`consents renew ID`: a new sign-in while the old consent keeps working; the old one ends after the first good import."""
+    """Runs `consents renew ID`: a new sign-in. The old consent works until the new one's first good import, and ends then."""
     with vault_of(data_of(options)) as vault:
         old = vault.consent(options.consent_id)
     if old.source == KONTIST.name:
@@ -76,7 +76,7 @@ def renew(options: argparse.Namespace) -> int:
 
 
 def _import_through(options: argparse.Namespace, settings: "Settings", opening: "Opening", command: str) -> int:
-    """Import at once. A scheduled run that holds the lock is waited for: what has to wait for the next one is lost by then."""
+    """Imports at once. Waits for a scheduled run that holds the lock: by the next run the session is over."""
     patience = time.monotonic() + options.wait
     while True:
         try:
@@ -96,7 +96,7 @@ def _sign_in(
     replaces: "Consent | None",
     since: date | None = None,
 ) -> "Opening":
-    """Show the bank's link and wait for the customer. The lock is not held meanwhile: scheduled runs go on."""
+    """Shows the bank's link and waits for the customer, without the lock: scheduled runs go on."""
     from pipelines.consents import sign_in
 
     redirect_url = sign_in.redirect_of(
@@ -140,7 +140,7 @@ def _sign_in(
 
 
 def show_list(options: argparse.Namespace) -> int:
-    """`consents` and `consents list`."""
+    """Runs `consents` and `consents list`."""
     from pipelines.consents.consent_status import consent_statuses
     from pipelines.questions.status import show_consents
 
@@ -156,7 +156,7 @@ def show_list(options: argparse.Namespace) -> int:
 
 
 def add(options: argparse.Namespace) -> int:
-    """`consents add kontomatik`: the token comes on standard input, or unseen at a prompt."""
+    """Runs `consents add kontomatik`: the token comes on standard input, or unseen at a prompt."""
     from pipelines.consents.sign_in import add_token
 
     settings = settings_of(options)
@@ -188,7 +188,7 @@ def add(options: argparse.Namespace) -> int:
 
 
 def revoke(options: argparse.Namespace) -> int:
-    """`consents revoke ID`: done when the bank said so."""
+    """Runs `consents revoke ID`: done when the bank has confirmed it."""
     settings = data_of(options)
     with vault_of(settings) as vault:
         end_at_its_bank(settings, vault, options.consent_id, utc_now)
@@ -201,7 +201,7 @@ def revoke(options: argparse.Namespace) -> int:
 
 
 def erase(options: argparse.Namespace) -> int:
-    """`consents erase ID`: end the consent if it is not over, then remove what it brought. A person is asked first.
+    """Runs `consents erase ID`: ends the consent if it is not over, then removes what it brought. Asks a person first.
 
     Nothing is recorded before the settings are known to reach the bank and somebody has said yes.
     """
@@ -236,7 +236,7 @@ def erase(options: argparse.Namespace) -> int:
 
 
 def _cancel(options: argparse.Namespace, settings: "Settings") -> int:
-    """`consents erase ID --cancel`: withdraw an erasure that waits. What the bank was asked stays asked."""
+    """Runs `consents erase ID --cancel`: withdraws a pending erasure. A revocation that the bank was asked for stands."""
     from pipelines.consents.erase import cancel
 
     with held(settings.data_dir, "erase --cancel"), vault_of(settings) as vault:
@@ -252,7 +252,7 @@ def _cancel(options: argparse.Namespace, settings: "Settings") -> int:
 
 
 def tend(options: argparse.Namespace) -> int:
-    """`consents tend`: warnings, ends, revocations and erasures; no import. For a schedule of its own."""
+    """Runs `consents tend`: warnings, expiry, revocations and erasures; no import. For a schedule of its own."""
     from pipelines.consents import upkeep
     from pipelines.notify.dispatch import dispatch_notices
 
@@ -271,7 +271,7 @@ def tend(options: argparse.Namespace) -> int:
 
 
 def rotate_key(options: argparse.Namespace) -> int:
-    """`consents rotate-key`: seal everything with the first of the keys in `pipelines.vault_key`."""
+    """Runs `consents rotate-key`: encrypts everything with the first key of `pipelines.vault_key`."""
     settings = data_of(options)
     if not settings.vault_key or "," not in settings.vault_key:
         raise WrongUsage(
@@ -285,7 +285,7 @@ def rotate_key(options: argparse.Namespace) -> int:
 
 
 def trail(options: argparse.Namespace) -> int:
-    """`consents trail [ID]`: who did what, when, and what came of it."""
+    """Runs `consents trail [ID]`: who did what, when, and with what outcome."""
     with vault_of(data_of(options)) as vault:
         entries = vault.trail(options.consent_id)
     return show_trail(options, entries, "Audit trail")
@@ -304,7 +304,7 @@ def show_trail(options: argparse.Namespace, entries: "Sequence[AuditEntry]", tit
 
 
 def _surely(options: argparse.Namespace, consent: "Consent") -> None:
-    """Ask a person whether to erase for good. Raises `Failure` when the answer is no, `WrongUsage` when nobody can be asked."""
+    """Asks a person whether to erase for good. Raises `Failure` when the answer is no, `WrongUsage` when nobody can be asked."""
     if options.yes:
         return
     if not sys.stdin.isatty():

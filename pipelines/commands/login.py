@@ -17,7 +17,7 @@ from sources.kontist.auth import Login
 
 
 def connect(options: argparse.Namespace) -> int:
-    """`connect kontist`: log in once and store the refresh token. The password is not kept."""
+    """Runs `connect kontist`: logs in once and stores the refresh token. The password is not kept."""
     settings = settings_of(options)
     own = settings.kontist
     email = getattr(options, "email", None) or own.email
@@ -31,12 +31,12 @@ def connect(options: argparse.Namespace) -> int:
 
 
 def add(options: argparse.Namespace, text: str) -> int:
-    """`consents add kontist`: a refresh token that was obtained elsewhere, e.g. confirmed on the customer's phone (MFA)."""
+    """Runs `consents add kontist`: stores a refresh token from elsewhere, e.g. confirmed on the customer's phone (MFA)."""
     return _store(options, settings_of(options), Login(refresh_token=one_token(text)))
 
 
 def disconnect(options: argparse.Namespace) -> int:
-    """`disconnect kontist`: end the stored login at the bank; done when the bank said so."""
+    """Runs `disconnect kontist`: ends the stored login at the bank; done when the bank has confirmed it."""
     settings = data_of(options)
     with vault_of(settings) as vault:
         consent = kontist_login.to_disconnect(vault)
@@ -75,7 +75,7 @@ def _asked(question: str, otherwise: str) -> str:
 
 
 def _password() -> str:
-    """Unseen at a prompt, or the one line that is piped in. Never an argument: others could see it."""
+    """Returns the password, typed unseen at a prompt or piped in as one line. Never an argument: others could see it."""
     password = getpass("Password (not shown): ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
     if not password:
         raise WrongUsage("No password is given to log in with", "Type it at the prompt, or pipe it in on one line")

@@ -1,4 +1,4 @@
-"""The command `notify`."""
+"""Runs the command `notify`."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
 
 
 def notify(options: argparse.Namespace) -> int:
-    """`notify`: send what waits; with `--test` a message that says nothing, to try the settings."""
+    """Runs `notify`: sends pending notices; with `--test` a message without news, to try the settings."""
     from pipelines.notify.channels import channels, places, usable
     from pipelines.notify.dispatch import TEST, dispatch_notices
     from pipelines.notify.outbox import arrived

@@ -1,4 +1,4 @@
-"""The commands that run something on the data: run, transform, check."""
+"""Runs the commands that work on the data: run, transform, check."""
 
 import argparse
 from collections.abc import Callable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`run`."""
+    """Runs `run`."""
     from pipelines.read.options import Options
 
     settings = settings_of(options)
@@ -50,7 +50,7 @@ def run_and_report(
     patience: float = 0,
     openings: "Callable[[], Openings | None]" = lambda: None,
 ) -> int:
-    """Hold the lock, run, and tell what came of it. `openings` is asked under the lock."""
+    """Runs under the lock, shows the report and sends notices; returns the exit status. `openings` is called under the lock."""
     from pipelines.notify.dispatch import dispatch_notices
     from pipelines.read.options import utc_now
     from pipelines.run import summary
@@ -72,7 +72,7 @@ def run_and_report(
 
 
 def _connected(settings: "Settings") -> bool:
-    """Whether the sandbox's vault has a consent that a run can use."""
+    """Returns whether the sandbox's vault has a consent that a run can use."""
     from pipelines.consents.clients import has_vault, vault_of
     from pipelines.consents.states import USABLE
     from pipelines.store.banks import KONTOMATIK
@@ -84,7 +84,7 @@ def _connected(settings: "Settings") -> bool:
 
 
 def transform(options: argparse.Namespace) -> int:
-    """`transform`."""
+    """Runs `transform`."""
     from pipelines.store.ledger import build_and_publish
     from pipelines.store.lock import held
 
@@ -102,7 +102,7 @@ def transform(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """`check`."""
+    """Runs `check`."""
     from pipelines.store.ledger import check_again
 
     results = check_again(data_of(options).data_dir)

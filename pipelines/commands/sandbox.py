@@ -45,7 +45,7 @@ def sandbox(settings: Settings) -> Iterator[Settings]:
 
 
 def sandbox_serve(options: argparse.Namespace) -> int:
-    """`sandbox serve`."""
+    """Runs `sandbox serve`."""
     from sources.sandbox import World, serve_forever
 
     world = World(options.seed)
@@ -68,5 +68,5 @@ def sandbox_serve(options: argparse.Namespace) -> int:
 
 
 def sandbox_help(_: argparse.Namespace) -> int:
-    """`sandbox` alone."""
+    """Refuses `sandbox` without an action."""
     raise WrongUsage("`sandbox` needs an action", "Use `python -m pipelines sandbox serve`")

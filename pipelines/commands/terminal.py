@@ -1,4 +1,4 @@
-"""What all commands share: settings, output for people and for machines, progress."""
+"""Gives all commands their settings and their output, for people and for machines."""
 
 import argparse
 import sys
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def settings_of(options: argparse.Namespace) -> "Settings":
-    """The settings in force for this command."""
+    """Returns the settings for this command."""
     from pipelines.settings import load_settings
 
     return load_settings(data_dir=getattr(options, "data_dir", None))
 
 
 def data_of(options: argparse.Namespace) -> "Settings":
-    """The settings for a command that works on what is there. Raises `WrongUsage` where there is no data directory.
+    """Returns the settings for a command that needs a data directory. Raises `WrongUsage` where there is no data directory.
 
     A vault in a database of its own needs none.
     """
@@ -48,17 +48,17 @@ def say_all(text: str, end: str = "\n") -> None:
 
 
 def print_json(content: Any) -> None:
-    """The one JSON object on standard output."""
+    """Prints the one JSON object of a command on standard output."""
     print(sinks.json_text(content))
 
 
 def print_as_json(text: str) -> None:
-    """JSON that is written already."""
+    """Prints JSON text."""
     print(sinks.json_shown(text.rstrip("\n")))
 
 
 def console() -> "Console":
-    """For tables; wide enough for them where nobody sees how wide it is."""
+    """Returns a console for tables; of a fixed width where standard output is no terminal."""
     from rich.console import Console
 
     found = Console()
@@ -74,7 +74,7 @@ def print_error(options: argparse.Namespace, sentence: str, status: int) -> None
 
 
 def day(text: str) -> date:
-    """An option's date."""
+    """Returns an option's date."""
     try:
         return date.fromisoformat(text)
     except ValueError:

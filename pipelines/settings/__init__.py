@@ -27,7 +27,7 @@ class Thresholds:
     changes_percent: int
 
     def hold(self, known: int, gone: int, altered: int) -> bool:
-        """Whether this is more than is believed at once. All of the window is; the correction of its only row is not."""
+        """Returns whether so many rows are held for confirmation. A whole window is; the correction of its only row is not."""
         touched = gone + altered
         if known and (gone == known or (touched == known and known > 1)):
             return True
@@ -71,7 +71,7 @@ class KontomatikSettings:
 
     @property
     def configured(self) -> bool:
-        """Whether there is a key to ask with."""
+        """Returns whether an API key is set."""
         return bool(self.api_key)
 
 
@@ -91,7 +91,7 @@ class KontistSettings:
 
     @property
     def configured(self) -> bool:
-        """Whether there is anything to log in with."""
+        """Returns whether a login is set."""
         return bool((self.email and self.password) or (self.refresh_token and self.auth == "jwt"))
 
 
@@ -162,7 +162,7 @@ def load_settings(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Settings:
-    """The settings in force; `data_dir` (the command line's) wins over all.
+    """Returns the settings; `data_dir` (the command line's) overrides all.
 
     `folder` holds `.dlt/`, default the working directory. Raises `WrongUsage` for a file that is not TOML, a value that is
     not of its kind, and a name in one of our sections that is no setting.
@@ -186,7 +186,7 @@ def load_settings(
 
 
 def vault_key_fault(text: str | None) -> str | None:
-    """What keeps `text` from being a vault key, or several separated by commas; None where it is one, or there is none."""
+    """Returns why `text` is no vault key, or several separated by commas; None where it is one, or empty."""
     if not text:
         return None
     for key in (one.strip() for one in text.split(",")):
@@ -208,7 +208,7 @@ def vault_key_fault(text: str | None) -> str | None:
 
 
 def _finder(environment: Mapping[str, str], files: Mapping[str, dict[str, Any]]) -> Callable[[str], tuple[Any, str] | None]:
-    """A function from a dotted key to its value and the place it was found in, in dlt's order."""
+    """Returns a function from a dotted key to its value and where that was found, in dlt's order."""
 
     def find(key: str) -> tuple[Any, str] | None:
         variable = key.upper().replace(".", "__")
@@ -247,7 +247,7 @@ def _section(find: Callable[[str], tuple[Any, str] | None], section: Section, ki
 
 
 def _converted(value: Any, kind: Any, where: str) -> Any:
-    """`value` as the setting's type. The value itself is never shown: it may be a secret in the wrong place."""
+    """Returns `value` as the setting's type. The value itself is never shown: it may be a secret in the wrong place."""
     try:
         if kind is int:
             return _in_range(int(str(value)))

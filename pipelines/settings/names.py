@@ -70,7 +70,7 @@ def _in_file(known: Mapping[str, frozenset[str]], content: Mapping[str, Any], fi
 
 
 def _sections(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every table, and every table in a table, by its dotted name."""
+    """Yields every table, and every table in a table, by its dotted name."""
     for top, table in content.items():
         if isinstance(table, dict):
             yield top, table
