@@ -15,7 +15,7 @@ import pytest
 
 from pipelines.store import load
 from pipelines.store.raw_copy import RawCopy
-from sources._windows import is_versioned, scope
+from sources._windows import scope
 
 Said = tuple[Mapping[str, load.Batches], Mapping[str, Any], bool]
 
@@ -30,7 +30,7 @@ def _load(history: RawCopy, dataset: str, source: Callable[[], Said]) -> None:
     said, cursors, all_tables = source()
     now = datetime.now(UTC)
     if all_tables:
-        _make_tables(history, dataset)
+        _make_own_tables(history, dataset)
     for name, batches in said.items():
         _keep_versions(history, dataset, name, pa.Table.from_batches(batches(), schema=load.TABLES[dataset][name]), now)
     state = load.cursors(history, dataset) | dict(cursors)
@@ -43,14 +43,7 @@ def _load(history: RawCopy, dataset: str, source: Callable[[], Said]) -> None:
     history.connection.execute(f"insert into {dataset}._dlt_loads values ('{now.timestamp()}', '{dataset}', 0, ?, '')", [now])
 
 
-def _make_tables(history: RawCopy, dataset: str) -> None:
-    for name, schema in load.TABLES[dataset].items():
-        if is_versioned(schema):
-            empty = schema.empty_table()  # noqa: F841  # read by its name in the query
-            history.connection.execute(
-                f"create table {dataset}.{name} as select *, null::timestamptz as _dlt_valid_from,"
-                " null::timestamptz as _dlt_valid_to from empty"
-            )
+def _make_own_tables(history: RawCopy, dataset: str) -> None:
     history.connection.execute(
         f"create table {dataset}._dlt_pipeline_state (version bigint, engine_version bigint, pipeline_name varchar,"
         " state varchar, created_at timestamptz, version_hash varchar, _dlt_load_id varchar, _dlt_id varchar);"

@@ -53,34 +53,38 @@ class Changeset:
     cursors: dict[str, Any] = field(default_factory=dict)
 
 
-def has_tables(history: RawCopy, dataset: str) -> bool:
-    """Returns whether raw history has this bank's versioned tables."""
+def was_loaded(history: RawCopy, dataset: str) -> bool:
+    """Returns whether dlt has loaded this bank before: then its state is there."""
     known = history.connection.execute(
-        "select count(*) from duckdb_tables() where schema_name = ? and table_name = 'transactions'", [dataset]
+        "select count(*) from duckdb_tables() where schema_name = ? and table_name = '_dlt_pipeline_state'", [dataset]
     ).fetchone()
     return known != (0,)
 
 
-def create_own_tables(history: RawCopy, dataset: str) -> None:
-    """Creates this bank's tables that dlt does not make, and the columns that an earlier version did not have."""
+def create_tables(history: RawCopy) -> None:
+    """Creates every table of every bank that raw history lacks, and the columns that an earlier version did not have.
+
+    The versioned tables are those that dlt's first load would make, which takes them for its own. An empty load of each bank,
+    for that alone, would cost more than the rest of a small first run.
+    """
+    for dataset in TABLES:
+        _create_tables(history, dataset)
+
+
+def _create_tables(history: RawCopy, dataset: str) -> None:
     history.connection.execute(f"create schema if not exists {dataset}")
     history.connection.execute(HELPER_TABLES.format(dataset=dataset))
     for name, schema in TABLES[dataset].items():
-        if not is_versioned(schema):
-            columns = ", ".join(f"{column.name} {_sql_type(column.type)}" for column in schema)
-            history.connection.execute(f"create table if not exists {dataset}.{name} ({columns})")
-            for column in LATER_COLUMNS.get(name, ()):
-                kind = _sql_type(schema.field(column).type)
-                history.connection.execute(f"alter table {dataset}.{name} add column if not exists {column} {kind}")
-
-
-def create_tables(history: RawCopy) -> None:
-    """Creates every table of every bank that raw history lacks."""
-    for dataset in TABLES:
-        if has_tables(history, dataset):
-            create_own_tables(history, dataset)
+        if is_versioned(schema):
+            needed = {field.name: "" if field.nullable else " not null" for field in schema}
+            columns = [f'"{field.name}" {_sql_type(field.type)}{needed[field.name]}' for field in schema]
+            columns += ["_dlt_valid_from timestamptz", "_dlt_valid_to timestamptz"]
         else:
-            load(history, Changeset(dataset))
+            columns = [f"{field.name} {_sql_type(field.type)}" for field in schema]
+        history.connection.execute(f"create table if not exists {dataset}.{name} ({', '.join(columns)})")
+        for column in LATER_COLUMNS.get(name, ()):
+            kind = _sql_type(schema.field(column).type)
+            history.connection.execute(f"alter table {dataset}.{name} add column if not exists {column} {kind}")
 
 
 def cursors(history: RawCopy, dataset: str) -> dict[str, Any]:
@@ -88,6 +92,8 @@ def cursors(history: RawCopy, dataset: str) -> dict[str, Any]:
 
     dlt's own decoder would cost its import. A test holds that both read the same.
     """
+    if not was_loaded(history, dataset):
+        return {}
     rows = history.connection.execute(
         f"select state from {dataset}._dlt_pipeline_state where pipeline_name = ? order by version desc, created_at desc limit 1",
         [dataset],
@@ -101,8 +107,8 @@ def cursors(history: RawCopy, dataset: str) -> dict[str, Any]:
 def load(history: RawCopy, changeset: Changeset) -> None:
     """Loads one bank's changeset. Raises `RawBroken` when dlt or the disk refuses; the published file is untouched then."""
     dataset, connection = changeset.dataset, history.connection
-    create_own_tables(history, dataset)
-    known = has_tables(history, dataset)
+    _create_tables(history, dataset)
+    known = was_loaded(history, dataset)
     connection.execute(f"delete from {dataset}.{READ_WINDOWS}")
     connection.execute(f"delete from {dataset}.{MOVED_ROWS}")
     _insert(connection, f"{dataset}.{READ_WINDOWS}", changeset.windows)

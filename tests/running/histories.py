@@ -122,8 +122,8 @@ class Raw:
 
     def cursors(self) -> dict[str, Any]:
         """What dlt's state holds."""
-        load.create_own_tables(self.history, self.dataset)
-        return load.cursors(self.history, self.dataset) if load.has_tables(self.history, self.dataset) else {}
+        load.create_tables(self.history)
+        return load.cursors(self.history, self.dataset)
 
     def query(self, text: str) -> list[tuple[Any, ...]]:
         """What raw history answers."""

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.store.load import TABLES, Changeset, load
-from sources._windows import is_versioned
+from pipelines.store.load import TABLES, Changeset, _load_by_dlt, _source, load
+from pipelines.store.raw_copy import RawCopy, opened
+from sources._windows import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned
 from tests import plain_loads
 from tests.running.histories import Raw, kontist, kontomatik, raw_history
 
@@ -60,3 +61,23 @@ def test_plain_sql_leaves_what_dlt_leaves(dataset: str, tmp_path: Path, empty_ra
         life(raw)
         assert left(raw) == by_dlt
     assert len(by_dlt["transactions"]) > 20
+
+
+@pytest.mark.parametrize("dataset", ["kontist", "kontomatik"])
+def test_tables_that_are_made_before_the_first_load_are_those_that_dlt_would_make(dataset: str, tmp_path: Path) -> None:
+    def tables(history: RawCopy) -> list[tuple[Any, ...]]:
+        query = "select schema_name, table_name, sql from duckdb_tables() where starts_with(schema_name, ?) order by all"
+        return history.connection.execute(query, [dataset]).fetchall()
+
+    with opened(tmp_path) as (history, _):
+        load(history, Changeset(dataset))
+        of_dlt_beside_ours = tables(history)
+    (tmp_path / "new").mkdir()
+    with opened(tmp_path / "new") as (history, _):
+        history.connection.execute(f"create schema {dataset}; {HELPER_TABLES.format(dataset=dataset)}")  # its merges read them
+        _load_by_dlt(history, dataset, lambda: _source(dataset, {}, {}, all_tables=True))
+        made_by_dlt = tables(history)
+
+    own = {name for name, schema in TABLES[dataset].items() if not is_versioned(schema)} | {READ_WINDOWS, MOVED_ROWS}
+    assert [one for one in of_dlt_beside_ours if one[1] not in own] == [one for one in made_by_dlt if one[1] not in own]
+    assert len(made_by_dlt) > 10
