@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Protocol
 
-from pipelines.consents.vault import AuditEntry, Vault
+from pipelines.consents.vault import Vault
 from pipelines.errors import INTERRUPTED, Failure, WrongUsage, where
 from pipelines.pay.inputs import tan
 from sources._errors import SourceError
@@ -52,6 +52,8 @@ class Intent:
 
 ASKED, TAN_SENT = "the bank is asked", "the TAN is sent"
 NOT_KNOWN = "not known whether it was carried out"
+LEFT_OPEN = "; still not answered: that of "
+"""What an attempt that came to nothing says of the one before: it is asked about until the same payment is carried out."""
 ON_THE_TRAIL = "pay: "
 """What payments begin with in the audit trail, which is that of consents too."""
 
@@ -67,6 +69,8 @@ class Desk:
     _what: str = ""
     _money_may_move: bool = False
     """While a request is under way, and from the last one on: what happens then says nothing about whether it was paid."""
+    _before: str = ""
+    """When the same payment was begun that the bank never answered."""
 
     def carry_out(self, payments: Payments, account: Account, intent: Intent) -> Done:
         """Shows the payment, asks, registers it, asks for the TAN, confirms it and shows the bank's answer. Nothing is tried
@@ -77,6 +81,7 @@ class Desk:
         iban = account.row.get("iban") or account.source_account_id
         self._what = f"{ON_THE_TRAIL}{intent.trail}, from {tail(iban)}"
         self._money_may_move = False
+        self._before = self._unanswered()
         self.person.show_line(f"{'from':<12} {iban}")
         for name, value in intent.shown:
             self.person.show_line(f"{name:<12} {value}")
@@ -93,8 +98,8 @@ class Desk:
         return done
 
     def _carried_out(self, payments: Payments, intent: Intent) -> Done:
-        if before := self._unanswered():
-            self.person.show_line(f"! The same payment was begun on {before.at:%Y-%m-%d %H:%M} UTC.")
+        if self._before:
+            self.person.show_line(f"! The same payment was begun on {self._before}.")
             self.person.show_line("! The bank did not say whether it was carried out.")
             self._agreed("Look at the bank's own app first. Type yes to pay again all the same: ")
         self._agreed("Type yes to register this at the bank: ")
@@ -115,24 +120,22 @@ class Desk:
             registered.tan_length,
         )
         if given is None:
-            self._note_afterwards("given up: no TAN")
+            self._note_nothing("given up: no TAN")
             raise NotPaid("That is no TAN, so nothing was paid", "Begin again: a new TAN will be sent")
         self._note(TAN_SENT)
         self._money_may_move = True
         return payments.confirm(registered, given)
 
-    def _unanswered(self) -> AuditEntry | None:
-        """Returns the last audit entry of the same payment, if the bank never said what became of it.
-
-        A killed process leaves one, too.
-        """
+    def _unanswered(self) -> str:
+        """Returns when the same payment began that the bank never answered, else nothing. A killed process leaves one."""
         same = [entry for entry in self.vault.trail() if entry.what == self._what]
-        left_open = bool(same) and same[-1].outcome.startswith((ASKED, TAN_SENT, NOT_KNOWN))
-        return same[-1] if left_open else None
+        if same and same[-1].outcome.startswith((ASKED, TAN_SENT, NOT_KNOWN)):
+            return f"{same[-1].at:%Y-%m-%d %H:%M} UTC"
+        return same[-1].outcome.partition(LEFT_OPEN)[2] if same else ""
 
     def _agreed(self, question: str) -> None:
         if self.person.ask(question).strip().lower() != "yes":
-            self._note_afterwards("given up by the person")
+            self._note_nothing("given up by the person")
             raise NotPaid("Nothing was paid, as you did not say yes")
 
     def _broken_off(self, error: BaseException) -> Failure:
@@ -153,11 +156,15 @@ class Desk:
             if not foreseen:
                 cause, next_step = f"Broken off when the bank may have carried it out already: {why}", LOOK_FIRST
             return NobodyKnows(cause, next_step)
-        self._note_afterwards(f"not carried out: {why}" if foreseen else f"given up: {why}")
+        self._note_nothing(f"not carried out: {why}" if foreseen else f"given up: {why}")
         return GivenUp(cause) if isinstance(error, KeyboardInterrupt) else NotPaid(cause, next_step)
 
     def _note(self, outcome: str) -> None:
         self.vault.note(self.trail_id, self._what, outcome, self.now())
+
+    def _note_nothing(self, outcome: str) -> None:
+        """Adds an audit entry for an attempt that came to nothing; it does not answer the attempt before."""
+        self._note_afterwards(f"{outcome}{LEFT_OPEN}{self._before}" if self._before else outcome)
 
     def _note_afterwards(self, outcome: str) -> None:
         """Adds an audit entry. If it cannot be written, the person sees that; the payment itself is not affected."""

@@ -1,6 +1,6 @@
 """Paying at the sandbox bank: what is asked, sent, kept on record, and what a wrong TAN or a silent bank lead to."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -177,6 +177,36 @@ def test_the_same_payment_after_one_that_was_never_answered_asks_a_person_first(
             counter.transfer(answers=["no"])
         assert counter.asked() == ["POST transfer", "PUT transfer"]
         assert counter.world.account("4711").balance - before == -850
+
+
+def test_a_payment_that_was_never_answered_is_asked_about_until_the_same_is_carried_out(tmp_path: Path) -> None:
+    """To say no, to give up at the TAN, or a refusal, says nothing of the attempt before."""
+    with a_counter(tmp_path) as counter:
+        silent = DropsConnection(path_contains="ctrx")
+        counter.bank.faults.append(silent)
+        with pytest.raises(NobodyKnows):
+            counter.transfer()
+        counter.bank.faults.remove(silent)
+
+        for answers in (["no"], ["yes", "no"], ["yes", "yes", ""], ["yes", "yes", "000000"], ["no"]):
+            with pytest.raises(NotPaid):
+                counter.transfer(answers=answers)
+        _, person = counter.transfer(answers=["yes", "yes", "tan"])
+        assert any("The same payment was begun on" in line for line in person.heard)
+        _, again = counter.transfer()
+        assert not any("begun on" in line for line in again.heard)
+
+
+@pytest.mark.parametrize("left", ["the bank is asked", "the TAN is sent"])
+def test_what_a_killed_process_left_open_stays_so_after_somebody_gave_up(tmp_path: Path, left: str) -> None:
+    with a_counter(tmp_path) as counter:
+        begun = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+        counter.vault.note("kontist", "pay: transfer: 850.00 EUR to …3000, from …4711", left, begun)
+        for answers in (["no"], ["yes", "yes", ""], ["no"]):
+            with pytest.raises(NotPaid):
+                counter.transfer(answers=answers)
+        _, person = counter.transfer(answers=["yes", "yes", "tan"])
+        assert "! The same payment was begun on 2026-03-01 09:30 UTC." in person.heard
 
 
 def test_a_person_may_pay_again_after_looking_and_another_payment_is_not_asked_about(tmp_path: Path) -> None:
