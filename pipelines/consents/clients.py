@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipelines.errors import Failure, WrongUsage
@@ -76,7 +76,8 @@ def has_vault(settings: Settings) -> bool:
 def vault_of(settings: Settings, *, start_new: bool = False) -> Iterator["Vault"]:
     """Opens the vault; makes it when there is none.
 
-    Raises `HistoryLost` when there was one, unless a person has said `start_new`.
+    Raises `HistoryLost` when there was one, and it is missing or empty, unless a person has said `start_new`; the audit trail
+    of the new one begins with that.
     """
     from pipelines.consents.vault import Vault
 
@@ -84,6 +85,10 @@ def vault_of(settings: Settings, *, start_new: bool = False) -> Iterator["Vault"
         refuse(missing_vault(settings))
     vault = Vault(settings.data_dir / "vault.sqlite", settings.vault_key, url=settings.vault_url)
     try:
+        if not start_new:
+            refuse(missing_vault(settings, vault))
+        elif vault.is_blank():
+            vault.note("", "vault begun anew", "a person gave --start-new", datetime.now(UTC))
         yield vault
     finally:
         vault.close()

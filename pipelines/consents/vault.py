@@ -312,6 +312,10 @@ class Vault:
         """Returns the ids of the raw histories that were read with these consents; empty before the first run."""
         return {row.history_id for row in self.database.read(sql.select(histories))}
 
+    def is_blank(self) -> bool:
+        """Whether nothing was ever written into it: made a moment ago, or in the place of one that is lost."""
+        return not any(self.read(sql.select(table).limit(1)) for table in (consents, histories, audit))
+
     def belongs_to(self, history_id: str, now: datetime) -> None:
         """Records that this raw history is read with these consents."""
         if history_id not in self.histories():

@@ -1,6 +1,5 @@
 """The losses that can be seen without changing anything."""
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pipelines.errors import Failure
@@ -17,7 +16,12 @@ def found(settings: "Settings") -> list[HistoryLost]:
     if settings.vault_url is not None or (data_dir / "vault.sqlite").exists():
         from pipelines.consents.clients import vault_of
 
-        with suppress(Failure), vault_of(settings) as vault:  # a vault that cannot be opened is told of by who needs it
-            losses[0] = missing_raw(data_dir, vault)
-            losses.append(other_vault(data_dir, vault))
+        try:
+            with vault_of(settings) as vault:
+                losses[0] = missing_raw(data_dir, vault)
+                losses.append(other_vault(data_dir, vault))
+        except HistoryLost as loss:
+            losses[1] = loss
+        except Failure:  # a vault that cannot be opened is told of by who needs it
+            pass
     return [loss for loss in losses if loss is not None]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.run.accounts import accounts
 from pipelines.run.summary import gap_sentence
 from pipelines.settings import Settings
+from pipelines.store.losses import HistoryLost
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,12 +53,15 @@ def gather(settings: Settings) -> Status:
     from pipelines.consents.consent_status import consent_statuses
     from pipelines.questions import found_losses
 
+    consents: list[ConsentStatus] = []
+    with suppress(HistoryLost):  # an empty vault, which `lost` names
+        consents = consent_statuses(settings)
     return Status(
         lost=[str(loss) for loss in found_losses.found(settings)],
         data_dir=str(settings.data_dir),
         clock=jumped(settings.data_dir, datetime.now(UTC)),
         accounts=accounts(settings.data_dir / "ledger.duckdb"),
-        consents=consent_statuses(settings),
+        consents=consents,
         last_run=_last_run(settings.data_dir / "run.last.json"),
     )
 

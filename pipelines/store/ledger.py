@@ -8,6 +8,7 @@ from pathlib import Path
 from pipelines.errors import ChecksFailed, Failure, RawBroken, WrongUsage
 from pipelines.store.atomic_files import publish
 from pipelines.store.leftovers import SPILL, own_spill
+from pipelines.store.losses import missing_raw, refuse
 from pipelines.store.raw_copy import MEMORY
 from transforms.checks import CheckResult
 
@@ -62,6 +63,7 @@ def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] 
     except SeedUnreadable as error:
         raise WrongUsage(str(error).rstrip(". ")) from None
     except TransformError as error:
+        refuse(missing_raw(data_dir))
         raise Failure(str(error).rstrip(". ")) from None
     except OSError as error:
         raise RawBroken(f"The new ledger could not be put into place ({error.strerror})", "The one before is untouched") from None
@@ -89,4 +91,5 @@ def check_again(data_dir: Path) -> list[CheckResult]:
     try:
         return check(data_dir / "raw.duckdb", data_dir / "ledger.duckdb", temp_directory=own_spill(data_dir))
     except TransformError as error:
+        refuse(missing_raw(data_dir))
         raise Failure(str(error).rstrip(". ")) from None

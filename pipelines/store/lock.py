@@ -65,7 +65,8 @@ def held(data_dir: Path, command: str, patience: float = 0, *, name: str = "run"
                 close_files(data_dir)
             yield
         finally:
-            holder.unlink(missing_ok=True)
+            with suppress(OSError):
+                holder.unlink(missing_ok=True)
             lock.release()
 
 

@@ -42,6 +42,9 @@ class KnowsImports(Protocol):
     def histories(self) -> set[str]:
         """Returns the ids of the raw histories that were read with it."""
 
+    def is_blank(self) -> bool:
+        """Whether nothing was ever written into it."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -81,9 +84,12 @@ def swapped(data_dir: Path) -> HistoryLost | None:
 
 
 def missing_raw(data_dir: Path, vault: "KnowsImports | None" = None) -> HistoryLost | None:
-    """Returns what to say where raw history is missing and vault, ledger or the file of the run before say that there was one."""
+    """Returns what to say where raw history is missing and vault, ledger or the file of the run before say that there was one.
+
+    A database without any table of ours counts as missing: DuckDB makes an empty one of a file that somebody looks for.
+    """
     raw, previous = data_dir / "raw.duckdb", data_dir / "raw.previous.duckdb"
-    if raw.exists():
+    if raw.exists() and _said(raw).is_ours:
         return None
     witness = next((file for file in (previous, data_dir / "ledger.duckdb") if file.exists()), None)
     if witness is not None:
@@ -97,22 +103,29 @@ def missing_raw(data_dir: Path, vault: "KnowsImports | None" = None) -> HistoryL
         if previous.exists()
         else []
     )
+    state = "is missing" if not raw.exists() else "holds no table of a raw history"
     return HistoryLost(
-        f"Raw history {raw} is missing, and {known}: this is no first run, and nothing was read or changed",
+        f"Raw history {raw} {state}, and {known}: this is no first run, and nothing was read or changed",
         f"Look whether the right disk is mounted. {'. '.join([*ways, BACKUP])}."
         f" To begin anew with what the banks still show: {START_NEW}; the ledger then holds only that",
     )
 
 
-def missing_vault(settings: "Settings") -> HistoryLost | None:
-    """Returns what to say where there is no vault and raw history or the ledger hold consents that came from one."""
+def missing_vault(settings: "Settings", vault: "KnowsImports | None" = None) -> HistoryLost | None:
+    """Returns what to say where there is no vault and raw history or the ledger hold consents that came from one.
+
+    A vault in which nothing was ever written counts as missing, in a database of its own, too: it may be the wrong one.
+    """
     path = settings.data_dir / "vault.sqlite"
-    if settings.vault_url is not None or path.exists() or not _knows_consents(settings.data_dir):
+    there = settings.vault_url is not None or path.exists()
+    if there and (vault is None or not vault.is_blank()) or not _knows_consents(settings.data_dir):
         return None
+    named = f"The vault {path}" if settings.vault_url is None else "The vault in the database of pipelines.vault_url"
     return HistoryLost(
-        f"The vault {path} is missing, and the history beside it was read with its consents; nothing was read or changed",
-        f"Look whether the right disk is mounted. {BACKUP}. Without one: {START_NEW} begins an empty vault, then connect every"
-        " bank again and ask the vendor to end the old consents; raw history stays",
+        f"{named} is {'empty' if there else 'missing'}, and the history beside it was read with its consents; nothing was read or"
+        " changed",
+        f"Look whether the right disk is mounted, and the right database named. {BACKUP}. Without one: {START_NEW} begins an"
+        " empty vault, then connect every bank again and ask the vendor to end the old consents; raw history stays",
     )
 
 
@@ -193,6 +206,8 @@ class _Said:
     histories: frozenset[tuple[str, str]] = frozenset()
     accounts: frozenset[str] = frozenset()
     has_consents: bool = False
+    is_ours: bool = True
+    """Whether it has any table of a raw history; a file that cannot be read is told of by others."""
 
 
 def _said(path: Path) -> _Said:
@@ -227,4 +242,5 @@ def _said_once(path: Path, *_state: int) -> _Said:
             frozenset(rows("select history_id, data_dir from kontoledger.history")),
             frozenset(account for schema in schemas for (account,) in rows(f"select distinct account_id from {schema}.accounts")),
             any(rows(f"select 1 from {schema}.consents limit 1") for schema in schemas),
+            bool(rows("select 1 from duckdb_tables() where schema_name in ('kontist', 'kontomatik', 'kontoledger') limit 1")),
         )

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -158,6 +160,79 @@ def test_every_command_that_needs_the_lost_file_stops(
     with pytest.raises(HistoryLost, match=f"{lost} is missing"):
         ask(settings.data_dir, *asked)
     assert not (settings.data_dir / lost).exists()
+
+
+def empty_sqlite(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table another (program integer)")
+
+
+def empty_duckdb(path: Path) -> None:
+    """What is there after somebody looked for the file with DuckDB."""
+    duckdb.connect(path).close()
+
+
+def another_duckdb(path: Path) -> None:
+    with duckdb.connect(path) as connection:
+        connection.execute("create table another (program integer)")
+
+
+@pytest.mark.parametrize(
+    ("name", "put", "sentence"),
+    [
+        ("raw.duckdb", empty_duckdb, "holds no table of a raw history, and raw.previous.duckdb is there"),
+        ("raw.duckdb", another_duckdb, "holds no table of a raw history"),
+        ("vault.sqlite", Path.touch, "vault.sqlite is empty"),
+        ("vault.sqlite", empty_sqlite, "vault.sqlite is empty"),
+    ],
+)
+def test_an_empty_database_in_the_place_of_a_file_is_no_first_run_either(
+    settings: Settings, configured: None, name: str, put: Callable[[Path], None], sentence: str
+) -> None:
+    lost = settings.data_dir / name
+    lost.unlink()
+    put(lost)
+    known = content(settings)
+    known.pop(name)
+
+    with pytest.raises(HistoryLost, match=f"{sentence}.*--start-new"):
+        begin(settings)
+    with pytest.raises(HistoryLost, match=sentence):
+        ask(settings.data_dir, "connect", "kontomatik", "--target", "T")
+    assert [loss for loss in found(settings) if sentence in str(loss)]
+    assert {path: data for path, data in content(settings).items() if path in known} == known
+
+
+@pytest.mark.parametrize("form", ["--json", "--openmetrics"])
+def test_status_tells_the_rest_beside_an_empty_vault(
+    settings: Settings, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    lose(settings, "ledger.duckdb", "vault.sqlite")
+    (settings.data_dir / "vault.sqlite").touch()
+    assert ask(settings.data_dir, "status", "--max-age", "13", form) == FAILED
+    shown = capsys.readouterr().out
+    assert ("vault.sqlite is empty" in shown) == (form == "--json")
+    assert ("# EOF" in shown) == (form == "--openmetrics")
+
+
+def test_an_empty_vault_in_a_database_of_its_own_is_named_too(settings: Settings, tmp_path: Path) -> None:
+    elsewhere = replace(settings, vault_url=f"sqlite:///{tmp_path}/of-nobody.sqlite")
+    with pytest.raises(HistoryLost, match=r"database of pipelines.vault_url is empty"):
+        begin(elsewhere)
+    begin(elsewhere, start_new=True)
+    with vault_of(elsewhere) as vault:  # a vault like any other from then on
+        assert [entry.outcome for entry in vault.trail()] == ["a person gave --start-new"]
+
+
+def test_transform_and_check_name_the_way_back_to_a_lost_history(settings: Settings) -> None:
+    lose(settings, "raw.duckdb")
+    for command in ("transform", "check"):
+        with pytest.raises(HistoryLost, match="restore --previous"):
+            ask(settings.data_dir, command)
+    empty_duckdb(settings.data_dir / "raw.duckdb")
+    for command in ("transform", "check"):
+        with pytest.raises(HistoryLost, match="restore --previous"):
+            ask(settings.data_dir, command)
 
 
 def test_an_erasure_without_raw_history_is_neither_recorded_nor_said_to_be_done(settings: Settings, configured: None) -> None:
