@@ -204,9 +204,7 @@ def test_an_empty_database_in_the_place_of_a_file_is_no_first_run_either(
 
 
 @pytest.mark.parametrize("form", ["--json", "--openmetrics"])
-def test_status_tells_the_rest_beside_an_empty_vault(
-    settings: Settings, capsys: pytest.CaptureFixture[str], form: str
-) -> None:
+def test_status_tells_the_rest_beside_an_empty_vault(settings: Settings, capsys: pytest.CaptureFixture[str], form: str) -> None:
     lose(settings, "ledger.duckdb", "vault.sqlite")
     (settings.data_dir / "vault.sqlite").touch()
     assert ask(settings.data_dir, "status", "--max-age", "13", form) == FAILED
