@@ -6,9 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import NoReturn
 
+from pipelines.commands.stop import Stop
+from pipelines.commands.streams import CLOSED_PIPE, OutputLost, Streams
 from pipelines.commands.terminal import print_as_json, say
-from pipelines.errors import FAILED, GOOD, PARTIAL, Failure, where
+from pipelines.errors import FAILED, GOOD, INTERRUPTED, PARTIAL, Failure, where
 from pipelines.store.private import close_to_others
 
 EXAMPLES = """\
@@ -20,22 +23,39 @@ examples:
   prefect deployment run ingest/ingest     start one run now
 
 exit status: 0 good · 1 the server cannot be reached · 2 wrong usage · 4 a deployment is late, paused, outdated or missing, or the
-server is open to others
+server is open to others · 130 interrupted · 141 the reader of the output has gone (`| head`)
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and returns the exit status."""
-    options = _parser().parse_args(arguments)
+    """Runs a command and returns the exit status. Never shows a traceback."""
+    stop, streams = Stop(), Streams()
+    streams.prepare()
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as ending:  # help, or wrong usage, told already
+        return streams.ended(int(ending.code or GOOD))
+    if options.command is not serve:  # it ends in order
+        stop.listen()
+    return streams.ended(_status(options, stop, streams))
+
+
+def _status(options: argparse.Namespace, stop: Stop, streams: Streams) -> int:
+    """Returns what the command ended with, and prints why it ended badly."""
     # Before Prefect is imported, which takes a second: nothing is sent anywhere.
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     try:
         return int(options.command(options))
+    except OutputLost as lost:
+        return streams.lost(lost)
     except Failure as failure:
         say(failure, error=True)
         return failure.exit_status
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if stop.asked or isinstance(error, KeyboardInterrupt):
+            say("Interrupted.", error=True)
+            return INTERRUPTED
         say(f"A fault in this program: {where(error)}. Please report it with this line.", error=True)
         return FAILED
 
@@ -100,6 +120,13 @@ def _at_least_one(text: str) -> int:
     return number
 
 
+def leave(status: int) -> NoReturn:
+    """Exits. After an interrupt Python would end by the signal once more, and after lost output try that once more."""
+    if status in (FAILED, INTERRUPTED, CLOSED_PIPE):
+        os._exit(status)
+    sys.exit(status)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m flows",
@@ -130,4 +157,4 @@ def _parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     close_to_others()  # and with it the runs that `serve` starts
-    sys.exit(main())
+    leave(main())

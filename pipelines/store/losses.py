@@ -118,7 +118,7 @@ def missing_vault(settings: "Settings", vault: "KnowsImports | None" = None) -> 
     """
     path = settings.data_dir / "vault.sqlite"
     there = settings.vault_url is not None or path.exists()
-    if there and (vault is None or not vault.is_blank()) or not _knows_consents(settings.data_dir):
+    if (there and (vault is None or not vault.is_blank())) or not _knows_consents(settings.data_dir):
         return None
     named = f"The vault {path}" if settings.vault_url is None else "The vault in the database of pipelines.vault_url"
     return HistoryLost(
