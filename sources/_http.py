@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
@@ -301,7 +302,14 @@ def retry_after(response: httpx.Response) -> float | None:
     text = response.headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text), A_YEAR)
+    until = moment_of(text)
+    return None if until is None else min(max(0.0, until.timestamp() - time.time()), A_YEAR)
+
+
+def moment_of(text: str) -> datetime | None:
+    """Returns the moment that a header of HTTP names; None where it names none."""
     try:
-        return min(max(0.0, parsedate_to_datetime(text).timestamp() - time.time()), A_YEAR)
+        told = parsedate_to_datetime(text)
+        return (told if told.tzinfo else told.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):  # the standard library's parser raises each of them
         return None

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import WrongUsage
 from pipelines.store.atomic_files import replacing, write_private
 from sources._errors import SourceError
-from sources._http import Http, Patience
+from sources._http import Http, Patience, moment_of
 
 if TYPE_CHECKING:
     from pipelines.consents.vault import Vault
@@ -46,7 +45,9 @@ class Mark:
     def expected(self) -> datetime | None:
         """Returns what the clock shows now unless somebody has set it; None after a restart, or where restarts are unknown."""
         boot = _boot()
-        return self.at + timedelta(seconds=_seconds_up() - self.seconds_up) if boot and boot == self.boot else None
+        with suppress(OverflowError):  # a damaged mark
+            return self.at + timedelta(seconds=_seconds_up() - self.seconds_up) if boot and boot == self.boot else None
+        return None
 
 
 def check(settings: "Settings", now: Callable[[], datetime], vault: "Vault | None" = None, *, ask: bool = True) -> None:
@@ -83,13 +84,14 @@ def bank_time(settings: "Settings", vault: "Vault | None" = None) -> tuple[str, 
     """Returns the configured bank that was asked last, and the time in the `Date` of its answer; None when none gave one."""
     asked = ""
     for asked, base_url, path in _banks(settings, vault):
-        with suppress(SourceError, ValueError, TypeError, KeyError):
+        with suppress(SourceError):
             http = Http(asked, base_url, patience=Patience(()))
             try:
-                told = parsedate_to_datetime(http.request("GET", path).headers["Date"])
-                return asked, told if told.tzinfo else told.replace(tzinfo=UTC)
+                told = moment_of(http.request("GET", path).headers.get("Date", ""))
             finally:
                 http.close()
+            if told is not None:
+                return asked, told
     return asked, None
 
 
@@ -109,7 +111,7 @@ def _jump(mark: Mark | None, shown: datetime) -> str | None:
     if expected is not None and not _near(shown, expected):
         way = "forward" if shown > expected else "back"
         return f"This machine's clock has jumped {way} by {_length(abs(shown - expected))} since it was last right"
-    if expected is None and shown < mark.at - MAY_DIFFER:
+    if expected is None and mark.at - shown > MAY_DIFFER:
         return f"This machine's clock shows {_length(mark.at - shown)} less than it did at the last run"
     return None
 
@@ -144,8 +146,9 @@ def _path(data_dir: Path) -> Path:
 def _read(data_dir: Path) -> Mark | None:
     try:
         told = json.loads(_path(data_dir).read_text(encoding="utf-8"))
-        return Mark(datetime.fromisoformat(told["at"]), str(told["boot"]), float(told["seconds_up"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        at = datetime.fromisoformat(told["at"]).astimezone(UTC)
+        return Mark(at, str(told["boot"]), timedelta(seconds=told["seconds_up"]).total_seconds())
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

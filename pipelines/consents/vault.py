@@ -313,8 +313,8 @@ class Vault:
         return {row.history_id for row in self.database.read(sql.select(histories))}
 
     def is_blank(self) -> bool:
-        """Whether nothing was ever written into it: made a moment ago, or in the place of one that is lost."""
-        return not any(self.read(sql.select(table).limit(1)) for table in (consents, histories, audit))
+        """Returns whether nothing was ever written into it: made a moment ago, or in the place of one that is lost."""
+        return not any(self.database.read(sql.select(table).limit(1)) for table in (consents, histories, audit))
 
     def belongs_to(self, history_id: str, now: datetime) -> None:
         """Records that this raw history is read with these consents."""

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -65,13 +66,10 @@ def read_rates(content: bytes) -> pa.Table:
     """Returns the rates as `REFERENCE_RATES`, each currency and day once. Raises `Unexpected`, which names the line."""
     text = _text(content)
     lines = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
-    header = [name.strip() for name in next(lines, [])]
-    if "OBS_VALUE" in header:
-        rows = list(_observations(header, lines))
-    elif header and header[0].lower() == "date":
-        rows = list(_days(header, lines))
-    else:
-        raise Unexpected("rates", "the first line is neither `Date,...` nor that of the data portal's CSV", _ASK)
+    try:
+        rows = list(_rows(lines))
+    except csv.Error:
+        raise Unexpected("rates", f"line {lines.line_num} is no line of a CSV", _ASK) from None
     if not rows:
         raise Unexpected("rates", "there is no rate in it", _ASK)
     latest = {(currency, day): rate for currency, day, rate in rows}
@@ -100,8 +98,17 @@ def _unpacked(content: bytes) -> bytes:
             if len(entries) != 1 or entries[0].file_size > LARGEST:
                 raise Unexpected("rates", "the archive does not hold one CSV of a credible size", _ASK)
             return archive.read(entries[0])
-    except (zipfile.BadZipFile, RuntimeError):
+    except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, zlib.error):  # `zipfile` lets each of them through
         raise Unexpected("rates", "the archive is damaged", _ASK) from None
+
+
+def _rows(lines: Iterator[list[str]]) -> Iterator[tuple[str, date, Decimal]]:
+    header = [name.strip() for name in next(lines, [])]
+    if "OBS_VALUE" in header:
+        return _observations(header, lines)
+    if header and header[0].lower() == "date":
+        return _days(header, lines)
+    raise Unexpected("rates", "the first line is neither `Date,...` nor that of the data portal's CSV", _ASK)
 
 
 def _days(header: list[str], lines: Iterator[list[str]]) -> Iterator[tuple[str, date, Decimal]]:

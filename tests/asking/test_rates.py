@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -74,6 +75,16 @@ def test_every_form_of_the_file_is_read_exactly() -> None:
 def test_what_is_not_understood_is_refused_and_nothing_is_guessed(content: bytes, complaint: str) -> None:
     with pytest.raises(Unexpected, match=complaint):
         read_rates(content)
+
+
+def test_a_damaged_file_is_a_sentence_wherever_the_damage_is() -> None:
+    whole = zipped(DAILY * 20, "eurofxref.csv")
+    for at in range(len(whole)):
+        for damaged in (whole[:at], whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]):
+            with suppress(Unexpected):
+                read_rates(damaged)
+    with pytest.raises(Unexpected, match="line 2 is no line of a CSV"):
+        read_rates(b"Date,USD\n2026-03-31," + b"1" * 200_000)
 
 
 def test_an_address_is_asked_over_https_and_no_redirect_is_followed() -> None:

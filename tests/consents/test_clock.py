@@ -1,11 +1,12 @@
 """A clock that is wrong: nothing is read, expired or counted on its word, and what it has done once is undone."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from pipelines.consents import clock, consent_status, upkeep
@@ -94,6 +95,29 @@ def test_a_mark_that_cannot_be_read_is_none(tmp_path: Path) -> None:
         (tmp_path / "clock.json").write_text(text)
         assert clock.jumped(tmp_path, NOON) is None
         clock.check(Settings(data_dir=tmp_path), lambda: NOON)
+
+
+@pytest.mark.parametrize("at", ["2026-03-01T12:00:00", "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59-23:59"])
+@pytest.mark.parametrize("seconds_up", ["1e400", "NaN", "1e13", "-1e13", "5"])
+def test_a_damaged_mark_is_no_fault(tmp_path: Path, at: str, seconds_up: str) -> None:
+    for boot in (clock._boot(), "another start"):
+        (tmp_path / "clock.json").write_text(f'{{"at": "{at}", "boot": "{boot}", "seconds_up": {seconds_up}}}')
+        clock.jumped(tmp_path, NOON)
+        with suppress(clock.ClockWrong):
+            clock.check(Settings(data_dir=tmp_path), lambda: NOON, ask=False)
+
+
+@pytest.mark.parametrize(
+    "shown", ["", "²", "Sun, 29 Nov 2026 99999999999999999999:46:24 GMT", "Fri, 31 Dec 9999 23:59:59 -2359", "\x1b[2J"]
+)
+def test_a_bank_that_tells_no_time_is_not_believed_and_is_no_fault(tmp_path: Path, shown: str) -> None:
+    own = KontistSettings(base_url="https://kontist.test", email="a@example.com", password="x")
+    settings = Settings(data_dir=tmp_path, vault_key=VAULT_KEY, kontist=own)
+    answer = httpx.Response(200, headers={"Date": shown.encode()})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock.Http, "request", lambda *_: answer)
+        assert clock.bank_time(settings) == ("kontist", None)
+        clock.check(settings, lambda: NOON)
 
 
 @pytest.mark.usefixtures("quick")

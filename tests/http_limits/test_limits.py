@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from sources._errors import Misconfigured, Unavailable, Unexpected
-from sources._http import LONGEST_WAIT, Http, Pace, Patience
+from sources._http import LONGEST_WAIT, Http, Pace, Patience, retry_after
 from sources._limits import Limits
 from sources.kontist.prefetch import next_number
 
@@ -158,6 +158,11 @@ def test_the_longest_pause_that_is_waited_out_is_two_minutes(asked: int, waits: 
     if not waits:
         with pytest.raises(Unavailable, match="asked for a pause"):
             http.request("GET", "/")
+
+
+def test_a_pause_of_a_year_is_the_longest_that_counts() -> None:
+    for asked in ("1" + "0" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"):
+        assert retry_after(httpx.Response(503, headers={"Retry-After": asked})) == 365 * 24 * 3600
 
 
 def test_a_proxy_of_the_environment_never_sees_what_goes_to_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
