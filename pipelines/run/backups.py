@@ -21,6 +21,7 @@ from pipelines.settings import Settings
 from pipelines.store.atomic_files import copy, publish, sync
 from pipelines.store.ledger import build_and_publish
 from pipelines.store.leftovers import TRIAL
+from pipelines.store.lock import refuse_odd_path
 from pipelines.store.losses import histories_of, missing_raw, missing_vault, refuse, swapped
 from pipelines.store.raw_copy import read_through
 
@@ -60,6 +61,7 @@ def make(settings: Settings, folder: Path, now: datetime) -> Backup:
     refuse(missing_raw(data_dir), missing_vault(settings), swapped(data_dir))
     if not (data_dir / "raw.duckdb").exists() and not (data_dir / "vault.sqlite").exists():
         raise WrongUsage(f"There is nothing to back up in {data_dir}", "`python -m pipelines run` makes it")
+    refuse_odd_path(folder, "folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise WrongUsage(f"{folder} is there already", "Name a folder that is not: a backup never replaces another")
     if folder.absolute().is_relative_to(data_dir.absolute()):

@@ -96,8 +96,7 @@ def locked(path: Path, patience: float = -1) -> Iterator[None]:
 
 def prepare(data_dir: Path) -> None:
     """Makes the data directory. Raises `WrongUsage` when nothing can be written there, `NoLocks` when nothing can be locked."""
-    if "?" in str(data_dir):
-        raise WrongUsage(f"The data directory {data_dir} has a ? in its path, which DuckDB cannot open", "Choose another path")
+    refuse_odd_path(data_dir)
     try:
         make_folder(data_dir)
         try_locks(data_dir)
@@ -106,6 +105,13 @@ def prepare(data_dir: Path) -> None:
             f"The data directory {data_dir} cannot be written ({os.strerror(error.errno or 0)})",
             "Give this user the right to write there, or choose another with --data-dir or PIPELINES__DATA_DIR",
         ) from None
+
+
+def refuse_odd_path(folder: Path, what: str = "data directory") -> None:
+    """Raises `WrongUsage` for signs that DuckDB does not take as they stand: it would open another folder, or none."""
+    for sign in "?" if os.sep == "\\" else "?\\":
+        if sign in str(folder.absolute()):
+            raise WrongUsage(f"The {what} {folder} has a {sign} in its path, which DuckDB cannot open", "Choose another path")
 
 
 def try_locks(folder: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from pipelines.consents import database
 from pipelines.consents.kontist_login import one_renewal
+from pipelines.errors import WrongUsage
 from pipelines.notify.outbox import Outbox
 from pipelines.questions.doctor import examine
 from pipelines.read.command_slots import slot
@@ -202,6 +203,19 @@ def test_a_data_directory_of_any_name_works_and_what_a_killed_run_read_goes_from
         assert list(temporary.iterdir()) == []
         ledger.build_and_publish(data_dir)
     assert ask(data_dir, "export", "--format", "parquet") == 0
+
+
+@pytest.mark.parametrize("name", ["what?", "back\\slash"])
+@pytest.mark.parametrize("asked", [("run",), ("status",), ("check",), ("backup", "elsewhere")])
+def test_a_path_that_duckdb_reads_as_another_is_refused(fresh: Path, name: str, asked: tuple[str, ...]) -> None:
+    """It takes a backslash for a slash: the files of another folder would be opened."""
+    odd = fresh / name
+    odd.mkdir()
+    with pytest.raises(WrongUsage, match=r"has a .* in its path, which DuckDB cannot open"):
+        ask(odd, *asked)
+    with pytest.raises(WrongUsage, match=r"folder .* has a .* in its path"):
+        ask(fresh, "backup", str(odd / "backup"))
+    assert list(odd.iterdir()) == []
 
 
 def test_whatever_a_killed_run_left_goes_when_the_data_directory_is_held_next(tmp_path: Path) -> None:
