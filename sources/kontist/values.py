@@ -7,10 +7,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 BERLIN = ZoneInfo("Europe/Berlin")
-LARGEST_CENTS = 10**18
-"""Amounts below it fit the ledger's DECIMAL(18, 2)."""
-LARGEST_ORIGINAL = 10**17
-"""Amounts in minor units below it fit the ledger's DECIMAL(18, 3)."""
+LARGEST_CENTS = 10**15
+"""Amounts below it, ten trillion, leave the ledger's DECIMAL(18, 2) room for sums and for hundredths."""
+LARGEST_ORIGINAL = 10**15
+"""Amounts in minor units below it fit the ledger's DECIMAL(18, 3), also of a currency without minor units."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = 0

@@ -25,7 +25,8 @@ from sources.kontomatik.safe_xml import as_json, name_of, nested, put, text_of
 BATCH = 50_000
 ROWS = read_by_source(TRANSACTIONS)
 
-PLAIN_DECIMAL = r"^[+-]?[0-9]{1,16}(\.[0-9]{1,2})?$"
+PLAIN_DECIMAL = r"^[+-]?[0-9]{1,13}(\.[0-9]{1,2})?$"
+"""Below ten trillion: the ledger's DECIMAL(18, 2) needs room for sums and for hundredths."""
 PLAIN_DAY = r"^(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}$"
 PLAIN_CURRENCY = r"^[A-Za-z]{3}$"
 

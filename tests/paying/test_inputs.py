@@ -27,7 +27,7 @@ def test_what_is_no_plain_amount_is_refused(text: str) -> None:
         inputs.cents(text)
 
 
-@given(st.integers(1, 10**15))
+@given(st.integers(1, 10**15 - 1))
 def test_every_amount_comes_back_as_it_was_written(cents: int) -> None:
     assert inputs.cents(f"{cents // 100}.{cents % 100:02d}") == cents
     assert inputs.euros(cents).replace(",", "") == f"{Decimal(cents).scaleb(-2):.2f} EUR"

@@ -99,7 +99,7 @@ def test_a_direction_that_names_the_account_beats_the_sign(sent: dict[str, Any],
     assert only(**sent)["amount_cents"] == cents
 
 
-@pytest.mark.parametrize("amount", [1.0, 1.5, "100", None, True, [1], {"value": 1}, 10**18, -(10**18), 10**30])
+@pytest.mark.parametrize("amount", [1.0, 1.5, "100", None, True, [1], {"value": 1}, 10**15, -(10**15), 10**30])
 def test_only_a_whole_number_is_an_amount(amount: Any) -> None:
     assert "amount" in reason(amount=amount)
 

