@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sources.sandbox import World
-from tests.end_to_end.banking import a_bank, read, rows
+from tests.support import a_bank, read, rows
 
 ROOM = "9999999999999.99"
 BEYOND = ("10000000000000.00", "123456789012345.67", "9999999999999999.99")
