@@ -76,13 +76,13 @@ def test_an_answer_that_unpacks_to_more_than_the_limit_is_refused_in_bounded_mem
 
 
 def test_an_answer_packed_twice_is_refused_unread() -> None:
-    with pytest.raises(Unexpected, match="packed in another way"):
+    with pytest.raises(Unexpected, match="compressed in another way"):
         asking(lambda: packed(iter([gzip.compress(zeros(1 << 20))]), "gzip, gzip")).request("GET", "/")
 
 
 @pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "x-unknown"])
 def test_a_packing_that_was_not_asked_for_is_refused(encoding: str) -> None:
-    with pytest.raises(Unexpected, match="packed in another way"):
+    with pytest.raises(Unexpected, match="compressed in another way"):
         asking(lambda: packed(iter([b"..."]), encoding)).request("GET", "/")
 
 
