@@ -3,6 +3,7 @@
 import json
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -17,18 +18,35 @@ from pipelines.store.losses import HistoryLost
 from pipelines.store.raw_copy import opened
 from tests.asking.asked import ask, told
 from tests.running.test_losses import NOW, VAULT_KEY, begin, content, left_behind
+from tests.support import published
+
+
+@pytest.fixture(scope="module")
+def original(empty_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A data directory that a run has left behind, with a ledger that is built."""
+    folder = tmp_path_factory.mktemp("original")
+    shutil.copy(empty_raw, folder / "raw.duckdb")
+    settings = left_behind(folder, None)
+    (folder / "ledger.duckdb").unlink()
+    assert ask(folder, "transform") == GOOD
+    (folder / "receipts").mkdir()
+    (folder / "receipts" / "erased-c-0.json").write_text("{}")
+    (folder / "seeds").mkdir()
+    return settings
 
 
 @pytest.fixture
-def settings(fresh: Path) -> Settings:
-    """A data directory that a run has left behind, with a ledger that is built."""
-    settings = left_behind(fresh, None)
-    (fresh / "ledger.duckdb").unlink()
-    assert ask(fresh, "transform") == GOOD
-    (fresh / "receipts").mkdir()
-    (fresh / "receipts" / "erased-c-0.json").write_text("{}")
-    (fresh / "seeds").mkdir()
-    return settings
+def settings(original: Settings, tmp_path: Path) -> Settings:
+    """A copy of it."""
+    shutil.copytree(original.data_dir, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "run.last.json").write_text(json.dumps({"published": str(tmp_path / "ledger.duckdb")}))
+    return replace(original, data_dir=tmp_path)
+
+
+@pytest.fixture
+def no_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restoring leaves the ledger as it is."""
+    monkeypatch.setattr("pipelines.run.backups.build_and_publish", published)
 
 
 @pytest.fixture
@@ -77,6 +95,7 @@ def test_an_emptied_data_directory_comes_back_from_its_backup(settings: Settings
     assert {stat.S_IMODE((settings.data_dir / name).stat().st_mode) for name in ("raw.duckdb", "vault.sqlite")} == {0o600}
 
 
+@pytest.mark.usefixtures("no_ledger")
 @pytest.mark.parametrize("lost", [("raw.duckdb", "raw.previous.duckdb"), ("vault.sqlite",), ("raw.duckdb", "vault.sqlite")])
 def test_what_a_loss_names_as_the_way_back_is_one(settings: Settings, backup: Path, lost: tuple[str, ...]) -> None:
     for name in lost:
@@ -87,6 +106,7 @@ def test_what_a_loss_names_as_the_way_back_is_one(settings: Settings, backup: Pa
     begin(settings)
 
 
+@pytest.mark.usefixtures("no_ledger")
 def test_a_newer_vault_of_this_history_stays_and_another_is_kept_beside(
     settings: Settings, backup: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +123,7 @@ def test_a_newer_vault_of_this_history_stays_and_another_is_kept_beside(
     assert "kept as vault.previous.sqlite" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("no_ledger")
 def test_restore_previous_brings_back_the_run_before_and_a_second_time_undoes_it(settings: Settings) -> None:
     raw, previous = settings.data_dir / "raw.duckdb", settings.data_dir / "raw.previous.duckdb"
     new, old = raw.read_bytes(), previous.read_bytes()
@@ -157,6 +178,7 @@ def test_a_backup_of_another_history_is_not_restored_over_this_one(settings: Set
     assert content(settings) == before
 
 
+@pytest.mark.usefixtures("no_ledger")
 def test_what_was_erased_since_is_named_when_it_is_there_again(
     settings: Settings, backup: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

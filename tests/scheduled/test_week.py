@@ -101,7 +101,7 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
     with running(world, refuses) as bank:
         settings = settings_for(bank, data_dir, kontomatik={"imports_per_day": 4})
         begun = world.clock.now()
-        read(bank, data_dir, Options(("kontomatik",)), ledger=False, settings=settings)
+        read(bank, data_dir, Options(("kontomatik",)), settings=settings)
         consents = {f"{days} days left": consent(settings, days_before_its_end(begun, days)) for days in (33, 16, 9, 3)}
         with vault_of(settings) as vault:
             (first,) = (one.consent_id for one in vault.consents() if one.consent_id not in consents.values())
