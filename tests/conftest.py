@@ -3,6 +3,7 @@
 import gc
 import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -67,6 +68,20 @@ def first_runs(tmp_path_factory: pytest.TempPathFactory) -> "FirstRuns":
     from tests.support import FirstRuns
 
     return FirstRuns(lambda: tmp_path_factory.mktemp("first-run"))
+
+
+@pytest.fixture(scope="session")
+def empty_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `raw.duckdb` with both banks' tables and nothing in them, made as a first run makes it."""
+    from pipelines.store.load import Changeset, load
+    from pipelines.store.raw_copy import opened
+
+    folder = tmp_path_factory.mktemp("empty")
+    with opened(folder) as (history, publish):
+        for dataset in ("kontist", "kontomatik"):
+            load(history, Changeset(dataset))
+        publish()
+    return folder / "raw.duckdb"
 
 
 @pytest.fixture

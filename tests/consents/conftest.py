@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.store.load import Changeset, load
-from pipelines.store.raw_copy import opened
 from tests.consents.killing import Killer, killer
 from tests.consents.quick import CERTIFICATES, INSTEAD
 
@@ -17,17 +15,6 @@ def the_killer() -> Iterator[Killer]:
     """Runs commands and kills them."""
     with killer() as one:
         yield one
-
-
-@pytest.fixture(scope="session")
-def empty_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `raw.duckdb` with both banks' tables and nothing in them."""
-    folder = tmp_path_factory.mktemp("empty")
-    with opened(folder) as (history, publish):
-        for dataset in ("kontist", "kontomatik"):
-            load(history, Changeset(dataset))
-        publish()
-    return folder / "raw.duckdb"
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ from pipelines.store.lock import held
 from sources.sandbox import Fault, SandboxBank, World, running
 from sources.sandbox.banks.wire import Answer, Call
 from tests.patience import patient
+from tests.support import VAULT_KEY
 
 DIALECTS = ("openapi", "live")
-VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="
 OTHER_KEY = "YW5vdGhlci12YXVsdC1rZXktZm9yLXRlc3RzLTAwMDA="
 ROWS = 60
 """Rows at the bank, over two years: enough for every window, and little to read."""

@@ -85,9 +85,11 @@ class Killer:
 
 def environment(bank: Any, data_dir: Path, **more: str) -> dict[str, str]:
     """How a process is told of this bank."""
+    from tests.support import VAULT_KEY
+
     return {
         "PIPELINES__DATA_DIR": str(data_dir),
-        "PIPELINES__VAULT_KEY": "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA=",
+        "PIPELINES__VAULT_KEY": VAULT_KEY,
         "SOURCES__KONTOMATIK__BASE_URL": f"{bank.url}/v1",
         "SOURCES__KONTOMATIK__DIALECT": bank.dialect,
         "SOURCES__KONTOMATIK__API_KEY": bank.world.kontomatik_api_key,

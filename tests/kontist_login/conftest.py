@@ -4,18 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.store.load import Changeset, load
-from pipelines.store.raw_copy import opened
 from tests.kontist_login import logins
 
 
 @pytest.fixture(scope="session", autouse=True)
-def empty_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Raw history with both banks' tables and nothing in them."""
-    folder = tmp_path_factory.mktemp("empty")
-    with opened(folder) as (history, publish):
-        for dataset in ("kontist", "kontomatik"):
-            load(history, Changeset(dataset))
-        publish()
-    logins.EMPTY[:] = [folder / "raw.duckdb"]
-    return folder / "raw.duckdb"
+def starting_from(empty_raw: Path) -> None:
+    """Logins start from raw history with both banks' tables and nothing in them."""
+    logins.EMPTY[:] = [empty_raw]

@@ -20,8 +20,8 @@ from pipelines.settings import KontistSettings, Settings
 from pipelines.store.lock import held
 from sources.kontist.auth import Login
 from sources.sandbox import Fault, SandboxBank, World, running
+from tests.support import VAULT_KEY
 
-VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="
 EMPTY: list[Path] = []
 """A `raw.duckdb` with tables and no rows, once it is made: the first load is not what is tested here."""
 ROWS = 60

@@ -4,7 +4,7 @@ The raw tables are made from what the readers declare (`sources/*/columns.py`), 
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,7 +21,7 @@ from sources.rates import columns as rates
 from transforms import comments, macros, seeds
 from transforms.build import make, prepare
 from transforms.engine import attach, connect
-from transforms.models import in_order, load
+from transforms.models import Model, in_order, load
 
 Row = Mapping[str, Any]
 Given = Mapping[str, Iterable[Row]]
@@ -77,12 +77,17 @@ def empty() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def built(given: Given) -> duckdb.DuckDBPyConnection:
-    """The ledger of a raw history, with all that led to it, in memory."""
+def built(given: Given, models: Sequence[Model] = MODELS) -> duckdb.DuckDBPyConnection:
+    """The ledger of a raw history, with all that led to it, in memory; or so much of it as `models` are."""
     connection = empty()
     fill(connection, {table: rows for table, rows in given.items() if table in TABLES})
     seeds.fill(connection, given_seeds(given))
-    make_ledger(connection)
+    prepare(connection, models)
+    for model in models:
+        make(connection, model)
+    if models is MODELS:
+        macros.add(connection)
+        connection.execute(comments.statements(connection, MODELS))
     return connection
 
 
@@ -96,14 +101,6 @@ def given_seeds(given: Given) -> tuple[seeds.Seed, ...]:
                 writer.writeheader()
                 writer.writerows(given[table])
         return seeds.read(Path(folder))
-
-
-def make_ledger(connection: duckdb.DuckDBPyConnection) -> None:
-    prepare(connection, MODELS)
-    for model in MODELS:
-        make(connection, model)
-    macros.add(connection)
-    connection.execute(comments.statements(connection, MODELS))
 
 
 def raw_file(path: Path, given: Given) -> Path:

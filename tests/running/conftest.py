@@ -6,20 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.store.load import Changeset, load
-from pipelines.store.raw_copy import opened
 from tests.running.histories import Raw, raw_history
-
-
-@pytest.fixture(scope="session")
-def empty_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `raw.duckdb` with both banks' tables and nothing in them, made as a first run makes it."""
-    folder = tmp_path_factory.mktemp("empty")
-    with opened(folder) as (history, publish):
-        for dataset in ("kontist", "kontomatik"):
-            load(history, Changeset(dataset))
-        publish()
-    return folder / "raw.duckdb"
 
 
 @pytest.fixture

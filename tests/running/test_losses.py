@@ -23,8 +23,8 @@ from pipelines.store.banks import KONTOMATIK
 from pipelines.store.losses import HistoryLost
 from pipelines.store.raw_copy import opened
 from tests.asking.asked import ask, told
+from tests.support import VAULT_KEY
 
-VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 NOBODY = "http://127.0.0.1:9"
 """No bank: whoever asks it fails otherwise than these tests expect."""
