@@ -31,11 +31,11 @@ EVERY = 2.0
 
 def table(key: str, about: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Shows a table under `key`; with no rows, a sentence that says so."""
-    shown, told = [{name: sinks.cell(value) for name, value in row.items()} for row in rows], sinks.markdown(about)
+    shown, text = [{name: sinks.cell(value) for name, value in row.items()} for row in rows], sinks.markdown(about)
     if shown:
-        _kept(lambda: create_table_artifact(shown, key=key, description=told))
+        _kept(lambda: create_table_artifact(shown, key=key, description=text))
     else:
-        _kept(lambda: create_markdown_artifact("Nothing.", key=key, description=told))
+        _kept(lambda: create_markdown_artifact("Nothing.", key=key, description=text))
 
 
 def markdown(key: str, about: str, text: str) -> None:

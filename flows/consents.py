@@ -14,7 +14,7 @@ from pydantic import Field
 from flows import artifacts
 from flows.guard import guarded, whole
 from flows.ingest import WaitSeconds, threads
-from flows.notices import told
+from flows.notices import send_notices
 from flows.run_lock import skipped, under_way
 from pipelines.consents import upkeep
 from pipelines.errors import Busy, WrongUsage
@@ -105,7 +105,7 @@ def consent_renewals(sign_in_for: list[ConsentId] = [], data_dir: str | None = N
         for warning in warnings:
             get_run_logger().warning(warning)
         begun = [sign_in(whole(settings), consent_id, return_state=True) for consent_id in sign_in_for]
-        told(settings)  # whoever cannot be renewed, the others hear of their own
+        send_notices(settings)  # whoever cannot be renewed, the others hear of their own
         troubles = [str(one.message) for one in begun if not one.is_completed()]
         if troubles:
             artifacts.why("Sign-ins that could not be started", "\n".join(f"- {line(trouble)}" for trouble in troubles))
@@ -155,7 +155,7 @@ def consent_revocation(
             troubles.append(f"erasing waits: {busy}")
         if receipts:
             artifacts.markdown("kontoledger-receipts", "Receipts of erasure", "\n".join(f"- {markdown(one)}" for one in receipts))
-        told(settings)
+        send_notices(settings)
     if troubles:
         return Failed(name="StillRevoking", message="; ".join(troubles))
     return Completed(message="; ".join([*(f"{name} is over" for name in named), *receipts]) or "nothing waits")
@@ -177,5 +177,5 @@ def catalog(wait_seconds: WaitSeconds = 1800, data_dir: str | None = None) -> St
             keep_catalog(whole(settings), whole(found), wait_seconds)
         except Busy as busy:
             return skipped(str(busy))
-        told(settings)
+        send_notices(settings)
     return Completed(message=f"{len(found)} ways into banks")

@@ -23,7 +23,7 @@ from pydantic import Field
 from flows import artifacts
 from flows.concurrency import AT_ONCE, place
 from flows.guard import guarded, whole
-from flows.notices import told
+from flows.notices import send_notices
 from flows.run_lock import skipped, under_way
 from pipelines.errors import CHECKS_FAILED, GOOD, PARTIAL, Busy, Failure
 from pipelines.read.options import Options
@@ -125,7 +125,7 @@ def ingest(
         full_refresh: Read all that the banks still show.
         accept_removals: Accounts (their ids) whose bank removed or changed rows that are held for confirmation: believe it.
         reserve: Imports of each account's four in 24 hours that are kept back for people.
-        due_hours: A consent whose last import is less than so many hours ago is left alone; 0: every consent is due.
+        due_hours: A consent whose last import is younger than this is skipped, in hours; 0: every consent is due.
         wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
@@ -153,7 +153,7 @@ def reuse_multiple_access(
 
     Args:
         reserve: Imports of each account's four in 24 hours that are kept back for people.
-        due_hours: A consent whose last import is less than so many hours ago is left alone; 0: every consent is due.
+        due_hours: A consent whose last import is younger than this is skipped, in hours; 0: every consent is due.
         wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
     """
@@ -241,7 +241,7 @@ def _show(settings: Settings, report: Report) -> None:
     artifacts.table("kontoledger-accounts", f"Run {report.run_id}: {report.status}", account_rows(report, settings.data_dir))
     passed = sum(check.passed for check in report.checks)
     artifacts.table("kontoledger-checks", f"Failed checks of run {report.run_id}; {passed} passed", check_rows(report))
-    told(settings, report=report)
+    send_notices(settings, report=report)
 
 
 def _skipped(name: str, reason: str, settings: Settings) -> State[Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipelines.settings import Settings
 
 
-def told(settings: "Settings", *, report: Report | None = None) -> None:
+def send_notices(settings: "Settings", *, report: Report | None = None) -> None:
     """Shows consents and dispatches notices. Never fails: a notice that cannot be sent is logged, and sent by the next run."""
     listed = consent_statuses(settings)
     artifacts.table("kontoledger-consents", "Consents: days left, imports left in 24 hours", consent_rows(listed))

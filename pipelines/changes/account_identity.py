@@ -35,7 +35,7 @@ class Listed:
     number: str
     consent_id: str | None
     gone: bool
-    """Whether its bank is believed to have closed it; under a new number it is the same account all the same."""
+    """Whether it counts as closed by its bank; under a new number it is still the same account."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class AccountIdentity:
     bank: Bank
     state: Mapping[str, Any]
     gone: list[str] = field(default_factory=list, init=False)
-    """Accounts that are believed to be gone from this run on."""
+    """Accounts that count as gone from this run on."""
 
     def __post_init__(self) -> None:
         self._connection = self.context.history.connection
@@ -242,7 +242,7 @@ class AccountIdentity:
             outcome.end(
                 "doubted",
                 "the bank's complete list no longer names this account: held for confirmation, its data stays. If it is closed,"
-                f" run with --accept-removals {one.account_id}; the same on {READS_TO_BELIEVE} reads over a day is believed too",
+                f" run with --accept-removals {one.account_id}; the same on {READS_TO_BELIEVE} reads over a day confirms it, too",
             )
         )
 

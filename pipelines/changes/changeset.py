@@ -227,7 +227,7 @@ def _digest(*parts: str) -> str:
 def _held_sentence(held: Held, account_id: str) -> str:
     return (
         f"{held.sentence()}: held for confirmation, everything else is loaded. If it is true, run with"
-        f" --accept-removals {account_id}; the same answer on {READS_TO_BELIEVE} reads over a day is believed too"
+        f" --accept-removals {account_id}; the same answer on {READS_TO_BELIEVE} reads over a day confirms it, too"
     )
 
 

@@ -89,7 +89,7 @@ class RemovalGuard:
         self._thresholds = thresholds
 
     def weigh(self, shape: "Shape", rows: str, account_id: str, claim: date) -> Held | None:
-        """Returns what has to be held of the answer in `compared`; None when all of it is believed."""
+        """Returns what has to be held of the answer in `compared`; None when nothing is."""
         known, gone, altered = self._row(
             "select count(*) filter (was_booked and known_on >= $claim), count(*) filter (gone and was_booked),"
             " count(*) filter (altered) from compared",

@@ -55,8 +55,8 @@ def restore(options: argparse.Namespace) -> int:
 
 def _told(options: argparse.Namespace, restored: "Restored") -> int:
     if options.json:
-        told = {"files": restored.files, "transactions": restored.transactions, "notes": restored.notes}
-        print_json({"restored": not options.check} | told)
+        content = {"files": restored.files, "transactions": restored.transactions, "notes": restored.notes}
+        print_json({"restored": not options.check} | content)
         return GOOD
     if options.check:
         say(f"The backup is whole: {restored.transactions:,} transactions, every check passed. Nothing was changed.")

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.meta_path.insert(0, _WithoutPandas)
     try:
         status = streams.ended(_status(arguments, stop, streams))
-    except KeyboardInterrupt:  # while the end was being told
+    except KeyboardInterrupt:  # while the end was printed
         status = INTERRUPTED
     # Threads that wait for a bank would hold the exit up; nothing of theirs is wanted any more.
     os._exit(status)
@@ -62,7 +62,7 @@ def _status(arguments: Sequence[str] | None, stop: Stop, streams: Streams) -> in
         if options.json:
             streams.expect_json()
         status: int = options.command(options)
-    except SystemExit as ending:  # argparse: help, or wrong usage, told already
+    except SystemExit as ending:  # argparse: help, or wrong usage, printed already
         return int(ending.code or GOOD)
     except OutputLost as lost:
         return streams.lost(lost)
@@ -71,7 +71,7 @@ def _status(arguments: Sequence[str] | None, stop: Stop, streams: Streams) -> in
             sentence, status = SENTENCE, INTERRUPTED  # DuckDB, for one, makes an error of its own of an interrupt
         elif isinstance(error, Failure):
             sentence, status = str(error), error.exit_status
-        else:  # the last resort: a fault of ours, told without the data that its text may hold
+        else:  # the last resort: a fault of ours, printed without the data that its text may hold
             from pipelines.errors import where
 
             status = FAILED
@@ -139,7 +139,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     run.add_argument(
         "--due-hours", type=_hours, metavar="N", help="Kontomatik: only consents whose last import is at least N hours ago"
     )
-    run.add_argument("--reserve", type=_count, default=0, metavar="N", help="keep so many of an account's imports for people")
+    run.add_argument("--reserve", type=_count, default=0, metavar="N", help="reserve N imports per account for people")
     run.add_argument(
         "--wait", type=_count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work (default 0)"
     )

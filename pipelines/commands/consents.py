@@ -259,13 +259,13 @@ def tend(options: argparse.Namespace) -> int:
     settings = data_of(options)
     warnings = upkeep.watch(settings, utc_now)
     tidied = upkeep.tidy(settings, utc_now)
-    told = dispatch_notices(settings, utc_now)
+    dispatched = dispatch_notices(settings, utc_now)
     if options.json:
-        print_json({"warnings": warnings, **tidied.__dict__, "notices": [notice.event for notice in told.fresh]})
+        print_json({"warnings": warnings, **tidied.__dict__, "notices": [notice.event for notice in dispatched.fresh]})
     else:
         for sentence in [*(f"- {warning}" for warning in warnings), *tidied.sentences()] or ["Nothing to do."]:
             say(sentence)
-    for sentence in told.sentences():
+    for sentence in dispatched.sentences():
         say(f"! {sentence}", error=True)
     return PARTIAL if tidied.troubles else GOOD
 

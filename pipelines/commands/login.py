@@ -58,8 +58,8 @@ def _store(options: argparse.Namespace, settings: Settings, login: Login) -> int
         accounts = len(vault.accounts_of(consent.consent_id))
     days = consent.days_left(utc_now())
     if getattr(options, "json", False):
-        told = {"consent_id": consent.consent_id, "status": consent.status, "days_left": days, "accounts": accounts}
-        print_json(told | {"notes": sentences})
+        answer = {"consent_id": consent.consent_id, "status": consent.status, "days_left": days, "accounts": accounts}
+        print_json(answer | {"notes": sentences})
         return GOOD
     say(f"Stored consent {consent.consent_id} (Kontist), {days} days left, {accounts} accounts. Now: `python -m pipelines run`.")
     for sentence in sentences:

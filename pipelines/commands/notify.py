@@ -16,7 +16,7 @@ def notify(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     ways_out, wrong = usable(settings.notifications)
     if not ways_out and not wrong:
-        raise WrongUsage("Nobody is to be told", "Set notifications.email_to, .webhook_url, .slack_url or .urls")
+        raise WrongUsage("No notification channel is configured", "Set notifications.email_to, .webhook_url, .slack_url or .urls")
     if options.test:
         well = {name: arrived(send, TEST) for name, send in ways_out.items()}
         if options.json:
@@ -31,12 +31,12 @@ def notify(options: argparse.Namespace) -> int:
             return WRONG_USAGE
         return GOOD if all(well.values()) else FAILED
     channels(settings.notifications)  # here a wrong address ends it
-    told = dispatch_notices(settings, utc_now)
+    dispatched = dispatch_notices(settings, utc_now)
     if options.json:
-        print_json({"sent": told.delivery.sent, "waiting": told.delivery.waiting})
+        print_json({"sent": dispatched.delivery.sent, "waiting": dispatched.delivery.waiting})
     else:
-        count = sum(told.delivery.sent.values())
+        count = sum(dispatched.delivery.sent.values())
         say(f"{count} notice{'s' if count != 1 else ''} sent.")
-    for sentence in told.sentences():
+    for sentence in dispatched.sentences():
         say(f"! {sentence}", error=True)
-    return FAILED if told.sentences() else GOOD
+    return FAILED if dispatched.sentences() else GOOD

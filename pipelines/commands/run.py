@@ -61,12 +61,12 @@ def run_and_report(
         report = run_job(settings, asked, openings=openings(), progress=progress)
         text = summary.as_json(report)
         summary.remember(settings.data_dir, text)
-    told = dispatch_notices(settings, utc_now, report=report)
+    dispatched = dispatch_notices(settings, utc_now, report=report)
     if options.json:
         print_as_json(text)
     else:
         summary.show(report, console())
-    for sentence in told.sentences():
+    for sentence in dispatched.sentences():
         say(f"! {sentence}", error=True)
     return report.exit_status
 
@@ -108,8 +108,8 @@ def check(options: argparse.Namespace) -> int:
     results = check_again(data_of(options).data_dir)
     failed = [result for result in results if not result.passed]
     if options.json:
-        told = [{"check": one.name, "rows": one.failed_rows, "meaning": one.meaning} for one in failed]
-        print_json({"passed": len(results) - len(failed), "failed": told})
+        failures = [{"check": one.name, "rows": one.failed_rows, "meaning": one.meaning} for one in failed]
+        print_json({"passed": len(results) - len(failed), "failed": failures})
     else:
         for one in failed:
             say(f"! {one.name}, {one.failed_rows} rows: {one.meaning}")

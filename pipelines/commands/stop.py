@@ -1,4 +1,4 @@
-"""Being told to stop: SIGINT and SIGTERM end a command with 130, whatever was being done when they came."""
+"""Stops on signals: SIGINT and SIGTERM end a command with 130, whatever it was doing."""
 
 import os
 import signal

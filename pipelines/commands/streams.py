@@ -36,7 +36,7 @@ class _Heard(io.FileIO):
 
 
 class _Unheard(io.FileIO):
-    """Standard error: what cannot be told there cannot be told at all."""
+    """Standard error: what cannot be printed there cannot be printed at all."""
 
     def write(self, data: Any, /) -> int:
         try:

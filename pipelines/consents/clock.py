@@ -61,13 +61,13 @@ def check(settings: "Settings", now: Callable[[], datetime], vault: "Vault | Non
     expected = mark.expected() if mark else None
     if expected is None or not _near(shown, expected):
         jump = _jump(mark, shown)
-        bank, told = bank_time(settings, vault) if ask or jump else ("", None)
-        if told is not None and not _near(shown, told):
+        bank, bank_says = bank_time(settings, vault) if ask or jump else ("", None)
+        if bank_says is not None and not _near(shown, bank_says):
             raise ClockWrong(
-                f"This machine's clock says {_minute(shown)}, that of {bank} {_minute(told)}",
+                f"This machine's clock says {_minute(shown)}, that of {bank} {_minute(bank_says)}",
                 "Set this machine's clock (ntp), then run again; nothing was read, expired or counted",
             )
-        if told is None and jump:
+        if bank_says is None and jump:
             raise ClockWrong(
                 f"{jump}, and no bank says which is right; nothing was read, expired or counted",
                 f"Set this machine's clock (ntp). If it is right, remove {_path(settings.data_dir)}",
@@ -87,11 +87,11 @@ def bank_time(settings: "Settings", vault: "Vault | None" = None) -> tuple[str, 
         with suppress(SourceError):
             http = Http(asked, base_url, patience=Patience(()))
             try:
-                told = moment_of(http.request("GET", path).headers.get("Date", ""))
+                bank_says = moment_of(http.request("GET", path).headers.get("Date", ""))
             finally:
                 http.close()
-            if told is not None:
-                return asked, told
+            if bank_says is not None:
+                return asked, bank_says
     return asked, None
 
 
@@ -145,9 +145,9 @@ def _path(data_dir: Path) -> Path:
 
 def _read(data_dir: Path) -> Mark | None:
     try:
-        told = json.loads(_path(data_dir).read_text(encoding="utf-8"))
-        at = datetime.fromisoformat(told["at"]).astimezone(UTC)
-        return Mark(at, str(told["boot"]), timedelta(seconds=told["seconds_up"]).total_seconds())
+        bank_says = json.loads(_path(data_dir).read_text(encoding="utf-8"))
+        at = datetime.fromisoformat(bank_says["at"]).astimezone(UTC)
+        return Mark(at, str(bank_says["boot"]), timedelta(seconds=bank_says["seconds_up"]).total_seconds())
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 

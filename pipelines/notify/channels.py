@@ -164,7 +164,7 @@ def _query(text: str) -> dict[str, list[str]]:
 def _plugin(setting: str, address: str | dict[str, Any]) -> "NotifyBase":
     from apprise import Apprise
 
-    # Their own log lines hold addresses; what failed is told by us.
+    # Their own log lines hold addresses; we report what failed.
     for name in ("apprise", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     plugin = Apprise.instantiate(address, asset=_asset(), suppress_exceptions=True)
@@ -186,13 +186,13 @@ def _asset() -> "AppriseAsset":
     )
 
 
-def _by(plugin: "NotifyBase", told: Callable[[str], str] = lines) -> Send:
-    """Sends by apprise; `told` makes the text harmless where it is read. No mail server takes a subject of two lines."""
+def _by(plugin: "NotifyBase", harmless: Callable[[str], str] = lines) -> Send:
+    """Sends by apprise; `harmless` escapes the text for its reader. No mail server takes a subject of two lines."""
     from apprise import NotifyType
 
     def send(notice: Notice) -> bool:
         kind = NotifyType.INFO if notice.kind in _INFO else NotifyType.WARNING
-        title = told(line(notice.subject))
-        return bool(plugin.notify(body=told(notice.text), title=title, notify_type=kind, body_format="text"))
+        title = harmless(line(notice.subject))
+        return bool(plugin.notify(body=harmless(notice.text), title=title, notify_type=kind, body_format="text"))
 
     return send

@@ -3,7 +3,7 @@
     consent.expiring   a consent ends in 30, 14, 7 or 1 days; once each
     consent.expired    its time is over, or the bank says that it is gone
     consent.revoked    the bank has confirmed its end, and no renewal was the reason
-    check.failed       a new ledger was refused; told again only after it was well in between
+    check.failed       a new ledger was refused; sent again only after a good ledger in between
     account.stale      an account that should be read has not been for too long; likewise
     account.held       removed or changed rows of an account are held for confirmation; likewise
     account.differs    the bank's balances contradict the movements of an account; likewise
@@ -39,9 +39,9 @@ Kind = Literal[
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LASTING: tuple[Kind, ...] = ("consent.expiring", "check.failed", "account.stale", "account.held", "account.differs")
-"""Troubles that end: told once while they last, and again when they come back. The others happen once for all."""
+"""Troubles that end: sent once while they last, and again when they return. The others happen once."""
 NEWS = timedelta(days=7)
-"""What is over for longer is not told any more: it was, or nobody was listening then."""
+"""What is over for longer is not sent any more: it was sent before, or no channel was configured then."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def about_held(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
             "account.held",
             account["account_id"],
             f"Rows of an account are held for confirmation: {name_of(account)}",
-            f"Since {account['held_since']} the bank removes or changes more rows of {account['account_id']} than are believed at"
+            f"Since {account['held_since']} the bank removes or changes more rows of {account['account_id']} than are accepted at"
             f" once; the known ones stay.\nLook at the bank. If it is right:"
             f" `python -m pipelines run --accept-removals {account['account_id']}`.",
             {name: account[name] for name in ("account_id", "institution", "held_since")},

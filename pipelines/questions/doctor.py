@@ -48,8 +48,8 @@ def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
 
 
 def _versions() -> Iterator[Finding]:
-    told = ", ".join(f"{name} {version(name)}" for name in ("dlt", "duckdb", "pyarrow", "prefect"))
-    yield Finding("versions", "fine", told)
+    versions = ", ".join(f"{name} {version(name)}" for name in ("dlt", "duckdb", "pyarrow", "prefect"))
+    yield Finding("versions", "fine", versions)
 
 
 def _data_dir(settings: Settings) -> Iterator[Finding]:
@@ -62,8 +62,8 @@ def _data_dir(settings: Settings) -> Iterator[Finding]:
     raw = settings.data_dir / "raw.duckdb"
     needed = SPACE_NEEDED * (raw.stat().st_size if raw.exists() else 0)
     if free < needed:
-        told = f"{free // 2**20} MiB free, a run may need {needed // 2**20}"
-        yield Finding("disk", "wrong", told, "Make room before the next run")
+        found = f"{free // 2**20} MiB free, a run may need {needed // 2**20}"
+        yield Finding("disk", "wrong", found, "Make room before the next run")
     else:
         yield Finding("data directory", "fine", f"{settings.data_dir}, {free // 2**20} MiB free")
     yield from _readers(settings.data_dir)
@@ -149,8 +149,8 @@ def _kontomatik(settings: Settings, now: Callable[[], datetime]) -> Iterator[Fin
             client.health()
             yield Finding("kontomatik health", "fine", f"{settings.kontomatik.base_url} answers")
             institutions = client.catalog()
-        told = f"the key is accepted, dialect {settings.kontomatik.dialect} is understood, {len(institutions)} banks"
-        yield Finding("kontomatik key and dialect", "fine", told)
+        found = f"the key is accepted, dialect {settings.kontomatik.dialect} is understood, {len(institutions)} banks"
+        yield Finding("kontomatik key and dialect", "fine", found)
     except SourceError as error:
         yield _other_dialect(settings, now) or Finding("kontomatik", "wrong", error.cause, error.next_step)
         return
@@ -209,19 +209,19 @@ def _clock(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]
     """Compares our clock with the `Date` of a bank's answer, else with what it showed when it was last right."""
     try:
         with vault_of(settings) if has_vault(settings) else nullcontext() as vault:
-            bank, told = bank_time(settings, vault)
+            bank, bank_says = bank_time(settings, vault)
     except Failure:
         return  # said of the vault
-    apart = (now() - told).total_seconds() if told else 0.0
+    apart = (now() - bank_says).total_seconds() if bank_says else 0.0
     jump = jumped(settings.data_dir, now())
-    if told is None and jump:
+    if bank_says is None and jump:
         yield Finding("clock", "wrong", jump, "Set this machine's clock (ntp); until it is right nothing is read or expires")
-    elif bank and told is None:
+    elif bank and bank_says is None:
         yield Finding("clock", "note", "the bank's answer does not tell the time", "Check this machine's clock")
     elif abs(apart) > CLOCK_MAY_DIFFER:
         found = f"{abs(apart):.0f} s apart from the bank's" + (f". {jump}" if jump else "")
         yield Finding("clock", "wrong", found, "Set this machine's clock (ntp)")
-    elif told is not None:
+    elif bank_says is not None:
         yield Finding("clock", "fine", "agrees with the bank's")
 
 

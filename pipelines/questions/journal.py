@@ -108,12 +108,12 @@ select
     other.ledger_account as other_account,
     other.decided_by,
     other.reversal_of,
-    settled.ledger_account as settled_account,
-    -settled.amount as settled_amount
+    resolved.ledger_account as resolved_account,
+    -resolved.amount as resolved_amount
 from transactions
 inner join postings as bank on bank.transaction_id = transactions.transaction_id and bank.leg = 1
 inner join postings as other on other.transaction_id = transactions.transaction_id and other.leg = 2
-left join postings as settled on settled.transaction_id = transactions.transaction_id and settled.leg = 4
+left join postings as resolved on resolved.transaction_id = transactions.transaction_id and resolved.leg = 4
 order by transactions.booked_on, transactions.account_id, transactions.transaction_id
 """
 
@@ -179,9 +179,9 @@ def _entry(one: dict[str, Any]) -> Iterator[str]:
         yield f'  reversal_of: "{_text(one["reversal_of"])}"'
     yield f"  {one['bank_account']}  {one['amount']} {one['currency']}"
     yield f"  {one['other_account']}  {-one['amount']} {one['currency']}"
-    if one["settled_account"]:
-        yield f"  {one['other_account']}  {one['settled_amount']} {one['currency']}"
-        yield f"  {one['settled_account']}  {-one['settled_amount']} {one['currency']}"
+    if one["resolved_account"]:
+        yield f"  {one['other_account']}  {one['resolved_amount']} {one['currency']}"
+        yield f"  {one['resolved_account']}  {-one['resolved_amount']} {one['currency']}"
     yield ""
 
 

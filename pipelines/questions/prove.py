@@ -73,15 +73,15 @@ with moved as (
     group by booked_on
 ),
 
-told as (
+control as (
     select day, money_in + money_out as amount
     from balances_daily
     where account_id = $account and day between $from and $to
 )
 
-select day, coalesce(told.amount, 0) - coalesce(moved.amount, 0) as amount
-from moved full outer join told using (day)
-where coalesce(told.amount, 0) <> coalesce(moved.amount, 0)
+select day, coalesce(control.amount, 0) - coalesce(moved.amount, 0) as amount
+from moved full outer join control using (day)
+where coalesce(control.amount, 0) <> coalesce(moved.amount, 0)
 order by day
 """
 

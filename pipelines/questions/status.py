@@ -95,7 +95,7 @@ def show(status: Status, console: "Console") -> None:
         tables.say(console, f"! {status.clock}: nothing expires until it is right, see `python -m pipelines doctor`")
     last_run = status.last_run
     if last_run is None:
-        tables.say(console, "No run is on record (an erasure removes what the last one told).")
+        tables.say(console, "No run is on record (an erasure removes the last one's record).")
         return
     checks = last_run.checks or {"passed": 0, "failed": []}
     tables.say(

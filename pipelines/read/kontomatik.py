@@ -192,12 +192,12 @@ class Reader:
 
     def _spent(self, spent: NoneLeft) -> str:
         per_day, kept = self._own.imports_per_day, min(self._plan.reserve, self._own.imports_per_day)
-        told = f"all {per_day} imports of the last 24 hours are used"
+        reason = f"all {per_day} imports of the last 24 hours are used"
         if spent.by_bank:
-            told = _BANKS_WORD
+            reason = _BANKS_WORD
         elif kept:
-            told = f"the last {kept} of {per_day} imports in 24 hours are kept back for people (--reserve)"
-        return f"{told}; {_next_text(spent.next_at)}"
+            reason = f"the last {kept} of {per_day} imports in 24 hours are kept back for people (--reserve)"
+        return f"{reason}; {_next_text(spent.next_at)}"
 
     def _store_token(self, consent: Consent, result: ImportResult) -> None:
         """Stores the token that the published specification hands over with the import, before anything else is done."""

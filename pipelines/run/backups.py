@@ -87,8 +87,8 @@ def make(settings: Settings, folder: Path, now: datetime) -> Backup:
 def read(folder: Path) -> Backup:
     """Returns the backup in `folder` after comparing every checksum. Raises `NoBackup`."""
     try:
-        told = json.loads((folder / LIST).read_text(encoding="utf-8"))
-        backup = Backup(folder, str(told["made_at"]), dict(told["files"]), list(told["history_ids"]))
+        listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
+        backup = Backup(folder, str(listed["made_at"]), dict(listed["files"]), list(listed["history_ids"]))
     except (OSError, ValueError, KeyError, TypeError):
         raise NoBackup(f"{folder} is no finished backup: it has no {LIST} that can be read", "Name another") from None
     for name, digest in backup.files.items():
@@ -234,7 +234,7 @@ def _trial(data_dir: Path, backup: Backup) -> Iterator[Path]:
         shutil.rmtree(trial, ignore_errors=True)
 
 
-def _read_through(raw: Path, told: Path) -> None:
+def _read_through(raw: Path, named: Path) -> None:
     import duckdb
 
     from pipelines.store.read_only import read_only
@@ -243,7 +243,7 @@ def _read_through(raw: Path, told: Path) -> None:
         with read_only(raw) as connection:
             read_through(connection)
     except duckdb.Error as error:
-        raise Failure(f"{told} cannot be read ({type(error).__name__})", "Nothing was changed. Restore another backup") from None
+        raise Failure(f"{named} cannot be read ({type(error).__name__})", "Nothing was changed. Restore another backup") from None
 
 
 def _about_tokens(settings: Settings, trial: Path) -> list[str]:

@@ -32,7 +32,7 @@ def configured(settings: "Settings", listed: Iterable[Account]) -> set[str]:
 
 
 def overdue(listed: Iterable[Account], wanted: set[str], hours: float, now: datetime) -> list[tuple[Account, int]]:
-    """Returns those of the `wanted` accounts that were not read in full for so many hours, each with the hours since."""
+    """Returns those of the `wanted` accounts that were not read in full for `hours`, each with the hours since."""
     found = []
     for account in listed:
         if account.get("gone_at") is not None:
@@ -45,7 +45,7 @@ def overdue(listed: Iterable[Account], wanted: set[str], hours: float, now: date
 
 
 def name_of(account: Account) -> str:
-    """Returns how people are told which account: its bank, its kind and the end of its number."""
+    """Returns an account's name for people: its bank, its kind and the end of its number."""
     return line(f"{account['institution']}, {account['account_type']} {account['ending']}")
 
 
@@ -95,8 +95,8 @@ def overdue_sentences(
         if account["account_id"] in wanted.accounts and account["last_imported_at"] is None and account["gone_at"] is None
     ]
     for consent in wanted.over:
-        told = told_over(consent) if consent.source == KONTIST.name else told_dead(consent)
-        sentences.append(line(f"{consent.institution}, consent {consent.consent_id}: {told}"))
+        ending = told_over(consent) if consent.source == KONTIST.name else told_dead(consent)
+        sentences.append(line(f"{consent.institution}, consent {consent.consent_id}: {ending}"))
     return sentences
 
 

@@ -55,7 +55,7 @@ def show(institutions: list[dict[str, Any]], console: "Console") -> None:
 
     rows = []
     for one in institutions:
-        modes = ", ".join(one["access_modes"] or []) or "not told"
+        modes = ", ".join(one["access_modes"] or []) or "unknown"
         named = [str(one[name] or "") for name in ("country", "institution", "name", "target")]
         rows.append((*named, modes + (" (beta)" if one["beta"] else "")))
     headings = ("country", "institution", "name", "target", "access modes")

@@ -82,10 +82,10 @@ def _published(ledger: Path) -> list[tuple[str, Row]]:
             found = connection.execute(query).fetchall()
     except duckdb.Error:
         return []
-    told = endings(Named(account, number, kind, currency) for account, _, number, kind, _, currency, _ in found)
+    ending_of = endings(Named(account, number, kind, currency) for account, _, number, kind, _, currency, _ in found)
     rows = []
     for account, institution, _, kind, balance, currency, proof in found:
-        name = f"{kind} {told[account]}"
+        name = f"{kind} {ending_of[account]}"
         shown = "" if balance is None else f"{balance:,.2f} {currency}"
         row: Row = dict(zip(HEADINGS, (institution, name, "–", "", "", "", shown, "not read"), strict=True))
         rows.append((str(account), row | {"proof": proof, "why": "as published before"}))

@@ -84,7 +84,7 @@ def test_with_nobody_to_tell_it_names_the_settings(pipelines: Pipelines, option:
     said = pipelines("notify", *option)
 
     assert (said.status, said.out) == (2, "")
-    assert said.err == "Nobody is to be told. Set notifications.email_to, .webhook_url, .slack_url or .urls.\n"
+    assert said.err == "No notification channel is configured. Set notifications.email_to, .webhook_url, .slack_url or .urls.\n"
 
 
 @pytest.mark.parametrize("option", [[], ["--test"]])
