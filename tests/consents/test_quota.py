@@ -111,7 +111,7 @@ def test_the_next_one_is_possible_when_it_is_said_and_not_before(
         assert 0 <= quota.left <= per_day
         assert (quota.next_at is None) == (quota.left > 0 or per_day == 0)
         if quota.next_at is not None:
-            assert vault.quota.remaining(own, per_day, quota.next_at).left == 1
+            assert vault.quota.remaining(own, per_day, quota.next_at).left >= 1  # two of one moment come back together
             assert vault.quota.remaining(own, per_day, quota.next_at - timedelta(microseconds=1)).left == 0
     vault.close()
 
