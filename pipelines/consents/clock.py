@@ -145,9 +145,9 @@ def _path(data_dir: Path) -> Path:
 
 def _read(data_dir: Path) -> Mark | None:
     try:
-        bank_says = json.loads(_path(data_dir).read_text(encoding="utf-8"))
-        at = datetime.fromisoformat(bank_says["at"]).astimezone(UTC)
-        return Mark(at, str(bank_says["boot"]), timedelta(seconds=bank_says["seconds_up"]).total_seconds())
+        stored = json.loads(_path(data_dir).read_text(encoding="utf-8"))
+        at = datetime.fromisoformat(stored["at"]).astimezone(UTC)
+        return Mark(at, str(stored["boot"]), timedelta(seconds=stored["seconds_up"]).total_seconds())
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
 

@@ -22,6 +22,6 @@ def found(settings: "Settings") -> list[HistoryLost]:
                 losses.append(other_vault(data_dir, vault))
         except HistoryLost as loss:
             losses[1] = loss
-        except Failure:  # a vault that cannot be opened is told of by who needs it
+        except Failure:  # whoever needs a vault reports one that cannot be opened
             pass
     return [loss for loss in losses if loss is not None]

@@ -154,7 +154,7 @@ def test_one_consent_that_cannot_be_renewed_costs_the_others_nothing(monkeypatch
     monkeypatch.setattr(consents, "under_way", begun)
     monkeypatch.setattr(consents, "watch", lambda _: [])
     monkeypatch.setattr(consents, "sign_in", sign_in)
-    monkeypatch.setattr(consents, "told", told.append)
+    monkeypatch.setattr(consents, "send_notices", told.append)
     monkeypatch.setattr(consents.artifacts, "why", lambda _, reason: why.append(reason))
     with disable_run_logger():
         end = consents.consent_renewals.fn(["c-bad", "c-600d"])
