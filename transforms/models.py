@@ -39,6 +39,7 @@ _TABLE = re.compile(
 )
 _STEP = re.compile(r'"key":"(?P<name>[^"]*)","value":\{"aliases"')
 _VALUE = re.compile(r"'[^']*'|\d+")
+_TABLES_BY_SQL: dict[str, frozenset[str]] = {}
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,15 @@ def in_order(models: Iterable[Model], connection: duckdb.DuckDBPyConnection | No
 def with_tables(models: Iterable[Model], connection: duckdb.DuckDBPyConnection | None = None) -> list[Model]:
     """Returns the models with the tables that their SQL reads.
 
-    A `connection` that is open already saves the making of one: it reads the SQL and is not changed.
+    A `connection` that is open already saves the making of one: it reads the SQL and is not changed. Each text is read once a
+    process: reading all of them is a tenth of a small build.
     """
-    unread = list(models)
-    read = zip(unread, _read_by_duckdb(unread, connection), strict=True)
-    return [replace(model, tables=_tables(model, *parsed)) for model, parsed in read]
+    asked = list(models)
+    unread = [model for model in asked if model.sql not in _TABLES_BY_SQL]
+    if unread:
+        for model, parsed in zip(unread, _read_by_duckdb(unread, connection), strict=True):
+            _TABLES_BY_SQL[model.sql] = _tables(model, *parsed)
+    return [replace(model, tables=_TABLES_BY_SQL[model.sql]) for model in asked]
 
 
 def _keeps_to_its_layer(model: Model, by_table: Mapping[str, Model]) -> None:

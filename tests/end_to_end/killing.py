@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sources.sandbox import SandboxBank
 from tests.patience import patient
-from tests.support import Ended, assert_the_ledger_is_the_world, begun, command, environment, opened
+from tests.support import assert_the_ledger_is_the_world, begun, environment, opened, read
 
 
 def killed_after(process: "subprocess.Popen[str]", seconds: float, how: int = signal.SIGKILL) -> bool:
@@ -21,7 +21,7 @@ def killed_after(process: "subprocess.Popen[str]", seconds: float, how: int = si
 
 
 def die_and_go_on(folder: Path, data: Path, bank: SandboxBank, seconds: float) -> bool:
-    """Change the world, kill a run after so many seconds, then let one finish. Whether the kill hit a living one.
+    """Change the world, kill a run after so many seconds, then let one finish in this process. Whether the kill hit a living one.
 
     Raises `AssertionError` unless what died left files that open, and what came after it brings the ledger to the world.
     """
@@ -35,7 +35,6 @@ def die_and_go_on(folder: Path, data: Path, bank: SandboxBank, seconds: float) -
         if (data / f"{name}.duckdb").exists():
             with opened(data, name) as connection:
                 connection.execute("select count(*) from duckdb_tables()")
-    after: Ended = command(folder, environment(bank), "run", "--json", "--data-dir", str(data))
-    assert (after.status, after.err) == (0, ""), (seconds, after.err, after.out)
+    assert read(bank, data).status == "ok", seconds
     assert_the_ledger_is_the_world(data, bank)
     return hit

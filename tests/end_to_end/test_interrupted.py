@@ -13,16 +13,19 @@ from typing import Any
 
 import pytest
 
-from sources.sandbox import Fault, SandboxBank, World
+from pipelines.run.summary import as_json
+from sources.sandbox import Fault, SandboxBank
 from tests.end_to_end.killing import die_and_go_on
 from tests.patience import patient
 from tests.support import (
+    FirstRuns,
     a_bank,
     assert_the_ledger_is_the_world,
     begun,
     command,
     ended,
     environment,
+    read,
 )
 
 DEATHS = 2
@@ -42,18 +45,15 @@ class Silence(Fault):
 
 
 @pytest.fixture(scope="module")
-def bank() -> Iterator[SandboxBank]:
-    with a_bank(World(transactions=300), dialect="live") as opened:
-        yield opened
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory in which both banks have been read; each test leaves it in step with the world."""
+    return tmp_path_factory.mktemp("interrupted") / "data"
 
 
 @pytest.fixture(scope="module")
-def data(bank: SandboxBank, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory in which both banks have been read; each test leaves it in step with the world."""
-    folder = tmp_path_factory.mktemp("interrupted") / "data"
-    assert command(folder.parent, environment(bank), "connect", "kontomatik", "--mock", "--data-dir", str(folder)).status == 0
-    assert command(folder.parent, environment(bank), "run", "--data-dir", str(folder)).status == 0
-    return folder
+def bank(first_runs: FirstRuns, data: Path) -> Iterator[SandboxBank]:
+    with a_bank(first_runs.copy(data, transactions=300), dialect="live") as opened:
+        yield opened
 
 
 def test_whenever_a_run_is_killed_the_next_one_is_right(bank: SandboxBank, data: Path) -> None:
@@ -84,7 +84,7 @@ def test_an_interrupted_run_says_so_and_changes_nothing(bank: SandboxBank, data:
 
 def test_killed_between_accept_and_load_the_import_is_resumed_and_none_is_spent(bank: SandboxBank, data: Path) -> None:
     # What the interrupted runs of other tests left is finished first: it is this run's own import that has to be resumed.
-    assert command(data.parent, environment(bank), "run", "--data-dir", str(data)).status == 0
+    read(bank, data, ledger=False)
     bank.world.append("Konto Start", amount="-9.99")
     silence = Silence(bank="kontomatik", path_contains="/v1/command/1")  # the look at the running command
     bank.faults.append(silence)
@@ -95,8 +95,8 @@ def test_killed_between_accept_and_load_the_import_is_resumed_and_none_is_spent(
     bank.faults.clear()
     spent = _spent(bank)
 
-    after = command(data.parent, environment(bank), "run", "--json", "--data-dir", str(data))
-    assert (after.status, after.told["sources"]["kontomatik"]["imports"]) == (0, 0)
+    after = read(bank, data)
+    assert (after.status, json.loads(as_json(after))["sources"]["kontomatik"]["imports"]) == ("ok", 0)
     assert _spent(bank) == spent
     assert_the_ledger_is_the_world(data, bank)
 
@@ -120,7 +120,7 @@ def test_a_second_run_names_the_first_and_leaves_it_alone(bank: SandboxBank, dat
 
     # The dead one's files are still there; its lock is not.
     assert json.loads((data / "run.holder.json").read_text())["pid"] == first.pid
-    assert command(data.parent, environment(bank), "run", "--json", "--data-dir", str(data)).status == 0
+    assert read(bank, data).status == "ok"
     assert not (data / "run.holder.json").exists()
     assert_the_ledger_is_the_world(data, bank)
 

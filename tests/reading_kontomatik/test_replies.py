@@ -1,6 +1,6 @@
 """Whole answers, and beside each what is read from it.
 
-To accept a change, name the answers: `GOLDEN=openapi-cut,live-cut make test` writes those, then read the diff.
+To accept a change, name the answers: `GOLDEN=openapi-wrapped,live-in-a-namespace make test` writes those, then read the diff.
 """
 
 import json
