@@ -80,6 +80,18 @@ the bank's answer where an earlier run asked for it, else null.
 `status`: `complete`, `partial` (the bank cut its answer), `failed`, `skipped` (a quota), `doubted` (removals or changes are held
 for confirmation; what is new is loaded)."""
 
+CONSENTS = table(
+    required("consent_id"),
+    required("institution"),
+    ("target", TEXT),
+    required("access_mode"),
+    required("status"),
+    required("created_at", INSTANT),
+    ("expires_at", INSTANT),
+    required("read_at", INSTANT),
+)
+"""What the registry knows of a bank's consents or logins; rewritten at every run. No token, ever."""
+
 READ_DAYS = table(
     required("account_id"),
     required("day", DAY),

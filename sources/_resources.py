@@ -1,4 +1,4 @@
-"""How both banks' tables reach dlt: declared columns, windows, history.
+"""How the banks' tables reach dlt: declared columns, windows, history.
 
 A versioned table is merged with dlt's `scd2` strategy: a row that the bank no longer shows, or shows otherwise, is retired, and
 its old version stays. `sources/_windows.py` limits what may be retired.
@@ -9,13 +9,24 @@ from typing import Any
 
 import dlt
 import pyarrow as pa
-from dlt.extract import DltResource
+from dlt.extract import DltResource, DltSource
 
 from sources._columns import dlt_columns
 from sources._windows import is_versioned, scope
 
 Batches = Callable[[], Iterable[pa.RecordBatch]]
 """Yields a table's rows, exactly in its declared columns."""
+
+
+def source(
+    dataset: str, tables: Mapping[str, pa.Schema], settled: Mapping[str, Batches], cursors: Mapping[str, Any], *, all_tables: bool
+) -> DltSource:
+    """Returns the dlt source of one bank, with the tables that `settled` fills; the others stay as they are.
+
+    With `all_tables` those without rows are made too. `cursors` are moved in dlt's state with this very load.
+    """
+    of_bank = dlt.source(resources, name=dataset, max_table_nesting=0)
+    return of_bank(dataset, tables, settled, cursors, all_tables=all_tables)
 
 
 def resources(

@@ -25,6 +25,8 @@ NEEDED = (TRANSIT, CONVERSIONS, OPENING, *UNCATEGORISED)
 _KINDS = {"asset": "Assets", "liability": "Liabilities", "equity": "Equity", "income": "Income", "expense": "Expenses"}
 _ACCOUNT = re.compile(r"(Assets|Liabilities|Equity|Income|Expenses)(:[A-Z0-9][A-Za-z0-9-]*)+")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+SOURCES = ("kontist", "kontomatik")
+"""The banks whose words `categories` may translate."""
 LONGEST_FORECAST = 3660
 
 Row = dict[str, str | None]
@@ -165,7 +167,7 @@ def _account(row: Row) -> str:
 
 def _category(row: Row) -> str:
     complaints = [
-        *_one_of(row, "source", "kontist", "kontomatik"),
+        *_one_of(row, "source", *SOURCES),
         *_one_of(row, "field", "category", "label", "transaction_type"),
         *_one_of(row, "direction", "in", "out", "any"),
     ]

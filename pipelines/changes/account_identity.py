@@ -15,7 +15,7 @@ from pipelines.changes.removal_guard import READS_TO_BELIEVE, TIME_TO_BELIEVE
 from pipelines.read.context import RunContext
 from pipelines.read.outcome import Answer, Outcome
 from pipelines.read.windows import REUSE_DAYS
-from pipelines.store.banks import KONTIST, KONTOMATIK, Bank
+from pipelines.store.banks import Bank
 from sources._identity import tail
 
 SAME_SHARE = 0.8
@@ -65,8 +65,9 @@ class AccountIdentity:
     ) -> None:
         """Gives answers under a new number their known id, and adds an outcome for each account that is missing.
 
-        `complete` are the consents (at Kontist None, or the login) whose whole list was read in this run, `over` those that
-        give no list any more. An answer that may be one of several known accounts is taken out and held for confirmation.
+        `complete` are the consents whose whole list was read in this run (None: a bank with one list of all its accounts), `over`
+        those that give no list any more. An answer that may be one of several known accounts is taken out and held for
+        confirmation.
         """
         whole, ended = set(complete), set(over)
         listed = {outcome.account_id for outcome in outcomes if outcome.account_id}
@@ -82,17 +83,15 @@ class AccountIdentity:
                 self._hold(one, outcomes)
 
     def _belongs(self, one: Listed, consents: set[str | None]) -> bool:
-        return one.consent_id in consents or (self.bank is KONTIST and bool(consents))
+        return one.consent_id in consents
 
     def _known(self) -> list[Listed]:
-        own = (
-            "currency, institution, coalesce(iban, number, ''), consent_id"
-            if self.bank is KONTOMATIK
-            else "'EUR', 'Kontist', coalesce(iban, source_account_id, ''), null"
-        )
+        own = self.bank.accounts
         rows = self._connection.execute(
             f"""
-            select account_id, account_type, {own}, _dlt_valid_to is not null
+            select
+                account_id, account_type, {own.currency}, {own.institution}, coalesce({own.number}, ''), {own.consent_id},
+                _dlt_valid_to is not null
             from {self.bank.name}.accounts
             qualify row_number() over (partition by account_id order by _dlt_valid_from desc, _dlt_valid_to desc nulls first) = 1
             order by account_id
@@ -133,9 +132,7 @@ class AccountIdentity:
     def _may_be(self, answer: Answer, one: Listed, read: set[str | None]) -> bool:
         """Returns whether only the number differs: same kind and currency, and no two numbers that speak for two accounts."""
         account = answer.account
-        number = account.get("iban") or account.get("number") or ""
-        if self.bank is KONTIST:
-            number = account.get("iban") or account.get("source_account_id") or ""
+        number = self.bank.accounts.number_of(account)
         return bool(
             account.get("account_type", "account") == one.account_type
             and (account.get("currency") or one.currency) == (one.currency or account.get("currency"))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _HISTORY = ("change", "valid_from", "valid_to", "status", "booked_on", "amount", "description")
 _OURS = frozenset({"_dlt_valid_from", "_dlt_valid_to", "import_id", "row_version"})
 
-_STATUS = {
+STATUS_RULES = {
     "kontist": "Kontist: booked as soon as the bank gives a value day or a booking type",
     "kontomatik": "Kontomatik: booked unless the bank gives a status other than DONE",
 }
@@ -115,7 +115,7 @@ def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> Explan
         versions=_versions(connection, source, transaction_id),
         history=[{key: row[key] for key in _HISTORY} for row in history],
         rules=Rules(
-            status=StatusRule(status, _STATUS[source]),
+            status=StatusRule(status, STATUS_RULES[source]),
             category=_postings(connection, transaction_id),
             transfer=_transfers(connection, transaction_id),
             in_transit=rows_of(connection, "select days, overdue from in_transit where transaction_id = $1", [transaction_id]),

@@ -166,9 +166,9 @@ class ReadTasks:
         return self._failed(task.bank, f"{task.name} was not read: its part of the run did not come to an end")
 
     def _read(self, task: ReadTask) -> None:
-        if task.opening is None:
+        if task.bank is KONTIST:
             self._readings[task.name] = self._read_kontist()
-        elif self._kontomatik is not None:
+        elif task.opening is not None and self._kontomatik is not None:
             self._readings[task.name] = self._kontomatik.read(task.number, task.opening)
 
     def _read_kontist(self) -> Reading:

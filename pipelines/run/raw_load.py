@@ -47,7 +47,7 @@ def _changeset(builder: ChangesetBuilder, reading: Reading, report: Report) -> l
     for consent_id, (import_id, owners) in reading.owners.items():
         builder.add_list("owners", consent_id, [{"consent_id": consent_id} | owner for owner in owners], import_id)
     report.notes += reading.notes
-    if context.vault is not None:
+    if context.vault is not None and "consents" in bank.tables:
         builder.replace("consents", consent_rows(context.vault, bank, context.now()))
     identity = AccountIdentity(context, bank, builder.state)
     identity.compare(reading.answers, reading.run.outcomes, _whole_lists(reading), _ended_consents(context, bank, reading))
@@ -88,10 +88,11 @@ def _without_list(reading: Reading) -> set[str | None]:
 def _tell_accounts_apart(context: RunContext, report: Report) -> None:
     """Names the accounts so that no two have the same name for people, whether this run reads both or not."""
     known = context.history.connection.execute(
-        "select account_id, coalesce(iban, source_account_id), 'account', 'EUR' from kontist.accounts"
-        " where _dlt_valid_to is null union all"
-        " select account_id, coalesce(iban, number, source_account_id), account_type, currency from kontomatik.accounts"
-        " where _dlt_valid_to is null"
+        " union all ".join(
+            f"select account_id, coalesce({bank.accounts.number}, source_account_id), {bank.accounts.account_type},"
+            f" {bank.accounts.currency} from {bank.name}.accounts where _dlt_valid_to is null"
+            for bank in BANKS
+        )
     ).fetchall()
     names = endings(Named(*account) for account in known)
     for outcome in report.outcomes:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from pipelines.store.shape import Shape
+from pipelines.store.shape import AccountShape, Shape
 from sources.kontist.columns import TABLES as KONTIST_TABLES
 from sources.kontomatik.columns import TABLES as KONTOMATIK_TABLES
 
@@ -19,6 +19,8 @@ class Bank:
     name: str
     shape: Shape
     """Of its table `transactions`."""
+    accounts: AccountShape
+    """Of its table `accounts`."""
     tables: Mapping[str, pa.Schema]
     timezone: ZoneInfo
 
@@ -45,6 +47,9 @@ KONTIST = Bank(
         # `extra` is kept as first seen: a field that nobody has described may change with every answer.
         unversioned=frozenset({"occurrence", "position_in_day", "extra"}),
     ),
+    accounts=AccountShape(
+        numbers=("iban", "source_account_id"), institution="'Kontist'", currency="'EUR'", account_type="'account'"
+    ),
     tables=KONTIST_TABLES,
     timezone=ZoneInfo("Europe/Berlin"),
 )
@@ -65,6 +70,7 @@ KONTOMATIK = Bank(
         # Kept as first seen: a field that nobody has described may change with every answer.
         unversioned=frozenset({"extra"}),
     ),
+    accounts=AccountShape(numbers=("iban", "number"), institution="institution", consent_id="consent_id"),
     tables=KONTOMATIK_TABLES,
     # Warsaw and Prague, where most of its banks are, share Berlin's clock.
     timezone=ZoneInfo("Europe/Berlin"),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipelines.errors import RawBroken
-from pipelines.store.banks import BANKS, KONTIST
+from pipelines.store.banks import BANKS
 from pipelines.store.raw_copy import RawCopy
 from sources._windows import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned, scope
 
@@ -198,13 +198,9 @@ def _looking_up_once(destination: Any) -> Any:
 
 
 def _source(dataset: str, of_bank: Mapping[str, Batches], moved_cursors: Mapping[str, Any], *, all_tables: bool) -> "DltSource":
-    if dataset == KONTIST.name:
-        from sources.kontist.source import kontist
+    from sources._resources import source
 
-        return kontist(of_bank, moved_cursors, all_tables=all_tables)
-    from sources.kontomatik.source import kontomatik
-
-    return kontomatik(of_bank, moved_cursors, all_tables=all_tables)
+    return source(dataset, TABLES[dataset], of_bank, moved_cursors, all_tables=all_tables)
 
 
 def _differs(history: RawCopy, dataset: str, name: str, schema: pa.Schema, batches: Batches) -> bool:

@@ -1,8 +1,32 @@
-"""The shape of a bank's transactions in raw history, and what tells them apart."""
+"""The shape of a bank's accounts and transactions in raw history, and what tells them apart."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountShape:
+    """How one bank's table `accounts` says what every bank's accounts have. A text is SQL on that table."""
+
+    numbers: tuple[str, ...]
+    """Columns with the number that people know an account by: the first that is filled counts."""
+    institution: str
+    currency: str = "currency"
+    account_type: str = "account_type"
+    """For people; what the bank itself says is in its column `account_type`."""
+    consent_id: str = "null"
+
+    @property
+    def number(self) -> str:
+        """SQL for the number; null where the bank gives none."""
+        return f"coalesce({', '.join(self.numbers)})"
+
+    def number_of(self, account: Mapping[str, Any]) -> str:
+        """Returns the number of a row that is not loaded yet; empty where the bank gives none."""
+        return next((str(account[name]) for name in self.numbers if account.get(name)), "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ Not kept: `invoicePreviewUrl` and `invoiceDownloadUrl`, which are signed links t
 documents to whoever holds them; `from`, `to` and `pending_from`, which only decide the sign of old answers.
 """
 
-from sources._columns import IMPORTS, INSTANT, QUARANTINE, READ_DAYS, TEXT, WHOLE, identified, required, table, versioned
+from sources._columns import CONSENTS, IMPORTS, INSTANT, QUARANTINE, READ_DAYS, TEXT, WHOLE, identified, required, versioned
 
 ACCOUNTS = versioned(
     required("account_id"),
@@ -65,18 +65,6 @@ TIMED_ORDERS = versioned(
     ("e2e_id", TEXT),
     ("extra", TEXT),
 )
-
-CONSENTS = table(
-    required("consent_id"),
-    required("institution"),
-    ("target", TEXT),
-    required("access_mode"),
-    required("status"),
-    required("created_at", INSTANT),
-    ("expires_at", INSTANT),
-    required("read_at", INSTANT),
-)
-"""What the registry knows of the logins of this bank; rewritten at every run. No token, ever."""
 
 TABLES = {
     "accounts": ACCOUNTS,

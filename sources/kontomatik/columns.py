@@ -5,6 +5,7 @@ keyed hash only (`person_key`, `document_key`): enough to recognise a person aga
 """
 
 from sources._columns import (
+    CONSENTS,
     DAY,
     IMPORTS,
     INSTANT,
@@ -75,18 +76,6 @@ TRANSACTIONS = identified(
     ("extra", TEXT),
 )
 """`labels` is a JSON list, sorted: the bank's order changes between two readings of one import (observed)."""
-
-CONSENTS = table(
-    required("consent_id"),
-    required("institution"),
-    ("target", TEXT),
-    required("access_mode"),
-    required("status"),
-    required("created_at", INSTANT),
-    ("expires_at", INSTANT),
-    required("read_at", INSTANT),
-)
-"""The registry's consents as they stood at this run. No token, ever."""
 
 HOLES = table(
     required("account_id"),

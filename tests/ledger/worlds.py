@@ -14,9 +14,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from pipelines.store.banks import BANKS
 from sources._columns import DAY, INSTANT, MONEY, RATE, TEXT, TRUTH, WHOLE
-from sources.kontist import columns as kontist
-from sources.kontomatik import columns as kontomatik
 from sources.rates import columns as rates
 from transforms import comments, macros, seeds
 from transforms.build import make, prepare
@@ -26,8 +25,8 @@ from transforms.models import Model, in_order, load
 Row = Mapping[str, Any]
 Given = Mapping[str, Iterable[Row]]
 
-TABLES = {f"{source}.{name}": schema for source, module in (("kontist", kontist), ("kontomatik", kontomatik), ("rates", rates))
-          for name, schema in module.TABLES.items()}  # fmt: skip
+_SOURCES = {bank.name: bank.tables for bank in BANKS} | {"rates": rates.TABLES}
+TABLES = {f"{source}.{name}": schema for source, tables in _SOURCES.items() for name, schema in tables.items()}
 SEEDS = {f"seeds.{name}" for name in seeds.NAMES}
 VALIDITY = {"valid_from": "_dlt_valid_from", "valid_to": "_dlt_valid_to"}
 MODELS = in_order(load())

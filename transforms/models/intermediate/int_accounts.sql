@@ -13,6 +13,7 @@ both_banks as (
     select
         account_id,
         'kontist'                                                   as source,
+        'Europe/Berlin'                                             as time_zone,
         source_account_id,
         cast(null as varchar)                                       as consent_id,
         'Kontist'                                                   as institution,
@@ -30,6 +31,7 @@ both_banks as (
     select
         account_id,
         'kontomatik'                                                as source,
+        'Europe/Warsaw'                                             as time_zone,
         source_account_id,
         consent_id,
         institution,
@@ -80,6 +82,7 @@ final as (
     select
         shown_last.account_id,
         shown_last.source,
+        shown_last.time_zone,
         shown_last.source_account_id,
         shown_last.institution,
         shown_last.account_type,
@@ -98,7 +101,7 @@ final as (
         shown_last.valid_to                                         as gone_at,
         concat(
             case when shown_last.account_type = 'card' then 'Liabilities:Card:' else 'Assets:Bank:' end,
-            case when shown_last.source = 'kontist' then 'Kontist' else 'Kontomatik' end,
+            concat(upper(shown_last.source[1]), shown_last.source[2:]),
             ':',
             upper(regexp_replace(split_part(shown_last.account_id, ':', 2), '[^A-Za-z0-9]', '-', 'g'))
         )                                                           as ledger_account,

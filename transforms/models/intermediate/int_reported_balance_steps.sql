@@ -8,7 +8,7 @@ imports  as (select * from intermediate.int_imports),
 reports  as (select * from intermediate.int_reported_balances),
 chained  as (select distinct account_id from intermediate.int_running_balance_ends),
 accounts as (
-    select account_id, source, currency
+    select account_id, time_zone, currency
     from intermediate.int_accounts
     anti join chained using (account_id)
 ),
@@ -35,7 +35,7 @@ complete as (select account_id, finished_at, finished_on from imports where stat
 dated as (
     select
         versions.*,
-        cast(valid_from at time zone case accounts.source when 'kontist' then 'Europe/Berlin' else 'Europe/Warsaw' end as date)
+        cast(valid_from at time zone accounts.time_zone as date)
             < booked_on as is_ahead
     from versions
     inner join accounts using (account_id)
@@ -111,7 +111,7 @@ points as (
         known.at_once,
         row_number() over (partition by known.account_id, known.at_once order by known.shown_at) as nth,
         known.shown_at,
-        cast(known.shown_at at time zone case accounts.source when 'kontist' then 'Europe/Berlin' else 'Europe/Warsaw' end as date) as day,
+        cast(known.shown_at at time zone accounts.time_zone as date) as day,
         cast(reports.balance - known.so_far as decimal(18, 2))      as drift_amount
     from known
     inner join accounts using (account_id)

@@ -9,7 +9,7 @@ accounts as (select * from intermediate.int_accounts),
 balances as (select account_id, balance_on from intermediate.int_balance_days),
 
 final as (
-    select accounts.* exclude (last_completed_on, last_imported_on, own_iban), balances.balance_on
+    select accounts.* exclude (time_zone, last_completed_on, last_imported_on, own_iban), balances.balance_on
     from accounts
     left join balances on balances.account_id = accounts.account_id and accounts.balance is not null
 )

@@ -1,0 +1,76 @@
+"""A bank that is forgotten in one place would be missing there without a word: each list of banks names all of them."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from flows.ingest import BankName
+from pipelines.commands.cli import parser
+from pipelines.questions.explain import STATUS_RULES
+from pipelines.settings import NAMES, Settings
+from pipelines.store.banks import BANKS, Bank
+from transforms import seeds
+from transforms.models import load
+
+TRANSFORMS = Path(__file__).parents[2] / "transforms"
+MODELS = {model.name: model for model in load()}
+NAMES_OF_BANKS = {bank.name for bank in BANKS}
+SHARED = set.intersection(*(set(bank.tables) for bank in BANKS))
+"""Tables that every bank has: a query that reads one of them of one bank reads it of all banks."""
+OF_ONE_BANK = {"int_running_balance_ends"}
+"""Models of what only one bank gives: running balances."""
+
+
+@pytest.mark.parametrize("bank", BANKS, ids=lambda bank: bank.name)
+def test_every_raw_table_of_a_bank_has_a_staging_model(bank: Bank) -> None:
+    staged = {f"stg_{bank.name}__{table}" for table in bank.tables}
+
+    assert staged == {name for name in MODELS if name.startswith(f"stg_{bank.name}__")}
+
+
+@pytest.mark.parametrize("name", [name for name, model in MODELS.items() if model.layer != "staging"])
+def test_a_model_reads_a_table_of_all_banks_or_of_none(name: str) -> None:
+    if name in OF_ONE_BANK:
+        return
+    assert forgotten(set(re.findall(r"\bstg_([a-z]+)__(\w+)", MODELS[name].sql))) == set()
+
+
+@pytest.mark.parametrize("check", sorted((TRANSFORMS / "checks").glob("*.sql")), ids=lambda path: path.stem)
+def test_a_check_reads_a_table_of_all_banks_or_of_none(check: Path) -> None:
+    assert forgotten(set(re.findall(r"\braw\.(\w+)\.(\w+)", check.read_text()))) == set()
+
+
+def forgotten(read: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The tables that would have to be read, too, for each bank to be there."""
+    shared = {table for bank, table in read if bank in NAMES_OF_BANKS and table in SHARED}
+    return {(bank, table) for bank in NAMES_OF_BANKS for table in shared} - read
+
+
+def test_what_is_forgotten_is_found() -> None:
+    (one, *others) = sorted(NAMES_OF_BANKS)
+
+    assert forgotten({(one, "transactions"), (one, "no_shared_table")}) == {(bank, "transactions") for bank in others}
+
+
+def test_every_model_that_names_its_source_accepts_every_bank() -> None:
+    accepted = {
+        name: {value.strip("'") for value in check.values}
+        for name, model in MODELS.items()
+        for check in model.checks
+        if check.kind == "accepted" and check.column == "source"
+    }
+
+    assert "transactions" in accepted
+    assert {name: banks for name, banks in accepted.items() if banks != NAMES_OF_BANKS} == {}
+
+
+def test_commands_settings_and_seeds_know_every_bank() -> None:
+    for bank in NAMES_OF_BANKS:
+        assert parser().parse_args(["run", "--source", bank]).source == [bank]
+        assert f"sources.{bank}" in NAMES
+        assert hasattr(Settings(), bank)
+    assert set(get_args(BankName)) == NAMES_OF_BANKS
+    assert STATUS_RULES.keys() == NAMES_OF_BANKS
+    assert set(seeds.SOURCES) == NAMES_OF_BANKS
