@@ -55,5 +55,5 @@ def test_every_macro_carries_its_sentence(ledger: Path) -> None:
 def test_a_macro_without_its_header_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.sql").write_text("select 1", encoding="utf-8")
 
-    with pytest.raises(ModelError, match=r"macros/broken\.sql must begin"):
+    with pytest.raises(ModelError, match=r"/broken\.sql must begin"):
         list(macros(tmp_path))
