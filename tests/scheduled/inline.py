@@ -62,7 +62,7 @@ def in_process(settings: Settings, now: Callable[[], datetime], told: Callable[.
                 if isinstance(task, Task):
                     patched.setattr(module, name, Step(task))
             patched.setattr(module, "under_way", under_way)
-            patched.setattr(module, "told", told)
+            patched.setattr(module, "send_notices", told)
         for module in (ingest, consents, run_lock):
             patched.setattr(module, "artifacts", unseen)
         patched.setattr(ingest, "account_rows", _nothing)
