@@ -75,12 +75,15 @@ def held_sentence(account_id: str, since: str) -> str:
 
 
 def _last_run(path: Path) -> LastRun | None:
+    """Returns what the last run left; None when it left nothing, or the file is damaged."""
+    import msgspec
+
     try:
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        errors = [error for bank in kept.get("sources", {}).values() for error in bank.get("errors", [])]
+        return msgspec.convert({one.name: kept.get(one.name) for one in fields(LastRun)} | {"errors": errors}, LastRun)
+    except (OSError, ValueError, AttributeError, TypeError):  # what msgspec raises is a ValueError
         return None
-    errors = [error for bank in kept.get("sources", {}).values() for error in bank.get("errors", [])]
-    return LastRun(**{one.name: kept.get(one.name) for one in fields(LastRun)} | {"errors": errors})
 
 
 def show(status: Status, console: "Console") -> None:

@@ -176,6 +176,16 @@ def test_no_age_is_believed_while_the_clock_is_wrong() -> None:
     assert "The clock went back" in said
 
 
+@pytest.mark.parametrize("damaged", ['{"seconds": "long"}', '{"sources": [1]}', "[]", "{", '{"checks": 3, "status": []}'])
+def test_a_damaged_record_of_the_last_run_is_none(watched: Path, capsys: pytest.CaptureFixture[str], damaged: str) -> None:
+    (watched / "run.last.json").write_text(damaged)
+
+    assert ask(watched, "status") == GOOD
+    assert "No run is on record" in capsys.readouterr().out
+    assert ask(watched, "status", "--openmetrics") == GOOD
+    assert "kontoledger_last_run_seconds 1" not in capsys.readouterr().out
+
+
 # ---- --openmetrics
 
 
