@@ -1,6 +1,6 @@
 """Runs the tests on every Python and DuckDB that is supported, each in a virtual environment of its own, with nothing pinned.
 
-`make matrix` runs the whole suite, `make matrix ARGS="tests/running -x"` a part of it: ARGS are pytest's.
+`make matrix` runs the whole suite, `make matrix ARGS="tests/changes -x"` a part of it: ARGS are pytest's.
 """
 
 import os

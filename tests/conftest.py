@@ -2,7 +2,9 @@
 
 import gc
 import os
+import shutil
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
+    from tests.histories import Raw
     from tests.support import FirstRuns
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost", "")
@@ -18,7 +21,7 @@ hypothesis.settings.register_profile("house", deadline=None, derandomize=True, d
 hypothesis.settings.load_profile("house")
 
 
-FIRST = ("scheduled", "end_to_end", "consents", "running")
+FIRST = ("scheduled", "end_to_end", "consents", "run", "changes", "read")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -95,3 +98,30 @@ def plain_loads(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_unconfigure() -> None:
     """hypothesis's hook into garbage collection outlives the interpreter, and DuckDB then reports leaks that are none."""
     gc.callbacks.clear()
+
+
+@pytest.fixture
+def fresh(empty_raw: Path, tmp_path: Path) -> Path:
+    """A data directory whose raw history has tables and no rows."""
+    shutil.copy(empty_raw, tmp_path / "raw.duckdb")
+    return tmp_path
+
+
+@pytest.fixture
+def ids(fresh: Path) -> "Iterator[Raw]":
+    """A bank that gives every row an id."""
+    from tests.histories import raw_history
+
+    with raw_history(fresh, "kontist") as raw:
+        yield raw
+        assert raw.faults() == raw.days_that_differ() == []
+
+
+@pytest.fixture
+def no_ids(fresh: Path) -> "Iterator[Raw]":
+    """A bank whose rows are known by day, amount and number alone."""
+    from tests.histories import raw_history
+
+    with raw_history(fresh, "kontomatik") as raw:
+        yield raw
+        assert raw.faults() == raw.days_that_differ() == []

@@ -1,6 +1,6 @@
 """Raw history loaded by plain SQL in place of dlt, whose load costs more than all else that a small read does.
 
-`tests/running/test_plain_loads.py` holds that both leave the same rows.
+`tests/store/test_plain_loads.py` holds that both leave the same rows.
 """
 
 import base64

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipelines.errors import WRONG_USAGE, WrongUsage
 from pipelines.settings import NAMES, Settings, load_settings
 from pipelines.settings.names import DLTS
-from tests.asking.asked import ask
+from tests.questions.asked import ask
 from tests.support import VAULT_KEY
 
 SECRET = "s3cr3t-of-somebody"

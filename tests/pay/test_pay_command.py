@@ -16,7 +16,7 @@ from pipelines.consents.clients import vault_of
 from pipelines.settings import Settings, load_settings
 from sources.sandbox import SandboxBank, World, running
 from tests.patience import patient
-from tests.paying.desk import last_tan
+from tests.pay.desk import last_tan
 
 ROOT = Path(__file__).parents[2]
 TRANSFER = ("pay", "transfer", "--to", "Vermieterin Beispiel", "--iban", "DE89 3704 0044 0532 0130 00", "--amount", "850.00",

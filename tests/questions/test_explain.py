@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pipelines.errors import Failure, WrongUsage
-from tests.asking.asked import ask, data_dir, told
 from tests.ledger.worlds import Given
+from tests.questions.asked import ask, data_dir, told
 
 LATER = datetime(2026, 3, 4, 6, tzinfo=UTC)
 GIVEN: Given = {

@@ -21,9 +21,9 @@ from pipelines.questions.status import Status
 from pipelines.run.accounts import accounts
 from pipelines.run.freshness import Expected, expected, overdue_sentences
 from pipelines.settings import KontistSettings, Settings
-from tests.asking.asked import ask, data_dir, told
 from tests.consents.customers import VAULT_KEY
 from tests.ledger.worlds import Row
+from tests.questions.asked import ask, data_dir, told
 
 ACCOUNT, IBAN, OWNER = "kontomatik:a", "PL61109010140000071219812874", "Erika Mustermann"
 LAST_READ = datetime(2026, 3, 16, 6, tzinfo=UTC)

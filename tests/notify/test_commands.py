@@ -16,9 +16,9 @@ from pipelines.commands import cli
 from pipelines.notify.dispatch import TEST
 from pipelines.settings import Settings
 from sources.sandbox import World
+from tests.notify.receivers import a_hook, a_post, nobodys_port
 from tests.scheduled.desk import consent, days_before_its_end
 from tests.support import VAULT_KEY, a_bank, environment
-from tests.telling.receivers import a_hook, a_post, nobodys_port
 
 
 @dataclass

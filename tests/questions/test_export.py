@@ -12,8 +12,8 @@ import duckdb
 import pytest
 
 from pipelines.errors import Failure
-from tests.asking.asked import ask, data_dir, told
 from tests.ledger.worlds import LEDGER, RICH, Given
+from tests.questions.asked import ask, data_dir, told
 
 BEAN_CHECK = Path(sys.executable).with_name("bean-check")
 EVIL = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import FAILED, GOOD, Failure, WrongUsage
-from tests.asking.asked import ask, data_dir
+from tests.questions.asked import ask, data_dir
 
 DAYS = ("--from", "2026-03-01", "--to", "2026-03-01")
 HOLDS_IT = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"

@@ -14,9 +14,9 @@ import pytest
 from pipelines.consents.clients import BankSaidNo
 from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
 from sources.sandbox import ServerError, Transaction, running
-from tests.asking.asked import ask, data_dir, told
 from tests.kontist_login.logins import VAULT_KEY, Customer, a_customer
 from tests.patience import patient
+from tests.questions.asked import ask, data_dir, told
 
 ROOT = Path(__file__).parents[2]
 LOGGING_IN = [("POST", "/api/user/refresh-token"), ("POST", "/api/user/auth-token")]

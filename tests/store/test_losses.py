@@ -22,7 +22,7 @@ from pipelines.settings import KontistSettings, KontomatikSettings, Settings
 from pipelines.store.banks import KONTOMATIK
 from pipelines.store.losses import HistoryLost
 from pipelines.store.raw_copy import opened
-from tests.asking.asked import ask, told
+from tests.questions.asked import ask, told
 from tests.support import VAULT_KEY
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)

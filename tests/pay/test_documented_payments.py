@@ -9,7 +9,7 @@ import pytest
 
 from sources._errors import Rejected, SourceError, Unexpected, Unreached
 from sources.kontist.payments import Done, Payment, Uncertain
-from tests.paying.desk import RENT, answering
+from tests.pay.desk import RENT, answering
 
 LUNCH = Payment("Karl Brenner", "DE89370400440532013000", 1250, "Thank you for paying my lunch")
 SMITH = Payment("John Smith", "DE33100110012626008537", 12012, "Regular payment")

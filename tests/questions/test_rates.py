@@ -16,7 +16,7 @@ from pipelines.errors import Failure, WrongUsage
 from sources._errors import Misconfigured, Unavailable, Unexpected
 from sources._http import Patience
 from sources.rates.ecb import from_file, from_url, read_rates
-from tests.asking.asked import ask, told
+from tests.questions.asked import ask, told
 
 DAILY = b"Date, USD, PLN, ISK, \n20 November 2026, 1.0543, 4.2610, N/A, \n"
 HISTORY = b"\xef\xbb\xbfDate,USD,PLN,\r\n2026-11-20,1.0543,4.2610,\r\n2026-11-19,1.05,,\r\n\r\n"

@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from tests.running.histories import Raw, kontist, kontomatik
+from tests.histories import Raw, kontist, kontomatik
 
 
 def test_a_version_that_comes_back_is_the_current_one_again(ids: Raw) -> None:

@@ -15,8 +15,8 @@ from sources._errors import Rejected
 from sources.kontist.accounts import Account
 from sources.kontist.payments import Done, Payments, Uncertain
 from sources.sandbox import DropsConnection, ServerError, TooManyRequests
-from tests.paying.desk import RENT, Typing, a_counter, answering, last_tan
-from tests.paying.test_documented_payments import LUNCH, REGISTERED
+from tests.pay.desk import RENT, Typing, a_counter, answering, last_tan
+from tests.pay.test_documented_payments import LUNCH, REGISTERED
 
 PAID = ["the bank is asked", "the TAN is sent", "done: ACCEPTED"]
 

@@ -16,8 +16,8 @@ from pipelines.questions.found_losses import found
 from pipelines.settings import Settings
 from pipelines.store.losses import HistoryLost
 from pipelines.store.raw_copy import opened
-from tests.asking.asked import ask, told
-from tests.running.test_losses import NOW, VAULT_KEY, begin, content, left_behind
+from tests.questions.asked import ask, told
+from tests.store.test_losses import NOW, VAULT_KEY, begin, content, left_behind
 from tests.support import published
 
 

@@ -14,7 +14,7 @@ from pipelines.run.accounts import accounts
 from pipelines.run.summary import cells
 from pipelines.settings import Settings
 from sources.sandbox import EmptyAnswer
-from tests.running.histories import Raw, Row, kontist, kontomatik, raw_history
+from tests.histories import Raw, Row, kontist, kontomatik, raw_history
 from tests.support import FirstRuns, a_bank, account_id, assert_the_ledger_is_the_world, ledger_totals, read, rows
 
 pytestmark = pytest.mark.usefixtures("plain_loads")

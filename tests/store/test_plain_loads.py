@@ -9,7 +9,7 @@ from pipelines.store.load import TABLES, Changeset, _load_by_dlt, _source, load
 from pipelines.store.raw_copy import RawCopy, opened
 from sources._windows import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned
 from tests import plain_loads
-from tests.running.histories import Raw, kontist, kontomatik, raw_history
+from tests.histories import Raw, kontist, kontomatik, raw_history
 
 HELD = frozenset({"import_id", "_dlt_valid_from", "_dlt_valid_to"})
 

@@ -24,7 +24,7 @@ from pipelines.settings import Settings
 from pipelines.store.banks import KONTIST, KONTOMATIK
 from pipelines.store.shape import Shape
 from sources._columns import READ_DAYS, read_by_source
-from tests.running.histories import NOON, Row, days_that_differ, kontist, kontomatik
+from tests.histories import NOON, Row, days_that_differ, kontist, kontomatik
 
 FIRST = date(2026, 1, 1)
 LAST = 40

@@ -12,8 +12,8 @@ import pytest
 
 from pipelines.errors import CHECKS_FAILED, GOOD, WrongUsage
 from pipelines.questions.prove import Altered, certificate, text
-from tests.asking.asked import ask, data_dir, told
 from tests.ledger.worlds import Row, built
+from tests.questions.asked import ask, data_dir, told
 
 FIRST = date(2026, 3, 1)
 MOVES = [(0, 10_000), (1, -2_000), (1, -2_000), (1, 350), (4, -99), (5, -2_000), (5, 7_000), (5, -1)]

@@ -26,9 +26,9 @@ from pipelines.notify.notices import KINDS, LASTING, NEWS, Kind, Notice
 from pipelines.notify.outbox import KEPT, PATIENCE, Delivery, Outbox
 from pipelines.run.report import Report
 from pipelines.settings import KontistSettings, NotificationSettings, Settings
+from tests.notify.receivers import Somebody, a_hook
 from tests.patience import patient
 from tests.scheduled.desk import consent, days_before_its_end
-from tests.telling.receivers import Somebody, a_hook
 from transforms.checks import CheckResult
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 from pipelines.errors import RawBroken
 from pipelines.store.atomic_files import publish
 from pipelines.store.raw_copy import opened
-from tests.running.histories import Raw, kontist, kontomatik, raw_history
+from tests.histories import Raw, kontist, kontomatik, raw_history
 
 BLOCK = 262_144
 

@@ -29,8 +29,8 @@ from pipelines.store.ledger_reader import ledger_of, unreadable
 from pipelines.store.lock import NoLocks, held, prepare
 from pipelines.store.raw_copy import opened
 from pipelines.store.read_only import read_only
-from tests.asking.asked import ask
-from tests.running.histories import kontist, raw_history
+from tests.histories import kontist, raw_history
+from tests.questions.asked import ask
 
 HOSTILE = ("bank=kontist, all* of [1] people's data", 'Bücher (alt); #1 100% & say "when" {a,b}')
 
