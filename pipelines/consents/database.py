@@ -136,7 +136,8 @@ class Database:
             self._engine = sql.create_engine(url or f"sqlite:///{path}", connect_args={} if url else {"timeout": PATIENCE})
             if self._engine.dialect.name == "sqlite":
                 sql.event.listen(self._engine, "connect", _careful)
-            self._prepare()
+            with self._closed_unless_whole():
+                self._prepare()
         except (ArgumentError, NoSuchModuleError, ImportError):
             raise WrongUsage(
                 "The setting pipelines.vault_url is no database address that can be used here",
@@ -148,6 +149,14 @@ class Database:
     def close(self) -> None:
         """Closes the connections."""
         self._engine.dispose()
+
+    @contextmanager
+    def _closed_unless_whole(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def _prepare(self) -> None:
         """Makes the missing tables, columns and triggers, one process at a time: others wait up to `PATIENCE` seconds."""

@@ -5,7 +5,7 @@ import re
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -165,7 +165,7 @@ def test_no_file_but_the_ledger_can_be_read_by_others_also_while_a_run_works(dat
 
 def test_the_vault_is_private_and_sealed(bank: SandboxBank, data: Path, said: list[Ended]) -> None:
     assert stat.S_IMODE((data / "vault.sqlite").stat().st_mode) == 0o600
-    with sqlite3.connect(data / "vault.sqlite") as vault:
+    with closing(sqlite3.connect(data / "vault.sqlite")) as vault, vault:
         ((sealed,),) = vault.execute("select sealed_token from consents where sealed_token is not null").fetchall()
     vault.close()
     assert _token(bank, data).encode() not in sealed

@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ class Customer:
         return b"".join(path.read_bytes() for path in self.data_dir.rglob("*") if path.is_file())
 
     def sealed(self) -> list[bytes]:
-        with sqlite3.connect(self.data_dir / "vault.sqlite") as connection:
+        with closing(sqlite3.connect(self.data_dir / "vault.sqlite")) as connection, connection:
             return [row[0] for row in connection.execute("select sealed_token from consents")]
 
 

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_what_is_over_for_long_is_removed_and_news_is_never_met_twice(tmp_path: 
 
 
 def kept(folder: Path) -> list[str]:
-    with sqlite3.connect(folder / "outbox.sqlite") as connection:
+    with closing(sqlite3.connect(folder / "outbox.sqlite")) as connection, connection:
         return sorted(key for (key,) in connection.execute("select key from notices"))
 
 
@@ -331,7 +332,7 @@ def tables_of_somebody_else(path: Path) -> None:
 
 def a_payload_that_is_no_json(path: Path) -> None:
     Outbox(path.parent).put(holes("a"), NOW)
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("update notices set payload = '{'")
     connection.close()
 

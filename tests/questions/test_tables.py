@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from pipelines.consents.consent_status import ConsentStatus
 from pipelines.questions import status
 from pipelines.read.outcome import BankRun, Counts, Outcome
 from pipelines.run import institutions, summary
@@ -80,7 +81,9 @@ def test_status_consents_and_catalog_cut_no_account_currency_or_name() -> None:
         "days_left": 120,
     }
     consent |= {"imports_left": 0, "next_import_at": "2026-03-02T12:00:00+00:00", "warning": None, "reason": None}
-    gathered = {"accounts": [account], "consents": [consent], "last_run": None, "data_dir": ".", "clock": None}
+    consent |= dict.fromkeys(("source", "usable", "created_at", "expires_at", "last_import_at", "erase_asked_at"))
+    known = ConsentStatus(**consent)
+    gathered = status.Status(accounts=[account], consents=[known], last_run=None, data_dir=".", clock=None, lost=[])
     bank = {"country": "de", "institution": long, "name": long, "target": "GBH", "access_modes": ["MULTIPLE"], "beta": True}
     for width in (40, 80):
         text = shown(lambda console: status.show(gathered, console), width)

@@ -92,7 +92,7 @@ def test_two_accounts_that_cannot_be_told_apart_are_both_refused_and_the_third_l
     first, second, other = accounts(live(live_account(live_row()), twin, third))
     for one in (first, second):
         assert isinstance(one.error, Unexpected)
-        assert "told apart" in str(one.error)
+        assert "cannot be distinguished" in str(one.error)
         assert rows_of(one) == []
     assert (other.error, len(rows_of(other))) == (None, 1)
 
