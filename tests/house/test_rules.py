@@ -93,6 +93,20 @@ def test_help_costs_nothing(command: list[str]) -> None:
     assert told.stdout.startswith("usage: python -m pipelines")
 
 
+def test_what_no_command_uses_is_not_imported() -> None:
+    asking = (
+        "import os, sys\nfrom pipelines.commands.cli import main\nos._exit = sys.exit\n"
+        "try: main(['status', '--help'])\nexcept SystemExit: pass\n"
+        "import httpx, pyarrow; pyarrow.array([1]); httpx.Client().close()\n"
+        "print(sorted({'pandas', 'httpx._main', 'click', 'rich'} & set(sys.modules)), file=sys.stderr)"
+    )
+    asked = subprocess.run(
+        [sys.executable, "-c", asking], cwd=ROOT, capture_output=True, text=True, timeout=patient(30), check=False
+    )
+
+    assert asked.stderr == "[]\n"
+
+
 def test_a_file_past_400_lines_is_a_conversation() -> None:
     long = {path.name: len(path.read_text().splitlines()) for folder in OURS for path in (ROOT / folder).rglob("*.py")}
 
