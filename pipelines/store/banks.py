@@ -72,8 +72,8 @@ KONTOMATIK = Bank(
     ),
     accounts=AccountShape(numbers=("iban", "number"), institution="institution", consent_id="consent_id"),
     tables=KONTOMATIK_TABLES,
-    # Warsaw and Prague, where most of its banks are, share Berlin's clock.
-    timezone=ZoneInfo("Europe/Berlin"),
+    # Prague, where the others of its banks are, shares Warsaw's clock.
+    timezone=ZoneInfo("Europe/Warsaw"),
 )
 
 
