@@ -81,7 +81,11 @@ class Vault:
     def __init__(self, path: Path, key: str | None, *, url: str | None = None, who: str | None = None) -> None:
         """Opens the vault. The audit trail names `who`, by default the user of the operating system."""
         self.database = Database(path, url)
-        self.keyring = Keyring(self.database, key)
+        try:
+            self.keyring = Keyring(self.database, key)
+        except BaseException:
+            self.close()
+            raise
         self.quota = QuotaCounter(self.database)
         self.who = who or _user()
 

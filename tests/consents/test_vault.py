@@ -482,4 +482,6 @@ def test_an_id_that_nobody_has_is_told(opens: Opens) -> None:
 
 def test_fresh_keys_are_keys() -> None:
     assert new_vault_key() != new_vault_key()
-    Vault(Path("/nonexistent"), new_vault_key(), url="sqlite://").seal_possible()
+    vault = Vault(Path("/nonexistent"), new_vault_key(), url="sqlite://")
+    vault.seal_possible()
+    vault.close()
