@@ -1,12 +1,14 @@
 """What the bank refuses is remembered until it is possible again, and spends nothing; what is asked of it when it is due."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sql
 
 from pipelines.consents.clients import kontomatik_client
+from pipelines.consents.database import attempts
 from pipelines.consents.quota import NoneLeft, Quota
 from pipelines.consents.sign_in import Opening, mock_opening
 from pipelines.consents.vault import Vault
@@ -31,7 +33,8 @@ def test_the_banks_refusal_is_remembered_until_its_next_possible_time_and_spends
 ) -> None:
     with a_bank(World(transactions=6), dialect=dialect, imports_per_day=1000) as (bank, _):
         month = Month(bank, tmp_path)
-        began = month.now()
+        ours = month.vault.database.read(sql.select(sql.func.min(attempts.c.started_at)))[0][0]
+        began = (datetime.fromisoformat(ours), min(at for times in month.seen.values() for at in times))
         bank.world.clock.advance(timedelta(hours=3))
         first, second = (one.consent_id for one in month.vault.consents())
         assert month.vault.quota.remaining(first, 4, month.now()).left == 2
@@ -42,8 +45,7 @@ def test_the_banks_refusal_is_remembered_until_its_next_possible_time_and_spends
             reading = month.read()
             assert reading is not None
             told = [(one.status, one.reason) for one in reading.run.outcomes]
-            # the first import of the month was begun within a minute of this test
-            tomorrow = [f"{began + DAY - timedelta(minutes=early):%Y-%m-%d %H:%M} UTC" for early in (0, 1)]
+            tomorrow = [f"{moment + DAY:%Y-%m-%d %H:%M} UTC" for moment in began]
             assert told in [[("skipped", f"{USED_UP}; next possible at {moment}")] * 2 for moment in tomorrow]
             # both consents read the same account, and may both have been under way when the bank refused the first
             assert 1 <= bank.count("POST", "reuse") <= 2
