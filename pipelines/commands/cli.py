@@ -84,7 +84,7 @@ def _status(arguments: Sequence[str] | None, stop: Stop, streams: Streams) -> in
 
 
 class _WithoutUnused:
-    """Hides what no command uses: pyarrow imports pandas (0.15 s of every run), httpx its command line (0.05 s)."""
+    """Hides what no command uses: pyarrow imports pandas (0.15 s of every run), httpx its command line with rich."""
 
     @staticmethod
     def find_spec(name: str, _path: object = None, _target: object = None) -> None:

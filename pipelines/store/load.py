@@ -64,8 +64,8 @@ def was_loaded(history: RawCopy, dataset: str) -> bool:
 def create_tables(history: RawCopy) -> None:
     """Creates every table of every bank that raw history lacks, and the columns that an earlier version did not have.
 
-    The versioned tables are those that dlt's first load would make, which takes them for its own. An empty load of each bank,
-    for that alone, would cost more than the rest of a small first run.
+    The versioned tables are those that dlt's first load would make, which takes them for its own. So no bank
+    needs an empty load for that alone.
     """
     for dataset in TABLES:
         _create_tables(history, dataset)
