@@ -14,12 +14,12 @@ from pipelines.changes.changeset import ChangesetBuilder
 from pipelines.read.context import RunContext
 from pipelines.read.options import Options, Progress
 from pipelines.read.outcome import Answer, Outcome
-from pipelines.read.spool import SpoolFile
 from pipelines.settings import Settings
 from pipelines.store import banks, load
 from pipelines.store.raw_copy import RawCopy, opened
 from pipelines.store.shape import Shape
 from sources._columns import read_by_source
+from sources._spool import SpoolFile
 from sources.kontomatik.columns import TABLES as KONTOMATIK
 
 Row = dict[str, Any]

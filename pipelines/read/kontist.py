@@ -7,13 +7,13 @@ from decimal import Decimal
 from pipelines.consents.kontist_login import KeptLogin
 from pipelines.read.context import RunContext
 from pipelines.read.outcome import Answer, BankRun, Outcome, Reading, login_outcome
-from pipelines.read.spool import SpoolFile
 from pipelines.read.windows import KontistPlan
 from pipelines.store.banks import KONTIST
 from pipelines.store.known import KnownAccount, known_as
 from sources._columns import read_by_source
 from sources._errors import ConsentGone, SourceError, is_retryable
 from sources._identity import tail
+from sources._spool import SpoolFile
 from sources.kontist.accounts import Account
 from sources.kontist.client import KontistClient
 from sources.kontist.columns import TRANSACTIONS

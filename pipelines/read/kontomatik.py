@@ -18,13 +18,13 @@ from pipelines.errors import Failure, where
 from pipelines.read.command_slots import slot
 from pipelines.read.context import RunContext
 from pipelines.read.outcome import Answer, BankRun, Outcome, Reading
-from pipelines.read.spool import Spools
 from pipelines.read.windows import KontomatikPlan
 from pipelines.store.banks import KONTOMATIK
 from pipelines.store.known import known_as
 from sources._columns import read_by_source
 from sources._errors import ConsentGone, QuotaSpent, Rejected, SessionGone, SourceError, Unreached
 from sources._identity import tail
+from sources._spool import Spools
 from sources.kontomatik.columns import TRANSACTIONS
 from sources.kontomatik.errors import CommandUnfinished
 from sources.kontomatik.results import AccountRead, Command, ImportResult, Session

@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from pipelines.read.spool import SpoolFile
 from pipelines.store.banks import Bank
 from sources._protocols import Depth
+from sources._spool import SpoolFile
 
 Status = Literal["complete", "partial", "failed", "skipped", "doubted"]
 

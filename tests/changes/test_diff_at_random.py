@@ -19,11 +19,11 @@ from pipelines.changes.control_totals import control_totals
 from pipelines.changes.diff import Diff, Differ
 from pipelines.changes.late_rows import news_before_the_window
 from pipelines.read.outcome import Answer, Outcome
-from pipelines.read.spool import SpoolFile
 from pipelines.settings import Settings
 from pipelines.store.banks import KONTIST, KONTOMATIK
 from pipelines.store.shape import Shape
 from sources._columns import READ_DAYS, read_by_source
+from sources._spool import SpoolFile
 from tests.histories import NOON, Row, days_that_differ, kontist, kontomatik
 
 FIRST = date(2026, 1, 1)

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import Busy, WrongUsage
-from pipelines.read.spool import SpoolFile, redacted
 from pipelines.settings import load_settings
 from pipelines.store.lock import held, prepare
+from sources._spool import SpoolFile, redacted
 from tests.support import VAULT_KEY
 
 SCHEMA = pa.schema([("text", pa.string())])
