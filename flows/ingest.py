@@ -17,7 +17,6 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task, exponential_backoff
-from prefect.utilities.annotations import unmapped
 from pydantic import Field
 
 from flows import artifacts
@@ -60,20 +59,20 @@ def _is_no_refusal(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> b
 
 
 @task(
-    task_run_name="Kontist: {name}",
+    task_run_name="{bank}: {name}",
     retries=2,
     retry_delay_seconds=exponential_backoff(backoff_factor=20),
     retry_condition_fn=_is_away,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def read_kontist(name: str, run: Run) -> State[Any]:
-    """Reads all accounts of Kontist's login. Costs no quota, so it is retried when the bank is away."""
+def read_login(name: str, bank: str, run: Run) -> State[Any]:  # noqa: ARG001  # `bank` is part of the task's name
+    """Reads all accounts of one login. Costs no quota, so it is retried when the bank is away."""
     return _read(name, run)
 
 
-@task(task_run_name="Kontomatik: {name}", retries=0, cache_policy=NO_CACHE, persist_result=False)
-def read_consent(name: str, run: Run) -> State[Any]:
+@task(task_run_name="{bank}: {name}", retries=0, cache_policy=NO_CACHE, persist_result=False)
+def read_consent(name: str, bank: str, run: Run) -> State[Any]:  # noqa: ARG001  # `bank` is part of the task's name
     """Imports through one consent. Spends one of four imports in 24 hours: never retried by Prefect."""
     with place():
         return _read(name, run)
@@ -205,9 +204,9 @@ def read_banks(name: str, options: Options, wait_seconds: int, data_dir: str | N
 
 def _read_all(run: Run, progress: artifacts.Shown) -> None:
     progress.reached(0, f"Reading {_banks(run)}")
-    consents = [one.name for one in run.tasks if one.bank is KONTOMATIK]
-    futures: list[PrefectFuture[Any]] = [read_kontist.submit(one.name, whole(run)) for one in run.tasks if one.bank is KONTIST]
-    futures += read_consent.map(consents, unmapped(whole(run))) if consents else []
+    futures: list[PrefectFuture[Any]] = [
+        (read_consent if one.bank.by_consent else read_login).submit(one.name, one.bank.title, whole(run)) for one in run.tasks
+    ]
     for done, future in enumerate(futures, 1):
         wait([future])
         progress.reached(60 * done / len(futures), f"{done} of {len(futures)} read")
@@ -218,8 +217,7 @@ def _read_all(run: Run, progress: artifacts.Shown) -> None:
 
 def _banks(run: Run) -> str:
     counts = Counter(one.institution for one in run.tasks)
-    if run.listing_failed is not None:
-        counts[KONTOMATIK.title] += 1
+    counts.update(bank.title for bank in run.listing_failed)
     return ", ".join(f"{bank} ×{count}" if count > 1 else bank for bank, count in counts.items()) or "nothing is due"
 
 

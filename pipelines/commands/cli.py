@@ -14,6 +14,7 @@ from pipelines.commands.streams import OutputLost, Streams
 from pipelines.commands.terminal import day, print_error
 from pipelines.errors import FAILED, GOOD, INTERRUPTED, Failure
 
+SOURCES = ("kontomatik", "kontist")  # as `store.banks` has them, whose import would make each --help wait
 EXAMPLES = """\
 examples:
   python -m pipelines run --sandbox             try it: no bank, no credentials
@@ -126,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     run = command("run", "commands.run.run", "extract, load, build the ledger, check it, publish it")
-    run.add_argument("--source", action="append", choices=("kontomatik", "kontist"), default=[], help="only this bank")
+    run.add_argument("--source", action="append", choices=SOURCES, default=[], help="only this bank")
     run.add_argument("--since", type=day, metavar="DATE", help="read again from this day (YYYY-MM-DD)")
     run.add_argument("--full-refresh", action="store_true", help="read all that the banks still show; goes before --since")
     run.add_argument(
@@ -235,7 +236,7 @@ def _asking_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     connect = command("connect", "commands.consents.connect", "connect a bank and import at once; kontist: log in once")
-    connect.add_argument("source", choices=("kontomatik", "kontist"))
+    connect.add_argument("source", choices=SOURCES)
     connect.add_argument("--email", help="at Kontist; the password is asked for without echo, or piped in, and not kept")
     connect.add_argument("--target", metavar="T", help="the bank, as the catalog names it")
     connect.add_argument("--access-mode", choices=("SINGLE", "MULTIPLE", "MIXED"), default="MULTIPLE")
@@ -256,7 +257,7 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _json(consents)
     _json(command("list", "commands.consents.show_list", "every consent with its days left (no token, ever)", actions))
     add = command("add", "commands.consents.add", "store a consent whose token is on standard input", actions)
-    add.add_argument("source", choices=("kontomatik", "kontist"), help="of kontist: a refresh token")
+    add.add_argument("source", choices=SOURCES, help="of kontist: a refresh token")
     add.add_argument("--institution", help="the bank's name (kontomatik; default: as its first import has it)")
     add.add_argument("--target", help="the bank's target name, if known")
     add.add_argument("--access-mode", choices=("MULTIPLE", "MIXED"), default="MULTIPLE")
@@ -277,7 +278,7 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
             one.add_argument("--yes", action="store_true", help="do not ask; without a terminal it has to be given")
             one.add_argument("--reason", type=_reason, metavar="TEXT", help="why, for receipt and audit trail; name no customer")
             one.add_argument("--cancel", action="store_true", help="withdraw an erasure that waits")
-    _json(command("tend", "commands.consents.tend", "warn, expire, finish revocations and erasures", actions))
+    _json(command("tend", "commands.consents.maintain", "warn, expire, finish revocations and erasures", actions))
     command(
         "rotate-key", "commands.consents.rotate_key", "seal the vault with a new key (pipelines.vault_key = NEW,OLD)", actions
     )

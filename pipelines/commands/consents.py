@@ -56,7 +56,7 @@ def renew(options: argparse.Namespace) -> int:
     """Runs `consents renew ID`: a new sign-in. The old consent works until the new one's first good import, and ends then."""
     with vault_of(data_of(options)) as vault:
         old = vault.consent(options.consent_id)
-    if old.source == KONTIST.name:
+    if old.is_login:
         from pipelines.commands.login import connect as log_in
 
         return log_in(options)
@@ -251,7 +251,7 @@ def _cancel(options: argparse.Namespace, settings: "Settings") -> int:
     return GOOD
 
 
-def tend(options: argparse.Namespace) -> int:
+def maintain(options: argparse.Namespace) -> int:
     """Runs `consents tend`: warnings, expiry, revocations and erasures; no import. For a schedule of its own."""
     from pipelines.consents import upkeep
     from pipelines.notify.dispatch import dispatch_notices

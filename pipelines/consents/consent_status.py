@@ -48,7 +48,7 @@ def consent_statuses(settings: "Settings") -> list[ConsentStatus]:
 
 
 def _status(settings: "Settings", vault: "Vault", consent: "Consent", now: datetime) -> ConsentStatus:
-    usable, counted = consent.status in USABLE and not consent.erasing, consent.source == "kontomatik"
+    usable, counted = consent.status in USABLE and not consent.erasing, not consent.is_login
     quota = vault.quota.remaining(consent.consent_id, settings.kontomatik.imports_per_day, now)
     days = consent.days_left(now) if usable else None
     return ConsentStatus(
@@ -64,7 +64,7 @@ def _status(settings: "Settings", vault: "Vault", consent: "Consent", now: datet
         last_import_at=_second(consent.last_import_at),
         erase_asked_at=_second(consent.erase_asked_at),
         days_left=days,
-        warning=warning(days, consent.source),
+        warning=warning(days, login=consent.is_login),
         imports_left=quota.left if usable and counted else None,
         next_import_at=_second(quota.next_at) if usable and counted else None,
     )

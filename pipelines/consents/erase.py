@@ -21,6 +21,7 @@ from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
 from pipelines.store import leftovers
 from pipelines.store.atomic_files import publish, replace_text
+from pipelines.store.banks import read_without_consent
 from pipelines.store.losses import missing_raw, refuse
 from pipelines.store.sql import literal
 from pipelines.text.sinks import line
@@ -142,13 +143,15 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
     receipt.kept = [
         "the consent's entry in the vault (institution, times, state) and its audit trail: proof of what was allowed and ended",
     ]
-    if consent.source == "kontomatik":
+    if not consent.is_login:
         receipt.kept.append("the times of its imports in the vault: other consents of the same accounts share the bank's quota")
     if shared:
         receipt.kept.append(f"{len(shared)} accounts with their rows: another consent that is not erased reads them too")
     receipt.kept += [f"{name}/: {why}" for name, why in BESIDE.items() if (settings.data_dir / name).exists()]
-    if consent.source == "kontist" and settings.kontist.configured:
-        receipt.kept.append("the login in the settings sources.kontist: unless it is removed, the next run reads the bank again")
+    if consent.source in read_without_consent(settings):
+        receipt.kept.append(
+            f"the login in the settings sources.{consent.source}: unless it is removed, the next run reads the bank again"
+        )
     path, digest = _write(receipts, receipt)
     # The consent that was named comes last: until it is erased, the next run does all of this again.
     for one in reversed(chain):

@@ -34,7 +34,7 @@ def expiring(vault: Vault, now: datetime) -> list[Expiring]:
     found = []
     for consent in vault.consents(status=USABLE):
         days = consent.days_left(now)
-        step = warning(days, consent.source)
+        step = warning(days, login=consent.is_login)
         if days is not None and step is not None:
             found.append(Expiring(consent, days, step))
     return found

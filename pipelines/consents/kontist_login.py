@@ -38,20 +38,6 @@ def stored_login(vault: Vault) -> Consent | None:
     return next(reversed(vault.consents(source=BANK, status=USABLE)), None)
 
 
-def ended_login(vault: Vault) -> Consent | None:
-    """Returns the login that read accounts last, if it is over and no person ended it: nothing reads them now."""
-    if stored_login(vault) is not None:
-        return None
-    read = [one for one in vault.consents(source=BANK) if vault.accounts_of(one.consent_id)]
-    last = read[-1] if read else None
-    return last if last is not None and last.status == "expired" and last.erase_asked_at is None else None
-
-
-def told_over(consent: Consent) -> str:
-    """Returns a sentence: the login is over, and how to go on."""
-    return f"the login is over ({consent.status_reason}): log in again with `python -m pipelines connect kontist`"
-
-
 @dataclass
 class KeptLogin:
     """A login and where its refresh token is kept: in the vault under `consent`, or under a new one where it `stores` any.
@@ -235,7 +221,7 @@ class Ending:
                 raise ConsentGone(BANK, "the login was over already")
 
 
-def tend(vault: Vault, settings: Settings, now: datetime) -> list[tuple[Consent, str]]:
+def maintain(vault: Vault, settings: Settings, now: datetime) -> list[tuple[Consent, str]]:
     """Lets logins age and tries pending ends again; returns the logins that a person has to know about, each with the reason.
 
     A login that another one has replaced is not tried again: where the bank ends all tokens of a customer at once (its request

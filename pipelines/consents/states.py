@@ -59,12 +59,12 @@ class MoveRefused(ValueError):
         super().__init__(f"consent {consent_id} is {now} and cannot become {to}")
 
 
-def warnings_of(source: str) -> tuple[int, ...]:
-    """Returns the days before the end at which people are warned of a consent of this source."""
-    return LOGIN_WARNINGS if source == "kontist" else WARNINGS
+def warnings_of(*, login: bool) -> tuple[int, ...]:
+    """Returns the days before the end at which people are warned of a consent, or of a `login`."""
+    return LOGIN_WARNINGS if login else WARNINGS
 
 
-def warning(days_left: int | None, source: str = "kontomatik") -> int | None:
+def warning(days_left: int | None, *, login: bool = False) -> int | None:
     """Returns the tightest warning that is due with `days_left` whole days left, or None."""
-    due = (days for days in warnings_of(source) if days_left is not None and days_left <= days)
+    due = (days for days in warnings_of(login=login) if days_left is not None and days_left <= days)
     return min(due, default=None)

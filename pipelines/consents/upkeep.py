@@ -26,6 +26,7 @@ from pipelines.consents.sign_in import (
 from pipelines.consents.states import USABLE
 from pipelines.consents.vault import Consent, Vault
 from pipelines.errors import Failure, WrongUsage
+from pipelines.store.banks import read_without_consent
 from pipelines.store.lock import held
 from pipelines.store.losses import missing_raw, missing_vault, refuse
 from sources._errors import SessionGone, SourceError
@@ -68,7 +69,7 @@ def watch(settings: "Settings", now: Callable[[], datetime]) -> list[str]:
         check(settings, now, vault)
         vault.age(now())
         note_warnings(vault, now())
-        return warnings(vault, now(), configured=("kontist",) if settings.kontist.configured else ())
+        return warnings(vault, now(), configured=read_without_consent(settings))
 
 
 def to_end(settings: "Settings", consent_id: str | None = None) -> list[Consent]:
@@ -113,7 +114,7 @@ def can_be_ended(settings: "Settings", vault: Vault, consent_id: str, now: Calla
     if consent.status in OVER:
         return
     token = vault.token(consent_id) if consent.has_token else None
-    if consent.source == "kontist":
+    if consent.is_login:
         with as_failures(), kontist_login.client_of(kontist_login.KeptLogin(settings, None, now, Login(refresh_token=token))):
             return
     refuse_unconfigured(settings)
@@ -131,7 +132,7 @@ def end_at_its_bank(settings: "Settings", vault: Vault, consent_id: str, now: Ca
     can_be_ended(settings, vault, consent_id, now)
     if vault.consent(consent_id).status in OVER:
         return
-    if vault.consent(consent_id).source == "kontist":
+    if vault.consent(consent_id).is_login:
         end_stored(vault, kontist_login.Ending(settings, now), consent_id, now())
         return
     with command_client(settings, now) as client:
@@ -178,7 +179,7 @@ def sign_in_link(settings: "Settings", consent_id: str, now: Callable[[], dateti
     check(settings, now)
     with vault_of(settings) as vault, command_client(settings, now) as client:
         old = vault.consent(consent_id)
-        if old.source == "kontist":
+        if old.is_login:
             raise WrongUsage("Kontist has no link to sign in with", "Log in at a terminal: python -m pipelines connect kontist")
         if old.status not in ("active", "expiring", "expired"):
             raise WrongUsage(f"Consent {old.consent_id} is {old.status}", "Connect the bank again with `connect kontomatik`")
@@ -197,8 +198,8 @@ def sign_in_link(settings: "Settings", consent_id: str, now: Callable[[], dateti
 
 
 @dataclass
-class Tended:
-    """The outcome of `tend`."""
+class Maintenance:
+    """The outcome of `maintain`."""
 
     openings: list[Opening] = field(default_factory=list)
     """Sign-ins that were finished since the last look."""
@@ -206,27 +207,27 @@ class Tended:
     """Consents that somebody has to know about."""
 
 
-def tend(vault: Vault, client: "KontomatikClient", now: datetime) -> Tended:
+def maintain(vault: Vault, client: "KontomatikClient", now: datetime) -> Maintenance:
     """Maintains Kontomatik's consents: lets them age, tries pending revocations again, finishes sign-ins that were left open."""
     vault.age(now)
-    tended = Tended()
+    done = Maintenance()
     for consent in to_be_ended(vault):
         try:
             revoke(vault, client, consent.consent_id, now)
         except StillRevoking as failure:
-            tended.troubles.append((consent, str(failure)))
+            done.troubles.append((consent, str(failure)))
     for consent in vault.consents(source="kontomatik", status=("pending",)):
         opening, trouble = _looked_at(vault, client, consent, now)
         if opening is not None:
-            tended.openings.append(opening)
+            done.openings.append(opening)
         if trouble:
-            tended.troubles.append((consent, trouble))
-    taken_up = {opening.consent.consent_id for opening in tended.openings}
+            done.troubles.append((consent, trouble))
+    taken_up = {opening.consent.consent_id for opening in done.openings}
     for consent in vault.consents(source="kontomatik", status=USABLE):
         with suppress(SourceError, Failure):  # it is stored, and can be used without
             if consent.consent_id not in taken_up and (session := unused_session(vault, client, consent, now)):
-                tended.openings.append(Opening(consent, session))
-    return tended
+                done.openings.append(Opening(consent, session))
+    return done
 
 
 def _looked_at(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> tuple[Opening | None, str | None]:

@@ -18,6 +18,7 @@ from pipelines.consents.keyring import Keyring
 from pipelines.consents.quota import MAY_BE_AHEAD, QuotaCounter
 from pipelines.consents.states import LIFETIME, MOVES, USABLE, MoveRefused, State, warnings_of
 from pipelines.errors import WrongUsage
+from pipelines.store.banks import bank_named
 
 ERASURE_ASKED = "erasure asked for"
 """In the audit trail, with the reason that was given."""
@@ -45,6 +46,11 @@ class Consent:
     replaces: str | None
     erase_asked_at: datetime | None
     has_token: bool
+
+    @property
+    def is_login(self) -> bool:
+        """Returns whether it is a login with a refresh token, which has no quota and a lifetime of its own."""
+        return not bank_named(self.source).by_consent
 
     @property
     def erasing(self) -> bool:
@@ -264,7 +270,7 @@ class Vault:
             with suppress(MoveRefused):  # somebody has ended it in between
                 if consent.expires_at is not None and consent.expires_at <= now:
                     self.move(consent.consent_id, "expired", _over(consent), now)
-                elif days is not None and days <= warnings_of(consent.source)[0]:
+                elif days is not None and days <= warnings_of(login=consent.is_login)[0]:
                     self.move(consent.consent_id, "expiring", f"{days} days left", now)
 
     def _undo_wrong_clock(self, now: datetime) -> None:
@@ -273,15 +279,15 @@ class Vault:
             consent_id, days = consent.consent_id, consent.days_left(now)
             if consent.expires_at is None or days is None:
                 continue
-            if consent.status in USABLE and consent.created_at > now + MAY_BE_AHEAD and consent.source == "kontomatik":
+            if consent.status in USABLE and consent.created_at > now + MAY_BE_AHEAD and not consent.is_login:
                 change = consents.update().where(consents.c.consent_id == consent_id)
                 with self.database.transaction() as connection:
                     connection.execute(change.values(created_at=as_text(now), expires_at=as_text(now + LIFETIME)))
                     self._note(connection, consent_id, "days counted anew", "its sign-in was dated ahead of the clock", now)
                 days = LIFETIME.days
-            early = consent.status == "expiring" and days > warnings_of(consent.source)[0]
+            early = consent.status == "expiring" and days > warnings_of(login=consent.is_login)[0]
             over = consent.status == "expired" and consent.status_reason == _over(consent) and consent.has_token
-            another = consent.source == "kontist" and self.consents(source="kontist", status=USABLE)  # logged in again since
+            another = consent.is_login and self.consents(source=consent.source, status=USABLE)  # logged in again since
             if early or (over and consent.expires_at > now and not consent.erasing and not another):
                 with suppress(MoveRefused):  # somebody has ended it in between
                     self.move(consent_id, "active", "its end lies ahead: the clock was wrong", now)
@@ -353,7 +359,7 @@ class Vault:
 
 
 def _over(consent: Consent) -> str:
-    return "its 180 days are over" if consent.source == "kontomatik" else "its time is over"
+    return "its time is over" if consent.is_login else "its 180 days are over"
 
 
 def _user() -> str:

@@ -13,7 +13,7 @@ from pipelines.notify.channels import usable
 from pipelines.notify.notices import Notice, about_checks, about_consents, about_differences, about_held, about_holes, about_stale
 from pipelines.notify.outbox import Delivery, Outbox, Send
 from pipelines.run.freshness import configured, consented
-from pipelines.store.banks import KONTIST
+from pipelines.store.banks import BANKS
 
 if TYPE_CHECKING:
     from pipelines.run.report import Report
@@ -83,11 +83,10 @@ def _collect(settings: "Settings", now: datetime, outbox: Outbox, report: "Repor
         failed = about_checks(report)
         if failed is not None:
             done.fresh += outbox.hold("check.failed", failed, now)
-    own = settings.kontist
     wanted: set[str] = set()
     if has_vault(settings):
         # A configured refresh token is worth nothing once a login was made of it; a password always is.
-        by_itself = (KONTIST.name,) if own.email and own.password else ()
+        by_itself = tuple(bank.name for bank in BANKS if settings.of(bank.name).has_password)
         with vault_of(settings) as vault:
             notices = about_consents(vault, now, configured=by_itself)
             done.fresh += outbox.hold("consent.expiring", [one for one in notices if one.kind == "consent.expiring"], now)

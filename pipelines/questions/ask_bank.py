@@ -10,7 +10,7 @@ from pipelines.consents.clients import BankSaidNo, has_vault, vault_of
 from pipelines.consents.kontist_login import KeptLogin, client_of, kept_login
 from pipelines.errors import Failure, WrongUsage
 from pipelines.questions.explain import Explanation
-from pipelines.settings import HOW_BASIC, HOW_KONTIST, Settings
+from pipelines.settings import Settings
 from pipelines.store.banks import KONTIST
 from pipelines.store.sql import rows_of
 from pipelines.text.sinks import line
@@ -83,7 +83,7 @@ def login_of(settings: Settings, now: Callable[[], datetime]) -> Iterator[KeptLo
         vault = stack.enter_context(vault_of(settings)) if has_vault(settings) else None
         kept = kept_login(settings, vault, now)
         if kept.consent is None and not settings.kontist.configured:
-            raise WrongUsage(f"Kontist is not configured: {HOW_KONTIST if settings.kontist.auth == 'jwt' else HOW_BASIC}")
+            raise WrongUsage(f"Kontist is not configured: {settings.kontist.how_to_configure}")
         yield kept
 
 

@@ -3,7 +3,7 @@
 import shlex
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,6 +17,7 @@ from pipelines.consents.kontist_login import kontist_client
 from pipelines.errors import Failure
 from pipelines.questions.found_losses import found as found_losses
 from pipelines.settings import Dialect, Settings
+from pipelines.store.banks import KONTIST
 from pipelines.store.lock import prepare
 from pipelines.store.private import open_files, rights_of_others
 from sources._errors import SourceError
@@ -44,7 +45,8 @@ def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
     """Checks everything. Never raises: what cannot be checked is a finding."""
     # first: opening a vault closes it to others
     ours = [*_versions(), *_secrets(), *_data_dir(settings), *_vault(settings), *_losses(settings)]
-    return [*ours, *_kontomatik(settings, now), *_kontist(settings, now), *_clock(settings, now)]
+    banks = [finding for look in BANK_LOOKS.values() for finding in look(settings, now)]
+    return [*ours, *banks, *_clock(settings, now)]
 
 
 def _versions() -> Iterator[Finding]:
@@ -171,10 +173,8 @@ def _other_dialect(settings: Settings, now: Callable[[], datetime]) -> Finding |
 
 def _kontist(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
     if not settings.kontist.configured:
-        from pipelines.settings import HOW_BASIC
-
-        if settings.kontist.auth != "jwt":
-            yield Finding("kontist", "note", "no login: left out of runs", HOW_BASIC)
+        if not settings.kontist.uses_vault:
+            yield Finding("kontist", "note", "no login: left out of runs", settings.kontist.how_to_configure)
             return
         logged_in, over = _logins(settings)
         if not logged_in:
@@ -192,17 +192,25 @@ def _kontist(settings: Settings, now: Callable[[], datetime]) -> Iterator[Findin
 
 def _logins(settings: Settings) -> tuple[bool, Finding | None]:
     """Returns whether a stored login can be used, and what is wrong with the one that was used last."""
-    from pipelines.consents.kontist_login import ended_login, stored_login
+    from pipelines.consents.ended import ended_consents
+    from pipelines.consents.kontist_login import stored_login
 
     if not has_vault(settings):
         return False, None
     try:
         with vault_of(settings) as vault:
-            over = ended_login(vault)
-            found = Finding("kontist", "wrong", f"the login is over: {over.status_reason}", "`connect kontist`") if over else None
-            return stored_login(vault) is not None, found
+            reasons = [over.status_reason for over in ended_consents(vault, KONTIST)]
+            found = [Finding("kontist", "wrong", f"the login is over: {reason}", "`connect kontist`") for reason in reasons]
+            return stored_login(vault) is not None, next(iter(found), None)
     except Failure:
         return False, None  # said of the vault
+
+
+BANK_LOOKS: Mapping[str, Callable[[Settings, Callable[[], datetime]], Iterator[Finding]]] = {
+    "kontomatik": _kontomatik,
+    "kontist": _kontist,
+}
+"""Looks at what is configured of each bank, and whether it answers."""
 
 
 def _clock(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:

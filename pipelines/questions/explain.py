@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import WrongUsage
+from pipelines.store.banks import bank_named
 from pipelines.store.sql import Rows, rows_of
 from pipelines.text.sinks import line
 
@@ -14,10 +15,6 @@ if TYPE_CHECKING:
 _HISTORY = ("change", "valid_from", "valid_to", "status", "booked_on", "amount", "description")
 _OURS = frozenset({"_dlt_valid_from", "_dlt_valid_to", "import_id", "row_version"})
 
-STATUS_RULES = {
-    "kontist": "Kontist: booked as soon as the bank gives a value day or a booking type",
-    "kontomatik": "Kontomatik: booked unless the bank gives a status other than DONE",
-}
 _EVIDENCE = {
     "decision": "somebody decided so (seed transfers)",
     "both_ibans": "each end names the other's IBAN, same amount, at most ten days apart",
@@ -115,7 +112,7 @@ def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> Explan
         versions=_versions(connection, source, transaction_id),
         history=[{key: row[key] for key in _HISTORY} for row in history],
         rules=Rules(
-            status=StatusRule(status, STATUS_RULES[source]),
+            status=StatusRule(status, bank_named(source).booked_rule),
             category=_postings(connection, transaction_id),
             transfer=_transfers(connection, transaction_id),
             in_transit=rows_of(connection, "select days, overdue from in_transit where transaction_id = $1", [transaction_id]),

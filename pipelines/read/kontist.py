@@ -71,7 +71,7 @@ class Reader:
         depth, since = self._plan.window(account.account_id)
         outcome.depth = depth
         spool = SpoolFile(history.work / f"kontist-{number}.parquet", read_by_source(TRANSACTIONS))
-        known = KnownAccount(history.connection.cursor(), account.account_id)
+        known = KnownAccount(history.connection.cursor(), KONTIST, account.account_id)
         try:
             read = read_transactions(self._client, account, depth=depth, since=since, known=known, spool=spool)
         except SourceError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.consents.clients import has_vault, vault_of
 from pipelines.consents.states import USABLE
-from pipelines.store.banks import KONTIST
+from pipelines.store.banks import BANKS, read_without_consent
 from pipelines.store.losses import HistoryLost
 from pipelines.text.sinks import line
 
@@ -27,8 +27,9 @@ def consented(vault: "Vault") -> set[str]:
 
 
 def configured(settings: "Settings", listed: Iterable[Account]) -> set[str]:
-    """Returns the accounts that are read without a stored consent: Kontist's, where the settings hold its login."""
-    return {account["account_id"] for account in listed if settings.kontist.configured and account["source"] == KONTIST.name}
+    """Returns the accounts that are read without a stored consent: of banks whose login is in the settings."""
+    banks = read_without_consent(settings)
+    return {account["account_id"] for account in listed if account["source"] in banks}
 
 
 def overdue(listed: Iterable[Account], wanted: set[str], hours: float, now: datetime) -> list[tuple[Account, int]]:
@@ -62,14 +63,11 @@ def expected(settings: "Settings", listed: Iterable[Account]) -> Expected:
     wanted = configured(settings, listed)
     if not has_vault(settings):
         return Expected(wanted)
-    from pipelines.consents.ended import dead_feeds
-    from pipelines.consents.kontist_login import ended_login
+    from pipelines.consents.ended import ended_consents
 
     with suppress(HistoryLost), vault_of(settings) as vault:  # an empty vault: the command names it
-        over = dead_feeds(vault)
-        login = ended_login(vault)
-        if login is not None and not (settings.kontist.email and settings.kontist.password):
-            over.append(login)
+        logging_in = [bank for bank in BANKS if settings.of(bank.name).has_password]
+        over = [one for bank in BANKS if bank not in logging_in for one in ended_consents(vault, bank)]
         missed = {account for one in over for account in vault.accounts_of(one.consent_id)}
         return Expected(wanted | consented(vault) | missed, over)
     return Expected(wanted)
@@ -79,8 +77,7 @@ def overdue_sentences(
     listed: Sequence[Account], wanted: Expected, hours: float, now: datetime, *, clock: str | None = None
 ) -> list[str]:
     """Returns what a person has to look at; nothing where every expected account is read. `clock`: why no age is known."""
-    from pipelines.consents.ended import told_dead
-    from pipelines.consents.kontist_login import told_over
+    from pipelines.consents.ended import ended_sentence
 
     sentences = [f"{clock}: no age is known until it is right"] if clock else []
     if not listed:
@@ -95,8 +92,7 @@ def overdue_sentences(
         if account["account_id"] in wanted.accounts and account["last_imported_at"] is None and account["gone_at"] is None
     ]
     for consent in wanted.over:
-        ending = told_over(consent) if consent.source == KONTIST.name else told_dead(consent)
-        sentences.append(line(f"{consent.institution}, consent {consent.consent_id}: {ending}"))
+        sentences.append(line(f"{consent.institution}, consent {consent.consent_id}: {ended_sentence(consent)}"))
     return sentences
 
 

@@ -9,7 +9,7 @@ from pipelines.consents.upkeep import note_warnings, warnings
 from pipelines.consents.vault import Consent, Vault
 from pipelines.read.context import RunContext
 from pipelines.run.report import Report
-from pipelines.store.banks import KONTIST
+from pipelines.store.banks import bank_named, read_without_consent
 
 
 def hand_over(context: RunContext, report: Report, attempts: Sequence[tuple[str, str]]) -> None:
@@ -20,7 +20,8 @@ def hand_over(context: RunContext, report: Report, attempts: Sequence[tuple[str,
     vault = context.vault
     if vault is None:
         return
-    for login in {one.consent_id for one in report.outcomes if one.source == KONTIST.name and one.status == "complete"}:
+    complete = [one for one in report.outcomes if one.status == "complete"]
+    for login in {one.consent_id for one in complete if not bank_named(one.source).by_consent}:
         if login is not None:
             vault.imported(login, context.now())
     for consent_id, attempt_id in attempts:
@@ -35,8 +36,7 @@ def hand_over(context: RunContext, report: Report, attempts: Sequence[tuple[str,
             if trouble:
                 report.notes.append(trouble)
     note_warnings(vault, context.now())
-    read_without_consent = (KONTIST.name,) if context.settings.kontist.configured else ()
-    report.notes += warnings(vault, context.now(), configured=read_without_consent)
+    report.notes += warnings(vault, context.now(), configured=read_without_consent(context.settings))
 
 
 def _expire_single(context: RunContext, vault: Vault, consent: Consent, report: Report) -> None:

@@ -9,12 +9,12 @@ from pipelines.changes.changeset import ChangesetBuilder
 from pipelines.consents.states import USABLE
 from pipelines.consents.vault import Vault
 from pipelines.errors import WrongUsage
+from pipelines.read.bank_reader import States
 from pipelines.read.context import RunContext
 from pipelines.read.outcome import Reading
-from pipelines.read.tasks import States
 from pipelines.run.report import Report
 from pipelines.store import load as loading
-from pipelines.store.banks import BANKS, KONTOMATIK, Bank
+from pipelines.store.banks import BANKS, Bank
 from pipelines.text.endings import Named, endings
 
 
@@ -66,15 +66,15 @@ def _whole_lists(reading: Reading) -> set[str | None]:
 
     A list that could not be read, or that belongs to an import that the bank cut short, is not.
     """
-    if None in reading.whole_lists:  # Kontist: one login, one list
+    if None in reading.whole_lists:  # one login, one list
         return set() if _without_list(reading) else {None}
     cut = {answer.outcome.consent_id for answer in reading.answers if not answer.complete}
     return reading.whole_lists - cut
 
 
 def _ended_consents(context: RunContext, bank: Bank, reading: Reading) -> set[str]:
-    """Returns the consents of Kontomatik that give no list of accounts any more."""
-    if context.vault is None or bank is not KONTOMATIK:
+    """Returns the consents that give no list of accounts any more."""
+    if context.vault is None or not bank.by_consent:
         return set()
     ended = {one.consent_id for one in context.vault.consents(source=bank.name) if one.status not in USABLE}
     return ended | {one for one in _without_list(reading) if one}

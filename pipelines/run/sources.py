@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from pipelines.errors import WrongUsage
 from pipelines.read.options import Options
 from pipelines.run.report import Report
-from pipelines.settings import HOW_BASIC, HOW_CONSENT, HOW_KONTIST, HOW_KONTOMATIK, Settings
-from pipelines.store.banks import BANKS, KONTIST, KONTOMATIK, Bank
+from pipelines.settings import Settings
+from pipelines.store.banks import BANKS, Bank
 
 if TYPE_CHECKING:
     from pipelines.consents.vault import Vault
@@ -22,16 +22,9 @@ OPEN = ("pending", "active", "expiring", "replaced", "revoking")
 
 def wanted_banks(settings: Settings, options: Options, report: Report, vault: "Vault | None", connecting: bool) -> list[Bank]:
     """Returns the banks to read. One that lacks something is left out with a note, or refused if it was asked for by name."""
-    lacking: dict[Bank, str] = {}
-    if not settings.kontist.configured and (settings.kontist.auth != "jwt" or not _has_work(vault, KONTIST)):
-        lacking[KONTIST] = f"Kontist is not configured: {HOW_KONTIST if settings.kontist.auth == 'jwt' else HOW_BASIC}"
-    if not settings.kontomatik.configured:
-        lacking[KONTOMATIK] = f"Kontomatik is not configured: {HOW_KONTOMATIK}"
-    elif not connecting and not _has_work(vault, KONTOMATIK):
-        lacking[KONTOMATIK] = f"Kontomatik has no consent that can be used: {HOW_CONSENT}"
-    asked = [bank for bank in BANKS if options.asks_for(bank)]
-    wanted = [bank for bank in asked if bank not in lacking]
-    left_out = [lacking[bank] for bank in asked if bank in lacking]
+    lacking = {bank: _lack(settings, bank, vault, connecting) for bank in BANKS if options.asks_for(bank)}
+    wanted = [bank for bank, lack in lacking.items() if lack is None]
+    left_out = [lack for lack in lacking.values() if lack is not None]
     if options.sources and left_out:
         raise NothingToRead(". ".join(left_out))
     if not wanted:
@@ -40,12 +33,25 @@ def wanted_banks(settings: Settings, options: Options, report: Report, vault: "V
     return wanted
 
 
-def _has_work(vault: "Vault | None", bank: Bank) -> bool:
-    """Returns whether a consent is stored that a run can use, end or erase, or whose end left accounts unread."""
-    from pipelines.consents.ended import dead_feeds
-    from pipelines.consents.kontist_login import ended_login
+def _lack(settings: Settings, bank: Bank, vault: "Vault | None", connecting: bool) -> str | None:
+    """Returns why the bank cannot be read, and what to do; None when it can."""
+    own = settings.of(bank.name)
+    has_work = own.uses_vault and vault is not None and _has_work(vault, bank)
+    if not own.configured and (bank.by_consent or not has_work):
+        return f"{bank.title} is not configured: {own.how_to_configure}"
+    if bank.by_consent and not connecting and not has_work:
+        return (
+            f"{bank.title} has no consent that can be used: run `python -m pipelines connect {bank.name}`,"
+            f" or `consents add {bank.name}` for a token that you have"
+        )
+    return None
 
-    if vault is not None and (ended_login(vault) is not None if bank is KONTIST else dead_feeds(vault)):
-        return True
-    stored = vault.consents(source=bank.name) if vault is not None else []
-    return any(one.status in OPEN or (one.erase_asked_at and one.status != "erased") for one in stored)
+
+def _has_work(vault: "Vault", bank: Bank) -> bool:
+    """Returns whether a consent is stored that a run can use, end or erase, or whose end left accounts unread."""
+    from pipelines.consents.ended import ended_consents
+
+    stored = vault.consents(source=bank.name)
+    return bool(ended_consents(vault, bank)) or any(
+        one.status in OPEN or (one.erase_asked_at and one.status != "erased") for one in stored
+    )

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from types import TracebackType
@@ -17,15 +17,15 @@ from pipelines.read.windows import refuse_a_day_to_come
 from pipelines.run.report import Report
 from pipelines.run.sources import wanted_banks
 from pipelines.settings import Settings
-from pipelines.store.banks import BANKS, KONTIST, KONTOMATIK
+from pipelines.store.banks import BANKS, KONTIST, KONTOMATIK, Bank
 from pipelines.store.losses import missing_ledger, missing_raw, missing_vault, other_ledger, other_vault, refuse, swapped
 from sources._errors import SourceError
 
 if TYPE_CHECKING:
-    from pipelines.consents.upkeep import Tended
+    from pipelines.consents.upkeep import Maintenance
     from pipelines.consents.vault import Vault
+    from pipelines.read.bank_reader import ReadTask
     from pipelines.read.outcome import BankRun, Outcome
-    from pipelines.read.tasks import ReadTask
 
 
 class Run:
@@ -74,6 +74,7 @@ class Run:
         Raises `NothingToRead` when there is nothing, `ClockWrong` when this machine's clock cannot be right, `HistoryLost` when a
         file is missing or of another history, another `Failure` when raw history cannot be opened.
         """
+        from pipelines.read.bank_reader import Reads
         from pipelines.read.context import RunContext
         from pipelines.read.tasks import ReadTasks
         from pipelines.run import raw_load
@@ -94,14 +95,21 @@ class Run:
                 vault.age(self._now())
             wanted = wanted_banks(settings, options, self.report, vault, connecting)
             check_seeds(settings.data_dir)
-            tended = _untended() if connecting else _tended(settings, options, vault, self.report, self._now)
+            maintenance = _no_maintenance() if connecting else _maintained(settings, options, vault, self.report, self._now)
             opened = raw_copy.opened(settings.data_dir, start_new=options.start_new)
             history, self._publish = stack.enter_context(opened)
             self._context = RunContext(settings, options, history, vault, self._progress, self._now)
             load.create_tables(history)
             self._states = {bank.name: load.cursors(history, bank.name) for bank in BANKS}
             raw_load.refuse_unknown_accounts(self._context, wanted)
-            self._tasks = ReadTasks(self._context, self._states, tended=tended, openings=self._openings, deadline=self._deadline)
+            reads = Reads(
+                context=self._context,
+                states=self._states,
+                maintenance=maintenance,
+                openings=self._openings,
+                deadline=self._deadline,
+            )
+            self._tasks = ReadTasks(reads)
             stack.callback(lambda: self._tasks.close(wait=self._wait_for_reads_on_exit))
             self._tasks.find(wanted)
             self._stack = stack.pop_all()
@@ -117,8 +125,8 @@ class Run:
         return list(self._tasks.listed.values())
 
     @property
-    def listing_failed(self) -> "BankRun | None":
-        """Returns why the consents of Kontomatik could not be listed; None when they could."""
+    def listing_failed(self) -> "Mapping[Bank, BankRun]":
+        """Returns the banks whose tasks could not be listed, and how that failed."""
         return self._tasks.listing_failed
 
     def read(self, name: str) -> "Sequence[Outcome]":
@@ -126,7 +134,7 @@ class Run:
         return self._tasks.read(name)
 
     def read_all(self) -> None:
-        """Reads every task, both banks at once."""
+        """Reads every task, all banks at once."""
         self._tasks.read_all()
 
     def load(self) -> None:
@@ -220,26 +228,28 @@ def _refuse_a_loss(settings: Settings, vault: "Vault | None") -> None:
     refuse(swapped(data_dir), other_vault(data_dir, vault), other_ledger(data_dir))
 
 
-def _untended() -> "Tended":
-    from pipelines.consents.upkeep import Tended
+def _no_maintenance() -> "Maintenance":
+    from pipelines.consents.upkeep import Maintenance
 
-    return Tended()
+    return Maintenance()
 
 
-def _tended(settings: Settings, options: Options, vault: "Vault | None", report: Report, now: Callable[[], datetime]) -> "Tended":
+def _maintained(
+    settings: Settings, options: Options, vault: "Vault | None", report: Report, now: Callable[[], datetime]
+) -> "Maintenance":
     """Maintains the consents before anything is read: open sign-ins, and revocations and erasures that are still to be done."""
     from pipelines.consents import kontist_login, upkeep
     from pipelines.consents.erase import finish_erasures
 
-    tended = upkeep.Tended()
+    maintenance = upkeep.Maintenance()
     if vault is None:
-        return tended
+        return maintenance
     # a client that cannot even be made is reported when its bank is read
     if options.asks_for(KONTOMATIK) and settings.kontomatik.configured:
         with suppress(SourceError), kontomatik_client(settings, now) as client:
-            tended = upkeep.tend(vault, client, now())
+            maintenance = upkeep.maintain(vault, client, now())
     if options.asks_for(KONTIST):
         with suppress(SourceError):
-            tended.troubles += kontist_login.tend(vault, settings, now())
+            maintenance.troubles += kontist_login.maintain(vault, settings, now())
     report.notes += finish_erasures(settings, vault, now)
-    return tended
+    return maintenance

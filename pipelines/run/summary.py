@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.read.outcome import BankRun, Outcome
 from pipelines.run.report import Report
 from pipelines.store.atomic_files import replacing, write_private
-from pipelines.store.banks import KONTOMATIK
+from pipelines.store.banks import bank_named
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +54,7 @@ def _bank(bank: BankRun) -> dict[str, Any]:
         "errors": [outcome.named() for outcome in bank.outcomes if outcome.troubled],
         "unknown_fields": sorted({name for outcome in bank.outcomes for name in outcome.unknown_fields}),
     }
-    if bank.source == KONTOMATIK.name:
+    if bank_named(bank.source).by_consent:
         shown["imports"] = bank.imports
     return shown
 
@@ -119,7 +119,7 @@ def sentences(report: Report) -> list[str]:
         for one in report.stale
     ]
     requests = ", ".join(
-        f"{bank.source} {bank.requests} requests" + (f" and {bank.imports} imports" if bank.source == KONTOMATIK.name else "")
+        f"{bank.source} {bank.requests} requests" + (f" and {bank.imports} imports" if bank_named(bank.source).by_consent else "")
         for bank in report.banks
     )
     took = report.seconds

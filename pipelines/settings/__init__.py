@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from pipelines.errors import WrongUsage
 from pipelines.settings.names import refuse_unknown
@@ -42,17 +42,29 @@ def _many(rows: int, known: int, believed: int, percent: int) -> bool:
     return rows > believed and rows * 100 > known * percent
 
 
-HOW_KONTIST = "run `python -m pipelines connect kontist`, or set sources.kontist.email and .password in .dlt/secrets.toml"
-HOW_BASIC = (
-    'sources.kontist.auth is "basic", which uses no stored login: set sources.kontist.email and .password, or set it to "jwt"'
-)
-HOW_KONTOMATIK = "set sources.kontomatik.api_key in .dlt/secrets.toml"
-HOW_CONSENT = "run `python -m pipelines connect kontomatik`, or `consents add kontomatik` for a token that you have"
-
-
 Dialect = Literal["openapi", "live"]
 Auth = Literal["jwt", "basic"]
 Security = Literal["starttls", "tls", "none"]
+
+
+class BankSettings(Protocol):
+    """What the settings of every bank answer."""
+
+    @property
+    def configured(self) -> bool:
+        """Returns whether the settings give access to the bank."""
+
+    @property
+    def how_to_configure(self) -> str:
+        """Returns what a person has to do, as the end of a sentence."""
+
+    @property
+    def uses_vault(self) -> bool:
+        """Returns whether stored consents or logins are used."""
+
+    @property
+    def has_password(self) -> bool:
+        """Returns whether the settings can log in again whenever a login ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +86,21 @@ class KontomatikSettings:
         """Returns whether an API key is set."""
         return bool(self.api_key)
 
+    @property
+    def how_to_configure(self) -> str:
+        """Returns what a person has to do, as the end of a sentence."""
+        return "set sources.kontomatik.api_key in .dlt/secrets.toml"
+
+    @property
+    def uses_vault(self) -> bool:
+        """Returns True: each import goes through a stored consent."""
+        return True
+
+    @property
+    def has_password(self) -> bool:
+        """Returns False: the customer signs in at the bank."""
+        return False
+
 
 @dataclass(frozen=True, kw_only=True)
 class KontistSettings:
@@ -92,12 +119,32 @@ class KontistSettings:
     @property
     def configured(self) -> bool:
         """Returns whether a login is set."""
-        return bool((self.email and self.password) or (self.refresh_token and self.auth == "jwt"))
+        return self.has_password or bool(self.refresh_token and self.uses_vault)
+
+    @property
+    def how_to_configure(self) -> str:
+        """Returns what a person has to do, as the end of a sentence."""
+        if self.uses_vault:
+            return "run `python -m pipelines connect kontist`, or set sources.kontist.email and .password in .dlt/secrets.toml"
+        return (
+            'sources.kontist.auth is "basic", which uses no stored login: set sources.kontist.email and .password, or set it to'
+            ' "jwt"'
+        )
+
+    @property
+    def uses_vault(self) -> bool:
+        """Returns whether a stored login is used: `basic` sends e-mail and password with every request."""
+        return self.auth == "jwt"
+
+    @property
+    def has_password(self) -> bool:
+        """Returns whether e-mail and password are set: they log in again whenever a login ends."""
+        return bool(self.email and self.password)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NotificationSettings:
-    """Who is told what matters, and how. What is not set is not used."""
+    """The channels of notifications and their addresses. A channel that is not set is not used."""
 
     email_host: str | None = None
     email_port: int = 587
@@ -128,6 +175,11 @@ class Settings:
     kontist: KontistSettings = KontistSettings()
     notifications: NotificationSettings = NotificationSettings()
     sandbox: bool = False
+
+    def of(self, bank: str) -> BankSettings:
+        """Returns the settings of the bank with this name."""
+        found: BankSettings = getattr(self, bank)
+        return found
 
     @property
     def thresholds(self) -> Thresholds:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from pipelines.settings import Settings
 from pipelines.store.shape import AccountShape, Shape
 from sources.kontist.columns import TABLES as KONTIST_TABLES
 from sources.kontomatik.columns import TABLES as KONTOMATIK_TABLES
@@ -23,6 +24,10 @@ class Bank:
     """Of its table `accounts`."""
     tables: Mapping[str, pa.Schema]
     timezone: ZoneInfo
+    by_consent: bool
+    """Whether it is read through consents, each on its own and within a quota. Otherwise one login reads all its accounts."""
+    booked_rule: str
+    """The rule of `shape.booked`, for people."""
 
     @property
     def title(self) -> str:
@@ -52,6 +57,8 @@ KONTIST = Bank(
     ),
     tables=KONTIST_TABLES,
     timezone=ZoneInfo("Europe/Berlin"),
+    by_consent=False,
+    booked_rule="Kontist: booked as soon as the bank gives a value day or a booking type",
 )
 
 
@@ -74,11 +81,23 @@ KONTOMATIK = Bank(
     tables=KONTOMATIK_TABLES,
     # Prague, where the others of its banks are, shares Warsaw's clock.
     timezone=ZoneInfo("Europe/Warsaw"),
+    by_consent=True,
+    booked_rule="Kontomatik: booked unless the bank gives a status other than DONE",
 )
 
 
 BANKS = (KONTIST, KONTOMATIK)
 """All of them, in the order in which they are read and shown."""
+
+
+def bank_named(name: str) -> Bank:
+    """Returns the bank with this name."""
+    return {bank.name: bank for bank in BANKS}[name]
+
+
+def read_without_consent(settings: Settings) -> tuple[str, ...]:
+    """Returns the names of the banks that the settings alone give access to: no stored consent is needed."""
+    return tuple(bank.name for bank in BANKS if not bank.by_consent and settings.of(bank.name).configured)
 
 
 def banks_day(moment: datetime) -> date:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pipelines.store.banks import KONTIST
+from pipelines.store.banks import Bank
 from pipelines.store.shape import Shape
 
 if TYPE_CHECKING:
@@ -52,18 +52,22 @@ def pending_since(connection: "DuckDBPyConnection", shape: Shape) -> dict[str, d
 
 @dataclass(frozen=True)
 class KnownAccount:
-    """Implements `sources._protocols.Known` on a connection of its own: reading goes on beside other work."""
+    """Implements `sources._protocols.Known` on a connection of its own: reading goes on beside other work.
+
+    Of a bank whose rows carry their own id, with amounts in cents.
+    """
 
     connection: "DuckDBPyConnection"
+    bank: Bank
     account_id: str
 
     def unchanged(self, rows: "pa.RecordBatch") -> bool:
         """Returns whether a page brings nothing new."""
-        return unchanged(self.connection, KONTIST.shape, self.account_id, rows)
+        return unchanged(self.connection, self.bank.shape, self.account_id, rows)
 
     def oldest_pending(self) -> date | None:
         """Returns the day of the oldest known reservation."""
-        return oldest_pending(self.connection, KONTIST.shape, self.account_id)
+        return oldest_pending(self.connection, self.bank.shape, self.account_id)
 
     def balance_before(self, since: date | None) -> int | None:
         """Returns the balance after the last read, less what was booked from `since` on."""
@@ -71,10 +75,10 @@ class KnownAccount:
             f"""
             select
                 any_value(balance_cents) - (
-                    select coalesce(sum(amount_cents), 0) from kontist.transactions
-                    where account_id = $account and _dlt_valid_to is null and window_on >= $since and {KONTIST.shape.booked}
+                    select coalesce(sum(amount_cents), 0) from {self.bank.shape.table}
+                    where account_id = $account and _dlt_valid_to is null and window_on >= $since and {self.bank.shape.booked}
                 )
-            from kontist.accounts where account_id = $account and _dlt_valid_to is null
+            from {self.bank.name}.accounts where account_id = $account and _dlt_valid_to is null
             """,
             {"account": self.account_id, "since": since or date.min},
         ).fetchall()

@@ -237,10 +237,11 @@ def _said_once(path: Path, *_state: int) -> _Said:
                 return connection.execute(query).fetchall()
             return []
 
+        names = ", ".join(f"'{schema}'" for schema in ("kontoledger", *(bank.name for bank in BANKS)))
         schemas = ("main",) if path.name == "ledger.duckdb" else tuple(bank.name for bank in BANKS)
         return _Said(
             frozenset(rows("select history_id, data_dir from kontoledger.history")),
             frozenset(account for schema in schemas for (account,) in rows(f"select distinct account_id from {schema}.accounts")),
             any(rows(f"select 1 from {schema}.consents limit 1") for schema in schemas),
-            bool(rows("select 1 from duckdb_tables() where schema_name in ('kontist', 'kontomatik', 'kontoledger') limit 1")),
+            bool(rows(f"select 1 from duckdb_tables() where schema_name in ({names}) limit 1")),
         )

@@ -144,10 +144,10 @@ def test_a_sign_in_that_asked_for_less_gets_it_whoever_picks_it_up(desk: Desk, d
 
     now, today = desk.bank.world.clock.now, desk.bank.world.today
     with the_vault(desk.settings) as vault, kontomatik_client(desk.settings, now) as client:
-        tended = upkeep.tend(vault, client, now())
-        assert [(one.since, one.session is not None) for one in tended.openings] == [(None, True)]
+        maintenance = upkeep.maintain(vault, client, now())
+        assert [(one.since, one.session is not None) for one in maintenance.openings] == [(None, True)]
         windows = KontomatikPlan(cursors={}, doubts={}, today=today, lookback_days=14, since=today - timedelta(days=60))
-        reading = reading_of(vault, client, desk.settings, now, tended.openings, windows=windows)
+        reading = reading_of(vault, client, desk.settings, now, maintenance.openings, windows=windows)
 
     assert {answer.since for answer in reading.answers} == {first_day}
     assert {answer.marks["not_before"] for answer in reading.answers} == {str(first_day)}

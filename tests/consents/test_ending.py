@@ -104,7 +104,7 @@ def test_no_consent_waits_for_the_catalog_to_be_ended(tmp_path: Path, dialect: s
             new = opened(vault, bank, given, replaces=by_renewal)
             vault.move(by_run, "replaced", "by another", now())
             end_at_its_bank(settings, vault, by_command, now)
-            assert upkeep.tend(vault, client, now()).troubles == []
+            assert upkeep.maintain(vault, client, now()).troubles == []
             upkeep.end(settings, by_deployment, now, erase=True)
             assert revocation.take_over(vault, client, new, now()) is None
             assert {vault.consent(one).status_reason for one in (by_command, by_run, by_deployment, by_renewal)} == {

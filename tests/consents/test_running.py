@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.consents import revocation
 from pipelines.consents.clients import kontomatik_client
-from pipelines.consents.ended import dead_feeds
+from pipelines.consents.ended import ended_consents
 from pipelines.consents.quota import QuotaCounter
 from pipelines.consents.vault import Vault
 from pipelines.read.options import Options
@@ -17,6 +17,7 @@ from pipelines.run.freshness import stale_accounts
 from pipelines.run.report import Report
 from pipelines.run.summary import cells, sentences
 from pipelines.settings import KontistSettings, NotificationSettings, Settings
+from pipelines.store.banks import KONTOMATIK
 from pipelines.store.ledger import Published
 from pipelines.store.read_only import read_only
 from sources.sandbox import CommandNeverEnds, PartialDueToTimeout, SandboxBank, World
@@ -114,11 +115,11 @@ def test_a_consent_in_the_place_of_a_dead_one_ends_what_is_said_of_it(new_folder
             for consent_id, accounts in ((old, ["a"]), (dead, ["a", "b"]), (single, ["c"])):
                 vault.covers(consent_id, accounts)
                 vault.move(consent_id, "expired", "its 180 days are over", now)
-            assert [one.consent_id for one in dead_feeds(vault)] == [dead]
+            assert [one.consent_id for one in ended_consents(vault, KONTOMATIK)] == [dead]
             vault.covers(whole, ["a"])
-            assert [one.consent_id for one in dead_feeds(vault)] == [dead]
+            assert [one.consent_id for one in ended_consents(vault, KONTOMATIK)] == [dead]
             vault.covers(whole, ["a", "b"])
-            assert dead_feeds(vault) == []
+            assert ended_consents(vault, KONTOMATIK) == []
 
 
 def test_an_account_that_nothing_has_read_for_too_long_is_named_at_every_run(
@@ -293,7 +294,7 @@ def test_an_answer_that_was_cut_short_moves_no_cursor(new_folder: Any) -> None:
         whole = read(bank, settings)
 
         (first,) = {one.window_start for one in whole.outcomes}
-        assert first == bank.world.clock.now().date() - timedelta(days=46 + 14)  # from the last whole answer of the worst
+        assert first == KONTOMATIK.day(bank.world.clock.now()) - timedelta(days=46 + 14)  # from the last whole answer of the worst
 
 
 @dialects
@@ -304,7 +305,7 @@ def test_days_that_nobody_can_read_any_more_are_told_by_every_later_report(
         data = new_folder()
         environ = environment(bank, data) | kontist(bank)
         assert the_killer.run(environ, "connect", "kontomatik", "--mock", "--json").status == 0
-        today = bank.world.clock.now().date()
+        today = KONTOMATIK.day(bank.world.clock.now())
         for days, holes in ((60, 0), (100, 6), (0.1, 6), (1, 6)):
             bank.world.clock.advance(timedelta(days=days))
             ahead = bank.world.clock.now() - World().clock.now()

@@ -8,7 +8,8 @@ import pytest
 
 from flows.ingest import BankName
 from pipelines.commands.cli import parser
-from pipelines.questions.explain import STATUS_RULES
+from pipelines.questions.doctor import BANK_LOOKS
+from pipelines.read.bank_reader import READERS
 from pipelines.settings import NAMES, Settings
 from pipelines.store.banks import BANKS, Bank
 from transforms import seeds
@@ -73,5 +74,6 @@ def test_commands_settings_and_seeds_know_every_bank() -> None:
         assert f"sources.{bank}" in NAMES
         assert hasattr(Settings(), bank)
     assert set(get_args(BankName)) == NAMES_OF_BANKS
-    assert STATUS_RULES.keys() == NAMES_OF_BANKS
+    assert BANK_LOOKS.keys() == NAMES_OF_BANKS
+    assert READERS.keys() == set(BANKS)
     assert set(seeds.SOURCES) == NAMES_OF_BANKS

@@ -8,8 +8,8 @@ import pytest
 
 from pipelines.consents import kontist_login
 from pipelines.consents.consent_status import consent_statuses
+from pipelines.consents.ended import ended_consents
 from pipelines.consents.erase import erase
-from pipelines.consents.kontist_login import ended_login
 from pipelines.consents.revocation import StillRevoking
 from pipelines.consents.upkeep import end_at_its_bank, tidy, warnings, watch
 from pipelines.errors import WrongUsage
@@ -67,9 +67,9 @@ def test_a_login_that_is_over_is_missed_beside_a_bank_that_is_read(tmp_path: Pat
             assert report.notes == []
             assert with_consent.status == "active"
             # who is read by password, or has ended it on purpose, misses nothing
-            assert ended_login(vault) is not None
+            assert ended_consents(vault, KONTIST) != []
             vault.move(consent.consent_id, "revoking", "asked for", customer.world.clock.now())
-            assert ended_login(vault) is None
+            assert ended_consents(vault, KONTIST) == []
             assert wanted_banks(both, Options(("kontomatik",)), report, vault, False) == [KONTOMATIK]
 
 
@@ -186,7 +186,7 @@ def test_a_replaced_login_is_over_with_its_time_and_never_endangers_the_new_one(
         assert customer.alive(customer.token(new))
         customer.world.clock.advance(timedelta(days=31))
         with customer.vault() as vault:
-            kontist_login.tend(vault, customer.settings(), customer.world.clock.now())
+            kontist_login.maintain(vault, customer.settings(), customer.world.clock.now())
         assert customer.states() == ["revoked", "expired", "revoked"]
 
 

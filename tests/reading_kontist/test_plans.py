@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from pipelines.read.windows import KontistPlan
+from pipelines.store.banks import KONTIST
 from pipelines.store.known import KnownAccount
 
 TODAY = date(2026, 3, 20)
@@ -46,8 +47,8 @@ def test_raw_history_tells_of_its_oldest_reservation_and_of_the_balance_before_a
                 ('b', '2026-03-02', 7, null, null, null);
             """
         )
-        known = KnownAccount(connection, "a")
+        known = KnownAccount(connection, KONTIST, "a")
         assert known.oldest_pending() == date(2026, 3, 17)
         assert [known.balance_before(day) for day in (date(2026, 3, 19), date(2026, 3, 18), None)] == [900, 870, 470]
-        assert KnownAccount(connection, "c").oldest_pending() is None
-        assert KnownAccount(connection, "c").balance_before(None) is None
+        assert KnownAccount(connection, KONTIST, "c").oldest_pending() is None
+        assert KnownAccount(connection, KONTIST, "c").balance_before(None) is None

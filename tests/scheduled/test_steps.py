@@ -35,7 +35,7 @@ from pipelines.settings import Settings
 from pipelines.store.lock import held
 
 ONCE = (ingest.read_consent, ingest.load, consents.sign_in)
-TRIED_AGAIN = (ingest.read_kontist, ingest.ledger)
+TRIED_AGAIN = (ingest.read_login, ingest.ledger)
 TRIED_AGAIN += (consents.watch, consents.end, consents.finish_erasing, consents.fetch_catalog, consents.keep_catalog)
 
 
