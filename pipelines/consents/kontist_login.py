@@ -150,7 +150,10 @@ def connect(settings: Settings, vault: Vault, login: Login, now: Callable[[], da
         with client_of(kept) as client:
             accounts = {one.account_id for one in client.accounts()}
             if kept.consent is None:
-                raise AssertionError("a login by JWT has a refresh token")
+                raise NotLoggedIn(
+                    "Kontist: the bank takes the e-mail and the password, but gives no refresh token that could be stored",
+                    "Set sources.kontist.email and sources.kontist.password: each run logs in with them",
+                )
             _refuse_another_customer(vault, before, accounts)
             vault.covers(kept.consent.consent_id, accounts)
             if before is not None:

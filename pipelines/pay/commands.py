@@ -66,23 +66,24 @@ def change_standing_order(options: argparse.Namespace) -> int:
     changes: dict[str, Any] = {}
     if options.amount is not None:
         changes["amount"] = inputs.cents(options.amount)
-    if options.note is not None:
+    if options.no_note:
+        changes["note"] = None
+    elif options.note is not None:
         changes["note"] = inputs.words(options.note, "note", inputs.LONGEST_NOTE)
     if options.reference is not None:
         changes["e2eId"] = inputs.words(options.reference, "reference", inputs.LONGEST_REFERENCE)
     if options.every is not None:
         changes["reoccurrence"] = options.every
-    if options.last is not None:
+    if options.no_end:
+        changes["lastExecutionDate"] = None
+    elif options.last is not None:
         changes["lastExecutionDate"] = moment(inputs.not_before(options.last, _today(), "last payment"))
     if not changes:
-        raise WrongUsage("Nothing is to be changed", "Give --amount, --note, --reference, --every or --last")
+        raise WrongUsage("Nothing is to be changed", "Give --amount, --note, --no-note, --reference, --every, --last or --no-end")
 
     def intent(client: KontistClient, account: Account) -> Intent:
         order = _listed(client.standing_orders(account).rows.to_pylist(), options.order_id)
-        after = tuple(
-            (f"new {name}", inputs.euros(value) if name == "amount" else str(value)[: 10 if "Date" in name else None])
-            for name, value in changes.items()
-        )
+        after = tuple((f"new {name}", _changed(name, value)) for name, value in changes.items())
         return Intent(
             f"standing order {options.order_id} changed: {', '.join(changes)}"
             + (f", {inputs.euros(changes['amount'])}" if "amount" in changes else ""),
@@ -91,6 +92,15 @@ def change_standing_order(options: argparse.Namespace) -> int:
         )
 
     return _pay(settings, options, intent)
+
+
+def _changed(name: str, value: Any) -> str:
+    """Returns the new value of a standing order's field, as the person reads it."""
+    if value is None:
+        return "none"
+    if name == "amount":
+        return inputs.euros(value)
+    return str(value)[:10] if name == "lastExecutionDate" else str(value)
 
 
 def cancel_standing_order(options: argparse.Namespace) -> int:

@@ -126,24 +126,39 @@ class Tokens:
                     raise
             else:
                 return
-        self._renew_by(self._log_in())
+        self._log_in()
 
-    def _log_in(self) -> str:
-        """A refresh token by e-mail and password."""
+    def _log_in(self) -> None:
+        """Logs in by e-mail and password: with the refresh token that the bank gives for them.
+
+        Where the bank refuses one, an auth token is asked for once: the vendor document gives both for e-mail and password.
+        """
         email, password = self._email_and_password()
         answer = self._http.request("POST", REFRESH_TOKEN, json={"email": email, "password": password}, repeatable=True)
-        if answer.status_code in (400, 401, 422):
-            raise _wrong_password(answer.status_code)
+        if answer.is_client_error and answer.status_code not in (408, 429):
+            self._log_in_without_refresh_token(answer.status_code)
+            return
         token = _token(decoded(json_bytes(answer)), "token")
         if token is None:
             raise Unexpected(BANK, "the answer to the login holds no token", LOG_IN_AGAIN)
-        return self._kept(token)
+        self._renew_by(self._kept(token))
+
+    def _log_in_without_refresh_token(self, refused: int) -> None:
+        """Asks for an auth token by e-mail and password. Raises for the status `refused` if the bank refuses this, too."""
+        email, password = self._email_and_password()
+        answer = self._http.request("POST", AUTH_TOKEN, json={"email": email, "password": password}, repeatable=True)
+        if answer.is_client_error and answer.status_code not in (408, 429):
+            raise _wrong_password(refused) if refused in (400, 401, 422) else refusal(refused)
+        self._use(decoded(json_bytes(answer)))
 
     def _renew_by(self, refresh: str) -> None:
         answer = self._http.request("POST", AUTH_TOKEN, headers={"Authorization": f"Bearer {refresh}"}, repeatable=True)
         if answer.status_code in (400, 401):
             raise refusal(401)
-        reply = decoded(json_bytes(answer))
+        self._use(decoded(json_bytes(answer)), refresh)
+
+    def _use(self, reply: Any, refresh: str | None = None) -> None:
+        """Uses the auth token of a reply from now on, and keeps the refresh token that may come with it in place of `refresh`."""
         token = _token(reply, "token")
         if token is None:
             raise Unexpected(BANK, "the answer to the login holds no token", LOG_IN_AGAIN)

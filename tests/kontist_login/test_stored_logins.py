@@ -120,6 +120,20 @@ def test_a_login_of_somebody_else_does_not_take_over(tmp_path: Path) -> None:
         assert customer.alive(customer.token(old))
 
 
+def test_a_bank_that_gives_no_refresh_token_is_read_by_password_and_stores_no_login(tmp_path: Path) -> None:
+    class NoRefreshToken(ServerError):
+        def before(self, call, _, /):  # type: ignore[no-untyped-def]
+            return problem(403, "Forbidden") if call.path.endswith("/refresh-token") else None
+
+    with a_customer(tmp_path) as customer:
+        customer.bank.faults.append(NoRefreshToken())
+        with pytest.raises(kontist_login.NotLoggedIn, match="gives no refresh token") as caught:
+            customer.connect()
+        assert "sources.kontist.password" in str(caught.value)
+        assert customer.states() == []
+        assert good(customer.read(customer.with_password()))
+
+
 def test_a_refresh_token_from_elsewhere_can_be_added(tmp_path: Path) -> None:
     with a_customer(tmp_path) as customer:
         token = customer.bank.kontist.tokens.give("refresh", "ada")

@@ -114,16 +114,26 @@ def test_orders_are_shown_as_they_are_before_they_are_changed(tmp_path: Path) ->
         person = AtATerminal(
             tmp_path,
             environment(bank, tmp_path),
-            *("pay", "standing-order", "change", "6", "--amount", "901.00", "--last", "2099-12-31", "--from", "4711"),
+            *("pay", "standing-order", "change", "6", "--amount", "901.00", "--last", "2099-12-31", "--no-note"),
+            *("--from", "4711"),
         )
         person.sees("Type yes")
         assert "new amount   901.00 EUR" in person.screen
         assert "2099-12-31" in person.screen
+        assert "new note     none" in person.screen
         assert "ACTIVE" in person.screen
         person.types("no")
         assert person.leaves() == 1
         assert "Nothing was paid" in person.screen
         assert bank.count("PATCH") == 0
+
+
+def test_a_note_or_an_end_is_either_changed_or_removed(tmp_path: Path) -> None:
+    with running(World(transactions=60)) as bank:
+        for both in (("--note", "rent", "--no-note"), ("--last", "2099-12-31", "--no-end")):
+            ended = without_a_person(bank, tmp_path, "pay", "standing-order", "change", "6", *both)
+            assert ended.returncode == 2
+            assert "not allowed with" in ended.stderr
 
 
 def test_payments_are_off_by_default_and_nobody_is_asked(tmp_path: Path) -> None:

@@ -358,7 +358,9 @@ def test_a_standing_order_lives_from_creation_to_its_end(tmp_path: Path) -> None
         def listed() -> dict[str, Any]:
             return counter.client.standing_orders(counter.account).rows.to_pylist()[-1]
 
-        create = Intent("standing order", lambda bank: bank.standing_order(RENT, "MONTHLY", today + timedelta(3)))
+        create = Intent(
+            "standing order", lambda bank: bank.standing_order(RENT, "MONTHLY", today + timedelta(3), today + timedelta(400))
+        )
         done, _ = counter.pay(create)
         assert (done.status, listed()["order_id"], listed()["amount_cents"]) == ("ACTIVE", done.order_id, 85_000)
         assert done.order_id is not None
@@ -366,6 +368,9 @@ def test_a_standing_order_lives_from_creation_to_its_end(tmp_path: Path) -> None
         change = {"amount": 90_000, "reoccurrence": "QUARTERLY", "note": "Miete neu"}
         counter.pay(Intent("change", lambda bank: bank.change_standing_order(order_id, change)))
         assert (listed()["amount_cents"], listed()["reoccurrence"], listed()["description"]) == (90_000, "QUARTERLY", "Miete neu")
+        removed = {"note": None, "lastExecutionDate": None}
+        counter.pay(Intent("change", lambda bank: bank.change_standing_order(order_id, removed)))
+        assert (listed()["description"], listed()["last_execution_date"]) == (None, None)
         with pytest.raises(NotPaid):
             counter.pay(Intent("cancel", lambda bank: bank.cancel_standing_order(order_id)), ["yes", "999999"])
         assert listed()["status"] == "ACTIVE"

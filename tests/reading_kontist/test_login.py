@@ -196,8 +196,6 @@ def test_an_unconfirmed_token_is_told_apart() -> None:
         (httpx.Response(200, json={"token": "nul\x00"}), Unexpected),
         (httpx.Response(200, html="<html>we will be back</html>"), Unexpected),
         (httpx.Response(200, content=b"{"), Unexpected),
-        (httpx.Response(403), Rejected),
-        (httpx.Response(404), Misconfigured),
         (httpx.Response(503), Unavailable),
         (httpx.Response(429), Unavailable),
     ],
@@ -208,6 +206,28 @@ def test_an_odd_answer_to_the_login_is_named(endpoint: str, answer: httpx.Respon
 
     with pytest.raises(error):
         bank.client(PASSWORD).accounts()
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+def test_a_bank_that_refuses_a_refresh_token_is_asked_for_an_auth_token_by_password(status: int) -> None:
+    bank = FakeBank(instead=lambda one: httpx.Response(status) if one.url.path.endswith("refresh-token") else None)
+    client = bank.client(PASSWORD)
+    client.accounts()
+    client.accounts()
+
+    assert bank.tokens_asked == ["POST refresh-token", "POST auth-token"]
+    assert bank.kept == []
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(400, Misconfigured), (401, Misconfigured), (403, Rejected), (404, Misconfigured), (422, Misconfigured)]
+)
+def test_a_bank_that_refuses_both_tokens_is_asked_for_each_once(status: int, error: type[SourceError]) -> None:
+    bank = FakeBank(instead=lambda one: httpx.Response(status) if "token" in one.url.path else None)
+
+    with pytest.raises(error):
+        bank.client(PASSWORD).accounts()
+    assert bank.tokens_asked == ["POST refresh-token", "POST auth-token"]
 
 
 def test_both_tokens_are_ended_with_the_auth_token() -> None:
