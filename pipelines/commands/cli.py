@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -244,6 +245,7 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--since", type=day, metavar="DATE", help="first day to import (default: all that the bank gives; kontomatik)"
     )
     connect.add_argument("--mock", action="store_true", help="use a mock session at Kontomatik's test bank")
+    connect.add_argument("--login", metavar="L", help="with --mock: the test customer (default test1; live dialect)")
     _start_new(connect)
     _signing_in(connect)
     _json(connect)
@@ -341,10 +343,28 @@ def _payer(command: argparse.ArgumentParser) -> None:
 def _signing_in(command: argparse.ArgumentParser) -> None:
     command.add_argument("--owner-external-id", metavar="X", help="your own name for the customer")
     command.add_argument("--redirect-url", metavar="U", help="where the bank sends the customer afterwards")
+    command.add_argument(
+        "--country", type=_country, metavar="CC", help="country of the banks to choose from, e.g. pl (live dialect)"
+    )
+    command.add_argument("--locale", type=_locale, metavar="LL", help="language of the sign-in page (default en; live dialect)")
     command.add_argument("--open", action="store_true", help="open the bank's link in a browser")
     command.add_argument(
         "--wait", type=_count, default=600, metavar="SECONDS", help="how long to wait for the sign-in (default 600)"
     )
+
+
+def _country(text: str) -> str:
+    """Reads a country: two letters, small as the bank writes them (observed)."""
+    if not re.fullmatch(r"[A-Za-z]{2}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a country: give two letters, e.g. pl")
+    return text.lower()
+
+
+def _locale(text: str) -> str:
+    """Reads a language, two letters, with or without a country: `en`, `en-GB`."""
+    if not re.fullmatch(r"[A-Za-z]{2}([-_][A-Za-z]{2})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a language: give two letters, e.g. en")
+    return text
 
 
 def _start_new(command: argparse.ArgumentParser) -> None:

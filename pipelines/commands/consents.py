@@ -41,9 +41,16 @@ def connect(options: argparse.Namespace) -> int:
     settings = _configured(options)
     only = Options((KONTOMATIK.name,), start_new=options.start_new)
     if options.mock:
-        from pipelines.consents.sign_in import mock_opening
+        from pipelines.consents.sign_in import MockLogin, mock_opening
 
-        return run_and_report(options, settings, only, command="connect", openings=lambda: mock_opening(utc_now, options.since))
+        if options.locale:
+            raise WrongUsage("A mock session has no sign-in page, so --locale says nothing", "Leave it out")
+        who = MockLogin(options.login, options.country, options.access_mode, options.owner_external_id)
+        who.refuse_unknown(settings.kontomatik.dialect)
+        openings = mock_opening(utc_now, options.since, who)
+        return run_and_report(options, settings, only, command="connect", openings=lambda: openings)
+    if options.login:
+        raise WrongUsage("--login is for the test bank: at a real bank the customer signs in", "Leave it out, or add --mock")
     if not options.target:
         raise WrongUsage(
             "`connect kontomatik` needs --target, the bank", "See `python -m pipelines catalog`, or use --mock for the test bank"
@@ -102,6 +109,7 @@ def _sign_in(
     redirect_url = sign_in.redirect_of(
         settings, options.redirect_url, "Give --redirect-url, or set sources.kontomatik.redirect_url to a page of yours"
     )
+    sign_in.refuse_unknown_page(settings, options.country, options.locale)
     prepare(settings.data_dir)
     start_new = getattr(options, "start_new", False)
     with (
@@ -123,6 +131,8 @@ def _sign_in(
             redirect_url=redirect_url,
             replaces=replaces,
             since=since,
+            country=options.country or "",
+            locale=options.locale or "en",
         )
         say(f"Sign in at the bank: {started.link}", error=True)
         if options.open:

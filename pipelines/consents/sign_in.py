@@ -43,13 +43,23 @@ def start_sign_in(
     redirect_url: str | None = None,
     replaces: Consent | None = None,
     since: date | None = None,
+    country: str = "",
+    locale: str = "en",
 ) -> tuple[Consent, SignIn]:
     """Starts a sign-in and stores it, encrypted, so that it survives this process; returns the pending consent and the sign-in.
 
-    `since` is the first day that its first import shall cover; None: everything that the bank gives.
+    `since` is the first day that its first import shall cover; None: everything that the bank gives. `country` and `locale` are
+    those of the page that the customer sees (live dialect); without a country the target's name tells it.
     """
     vault.seal_possible()
-    sign_in = client.start_sign_in(target, access_mode, redirect_url, owner_external_id=owner_external_id)  # type: ignore[arg-type]
+    sign_in = client.start_sign_in(
+        target,
+        access_mode,  # type: ignore[arg-type]  # argparse and the vault hold one of the three
+        redirect_url,
+        owner_external_id=owner_external_id,
+        country=country,
+        locale=locale,
+    )
     session = sign_in.session
     consent = vault.add(
         source="kontomatik",
@@ -78,6 +88,15 @@ def redirect_of(settings: Settings, given: str | None, next_step: str) -> str | 
     if redirect_url is None and settings.kontomatik.dialect == "live":
         raise WrongUsage("The live service wants to know where to send the customer after the sign-in", next_step)
     return redirect_url
+
+
+def refuse_unknown_page(settings: Settings, country: str | None, locale: str | None) -> None:
+    """Raises `WrongUsage` where the service takes neither a country nor a language of its sign-in page."""
+    if settings.kontomatik.dialect == "openapi" and (country or locale):
+        raise WrongUsage(
+            "The published specification's sign-in takes neither --country nor --locale",
+            "Leave them out, or set sources.kontomatik.dialect to live if the service is the live one",
+        )
 
 
 def finished_sign_in(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Opening | None:
@@ -157,22 +176,47 @@ def wait_for_sign_in(
 LONGEST_TOKEN = 4096
 
 
-def mock_opening(now: Callable[[], datetime], since: date | None = None) -> "Callable[[Vault, KontomatikClient], list[Opening]]":
-    """Opens a session at KontoBank, Kontomatik's own test bank, and stores its consent before anything is imported.
+@dataclass(frozen=True)
+class MockLogin:
+    """Who signs in at KontoBank, Kontomatik's own test bank, and where. None and nothing: as the client has it."""
+
+    login: str | None = None
+    country: str | None = None
+    access_mode: str = "MULTIPLE"
+    owner_external_id: str | None = None
+
+    def refuse_unknown(self, dialect: str) -> None:
+        """Raises `WrongUsage` for what a mock session of this dialect cannot be asked for."""
+        if self.access_mode == "MIXED":
+            raise WrongUsage("A mock session is either SINGLE or MULTIPLE, not MIXED", "Give --access-mode SINGLE or MULTIPLE")
+        if dialect == "openapi" and (self.login or self.country or self.access_mode != "MULTIPLE"):
+            raise WrongUsage(
+                "The published specification's mock session takes neither --login nor --country, and is always MULTIPLE",
+                "Leave them out, or set sources.kontomatik.dialect to live if the service is the live one",
+            )
+
+
+def mock_opening(
+    now: Callable[[], datetime], since: date | None = None, who: MockLogin = MockLogin()
+) -> "Callable[[Vault, KontomatikClient], list[Opening]]":
+    """Opens a session at KontoBank and stores its consent before anything is imported.
 
     `since` is the first day to import; None: everything.
     """
 
     def opened(vault: Vault, client: "KontomatikClient") -> list[Opening]:
         vault.seal_possible()
-        session = client.mock_session()
+        asked = {"login": who.login, "country": who.country, "owner_external_id": who.owner_external_id}
+        multiple = who.access_mode != "SINGLE"
+        session = client.mock_session(**{name: value for name, value in asked.items() if value}, multiple_access=multiple)
         consent = vault.add(
             source="kontomatik",
             institution=session.target or "KontoBank",
             target=session.target,
-            access_mode="MULTIPLE",
+            access_mode=who.access_mode,
+            owner_external_id=who.owner_external_id,
             now=now(),
-            token=session.token,
+            token=session.token if multiple else None,
         )
         return [Opening(consent, session, since)]
 
