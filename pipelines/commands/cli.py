@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,9 +9,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipelines.commands.option_types import age, count, country, day, hours, locale, port, reason
 from pipelines.commands.stop import SENTENCE, Stop
 from pipelines.commands.streams import OutputLost, Streams
-from pipelines.commands.terminal import day, print_error
+from pipelines.commands.terminal import print_error
 from pipelines.errors import FAILED, GOOD, INTERRUPTED, Failure
 
 SOURCES = ("kontomatik", "kontist")  # as `store.banks` has them, whose import would make each --help wait
@@ -33,13 +33,6 @@ the output has gone (`| head`)
 
 INTERVALS = ("MONTHLY", "QUARTERLY", "EVERY_SIX_MONTHS", "ANNUALLY")
 """How often a standing order may be paid (vendor document)."""
-
-
-LONGEST_REASON = 200
-LONGEST_WAIT = 24
-"""Hours between two imports that somebody may ask for: quotas are counted in as many."""
-OLDEST = 366 * 24
-"""Hours that an account may be allowed to go unread: more is a slip of the hand."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -139,11 +132,11 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         help="believe what is held for confirmation of this account: rows that its bank removed or changed",
     )
     run.add_argument(
-        "--due-hours", type=_hours, metavar="N", help="Kontomatik: only consents whose last import is at least N hours ago"
+        "--due-hours", type=hours, metavar="N", help="Kontomatik: only consents whose last import is at least N hours ago"
     )
-    run.add_argument("--reserve", type=_count, default=0, metavar="N", help="reserve N imports per account for people")
+    run.add_argument("--reserve", type=count, default=0, metavar="N", help="reserve N imports per account for people")
     run.add_argument(
-        "--wait", type=_count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work (default 0)"
+        "--wait", type=count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work (default 0)"
     )
     _start_new(run)
     run.add_argument("--sandbox", action="store_true", help="read the built-in sandbox bank, into a data directory of its own")
@@ -151,7 +144,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     status = command("status", "commands.questions.status", "freshness per account, consents, quota, last run and checks")
     status.add_argument(
         "--max-age",
-        type=_age,
+        type=age,
         metavar="HOURS",
         help="end with 4 when an account that should be read was not for so long, or a consent is over",
     )
@@ -180,7 +173,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     backup.add_argument("folder", type=Path, metavar="DIR", help="a folder that is not there yet, on another disk")
     backup.add_argument(
-        "--wait", type=_count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work (default 0)"
+        "--wait", type=count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work (default 0)"
     )
     _json(backup)
     restore = command(
@@ -204,7 +197,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     actions = command("sandbox", "commands.sandbox.sandbox_help", "the sandbox bank").add_subparsers(metavar="ACTION")
     serve = command("serve", "commands.sandbox.sandbox_serve", "run the sandbox bank as a server of its own", actions)
-    serve.add_argument("--port", type=_port, default=8711, help="of loopback (default 8711)")
+    serve.add_argument("--port", type=port, default=8711, help="of loopback (default 8711)")
     serve.add_argument("--dialect", choices=("openapi", "live"), default="openapi", help="how its Kontomatik speaks")
     serve.add_argument("--seed", type=int, default=7, help="which world it tells of")
 
@@ -278,7 +271,7 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         _json(one)
         if name == "erase":
             one.add_argument("--yes", action="store_true", help="do not ask; without a terminal it has to be given")
-            one.add_argument("--reason", type=_reason, metavar="TEXT", help="why, for receipt and audit trail; name no customer")
+            one.add_argument("--reason", type=reason, metavar="TEXT", help="why, for receipt and audit trail; name no customer")
             one.add_argument("--cancel", action="store_true", help="withdraw an erasure that waits")
     _json(command("tend", "commands.consents.maintain", "warn, expire, finish revocations and erasures", actions))
     command(
@@ -344,27 +337,13 @@ def _signing_in(command: argparse.ArgumentParser) -> None:
     command.add_argument("--owner-external-id", metavar="X", help="your own name for the customer")
     command.add_argument("--redirect-url", metavar="U", help="where the bank sends the customer afterwards")
     command.add_argument(
-        "--country", type=_country, metavar="CC", help="country of the banks to choose from, e.g. pl (live dialect)"
+        "--country", type=country, metavar="CC", help="country of the banks to choose from, e.g. pl (live dialect)"
     )
-    command.add_argument("--locale", type=_locale, metavar="LL", help="language of the sign-in page (default en; live dialect)")
+    command.add_argument("--locale", type=locale, metavar="LL", help="language of the sign-in page (default en; live dialect)")
     command.add_argument("--open", action="store_true", help="open the bank's link in a browser")
     command.add_argument(
-        "--wait", type=_count, default=600, metavar="SECONDS", help="how long to wait for the sign-in (default 600)"
+        "--wait", type=count, default=600, metavar="SECONDS", help="how long to wait for the sign-in (default 600)"
     )
-
-
-def _country(text: str) -> str:
-    """Reads a country: two letters, small as the bank writes them (observed)."""
-    if not re.fullmatch(r"[A-Za-z]{2}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a country: give two letters, e.g. pl")
-    return text.lower()
-
-
-def _locale(text: str) -> str:
-    """Reads a language, two letters, with or without a country: `en`, `en-GB`."""
-    if not re.fullmatch(r"[A-Za-z]{2}([-_][A-Za-z]{2})?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a language: give two letters, e.g. en")
-    return text
 
 
 def _start_new(command: argparse.ArgumentParser) -> None:
@@ -378,38 +357,6 @@ def _start_new(command: argparse.ArgumentParser) -> None:
 
 def _json(command: argparse._ActionsContainer) -> None:
     command.add_argument("--json", action="store_true", default=False, help="one JSON object on standard output")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError("not a whole number")
-    return int(text)
-
-
-def _reason(text: str) -> str:
-    if not text.strip() or len(text) > LONGEST_REASON or not text.isprintable():
-        raise argparse.ArgumentTypeError(f"not one line of 1 to {LONGEST_REASON} characters")
-    return text.strip()
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError("not a port from 0 (any that is free) to 65535")
-    return int(text)
-
-
-def _hours(text: str, most: int = LONGEST_WAIT) -> float:
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = -1.0
-    if not 0 <= hours <= most:
-        raise argparse.ArgumentTypeError(f"not a number of hours from 0 to {most}")
-    return hours
-
-
-def _age(text: str) -> float:
-    return _hours(text, OLDEST)
 
 
 def _lazily(dotted: str) -> Callable[[argparse.Namespace], int]:

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import CHECKS_FAILED
@@ -73,11 +72,3 @@ def print_error(options: argparse.Namespace, sentence: str, status: int) -> None
     if getattr(options, "json", False):
         kind = "checks_failed" if status == CHECKS_FAILED else "failed"
         print_json({"status": kind, "error": sentence, "exit_status": status})
-
-
-def day(text: str) -> date:
-    """Returns an option's date."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("not a date of the form YYYY-MM-DD") from None

@@ -1,0 +1,71 @@
+"""Reads the values of options strictly: what is not understood ends the command before it does anything."""
+
+import argparse
+import re
+from datetime import date
+
+LONGEST_REASON = 200
+"""Characters of a reason for an erasure."""
+LONGEST_WAIT = 24
+"""Hours between two imports that somebody may ask for: quotas are counted in as many."""
+OLDEST = 366 * 24
+"""Hours that an account may be allowed to go unread: more is a slip of the hand."""
+
+
+def day(text: str) -> date:
+    """Returns an option's date."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("not a date of the form YYYY-MM-DD") from None
+
+
+def country(text: str) -> str:
+    """Reads a country: two letters, small as the bank writes them (observed)."""
+    if not re.fullmatch(r"[A-Za-z]{2}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a country: give two letters, e.g. pl")
+    return text.lower()
+
+
+def locale(text: str) -> str:
+    """Reads a language, two letters, with or without a country: `en`, `en-GB`."""
+    if not re.fullmatch(r"[A-Za-z]{2}([-_][A-Za-z]{2})?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a language: give two letters, e.g. en")
+    return text
+
+
+def count(text: str) -> int:
+    """Reads a whole number, not negative."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("not a whole number")
+    return int(text)
+
+
+def reason(text: str) -> str:
+    """Reads a reason for an audit trail: one line."""
+    if not text.strip() or len(text) > LONGEST_REASON or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"not one line of 1 to {LONGEST_REASON} characters")
+    return text.strip()
+
+
+def port(text: str) -> int:
+    """Reads a TCP port."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError("not a port from 0 (any that is free) to 65535")
+    return int(text)
+
+
+def hours(text: str, most: int = LONGEST_WAIT) -> float:
+    """Reads a number of hours, fractions too."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= most:
+        raise argparse.ArgumentTypeError(f"not a number of hours from 0 to {most}")
+    return found
+
+
+def age(text: str) -> float:
+    """Reads the hours after which data are old."""
+    return hours(text, OLDEST)
