@@ -79,12 +79,12 @@ def _status(arguments: Sequence[str] | None, stop: Stop, streams: Streams) -> in
 
 
 class _WithoutUnused:
-    """Hides what no command uses: pyarrow imports pandas (0.15 s of every run), httpx its command line with rich."""
+    """Hides what no command uses: pyarrow imports pandas and numpy (0.2 s of every run), httpx its command line with rich."""
 
     @staticmethod
     def find_spec(name: str, _path: object = None, _target: object = None) -> None:
         """Raises `ModuleNotFoundError` for these."""
-        if name in ("pandas", "httpx._main"):
+        if name in ("pandas", "numpy", "httpx._main"):
             raise ModuleNotFoundError(f"{name} is not used here", name=name)
 
 

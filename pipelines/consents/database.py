@@ -232,11 +232,6 @@ class Database:
         return VaultBroken(f"{self._where} cannot be used ({kind})", WAY_BACK)
 
 
-def as_text(moment: datetime) -> str:
-    """Returns a moment as UTC text of one fixed form, so that texts compare as times do, in any database."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def as_instant(text: str) -> datetime:
     """Returns the moment that `as_text` wrote. Raises `VaultBroken` for any other text."""
     try:

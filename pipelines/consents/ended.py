@@ -3,12 +3,16 @@
 Every run says so.
 """
 
+from typing import TYPE_CHECKING
+
 from pipelines.consents.states import USABLE
-from pipelines.consents.vault import Consent, Vault
 from pipelines.store.banks import Bank
 
+if TYPE_CHECKING:
+    from pipelines.consents.vault import Consent, Vault
 
-def ended_consents(vault: Vault, bank: Bank) -> list[Consent]:
+
+def ended_consents(vault: "Vault", bank: Bank) -> "list[Consent]":
     """Returns the consents, or the login, of the bank whose end left accounts that nothing reads.
 
     One whose erasure was asked for is none of them.
@@ -19,7 +23,7 @@ def ended_consents(vault: Vault, bank: Bank) -> list[Consent]:
     return [login] if login is not None else []
 
 
-def ended_sentence(consent: Consent) -> str:
+def ended_sentence(consent: "Consent") -> str:
     """Returns a sentence: the consent or login is over, and how to go on."""
     if consent.is_login:
         return f"the login is over ({consent.status_reason}): log in again with `python -m pipelines connect {consent.source}`"
@@ -29,7 +33,7 @@ def ended_sentence(consent: Consent) -> str:
     )
 
 
-def _ended_consents(vault: Vault, bank: Bank) -> list[Consent]:
+def _ended_consents(vault: "Vault", bank: Bank) -> "list[Consent]":
     """Returns the expired consents whose accounts no other consent reads; of several for the same accounts the newest.
 
     Until somebody renews or ends one. A consent for one import only has done its work, and a sign-in that nobody finished or
@@ -45,7 +49,7 @@ def _ended_consents(vault: Vault, bank: Bank) -> list[Consent]:
     return found[::-1]
 
 
-def _ended_login(vault: Vault, bank: Bank) -> Consent | None:
+def _ended_login(vault: "Vault", bank: Bank) -> "Consent | None":
     """Returns the login that read accounts last, if it is over and no person ended it."""
     if vault.consents(source=bank.name, status=USABLE):
         return None

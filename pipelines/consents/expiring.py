@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from pipelines.consents.states import USABLE, warning
-from pipelines.consents.vault import Consent, Vault
+
+if TYPE_CHECKING:
+    from pipelines.consents.vault import Consent, Vault
 
 
 @dataclass(frozen=True)
 class Expiring:
     """A consent in use that ends soon."""
 
-    consent: Consent
+    consent: "Consent"
     days_left: int
     step: int
     """Days before the end at which the tightest due warning is given (`states.warnings_of`)."""
@@ -29,7 +32,7 @@ class Expiring:
         return f"python -m pipelines consents renew {self.consent.consent_id}"
 
 
-def expiring(vault: Vault, now: datetime) -> list[Expiring]:
+def expiring(vault: "Vault", now: datetime) -> list[Expiring]:
     """Returns the consents in use for which a warning is due, oldest first."""
     found = []
     for consent in vault.consents(status=USABLE):

@@ -9,11 +9,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.consents.clients import has_vault, vault_of
 from pipelines.consents.revocation import StillRevoking, end_stored, to_be_ended
 from pipelines.consents.states import USABLE, MoveRefused
-from pipelines.consents.vault import Consent, Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
 from pipelines.store.lock import locked, prepare
@@ -22,6 +22,10 @@ from sources._http import Http, Pace, Patience
 from sources.kontist.auth import Login, expiry
 from sources.kontist.client import KontistClient
 from sources.kontist.responses import BANK
+
+if TYPE_CHECKING:
+    from pipelines.consents.vault import Consent, Vault
+
 
 LIFETIME = timedelta(days=30)
 """Of a refresh token that does not say how long it lives (vendor document)."""
@@ -33,7 +37,7 @@ class NotLoggedIn(Failure):
     """The login did not lead to a token that can read."""
 
 
-def stored_login(vault: Vault) -> Consent | None:
+def stored_login(vault: "Vault") -> "Consent | None":
     """Returns the newest login that can be used."""
     return next(reversed(vault.consents(source=BANK, status=USABLE)), None)
 
@@ -46,10 +50,10 @@ class KeptLogin:
     """
 
     settings: Settings
-    vault: Vault | None
+    vault: "Vault | None"
     now: Callable[[], datetime]
     login: Login
-    consent: Consent | None = None
+    consent: "Consent | None" = None
     stores: bool = False
     replaces: str | None = None
 
@@ -85,7 +89,7 @@ class KeptLogin:
                 vault.covers(self.consent.consent_id, account_ids)
 
     @contextmanager
-    def _opened(self) -> Iterator[Vault]:
+    def _opened(self) -> "Iterator[Vault]":
         if self.vault is not None:
             yield self.vault
             return
@@ -94,7 +98,7 @@ class KeptLogin:
             yield vault
 
 
-def kept_login(settings: Settings, vault: Vault | None, now: Callable[[], datetime]) -> KeptLogin:
+def kept_login(settings: Settings, vault: "Vault | None", now: Callable[[], datetime]) -> KeptLogin:
     """Returns the login of a run: the stored refresh token before the configured one, and that before e-mail and password.
 
     What a configured refresh token is renewed to is stored, since the configured one may be worthless then. What a password
@@ -124,7 +128,7 @@ def ends_at(token: str, now: datetime) -> datetime:
         return now + LIFETIME
 
 
-def add_login(vault: Vault, token: str, now: datetime, *, replaces: str | None = None) -> Consent:
+def add_login(vault: "Vault", token: str, now: datetime, *, replaces: str | None = None) -> "Consent":
     """Stores a refresh token as a new login. Raises `WrongUsage` without a vault key, and for a token that is over."""
     end = ends_at(token, now)
     if end <= now:
@@ -134,7 +138,7 @@ def add_login(vault: Vault, token: str, now: datetime, *, replaces: str | None =
     )
 
 
-def connect(settings: Settings, vault: Vault, login: Login, now: Callable[[], datetime]) -> tuple[Consent, list[str]]:
+def connect(settings: Settings, vault: "Vault", login: Login, now: Callable[[], datetime]) -> "tuple[Consent, list[str]]":
     """Logs in with e-mail and password, or with a given refresh token; stores the token and reads the list of accounts.
 
     A login that was stored before ends once the new one has read the list of accounts. Returns the new consent and sentences for
@@ -201,7 +205,7 @@ def client_of(kept: KeptLogin, *, patience: Patience | None = None) -> Iterator[
         http.close()
 
 
-def _refuse_another_customer(vault: Vault, before: Consent | None, accounts: set[str]) -> None:
+def _refuse_another_customer(vault: "Vault", before: "Consent | None", accounts: set[str]) -> None:
     if before is not None and set(vault.accounts_of(before.consent_id)) - accounts:
         raise WrongUsage(
             f"This login does not read all accounts of consent {before.consent_id}, which stays as it is",
@@ -224,7 +228,7 @@ class Ending:
                 raise ConsentGone(BANK, "the login was over already")
 
 
-def maintain(vault: Vault, settings: Settings, now: datetime) -> list[tuple[Consent, str]]:
+def maintain(vault: "Vault", settings: Settings, now: datetime) -> "list[tuple[Consent, str]]":
     """Lets logins age and tries pending ends again; returns the logins that a person has to know about, each with the reason.
 
     A login that another one has replaced is not tried again: where the bank ends all tokens of a customer at once (its request
@@ -245,7 +249,7 @@ def maintain(vault: Vault, settings: Settings, now: datetime) -> list[tuple[Cons
     return troubles
 
 
-def to_disconnect(vault: Vault) -> Consent:
+def to_disconnect(vault: "Vault") -> "Consent":
     """Returns the login that `disconnect` ends: the one in use, else the last unconfirmed one. Raises `WrongUsage`."""
     found = stored_login(vault) or next(reversed(vault.consents(source=BANK, status=("revoking", "replaced", "expired"))), None)
     if found is None:
@@ -254,7 +258,7 @@ def to_disconnect(vault: Vault) -> Consent:
 
 
 @contextmanager
-def kontist_client(settings: Settings, now: Callable[[], datetime], vault: Vault | None = None) -> Iterator[KontistClient]:
+def kontist_client(settings: Settings, now: Callable[[], datetime], vault: "Vault | None" = None) -> Iterator[KontistClient]:
     """Opens a client of Kontist with the login of a run. An open `vault` may be given."""
     with ExitStack() as stack:
         if vault is None and has_vault(settings):

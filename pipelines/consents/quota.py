@@ -9,7 +9,8 @@ from datetime import date, datetime, timedelta
 
 import sqlalchemy as sql
 
-from pipelines.consents.database import Database, as_instant, as_text, attempts, consent_accounts, consents, refusals
+from pipelines.consents.database import Database, as_instant, attempts, consent_accounts, consents, refusals
+from pipelines.store.sql import as_text
 
 WINDOW = timedelta(hours=24)
 MAY_BE_AHEAD = timedelta(minutes=10)

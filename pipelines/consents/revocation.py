@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from pipelines.consents.sign_in import SignInFailed, finished_sign_in
 from pipelines.consents.states import USABLE
-from pipelines.consents.vault import Consent, Vault
 from pipelines.errors import Failure
 from sources._errors import ConsentGone, SessionGone, SourceError
 
 if TYPE_CHECKING:
+    from pipelines.consents.vault import Consent, Vault
     from sources.kontomatik.client import KontomatikClient
 
 
@@ -43,13 +43,13 @@ class _Understood:
             raise
 
 
-def to_be_ended(vault: Vault, source: str | None = "kontomatik") -> list[Consent]:
+def to_be_ended(vault: "Vault", source: str | None = "kontomatik") -> "list[Consent]":
     """Returns the consents that wait for the bank's confirmation, or for an erasure before that; `source` None: of any bank."""
     listed = vault.consents(source=source)
     return [one for one in listed if one.status in ("replaced", "revoking") or (one.erase_asked_at and one.status not in OVER)]
 
 
-def revoke(vault: Vault, client: "KontomatikClient", consent_id: str, now: datetime) -> None:
+def revoke(vault: "Vault", client: "KontomatikClient", consent_id: str, now: datetime) -> None:
     """Ends a consent at the bank. It is `revoking` before the bank is asked, and `revoked` only after the bank has confirmed.
 
     Raises `StillRevoking` unless the bank confirms that it is over, or was already.
@@ -62,7 +62,7 @@ def revoke(vault: Vault, client: "KontomatikClient", consent_id: str, now: datet
     end_stored(vault, _Understood(client), consent_id, now)
 
 
-def end_stored(vault: Vault, bank: Ends, consent_id: str, now: datetime) -> None:
+def end_stored(vault: "Vault", bank: Ends, consent_id: str, now: datetime) -> None:
     """Ends a consent that is not pending, at any bank; as `revoke`."""
     consent = vault.consent(consent_id)
     if consent.status in OVER:
@@ -87,7 +87,7 @@ def end_stored(vault: Vault, bank: Ends, consent_id: str, now: datetime) -> None
         vault.move(consent_id, "revoked", "confirmed by the bank", now)
 
 
-def _given_up(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Consent:
+def _given_up(vault: "Vault", client: "KontomatikClient", consent: "Consent", now: datetime) -> "Consent":
     """Ends an abandoned sign-in; returns its consent. If the customer has signed in all the same, there is a token to end."""
     try:
         finished_sign_in(vault, client, consent, now)
@@ -103,7 +103,7 @@ def _given_up(vault: Vault, client: "KontomatikClient", consent: Consent, now: d
     return vault.consent(consent.consent_id)
 
 
-def take_over(vault: Vault, client: "KontomatikClient", consent_id: str, now: datetime) -> str | None:
+def take_over(vault: "Vault", client: "KontomatikClient", consent_id: str, now: datetime) -> str | None:
     """Ends the consent that a renewed one replaces, after the new one's first good import.
 
     Returns a sentence when the old one has to stay, because the new one does not read all of its accounts, or when its end is not

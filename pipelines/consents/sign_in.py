@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pipelines.consents.states import USABLE
-from pipelines.consents.vault import UNNAMED, Consent, Vault
+from pipelines.consents.states import UNNAMED, USABLE
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
 from sources.kontomatik.results import Session, SignIn
 
 if TYPE_CHECKING:
+    from pipelines.consents.vault import Consent, Vault
     from sources.kontomatik.client import KontomatikClient
 
 LEFT_OPEN = timedelta(hours=1)
@@ -26,14 +26,14 @@ class SignInFailed(Failure):
 class Opening:
     """A consent to import through: stored, or `session` fresh from a sign-in, which alone reaches the whole history."""
 
-    consent: Consent
+    consent: "Consent"
     session: Session | None = None
     since: date | None = None
     """First day that `connect --since` asked for; None: all that the bank gives."""
 
 
 def start_sign_in(
-    vault: Vault,
+    vault: "Vault",
     client: "KontomatikClient",
     *,
     target: str,
@@ -41,11 +41,11 @@ def start_sign_in(
     now: datetime,
     owner_external_id: str | None = None,
     redirect_url: str | None = None,
-    replaces: Consent | None = None,
+    replaces: "Consent | None" = None,
     since: date | None = None,
     country: str = "",
     locale: str = "en",
-) -> tuple[Consent, SignIn]:
+) -> "tuple[Consent, SignIn]":
     """Starts a sign-in and stores it, encrypted, so that it survives this process; returns the pending consent and the sign-in.
 
     `since` is the first day that its first import shall cover; None: everything that the bank gives. `country` and `locale` are
@@ -99,7 +99,7 @@ def refuse_unknown_page(settings: Settings, country: str | None, locale: str | N
         )
 
 
-def finished_sign_in(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Opening | None:
+def finished_sign_in(vault: "Vault", client: "KontomatikClient", consent: "Consent", now: datetime) -> "Opening | None":
     """Returns the opening that a finished sign-in gives, its token stored first; None while it goes on.
 
     Raises `SignInFailed` when it failed or ran out of time; the consent is expired then.
@@ -126,7 +126,7 @@ def finished_sign_in(vault: Vault, client: "KontomatikClient", consent: Consent,
     return Opening(vault.consent(consent.consent_id), status.session)
 
 
-def unused_session(vault: Vault, client: "KontomatikClient", consent: Consent, now: datetime) -> Session | None:
+def unused_session(vault: "Vault", client: "KontomatikClient", consent: "Consent", now: datetime) -> Session | None:
     """Returns the session of a sign-in whose first import has not begun: it reaches the whole history."""
     remembered = vault.sign_in(consent.consent_id)
     if remembered is None or consent.created_at < now - LEFT_OPEN or vault.quota.tried(consent.consent_id):
@@ -134,7 +134,7 @@ def unused_session(vault: Vault, client: "KontomatikClient", consent: Consent, n
     return client.sign_in_status(_sign_in(remembered)).session
 
 
-def asked_since(vault: Vault, consent_id: str) -> date | None:
+def asked_since(vault: "Vault", consent_id: str) -> date | None:
     """Returns the first day that `connect --since` asked for; kept until the first import is in raw history."""
     since = (vault.sign_in(consent_id) or {}).get("since")
     return date.fromisoformat(since) if since else None
@@ -147,16 +147,16 @@ def _sign_in(remembered: Mapping[str, str | None]) -> SignIn:
 
 
 def wait_for_sign_in(
-    vault: Vault,
+    vault: "Vault",
     client: "KontomatikClient",
-    consent: Consent,
+    consent: "Consent",
     *,
     seconds: float,
     every: float,
     now: Callable[[], datetime],
     sleep: Callable[[float], None],
     progress: Callable[[float], None] = lambda _: None,
-) -> Opening:
+) -> "Opening":
     """Waits until the customer has signed in. Raises `SignInFailed` when that failed, or took more than `seconds`."""
     started = now()
     while True:
@@ -204,7 +204,7 @@ def mock_opening(
     `since` is the first day to import; None: everything.
     """
 
-    def opened(vault: Vault, client: "KontomatikClient") -> list[Opening]:
+    def opened(vault: "Vault", client: "KontomatikClient") -> "list[Opening]":
         vault.seal_possible()
         asked = {"login": who.login, "country": who.country, "owner_external_id": who.owner_external_id}
         multiple = who.access_mode != "SINGLE"
@@ -224,8 +224,8 @@ def mock_opening(
 
 
 def add_token(
-    vault: Vault, token: str, *, institution: str | None, target: str | None, access_mode: str, signed_in: datetime
-) -> Consent:
+    vault: "Vault", token: str, *, institution: str | None, target: str | None, access_mode: str, signed_in: datetime
+) -> "Consent":
     """Stores a consent whose token another sign-in obtained at `signed_in`. Raises `WrongUsage` for text that is no token."""
     vault.seal_possible()
     token = one_token(token)

@@ -43,6 +43,9 @@ MOVES: dict[State, frozenset[State]] = {
 USABLE: tuple[State, ...] = ("active", "expiring")
 """States in which imports run."""
 
+UNNAMED = "bank not named yet"
+"""The institution of a consent until its first import names it."""
+
 LIFETIME = timedelta(days=180)
 """A Multiple Access consent lasts up to 180 days (vendor); no call tells the real end, so we count from the sign-in."""
 WARNINGS = (30, 14, 7, 1)

@@ -13,19 +13,17 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from pipelines.consents.database import Database, VaultBroken, as_instant, as_text, audit, consent_accounts, consents, histories
+from pipelines.consents.database import Database, VaultBroken, as_instant, audit, consent_accounts, consents, histories
 from pipelines.consents.keyring import Keyring
 from pipelines.consents.quota import MAY_BE_AHEAD, QuotaCounter
 from pipelines.consents.states import LIFETIME, MOVES, USABLE, MoveRefused, State, warnings_of
 from pipelines.errors import WrongUsage
 from pipelines.store.banks import bank_named
+from pipelines.store.sql import as_text
 
 ERASURE_ASKED = "erasure asked for"
 """In the audit trail, with the reason that was given."""
 NO_REASON = "no reason given"
-
-UNNAMED = "bank not named yet"
-"""The institution of a consent until its first import names it."""
 
 
 @dataclass(frozen=True, kw_only=True)

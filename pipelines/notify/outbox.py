@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 
-from pipelines.consents.database import as_text
 from pipelines.notify.notices import LASTING, NEWS, Kind, Notice
 from pipelines.store.private import make_folder
+from pipelines.store.sql import as_text
 
 _TABLES = """
 create table if not exists notices (

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipelines.consents.clients import kontomatik_client
 from pipelines.consents.ended import ended_consents, ended_sentence
 from pipelines.consents.kontist_login import KeptLogin, client_of, kept_login
-from pipelines.consents.sign_in import Opening
 from pipelines.consents.states import USABLE
-from pipelines.consents.upkeep import Maintenance
-from pipelines.consents.vault import Consent, Vault
 from pipelines.errors import Failure
-from pipelines.read import kontist, kontomatik
+from pipelines.read import kontist
 from pipelines.read.context import RunContext
 from pipelines.read.deadline import Deadline
-from pipelines.read.due import due
 from pipelines.read.outcome import BankRun, Outcome, Reading, login_outcome
 from pipelines.read.windows import KontistPlan, KontomatikPlan, known_differences
 from pipelines.store.banks import KONTIST, KONTOMATIK, Bank
 from pipelines.store.known import pending_since
 
 if TYPE_CHECKING:
+    from pipelines.consents.sign_in import Opening
+    from pipelines.consents.upkeep import Maintenance
+    from pipelines.consents.vault import Consent, Vault
+    from pipelines.read import kontomatik
     from pipelines.read.options import Openings
 
 States = Mapping[str, Mapping[str, Any]]
@@ -37,7 +37,7 @@ class ReadTask:
     bank: Bank
     institution: str
     number: int = 0
-    opening: Opening | None = field(default=None, repr=False)
+    opening: "Opening | None" = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,8 @@ class Reads:
 
     context: RunContext
     states: States
-    maintenance: Maintenance
-    """Of the consents, before anything was read."""
+    maintenance: "Maintenance | None" = None
+    """Of the consents, before anything was read; None: there was none."""
     openings: "Openings | None" = None
     """Chooses the consents to read; None: every one that can be used."""
     deadline: Deadline
@@ -70,11 +70,11 @@ class Reads:
 
     def add_troubles(self, bank: Bank, reading: Reading) -> None:
         """Adds an outcome for each consent that could not be maintained."""
-        for consent, trouble in self.maintenance.troubles:
+        for consent, trouble in self.maintenance.troubles if self.maintenance is not None else ():
             if consent.source == bank.name:
                 reading.run.outcomes.append(self.about(consent).end("failed", trouble))
 
-    def about(self, consent: Consent) -> Outcome:
+    def about(self, consent: "Consent") -> Outcome:
         """Returns an outcome of the whole consent."""
         outcome = Outcome(consent.source, self.context.now(), consent_id=consent.consent_id, institution=consent.institution)
         outcome.account = f"consent {consent.consent_id}"
@@ -153,6 +153,8 @@ class KontomatikReader:
 
     def find(self) -> Sequence[ReadTask]:
         """Returns a task for each consent that is due."""
+        from pipelines.read import kontomatik
+
         context = self._reads.context
         settings, vault = context.settings, context.vault
         if vault is None:
@@ -186,7 +188,9 @@ class KontomatikReader:
 
     def joined(self, parts: Sequence[Reading]) -> Reading:
         """Returns what was read through all consents, with an outcome for each that was not read."""
-        reading = kontomatik.joined(parts)
+        from pipelines.read.kontomatik import joined
+
+        reading = joined(parts)
         reading.run.requests = self._requests()
         self._reads.add_troubles(KONTOMATIK, reading)
         listed = {outcome.consent_id for outcome in reading.run.outcomes}
@@ -199,9 +203,13 @@ class KontomatikReader:
             reading.run.outcomes.append(self._reads.about(consent).end("skipped", reason))
         return reading
 
-    def _stored(self, vault: Vault) -> Sequence[Opening]:
+    def _stored(self, vault: "Vault") -> "Sequence[Opening]":
         """Returns the consents that are due, and the sign-ins that were just finished."""
-        context, finished = self._reads.context, self._reads.maintenance.openings
+        from pipelines.consents.sign_in import Opening
+        from pipelines.read.due import due
+
+        context, maintenance = self._reads.context, self._reads.maintenance
+        finished = maintenance.openings if maintenance is not None else []
         fresh = {opening.consent.consent_id for opening in finished}
         stored = [one for one in vault.consents(source=KONTOMATIK.name, status=USABLE) if one.consent_id not in fresh]
         if context.options.due_after is not None:

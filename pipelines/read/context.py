@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from pipelines.consents.vault import Vault
 from pipelines.read.options import Options, Progress
 from pipelines.settings import Settings
 from pipelines.store.raw_copy import RawCopy
+
+if TYPE_CHECKING:
+    from pipelines.consents.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class RunContext:
     settings: Settings
     options: Options
     history: RawCopy
-    vault: Vault | None
+    vault: "Vault | None"
     """None: nothing was ever connected, and nothing of this run needs one."""
     progress: Progress
     now: Callable[[], datetime]

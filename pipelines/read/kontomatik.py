@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.consents.quota import NEVER_SENT, REFUSED, Attempt, NoneLeft
 from pipelines.consents.sign_in import Opening, asked_since
-from pipelines.consents.states import MoveRefused
-from pipelines.consents.vault import UNNAMED, Consent
+from pipelines.consents.states import UNNAMED, MoveRefused
+from pipelines.consents.vault import Consent
 from pipelines.errors import Failure, where
 from pipelines.read.command_slots import slot
 from pipelines.read.context import RunContext

@@ -12,14 +12,11 @@ from pipelines.run.report import Report
 from pipelines.store.banks import bank_named, read_without_consent
 
 
-def hand_over(context: RunContext, report: Report, attempts: Sequence[tuple[str, str]]) -> None:
+def hand_over(context: RunContext, vault: Vault, report: Report, attempts: Sequence[tuple[str, str]]) -> None:
     """Records that the answers are safe: they need not be asked for again. Adds warnings about consents to the notes.
 
     `attempts` are the consents of Kontomatik that were imported through, each with its attempt.
     """
-    vault = context.vault
-    if vault is None:
-        return
     complete = [one for one in report.outcomes if one.status == "complete"]
     for login in {one.consent_id for one in complete if not bank_named(one.source).by_consent}:
         if login is not None:

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.changes.account_identity import AccountIdentity
 from pipelines.changes.changeset import ChangesetBuilder
 from pipelines.consents.states import USABLE
-from pipelines.consents.vault import Vault
 from pipelines.errors import WrongUsage
 from pipelines.read.bank_reader import States
 from pipelines.read.context import RunContext
@@ -16,6 +15,9 @@ from pipelines.run.report import Report
 from pipelines.store import load as loading
 from pipelines.store.banks import BANKS, Bank
 from pipelines.text.endings import Named, endings
+
+if TYPE_CHECKING:
+    from pipelines.consents.vault import Vault
 
 
 def refuse_unknown_accounts(context: RunContext, wanted: Sequence[Bank]) -> None:
@@ -101,7 +103,7 @@ def _tell_accounts_apart(context: RunContext, report: Report) -> None:
             outcome.account = f"{kind} {names[outcome.account_id]}"
 
 
-def consent_rows(vault: Vault, bank: Bank, now: datetime) -> list[dict[str, Any]]:
+def consent_rows(vault: "Vault", bank: Bank, now: datetime) -> list[dict[str, Any]]:
     """Returns the rows of raw `consents`: all that is known of each, except its token."""
     return [
         {

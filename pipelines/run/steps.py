@@ -95,7 +95,7 @@ class Run:
                 vault.age(self._now())
             wanted = wanted_banks(settings, options, self.report, vault, connecting)
             check_seeds(settings.data_dir)
-            maintenance = _no_maintenance() if connecting else _maintained(settings, options, vault, self.report, self._now)
+            maintenance = None if connecting or vault is None else _maintained(settings, options, vault, self.report, self._now)
             opened = raw_copy.opened(settings.data_dir, start_new=options.start_new)
             history, self._publish = stack.enter_context(opened)
             self._context = RunContext(settings, options, history, vault, self._progress, self._now)
@@ -151,8 +151,6 @@ class Run:
 
     def publish(self) -> None:
         """Renames the copy into place, then hands over: renewed consents take over, and warnings are due."""
-        from pipelines.run.handover import hand_over
-
         if self._stage == "published":
             return
         if self._stage != "loaded":
@@ -162,7 +160,10 @@ class Run:
             context.vault.belongs_to(context.history.identity.history_id, self._now())
         self._publish()
         self._stage = "published"
-        hand_over(context, self.report, self._attempts)
+        if context.vault is not None:
+            from pipelines.run.handover import hand_over
+
+            hand_over(context, context.vault, self.report, self._attempts)
         self._stack.close()
         self._time("load")
 
@@ -228,22 +229,14 @@ def _refuse_a_loss(settings: Settings, vault: "Vault | None") -> None:
     refuse(swapped(data_dir), other_vault(data_dir, vault), other_ledger(data_dir))
 
 
-def _no_maintenance() -> "Maintenance":
-    from pipelines.consents.upkeep import Maintenance
-
-    return Maintenance()
-
-
 def _maintained(
-    settings: Settings, options: Options, vault: "Vault | None", report: Report, now: Callable[[], datetime]
+    settings: Settings, options: Options, vault: "Vault", report: Report, now: Callable[[], datetime]
 ) -> "Maintenance":
     """Maintains the consents before anything is read: open sign-ins, and revocations and erasures that are still to be done."""
     from pipelines.consents import kontist_login, upkeep
     from pipelines.consents.erase import finish_erasures
 
     maintenance = upkeep.Maintenance()
-    if vault is None:
-        return maintenance
     # a client that cannot even be made is reported when its bank is read
     if options.asks_for(KONTOMATIK) and settings.kontomatik.configured:
         with suppress(SourceError), kontomatik_client(settings, now) as client:

@@ -1,6 +1,7 @@
-"""Helps with SQL for DuckDB: values as literals, rows by name."""
+"""Helps with SQL: values as literals, rows by name, moments as text."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,3 +29,8 @@ def each_row(connection: "DuckDBPyConnection", query: str, parameters: Any = Non
     while rows := cursor.fetchmany(AT_ONCE):
         for row in rows:
             yield dict(zip(names, row, strict=True))
+
+
+def as_text(moment: datetime) -> str:
+    """Returns a moment as UTC text of one fixed form, so that texts compare as times do, in any database."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -294,7 +294,7 @@ def test_an_answer_that_was_cut_short_moves_no_cursor(new_folder: Any) -> None:
         whole = read(bank, settings)
 
         (first,) = {one.window_start for one in whole.outcomes}
-        assert first == KONTOMATIK.day(bank.world.clock.now()) - timedelta(days=46 + 14)  # from the last whole answer of the worst
+        assert first == KONTOMATIK.day(bank.world.clock.now()) - timedelta(days=46 + 14)  # from the last whole answer
 
 
 @dialects
@@ -332,7 +332,7 @@ def test_no_hole_within_ninety_days(new_folder: Any) -> None:
 
 def test_a_stored_token_is_read_as_far_back_as_the_bank_lets_and_gets_its_banks_name(new_folder: Any) -> None:
     from pipelines.consents.sign_in import add_token
-    from pipelines.consents.vault import UNNAMED
+    from pipelines.consents.states import UNNAMED
 
     with a_bank(dialect="live") as (bank, given):
         settings = settings_for(bank, new_folder())

@@ -98,7 +98,7 @@ def test_what_no_command_uses_is_not_imported() -> None:
         "import os, sys\nfrom pipelines.commands.cli import main\nos._exit = sys.exit\n"
         "try: main(['status', '--help'])\nexcept SystemExit: pass\n"
         "import httpx, pyarrow; pyarrow.array([1]); httpx.Client().close()\n"
-        "print(sorted({'pandas', 'httpx._main', 'click', 'rich'} & set(sys.modules)), file=sys.stderr)"
+        "print(sorted({'pandas', 'numpy', 'httpx._main', 'click', 'rich'} & set(sys.modules)), file=sys.stderr)"
     )
     asked = subprocess.run(
         [sys.executable, "-c", asking], cwd=ROOT, capture_output=True, text=True, timeout=patient(30), check=False
