@@ -6,7 +6,7 @@ from sources.sandbox import World
 from tests.support import AUTUMN, a_bank, command, environment
 
 UNUSED = {"cryptography", "rich", "numpy.version", "pandas.errors", "prefect"}
-OF_THE_VAULT = {f"pipelines.consents.{name}" for name in ("vault", "database", "quota", "keyring", "sign_in")}
+OF_THE_VAULT = {f"pipelines.consents.{name}" for name in ("vault", "database", "quota", "keyring")}
 """They import SQLAlchemy, for 0.3 s. dlt imports it too, in the runs that have rows to load."""
 
 
