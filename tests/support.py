@@ -151,7 +151,7 @@ class FirstRuns:
         return World(**world)
 
 
-def published(data_dir: Path, *_: Any) -> Published:
+def published(data_dir: Path, *_: Any, **__: Any) -> Published:
     """In place of `pipelines.store.ledger.build_and_publish`, for what is not about the ledger: leaves it as it is."""
     return Published(data_dir / "ledger.duckdb", {}, [], 0.0)
 

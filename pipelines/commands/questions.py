@@ -27,8 +27,9 @@ def prove(options: argparse.Namespace) -> int:
 
     refuse_a_day_to_come("--from", options.first, utc_now)
 
-    data_dir = data_of(options).data_dir
-    with ledger_of(data_dir) as connection:
+    settings = data_of(options)
+    data_dir = settings.data_dir
+    with ledger_of(data_dir, memory=settings.memory_limit) as connection:
         refuse(missing_raw(data_dir), other_ledger(data_dir))  # of which it could not certify anything
         certified = certificate(connection, options.account, options.first, options.last)
     if options.json:
@@ -44,7 +45,7 @@ def explain(options: argparse.Namespace) -> int:
     from pipelines.store.ledger_reader import ledger_of
 
     settings = data_of(options)
-    with ledger_of(settings.data_dir, with_raw=True) as connection:
+    with ledger_of(settings.data_dir, with_raw=True, memory=settings.memory_limit) as connection:
         explained = explanation(connection, options.transaction_id)
         asked = _question(connection, explained) if options.ask_bank else None
     if asked is not None:
@@ -92,9 +93,10 @@ def export(options: argparse.Namespace) -> int:
     from pipelines.store.ledger_reader import ledger_of
     from pipelines.store.private import closed_to_others, rights_of_others
 
-    data_dir = data_of(options).data_dir
+    settings = data_of(options)
+    data_dir = settings.data_dir
     folder = options.out.expanduser().absolute() if options.out else data_dir / "export"
-    with closed_to_others(), ledger_of(data_dir) as connection, progress_for(options) as progress:
+    with closed_to_others(), ledger_of(data_dir, memory=settings.memory_limit) as connection, progress_for(options) as progress:
         written: list[Path] = []
         # Where the person chose the folder, those who may read a file there may read the next one.
         readers = {path.name: rights_of_others(path) & 0o044 for path in folder.glob("*.*")} if options.out else {}

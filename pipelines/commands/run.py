@@ -90,7 +90,11 @@ def transform(options: argparse.Namespace) -> int:
 
     settings = data_of(options)
     with held(settings.data_dir, "transform"), progress_for(options) as progress:
-        done = build_and_publish(settings.data_dir, lambda name, step, steps: progress.step(f"Ledger: {name}", step, steps))
+        done = build_and_publish(
+            settings.data_dir,
+            lambda name, step, steps: progress.step(f"Ledger: {name}", step, steps),
+            memory=settings.memory_limit,
+        )
     if options.json:
         checks = {"passed": len(done.checks), "failed": []}
         print_json({"published": done.path, "rows": done.rows, "checks": checks, "notes": done.notices})
@@ -105,7 +109,8 @@ def check(options: argparse.Namespace) -> int:
     """Runs `check`."""
     from pipelines.store.ledger import check_again
 
-    results = check_again(data_of(options).data_dir)
+    settings = data_of(options)
+    results = check_again(settings.data_dir, memory=settings.memory_limit)
     failed = [result for result in results if not result.passed]
     if options.json:
         failures = [{"check": one.name, "rows": one.failed_rows, "meaning": one.meaning} for one in failed]

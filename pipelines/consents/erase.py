@@ -300,7 +300,7 @@ def _delete(connection: "DuckDBPyConnection", dataset: str, consent_ids: list[st
 def _rebuild_ledger(settings: Settings, receipt: Receipt) -> None:
     from pipelines.store.ledger import build_and_publish
 
-    built = build_and_publish(settings.data_dir)
+    built = build_and_publish(settings.data_dir, memory=settings.memory_limit)
     receipt.steps.append(f"the ledger was built anew and passed {len(built.checks)} checks")
 
 

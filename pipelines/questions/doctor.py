@@ -44,7 +44,7 @@ class Finding:
 def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
     """Checks everything. Never raises: what cannot be checked is a finding."""
     # first: opening a vault closes it to others
-    ours = [*_versions(), *_secrets(), *_data_dir(settings), *_vault(settings), *_losses(settings)]
+    ours = [*_versions(), *_secrets(), *_data_dir(settings), _memory(settings), *_vault(settings), *_losses(settings)]
     banks = [finding for look in BANK_LOOKS.values() for finding in look(settings, now)]
     return [*ours, *banks, *_clock(settings, now)]
 
@@ -71,6 +71,11 @@ def _data_dir(settings: Settings) -> Iterator[Finding]:
     yield from _readers(settings.data_dir)
     if raw.exists():
         yield _raw(settings)
+
+
+def _memory(settings: Settings) -> Finding:
+    chosen = "set by pipelines.memory_mb" if settings.memory_mb else "a share of what is free"
+    return Finding("memory", "fine", f"DuckDB uses up to {settings.memory_limit}, {chosen}")
 
 
 def _secrets() -> Iterator[Finding]:

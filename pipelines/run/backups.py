@@ -105,7 +105,7 @@ def check(settings: Settings, backup: Backup) -> Restored:
     """Builds and checks a ledger from the backup and opens its tokens, in a folder that goes again. Raises a `Failure`."""
     with _trial(settings.data_dir, backup) as trial:
         notes = _about_tokens(settings, trial)
-        rows = build_and_publish(trial).rows if (trial / "raw.duckdb").exists() else {}
+        rows = build_and_publish(trial, memory=settings.memory_limit).rows if (trial / "raw.duckdb").exists() else {}
     return Restored(sorted(backup.files), rows.get("transactions", 0), notes)
 
 
@@ -131,7 +131,7 @@ def restore(settings: Settings, backup: Backup) -> Restored:
             put.append("raw.duckdb")
         put += _put_missing(data_dir, trial, notes)
     (data_dir / "run.last.json").unlink(missing_ok=True)
-    rows = _rebuilt(data_dir)
+    rows = _rebuilt(settings)
     if has_vault(settings):
         with vault_of(settings) as vault:
             notes += _erased_since(data_dir, vault)
@@ -157,7 +157,7 @@ def restore_previous(settings: Settings) -> Restored:
         raise Failure(f"{previous} could not be put into place ({error.strerror})", "Nothing was changed") from None
     finally:
         new.unlink(missing_ok=True)
-    return Restored(["raw.duckdb"], _rebuilt(data_dir).get("transactions", 0), [])
+    return Restored(["raw.duckdb"], _rebuilt(settings).get("transactions", 0), [])
 
 
 def _write(settings: Settings, folder: Path, now: datetime) -> Backup:
@@ -298,11 +298,11 @@ def _put_missing(data_dir: Path, trial: Path, notes: list[str]) -> list[str]:
     return put
 
 
-def _rebuilt(data_dir: Path) -> dict[str, int]:
-    if not (data_dir / "raw.duckdb").exists():
+def _rebuilt(settings: Settings) -> dict[str, int]:
+    if not (settings.data_dir / "raw.duckdb").exists():
         return {}
     try:
-        return build_and_publish(data_dir).rows
+        return build_and_publish(settings.data_dir, memory=settings.memory_limit).rows
     except Failure as failure:
         failure.also("Raw history is restored; `python -m pipelines transform` tries the ledger again")
         raise

@@ -44,7 +44,7 @@ def keep(settings: Settings, institutions: list[dict[str, Any]], now: datetime) 
         one | {"access_modes": json.dumps(one["access_modes"]) if one["access_modes"] else None, "read_at": now}
         for one in institutions
     ]
-    with changing_raw(settings.data_dir) as raw:
+    with changing_raw(settings) as raw:
         batches = {"institutions": load.batches_of(rows, INSTITUTIONS)}
         load.load(raw, load.Changeset(KONTOMATIK.name, batches, cursors=load.cursors(raw, KONTOMATIK.name)))
 

@@ -24,5 +24,5 @@ def keep(settings: Settings, rates: Any) -> None:
     from pipelines.store.load import load_rates
     from pipelines.store.raw_change import changing_raw
 
-    with changing_raw(settings.data_dir) as raw:
+    with changing_raw(settings) as raw:
         load_rates(raw, rates)

@@ -96,7 +96,7 @@ class Run:
             wanted = wanted_banks(settings, options, self.report, vault, connecting)
             check_seeds(settings.data_dir)
             maintenance = None if connecting or vault is None else _maintained(settings, options, vault, self.report, self._now)
-            opened = raw_copy.opened(settings.data_dir, start_new=options.start_new)
+            opened = raw_copy.opened(settings.data_dir, start_new=options.start_new, memory=settings.memory_limit)
             history, self._publish = stack.enter_context(opened)
             self._context = RunContext(settings, options, history, vault, self._progress, self._now)
             load.create_tables(history)
@@ -213,7 +213,9 @@ def publish_ledger(settings: Settings, report: Report, progress: Progress) -> No
 
     try:
         report.published = build_and_publish(
-            settings.data_dir, lambda name, done, total: progress.step(f"Ledger: {name}", done, total)
+            settings.data_dir,
+            lambda name, done, total: progress.step(f"Ledger: {name}", done, total),
+            memory=settings.memory_limit,
         )
         report.checks = report.published.checks
         report.notes += report.published.notices

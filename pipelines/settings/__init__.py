@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from pipelines.errors import WrongUsage
+from pipelines.settings.memory import free_bytes, share_of
 from pipelines.settings.names import refuse_unknown
 
 
@@ -167,6 +168,7 @@ class Settings:
     vault_key: str | None = field(default=None, repr=False)
     vault_url: str | None = field(default=None, repr=False)
     run_deadline: float = 14_400.0
+    memory_mb: int = 0
     removals_believed: int = 5
     removals_believed_percent: int = 20
     changes_believed: int = 5
@@ -180,6 +182,11 @@ class Settings:
         """Returns the settings of the bank with this name."""
         found: BankSettings = getattr(self, bank)
         return found
+
+    @property
+    def memory_limit(self) -> str:
+        """Returns the memory of DuckDB in its own notation: that of the setting, else a share of what is free now."""
+        return f"{self.memory_mb or share_of(free_bytes())}MiB"
 
     @property
     def thresholds(self) -> Thresholds:
@@ -200,7 +207,7 @@ THRESHOLDS = ("removals_believed", "removals_believed_percent", "changes_believe
 
 Section = Literal["pipelines", "sources.kontomatik", "sources.kontist", "notifications"]
 NAMES: Mapping[str, frozenset[str]] = {
-    "pipelines": frozenset({"data_dir", "vault_key", "vault_url", "run_deadline", *THRESHOLDS}),
+    "pipelines": frozenset({"data_dir", "vault_key", "vault_url", "run_deadline", "memory_mb", *THRESHOLDS}),
     "sources.kontomatik": frozenset(KontomatikSettings.__dataclass_fields__),
     "sources.kontist": frozenset(KontistSettings.__dataclass_fields__),
     "notifications": frozenset(NotificationSettings.__dataclass_fields__),

@@ -39,7 +39,9 @@ class LedgerRefused(ChecksFailed):
         super().__init__(f"The new ledger was not published, {len(self.failed)} checks failed: {named}", kept)
 
 
-def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] | None = None) -> Published:
+def build_and_publish(
+    data_dir: Path, on_model: Callable[[str, int, int], None] | None = None, *, memory: str = MEMORY
+) -> Published:
     """Builds, checks and publishes the ledger. Raises `LedgerRefused` when a check fails, `Failure` when it cannot be built."""
     from transforms.build import build
     from transforms.errors import SeedUnreadable, TransformError
@@ -53,7 +55,7 @@ def build_and_publish(data_dir: Path, on_model: Callable[[str, int, int], None] 
             data_dir / "raw.duckdb",
             new,
             own_seeds=data_dir / SEEDS,
-            memory_limit=MEMORY,
+            memory_limit=memory,
             temp_directory=data_dir / SPILL,
             on_model=on_model,
         )
@@ -83,13 +85,13 @@ def check_seeds(data_dir: Path) -> None:
         raise WrongUsage(str(error).rstrip(". ")) from None
 
 
-def check_again(data_dir: Path) -> list[CheckResult]:
+def check_again(data_dir: Path, *, memory: str = MEMORY) -> list[CheckResult]:
     """Checks the published ledger against raw history; returns the result of every check."""
     from transforms.checks import check
     from transforms.errors import TransformError
 
     try:
-        return check(data_dir / "raw.duckdb", data_dir / "ledger.duckdb", temp_directory=own_spill(data_dir))
+        return check(data_dir / "raw.duckdb", data_dir / "ledger.duckdb", memory_limit=memory, temp_directory=own_spill(data_dir))
     except TransformError as error:
         refuse(missing_raw(data_dir))
         raise Failure(str(error).rstrip(". ")) from None

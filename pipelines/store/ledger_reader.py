@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import Failure, WrongUsage
 from pipelines.store.leftovers import own_spill
 from pipelines.store.losses import missing_ledger, missing_raw, other_ledger, refuse
+from pipelines.store.raw_copy import MEMORY
 from pipelines.store.read_only import NO_BAR
 from pipelines.store.sql import literal, rows_of
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyConnection"]:
+def ledger_of(data_dir: Path, *, with_raw: bool = False, memory: str = MEMORY) -> Iterator["DuckDBPyConnection"]:
     """Opens a connection with the catalog `ledger`, and `raw` if asked for.
 
     Raises `HistoryLost` when one is missing that was there, another `Failure` when one cannot be read.
@@ -28,7 +29,7 @@ def ledger_of(data_dir: Path, *, with_raw: bool = False) -> Iterator["DuckDBPyCo
     refuse(missing_ledger(data_dir))
     if not ledger.exists():
         raise WrongUsage(f"There is no ledger in {data_dir}", no_ledger(data_dir))
-    connection = duckdb.connect(":memory:")
+    connection = duckdb.connect(":memory:", config={"memory_limit": memory})
     try:
         connection.execute(f"set TimeZone = 'UTC'; {NO_BAR}; set temp_directory = {literal(own_spill(data_dir))}")
         _attach(connection, ledger, "ledger")

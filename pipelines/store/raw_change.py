@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from pipelines.settings import Settings
 from pipelines.store.ledger import build_and_publish
 from pipelines.store.load import create_tables
 from pipelines.store.raw_copy import RawCopy, opened
 
 
 @contextmanager
-def changing_raw(data_dir: Path) -> Iterator[RawCopy]:
+def changing_raw(settings: Settings) -> Iterator[RawCopy]:
     """Opens a copy of raw history that has every table; publishes it, and the ledger with it, when the block has ended well.
 
     The caller holds the lock. What the block raises leaves both published files untouched.
     """
-    with opened(data_dir) as (history, publish):
+    with opened(settings.data_dir, memory=settings.memory_limit) as (history, publish):
         create_tables(history)
         yield history
         publish()
-    build_and_publish(data_dir)
+    build_and_publish(settings.data_dir, memory=settings.memory_limit)

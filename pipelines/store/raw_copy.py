@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 STORAGE = "v1.0.0"
 """Oldest DuckDB whose clients can open our files."""
-MEMORY = "256MB"
+MEMORY = "256MiB"
+"""DuckDB's, where no caller gives another: the smallest that the settings choose."""
 
 
 class RawCopy:
@@ -34,7 +35,7 @@ class RawCopy:
 
 
 @contextmanager
-def opened(data_dir: Path, *, start_new: bool = False) -> Iterator[tuple[RawCopy, "Publisher"]]:
+def opened(data_dir: Path, *, start_new: bool = False, memory: str = MEMORY) -> Iterator[tuple[RawCopy, "Publisher"]]:
     """Opens a working copy of `raw.duckdb` in `data_dir`, new at the first run; yields it and its publisher.
 
     Raises `RawBroken`, with the way back to the file before, when it cannot be opened or there is no space for it; `HistoryLost`
@@ -56,7 +57,7 @@ def opened(data_dir: Path, *, start_new: bool = False) -> Iterator[tuple[RawCopy
         try:
             if raw.exists():
                 copy(raw, copied)
-            connection = duckdb.connect(copied, config=_config(work))
+            connection = duckdb.connect(copied, config=_config(work, memory))
             copied.chmod(0o600)
             # DuckDB's own bar would stand on standard output, in the middle of `--json`
             connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
@@ -145,10 +146,10 @@ def _damaged(error: Exception) -> bool:
     )
 
 
-def _config(work: Path) -> dict[str, str | bool | int | float | list[str]]:
+def _config(work: Path, memory: str) -> dict[str, str | bool | int | float | list[str]]:
     return {
         "storage_compatibility_version": STORAGE,
-        "memory_limit": MEMORY,
+        "memory_limit": memory,
         "temp_directory": str(work / "spill"),
         "preserve_insertion_order": False,
     }

@@ -127,7 +127,7 @@ def test_an_erasure_that_has_begun_says_that_it_cannot_be_withdrawn(new_folder: 
     """By the command, by the run that goes on with it, and by the schedule of its own."""
     with a_consent(new_folder()) as (bank, settings, own):
         published, refused = ledgers.build_and_publish, Failure("The disk is full", "Make room")
-        monkeypatch.setattr(ledgers, "build_and_publish", lambda *_: (_ for _ in ()).throw(Failure(refused.cause)))
+        monkeypatch.setattr(ledgers, "build_and_publish", lambda *_, **__: (_ for _ in ()).throw(Failure(refused.cause)))
         begun = f"The erasure of consent {own.consent_id} has begun and cannot be withdrawn"
         with pytest.raises(Failure, match=begun):
             erase(bank, settings, monkeypatch, own.consent_id, "--yes")

@@ -69,9 +69,9 @@ class Week:
     def build_at_the_end(self, build: Callable[..., Published]) -> Callable[..., Published]:
         """In place of `build_and_publish`: at the end of the week is enough here, and building is most of a run's work."""
 
-        def built(data_dir: Path, *more: Any) -> Published:
+        def built(data_dir: Path, *more: Any, **options: Any) -> Published:
             if self.now() > self.begun + 7 * DAY - timedelta(hours=4):
-                return build(data_dir, *more)
+                return build(data_dir, *more, **options)
             return Published(data_dir / "ledger.duckdb", {}, [], 0.0)
 
         return built
