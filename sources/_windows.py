@@ -4,6 +4,9 @@ The windows of the accounts that were read in full stand in `read_windows`, and 
 window in `moved_rows`: two small tables beside the data, rewritten before each load, so that dlt's schema never changes.
 """
 
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
 import pyarrow as pa
 
 READ_WINDOWS = "read_windows"
@@ -30,3 +33,46 @@ def scope(dataset: str, name: str, schema: pa.Schema) -> str:
     if "transaction_id" in schema.names:
         inside_a_window += f" OR {{table}}.transaction_id IN (SELECT transaction_id FROM {dataset}.{MOVED_ROWS})"
     return f"({inside_a_window})"
+
+
+# A source that loads into any destination puts its windows beside its rows: as marker rows, which dlt stages and a filter keeps
+# out of the table. So windows and rows are of one load, and dlt's schema never changes.
+SINCE, UNTIL = "window since", "window until"
+STAGED = f"row_version NOT IN ('{SINCE}', '{UNTIL}')"
+FIRST_DAY, LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
+
+
+def staged_scope(schema: pa.Schema) -> str:
+    """SQL for the rows of `{table}` that a load may retire, by the marker rows in `{staging_table}`.
+
+    Of transactions: those inside a window, and those whose id is shown with another content, wherever their day was before.
+    Of a consent's lists: those of the consent, and of the accounts that it lists.
+    """
+    if "window_on" in schema.names:
+        inside = (
+            f"EXISTS (SELECT 1 FROM {{staging_table}} AS first_day, {{staging_table}} AS last_day"
+            f" WHERE first_day.row_version = '{SINCE}' AND last_day.row_version = '{UNTIL}'"
+            " AND first_day.account_id = {table}.account_id AND last_day.account_id = {table}.account_id"
+            " AND {table}.window_on >= first_day.window_on AND {table}.window_on < last_day.window_on)"
+        )
+        return f"({inside} OR {{table}}.transaction_id IN (SELECT transaction_id FROM {{staging_table}}))"
+    of_consent = f"{{table}}.consent_id IN (SELECT consent_id FROM {{staging_table}} WHERE row_version = '{SINCE}')"
+    if "account_id" in schema.names:
+        return f"({of_consent} OR {{table}}.account_id IN (SELECT account_id FROM {{staging_table}} WHERE {STAGED}))"
+    return of_consent
+
+
+def marker(schema: pa.Schema, version: str, **values: object) -> pa.RecordBatch:
+    """Returns one marker row: the given values, and of each other column that is never null some value of its type."""
+    neutral = {field.name: _neutral(field.type) for field in schema if not field.nullable}
+    return pa.RecordBatch.from_pylist([neutral | {"row_version": version} | values], schema=schema)
+
+
+def _neutral(kind: pa.DataType) -> object:
+    if pa.types.is_string(kind):
+        return ""
+    if pa.types.is_date(kind):
+        return date(1970, 1, 1)
+    if pa.types.is_timestamp(kind):
+        return datetime(1970, 1, 1, tzinfo=UTC)
+    return False if pa.types.is_boolean(kind) else Decimal(0) if pa.types.is_decimal(kind) else 0

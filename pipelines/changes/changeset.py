@@ -1,7 +1,5 @@
 """Builds one bank's changeset: diffs each account against raw history, applies the removal guard, sets the cursor."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -18,6 +16,7 @@ from pipelines.read.context import RunContext
 from pipelines.read.outcome import Answer, Outcome
 from pipelines.store.banks import Bank
 from pipelines.store.load import Changeset, batches_of
+from sources._versions import digest, version_of
 
 
 @dataclass
@@ -191,7 +190,7 @@ class ChangesetBuilder:
         """Adds the rejected rows; inside the days that the answer claims, earlier ones are retired."""
         outcome, claim = answer.outcome, diff.claim
         rows = {
-            f"q-{_digest(diff.account_id, rejected.digest)}": rejected
+            f"q-{digest(diff.account_id, rejected.digest)}": rejected
             for rejected in answer.spool.rejected
             if claim is None or rejected.window_on is None or rejected.window_on >= claim
         }
@@ -213,15 +212,6 @@ class ChangesetBuilder:
     def _transactions(self, differing: list[Diff]) -> Iterator[pa.RecordBatch]:
         for diff in differing:
             yield from self._differ.rows(diff, self.bank.tables["transactions"])
-
-
-def version_of(row: Mapping[str, Any]) -> str:
-    """Returns the hash of a small table's row: all that the bank said, and whose row it is."""
-    return _digest(json.dumps(row, sort_keys=True, default=str, ensure_ascii=False))
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
 
 def _held_sentence(held: Held, account_id: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from pipelines.errors import WrongUsage
 from pipelines.read.deadline import NONE, Deadline
 from pipelines.store.banks import banks_day
+from sources._cursors import overdue
 from sources._protocols import Depth
 
 REUSE_DAYS = 90
@@ -80,7 +81,7 @@ class ReadPlan:
 
     def overdue(self, last: str | None, days: int) -> bool:
         """Returns whether `last` is at least this many days ago, or never was."""
-        return last is None or (self.today - date.fromisoformat(last)).days >= days
+        return overdue(last, days, self.today)
 
     def for_a_difference(self, account_id: str) -> bool:
         """Returns whether the account has a known difference that a deeper read may explain."""

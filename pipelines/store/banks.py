@@ -10,7 +10,9 @@ import pyarrow as pa
 from pipelines.settings import Settings
 from pipelines.store.shape import AccountShape, Shape
 from sources.kontist.columns import TABLES as KONTIST_TABLES
+from sources.kontist.columns import UNVERSIONED as KONTIST_UNVERSIONED
 from sources.kontomatik.columns import TABLES as KONTOMATIK_TABLES
+from sources.kontomatik.columns import UNVERSIONED as KONTOMATIK_UNVERSIONED
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +51,7 @@ KONTIST = Bank(
         booked="(valuta_date is not null or booking_type is not null)",
         shifting=frozenset(),
         about="nullif(concat_ws(' ', name, purpose), '')",
-        # `extra` is kept as first seen: a field that nobody has described may change with every answer.
-        unversioned=frozenset({"occurrence", "position_in_day", "extra"}),
+        unversioned=KONTIST_UNVERSIONED,
     ),
     accounts=AccountShape(
         numbers=("iban", "source_account_id"), institution="'Kontist'", currency="'EUR'", account_type="'account'"
@@ -74,8 +75,7 @@ KONTOMATIK = Bank(
         booked_on="coalesce(booked_on, transaction_on)",
         told_apart_by="booked_on",
         about="nullif(concat_ws(' ', party, title), '')",
-        # Kept as first seen: a field that nobody has described may change with every answer.
-        unversioned=frozenset({"extra"}),
+        unversioned=KONTOMATIK_UNVERSIONED,
     ),
     accounts=AccountShape(numbers=("iban", "number"), institution="institution", consent_id="consent_id"),
     tables=KONTOMATIK_TABLES,

@@ -10,3 +10,20 @@ Each account is read newest first until a whole page is known and unchanged; wha
 inside it the bank's answer replaces ours (history is kept). Amounts are integer euro cents, negative when money leaves;
 booking days are Berlin's.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sources.kontist.source import kontist
+else:
+
+    def __getattr__(name: str) -> object:
+        """The dlt source costs the import of dlt: only who asks for it waits for that."""
+        if name == "kontist":
+            from sources.kontist.source import kontist
+
+            return kontist
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["kontist"]

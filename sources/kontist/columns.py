@@ -37,6 +37,9 @@ TRANSACTIONS = identified(
     ("extra", TEXT),
 )
 
+UNVERSIONED = frozenset({"occurrence", "position_in_day", "extra"})
+"""Columns of a transaction that are kept as first seen. A field that nobody has described may change with every answer."""
+
 STANDING_ORDERS = versioned(
     required("account_id"),
     required("order_id"),

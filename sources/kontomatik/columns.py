@@ -77,6 +77,9 @@ TRANSACTIONS = identified(
 )
 """`labels` is a JSON list, sorted: the bank's order changes between two readings of one import (observed)."""
 
+UNVERSIONED = frozenset({"extra"})
+"""Columns of a transaction that are kept as first seen: a field that nobody has described may change with every answer."""
+
 HOLES = table(
     required("account_id"),
     required("from_on", DAY),

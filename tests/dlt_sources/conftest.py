@@ -1,0 +1,46 @@
+"""Where the dlt sources load to: three kinds of destination."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.consents import postgres
+
+
+@pytest.fixture(autouse=True)
+def dlts_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """dlt keeps its working folders in the test's own, sends nothing anywhere, and finds nobody's `.dlt`."""
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "ERROR")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A real server; the test is left out where PostgreSQL is not installed."""
+    binaries = postgres.programs()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed on this machine: no initdb in /usr/lib/postgresql or on the path")
+    with postgres.server(binaries) as url:
+        yield url.partition("host=")[2]
+
+
+@pytest.fixture(params=["duckdb", "postgres", "filesystem"])
+def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """A destination with nothing in it."""
+    import dlt
+
+    if request.param == "duckdb":
+        return dlt.destinations.duckdb(str(tmp_path / "bank.duckdb"))
+    if request.param == "filesystem":
+        return dlt.destinations.filesystem(str(tmp_path / "files"))
+    import psycopg
+
+    folder, name = request.getfixturevalue("postgresql"), f"bank_{uuid.uuid4().hex}"
+    with psycopg.connect(f"postgresql://vault@/postgres?host={folder}", autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    return dlt.destinations.postgres(f"postgresql://vault:none@localhost/{name}?host={folder}")
