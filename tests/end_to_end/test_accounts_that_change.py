@@ -113,7 +113,8 @@ def test_an_account_that_its_bank_no_longer_lists_is_held_then_gone_and_comes_ba
     assert rows(tmp_path, listed, of="raw") == [(0,)]
     assert reads(world, tmp_path, source).status == "ok"
     assert rows(tmp_path, gone) == [(True,)]
-    last = f"select max(day) <= (select cast(gone_at as date) from accounts where account_id = '{name}') from balances_daily"
+    day_gone = f"(select cast(gone_at at time zone 'Europe/Berlin' as date) from accounts where account_id = '{name}')"
+    last = f"select max(day) <= {day_gone} from balances_daily"
     assert rows(tmp_path, f"{last} where account_id = '{name}'") == [(True,)]
     assert rows(tmp_path, f"select count(*) from cash_forecast where account_id = '{name}'") == [(0,)]
 
