@@ -1,7 +1,6 @@
 """The sandbox bank on one side, a data directory on the other, and the whole program in between."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pipelines.store.banks import KONTOMATIK
 from pipelines.store.ledger import Published
 from pipelines.store.lock import held
 from sources.sandbox import Dialect, SandboxBank, Totals, World, running
+from tests.forks import Fork, Order, bare, forks
 from tests.patience import patient
 
 ROOT = Path(__file__).parents[1]
@@ -83,27 +83,48 @@ class Ended:
         return found
 
 
-def begun(folder: Path, environ: Mapping[str, str], *arguments: str, **more: Any) -> subprocess.Popen[str]:
-    """`python -m pipelines …` in a process of its own, in `folder`, with nobody's settings but `environ`."""
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+def begun(
+    folder: Path,
+    environ: Mapping[str, str],
+    *arguments: str,
+    stdin: Any = subprocess.DEVNULL,
+    stdout: Any = subprocess.PIPE,
+    stderr: Any = subprocess.PIPE,
+    inside: Callable[[], Any] | None = None,
+) -> Fork:
+    """Starts `python -m pipelines …` in a process of its own, in `folder`, with nobody's settings but `environ`.
+
+    `inside` is called there before the command; `pickle` must be able to send it.
+    """
+    return forks().begin(Order(folder, bare() | dict(environ), arguments, inside), stdin, stdout, stderr)
+
+
+def begun_anew(folder: Path, environ: Mapping[str, str], *arguments: str, **more: Any) -> subprocess.Popen[str]:
+    """Starts the same in a new interpreter: for what is about its start, and odd streams. Takes what `subprocess.Popen` takes."""
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines", *arguments],
         cwd=folder,
-        env=inherited | {"PYTHONPATH": str(ROOT)} | dict(environ),
+        env=bare() | {"PYTHONPATH": str(ROOT)} | dict(environ),
         text=True,
         **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more,
     )
 
 
-def ended(process: subprocess.Popen[str], given: str | None = None) -> Ended:
-    """Wait for it; a minute is too long."""
-    out, err = process.communicate(given, timeout=patient(60))
+def ended(process: Fork | subprocess.Popen[str], given: str | None = None) -> Ended:
+    """Waits for its end; a minute is too long."""
+    try:
+        out, err = process.communicate(given, timeout=patient(60))
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     return Ended(process.returncode, out, err)
 
 
-def command(folder: Path, environ: Mapping[str, str], *arguments: str, **more: Any) -> Ended:
-    """Run a command to its end."""
-    return ended(begun(folder, environ, *arguments, **more))
+def command(folder: Path, environ: Mapping[str, str], *arguments: str, given: str | None = None, **more: Any) -> Ended:
+    """Runs a command to its end, in a fork."""
+    if given is not None:
+        more["stdin"] = subprocess.PIPE
+    return ended(begun(folder, environ, *arguments, **more), given)
 
 
 def read(

@@ -1,20 +1,19 @@
 """What several tests of consents start from."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.consents.killing import Killer, killer
+from tests.consents.killing import Killer
 from tests.consents.quick import CERTIFICATES, INSTEAD
 
 
 @pytest.fixture(scope="session")
-def the_killer() -> Iterator[Killer]:
+def the_killer() -> Killer:
     """Runs commands and kills them."""
-    with killer() as one:
-        yield one
+    return Killer()
 
 
 @pytest.fixture

@@ -275,7 +275,7 @@ def a_process(code: str, *arguments: str) -> Iterator[Any]:
     import subprocess
     import sys
 
-    from tests.consents.killing import ROOT
+    from tests.forks import ROOT
 
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:

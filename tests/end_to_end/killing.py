@@ -5,11 +5,12 @@ import subprocess
 from pathlib import Path
 
 from sources.sandbox import SandboxBank
+from tests.forks import Fork
 from tests.patience import patient
 from tests.support import assert_the_ledger_is_the_world, begun, environment, opened, read
 
 
-def killed_after(process: "subprocess.Popen[str]", seconds: float, how: int = signal.SIGKILL) -> bool:
+def killed_after(process: Fork, seconds: float, how: int = signal.SIGKILL) -> bool:
     """Let it live so long, then send the signal; whether it was still alive."""
     try:
         process.communicate(timeout=seconds)

@@ -7,6 +7,7 @@ import signal
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -132,11 +133,9 @@ def test_a_full_disk_is_told_of_and_changes_nothing(bank: SandboxBank, data: Pat
     bank.world.append("Konto Start", amount="-1.00")
     before = _contents(data)
     limit = room if room >= 0 else (data / "raw.duckdb").stat().st_size - room
+    limited = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
 
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    said = command(data.parent, environment(bank), "run", "--json", "--data-dir", str(data), preexec_fn=limited)
+    said = command(data.parent, environment(bank), "run", "--json", "--data-dir", str(data), inside=limited)
 
     assert said.status == 1
     assert said.err.startswith("Raw history could not be written beside ")

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from pipelines.commands import cli, questions
 from pipelines.commands.stop import SENTENCE
 from pipelines.commands.streams import CLOSED_PIPE, Streams
 from pipelines.errors import FAILED, GOOD, INTERRUPTED, WRONG_USAGE
-from tests.support import begun, command, ended
+from tests.support import begun_anew, command, ended
 
 STATUS = ("status", "--data-dir", ".")
 JSON = (*STATUS, "--json")
@@ -34,7 +33,7 @@ def test_output_that_is_full_is_a_sentence_and_status_1(tmp_path: Path, asked: t
 
 
 def test_output_that_is_closed_is_a_sentence_and_no_file_of_ours_gets_its_number(tmp_path: Path) -> None:
-    said = command(tmp_path, {}, *STATUS, stdout=None, preexec_fn=lambda: os.close(1))
+    said = ended(begun_anew(tmp_path, {}, *STATUS, stdout=None, preexec_fn=lambda: os.close(1)))
     assert said.status == FAILED
     assert said.err.startswith("The output could not be written (Bad file descriptor).")
 
@@ -54,7 +53,7 @@ def test_errors_that_cannot_be_told_change_no_status(tmp_path: Path) -> None:
         assert command(tmp_path, {}, "prove", stderr=full).status == WRONG_USAGE
         both = command(tmp_path, {}, "explain", "t", "--data-dir", ".", "--json", stderr=full, stdout=full)
     assert both.status == WRONG_USAGE
-    said = command(tmp_path, {}, *JSON, stderr=None, preexec_fn=lambda: os.close(2))
+    said = ended(begun_anew(tmp_path, {}, *JSON, stderr=None, preexec_fn=lambda: os.close(2)))
     assert (said.status, said.told["accounts"]) == (GOOD, [])
 
 
@@ -62,7 +61,7 @@ def test_a_terminal_without_our_signs_gets_json_that_loses_nothing(tmp_path: Pat
     odd = tmp_path / "Łódź €"
     odd.mkdir()
     latin = {"PYTHONIOENCODING": "latin-1"}
-    said = ended(begun(tmp_path, latin, "status", "--data-dir", str(odd), "--json", encoding="latin-1"))
+    said = ended(begun_anew(tmp_path, latin, "status", "--data-dir", str(odd), "--json", encoding="latin-1"))
     assert (said.status, said.err, said.told["data_dir"]) == (GOOD, "", str(odd))
 
 
@@ -134,5 +133,5 @@ def test_a_signal_before_the_first_import_is_an_interrupt(tmp_path: Path) -> Non
     """The command's own module asks for it to be stopped while it is imported."""
     stops = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
     (tmp_path / "argparse.py").write_text(stops)
-    said = ended(begun(tmp_path, {}, "--help", stdout=subprocess.PIPE))
+    said = ended(begun_anew(tmp_path, {}, "--help"))
     assert (said.status, said.err) == (INTERRUPTED, f"{SENTENCE}\n")

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -85,9 +86,9 @@ def said(bank: SandboxBank, data: Path, looks: Looks) -> list[Ended]:
     folder, environ = data.parent, environment(bank, SOURCES__KONTOMATIK__COMMAND_DEADLINE="1", TMPDIR=str(data.parent))
     bank.faults.append(looks)
     with looks.throughout():
-        found = [command(folder, environ, *words, "--data-dir", str(data), umask=0) for words in COMMANDS]
+        found = [command(folder, environ, *words, "--data-dir", str(data), inside=partial(os.umask, 0)) for words in COMMANDS]
         bank.faults += [HtmlInsteadOfJson(times=None, bank="kontist"), CommandFails(times=None)]
-        found.append(command(folder, environ, "run", "--json", "--data-dir", str(data), umask=0))
+        found.append(command(folder, environ, "run", "--json", "--data-dir", str(data), inside=partial(os.umask, 0)))
     bank.faults.clear()
     wrong = {"SOURCES__KONTIST__PASSWORD": "wrong-password-0815", "SOURCES__KONTOMATIK__API_KEY": "wrong-key-0815"}
     found.append(command(folder, environ | wrong, "run", "--json", "--data-dir", str(data)))

@@ -1,8 +1,6 @@
 """`connect kontist`, `disconnect kontist`, and what `consents` does with a login, as commands."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,30 +11,18 @@ from pipelines.commands import login as logging_in
 from pipelines.commands.cli import parser
 from pipelines.errors import WrongUsage
 from tests.kontist_login.logins import VAULT_KEY, Customer, a_customer
-from tests.patience import patient
+from tests.support import Ended
+from tests.support import command as run_command
 
-ROOT = Path(__file__).parents[2]
 
-
-def command(customer: Customer, *arguments: str, given: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+def command(customer: Customer, *arguments: str, given: str = "", **more: str) -> Ended:
     environ = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
         "PIPELINES__DATA_DIR": str(customer.data_dir),
         "PIPELINES__VAULT_KEY": VAULT_KEY,
         "SOURCES__KONTIST__BASE_URL": customer.bank.url,
         "SOURCES__KONTIST__REQUESTS_PER_MINUTE": "0",
     }
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines", *arguments],
-        cwd=customer.data_dir.parent,
-        env=environ | more,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=patient(60),
-        check=False,
-    )
+    return run_command(customer.data_dir.parent, environ | more, *arguments, given=given)
 
 
 def test_a_login_from_connecting_to_its_end(tmp_path: Path) -> None:
@@ -45,51 +31,51 @@ def test_a_login_from_connecting_to_its_end(tmp_path: Path) -> None:
         connected = command(
             customer, "connect", "kontist", "--email", customer.world.kontist_email, "--json", given=f"{password}\n"
         )
-        assert (connected.returncode, connected.stderr) == (0, "")
-        told = json.loads(connected.stdout)
+        assert (connected.status, connected.err) == (0, "")
+        told = json.loads(connected.out)
         assert (told["status"], told["days_left"], told["accounts"], told["notes"]) == ("active", 29, 2, [])
 
-        listed = json.loads(command(customer, "consents", "--json").stdout)["consents"]
+        listed = json.loads(command(customer, "consents", "--json").out)["consents"]
         assert [(one["source"], one["status"], one["warning"], one["imports_left"]) for one in listed] == [
             ("kontist", "active", None, None)
         ]
-        healthy = json.loads(command(customer, "doctor", "--json").stdout)["findings"]
+        healthy = json.loads(command(customer, "doctor", "--json").out)["findings"]
         assert ("kontist login", "fine") in [(one["about"], one["level"]) for one in healthy]
 
         ended = command(customer, "disconnect", "kontist")
-        assert (ended.returncode, ended.stderr) == (0, "")
-        assert "is revoked: confirmed by the bank" in ended.stdout
+        assert (ended.status, ended.err) == (0, "")
+        assert "is revoked: confirmed by the bank" in ended.out
         again = command(customer, "disconnect", "kontist")
-        assert again.returncode == 2
-        assert "no login" in again.stderr
+        assert again.status == 2
+        assert "no login" in again.err
 
 
 def test_a_wrong_password_is_told_in_a_sentence(tmp_path: Path) -> None:
     with a_customer(tmp_path) as customer:
         ended = command(customer, "connect", "kontist", "--email", customer.world.kontist_email, given="wrong-password\n")
-        assert ended.returncode == 2
-        assert ended.stderr.count("\n") == 1
-        assert "does not accept the e-mail or the password" in ended.stderr
-        assert "settings" not in ended.stderr
-        assert "wrong-password" not in ended.stderr + ended.stdout
+        assert ended.status == 2
+        assert ended.err.count("\n") == 1
+        assert "does not accept the e-mail or the password" in ended.err
+        assert "settings" not in ended.err
+        assert "wrong-password" not in ended.err + ended.out
 
 
 def test_a_refresh_token_is_added_renewed_by_password_and_revoked_by_id(tmp_path: Path) -> None:
     with a_customer(tmp_path) as customer:
         token = customer.bank.kontist.tokens.give("refresh", "ada")
         added = command(customer, "consents", "add", "kontist", given=f"{token}\n")
-        assert (added.returncode, added.stderr) == (0, "")
-        old = added.stdout.split()[2]
+        assert (added.status, added.err) == (0, "")
+        old = added.out.split()[2]
         login = {
             "SOURCES__KONTIST__EMAIL": customer.world.kontist_email,
             "SOURCES__KONTIST__PASSWORD": customer.world.kontist_password,
         }
         renewed = command(customer, "consents", "renew", old, "--json", **login)
-        assert (renewed.returncode, renewed.stderr) == (0, "")
-        new = json.loads(renewed.stdout)["consent_id"]
+        assert (renewed.status, renewed.err) == (0, "")
+        new = json.loads(renewed.out)["consent_id"]
         assert customer.states() == ["revoked", "active"]
         revoked = command(customer, "consents", "revoke", new, "--json")
-        assert json.loads(revoked.stdout)["status"] == "revoked"
+        assert json.loads(revoked.out)["status"] == "revoked"
 
 
 @pytest.mark.parametrize(
@@ -106,8 +92,8 @@ def test_what_is_missing_is_asked_for_before_the_bank_is(
 ) -> None:
     with a_customer(tmp_path) as customer:
         ended = command(customer, *arguments, given=given)
-        assert ended.returncode == 2
-        assert words in ended.stderr
+        assert ended.status == 2
+        assert words in ended.err
         assert customer.bank.requests == []
 
 
@@ -146,13 +132,13 @@ def test_renewing_without_a_terminal_names_no_option_that_it_lacks(tmp_path: Pat
     with a_customer(tmp_path) as customer:
         consent, _ = customer.connect()
         ended = command(customer, "consents", "renew", consent.consent_id)
-        assert ended.returncode == 2
-        assert "Set sources.kontist.email" in ended.stderr
-        assert "--email" not in ended.stderr
+        assert ended.status == 2
+        assert "Set sources.kontist.email" in ended.err
+        assert "--email" not in ended.err
 
 
 def test_without_a_vault_key_nobody_is_asked_for_a_password(tmp_path: Path) -> None:
     with a_customer(tmp_path) as customer:
         ended = command(customer, "connect", "kontist", "--email", "ada@example.test", PIPELINES__VAULT_KEY="")
-        assert ended.returncode == 2
-        assert "vault key" in ended.stderr
+        assert ended.status == 2
+        assert "vault key" in ended.err

@@ -17,6 +17,7 @@ from pipelines.settings import Settings, load_settings
 from sources.sandbox import SandboxBank, World, running
 from tests.patience import patient
 from tests.pay.desk import last_tan
+from tests.support import Ended, begun, command
 
 ROOT = Path(__file__).parents[2]
 TRANSFER = ("pay", "transfer", "--to", "Vermieterin Beispiel", "--iban", "DE89 3704 0044 0532 0130 00", "--amount", "850.00",
@@ -25,8 +26,6 @@ TRANSFER = ("pay", "transfer", "--to", "Vermieterin Beispiel", "--iban", "DE89 3
 
 def environment(bank: SandboxBank, folder: Path, **more: str) -> dict[str, str]:
     return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
         "PIPELINES__DATA_DIR": str(folder),
         "SOURCES__KONTIST__BASE_URL": bank.url,
         "SOURCES__KONTIST__EMAIL": bank.world.kontist_email,
@@ -35,17 +34,8 @@ def environment(bank: SandboxBank, folder: Path, **more: str) -> dict[str, str]:
     } | more
 
 
-def without_a_person(bank: SandboxBank, folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines", *arguments],
-        cwd=folder,
-        env=environment(bank, folder, **more),
-        input="yes\n" * 9,
-        capture_output=True,
-        text=True,
-        timeout=patient(60),
-        check=False,
-    )
+def without_a_person(bank: SandboxBank, folder: Path, *arguments: str, **more: str) -> Ended:
+    return command(folder, environment(bank, folder, **more), *arguments, given="yes\n" * 9)
 
 
 class AtATerminal:
@@ -54,14 +44,7 @@ class AtATerminal:
     def __init__(self, folder: Path, environ: Mapping[str, str], *arguments: str) -> None:
         self.screen = ""
         self._keyboard, other = pty.openpty()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines", *arguments],
-            cwd=folder,
-            env=dict(environ),
-            stdin=other,
-            stdout=other,
-            stderr=other,
-        )
+        self._process = begun(folder, environ, *arguments, stdin=other, stdout=other, stderr=other)
         os.close(other)
 
     def sees(self, words: str) -> None:
@@ -106,7 +89,7 @@ def test_a_person_pays(tmp_path: Path) -> None:
             assert [one.outcome for one in vault.trail()] == ["the bank is asked", "the TAN is sent", "done: ACCEPTED"]
             vault.note("c-1", "added", "active", bank.world.clock.now())
         shown = without_a_person(bank, tmp_path, "pay", "trail", "--json", SOURCES__KONTIST__ALLOW_PAYMENTS="false")
-        assert {line["what"] for line in json.loads(shown.stdout)["trail"]} == {"pay: transfer: 850.00 EUR to …3000, from …4711"}
+        assert {line["what"] for line in json.loads(shown.out)["trail"]} == {"pay: transfer: 850.00 EUR to …3000, from …4711"}
 
 
 def test_orders_are_shown_as_they_are_before_they_are_changed(tmp_path: Path) -> None:
@@ -140,16 +123,16 @@ def test_payments_are_off_by_default_and_nobody_is_asked(tmp_path: Path) -> None
     assert load_settings(environment={}, folder=tmp_path).kontist.allow_payments is False
     with running(World(transactions=60)) as bank:
         ended = without_a_person(bank, tmp_path, *TRANSFER, SOURCES__KONTIST__ALLOW_PAYMENTS="false")
-        assert ended.returncode == 2
-        assert "allow_payments" in ended.stderr
+        assert ended.status == 2
+        assert "allow_payments" in ended.err
         assert bank.requests == []
 
 
 def test_a_script_cannot_pay_even_where_payments_are_allowed(tmp_path: Path) -> None:
     with running(World(transactions=60)) as bank:
         ended = without_a_person(bank, tmp_path, *TRANSFER)
-        assert ended.returncode == 2
-        assert "a person at a terminal" in ended.stderr
+        assert ended.status == 2
+        assert "a person at a terminal" in ended.err
         assert bank.requests == []
 
 

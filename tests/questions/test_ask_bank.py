@@ -1,9 +1,8 @@
 """`explain --ask-bank`: what the bank says of a row today, next to what the ledger holds."""
 
 import json
+import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,9 @@ from pipelines.consents.clients import BankSaidNo
 from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
 from sources.sandbox import ServerError, Transaction, running
 from tests.kontist_login.logins import VAULT_KEY, Customer, a_customer
-from tests.patience import patient
 from tests.questions.asked import ask, data_dir, told
+from tests.support import command
 
-ROOT = Path(__file__).parents[2]
 LOGGING_IN = [("POST", "/api/user/refresh-token"), ("POST", "/api/user/auth-token")]
 NEW_IBAN = "DE02120300000000202051"
 
@@ -229,16 +227,10 @@ def test_a_bank_that_is_down_is_asked_once(customer: Customer, capsys: Any) -> N
 def test_a_bank_that_is_away_costs_no_traceback_and_no_explanation(customer: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(customer.world) as gone:
         monkeypatch.setenv("SOURCES__KONTIST__BASE_URL", gone.url)
-    command = [sys.executable, "-m", "pipelines", "explain", our_id(customer, booked(customer, 0)), "--ask-bank"]
-    ended = subprocess.run(
-        [*command, "--data-dir", str(customer.data_dir)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=patient(60),
-        check=False,
-    )
+    settings = {name: value for name, value in os.environ.items() if name.startswith(("SOURCES__", "PIPELINES__"))}
+    asked = ("explain", our_id(customer, booked(customer, 0)), "--ask-bank", "--data-dir", str(customer.data_dir))
+    ended = command(customer.data_dir, settings, *asked)
 
-    assert ended.returncode == FAILED
-    assert "version 1: shown from" in ended.stdout
-    assert ended.stderr == f"Kontist: {gone.url[7:]} cannot be reached. Check the network and the setting base_url.\n"
+    assert ended.status == FAILED
+    assert "version 1: shown from" in ended.out
+    assert ended.err == f"Kontist: {gone.url[7:]} cannot be reached. Check the network and the setting base_url.\n"
