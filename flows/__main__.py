@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     streams.prepare()
     try:
         options = _parser().parse_args(arguments)
-    except SystemExit as ending:  # help, or wrong usage, told already
+    except SystemExit as ending:  # help, or wrong usage: printed already
         return streams.ended(int(ending.code or GOOD))
     if options.command is not serve:  # it ends in order
         stop.listen()

@@ -178,4 +178,4 @@ def catalog(wait_seconds: WaitSeconds = 1800, data_dir: str | None = None) -> St
         except Busy as busy:
             return skipped(str(busy))
         send_notices(settings)
-    return Completed(message=f"{len(found)} ways into banks")
+    return Completed(message=f"{len(found)} bank targets")

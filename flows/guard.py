@@ -35,7 +35,7 @@ def _server_is_away(error: Exception) -> bool:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Lets foreseen failures through; of any other it tells the kind and the line, since its text may hold a bank's row."""
+    """Lets foreseen failures through; of any other it reports the kind and the line, since its text may hold a bank's row."""
     try:
         yield
     except Failure:

@@ -122,7 +122,7 @@ def ingest(
         sources: Only these banks; empty: every bank that is configured.
         since: Read again from this day.
         full_refresh: Read all that the banks still show.
-        accept_removals: Accounts (their ids) whose bank removed or changed rows that are held for confirmation: believe it.
+        accept_removals: Accounts (their ids) whose bank removed or changed rows that are held for confirmation: accept that.
         reserve: Imports of each account's four in 24 hours that are kept back for people.
         due_hours: A consent whose last import is younger than this is skipped, in hours; 0: every consent is due.
         wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.

@@ -135,7 +135,7 @@ def tidy(client: SyncPrefectClient, data_dir: Path) -> list[str]:
     if data_dir.is_dir():
         with suppress(Busy), held(data_dir, "flows tidy"):  # which removes what they had read
             pass
-    if not begun and taken(client):  # leaked by the dead
+    if not begun and taken(client):  # leaked by killed runs
         count_anew(client)
         sentences.append("The places for Kontomatik's commands are counted anew: none is taken")
     return sentences

@@ -1,8 +1,8 @@
 """`serve`: Prefect's runner in this process, ended in order, and with a watch of its own over cancellations.
 
-Prefect's own way out at SIGTERM leaves at once: runs under way are not ended but orphaned, stay `Running` at the server, and most
+Prefect itself ends at once at SIGTERM: runs under way are not ended but orphaned, stay `Running` at the server, and most
 deployments are not paused. Here a signal stops the looking for due runs, breaks off every run under way (each undoes its
-half-done work), tells the server that it was cancelled, pauses the deployments, and then leaves.
+half-done work), reports to the server that it was cancelled, pauses the deployments, and then leaves.
 
 Prefect's own watch over cancellations ends for good when the server is away for three polls, and when its connection is closed
 without an error. Ours goes on.
@@ -52,7 +52,7 @@ def serve(deployments: Sequence[RunnerDeployment], *, limit: int, poll: float) -
         runner = _Orderly(limit=limit, query_seconds=poll)
         for deployment in deployments:
             runner.add_deployment(deployment)
-        say(f"{len(deployments)} deployments, waiting for what is due. `python -m flows status` tells what comes next.")
+        say(f"{len(deployments)} deployments, waiting for what is due. `python -m flows status` shows what comes next.")
         os.environ[SERVED] = "1"
         signal.signal(signal.SIGINT, runner.handle_sigterm)
         asyncio.run(runner.serve(poll))

@@ -309,7 +309,7 @@ def retry_after(response: httpx.Response) -> float | None:
 def moment_of(text: str) -> datetime | None:
     """Returns the moment that a header of HTTP names; None where it names none."""
     try:
-        told = parsedate_to_datetime(text)
-        return (told if told.tzinfo else told.replace(tzinfo=UTC)).astimezone(UTC)
+        moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):  # the standard library's parser raises each of them
         return None

@@ -1,7 +1,7 @@
 """What must be true of a ledger before anyone may open it.
 
 The header of a model promises its grain, what is never null, which values a column takes and which table it points to;
-`checks/*.sql` holds one query for each promise about several tables, whose rows are what breaks it. A check tells its name
+`checks/*.sql` holds one query for each promise about several tables, whose rows are what breaks it. A check reports its name
 and how many rows break it, never a row.
 """
 

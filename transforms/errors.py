@@ -2,7 +2,7 @@
 
 TransformError
 ├── RawUnreadable      the raw history is missing, damaged or of another format; a person must put it back
-├── LedgerUnreadable   the published ledger is missing, damaged or of another version; building it again mends it
+├── LedgerUnreadable   the published ledger is missing, damaged or of another version; building it again fixes it
 ├── SeedUnreadable     a file that people edit (accounts, categories, rules ...) is not what it must be; they correct it
 ├── ModelError         a model cannot be read, ordered or run; a bug, or data that no model expects
 ├── OutOfMemory        the memory limit is too small for this history

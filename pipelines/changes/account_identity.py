@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipelines.changes.removal_guard import READS_TO_BELIEVE, TIME_TO_BELIEVE
+from pipelines.changes.removal_guard import READS_TO_CONFIRM, TIME_TO_CONFIRM
 from pipelines.read.context import RunContext
 from pipelines.read.outcome import Answer, Outcome
 from pipelines.read.windows import REUSE_DAYS
@@ -229,8 +229,8 @@ class AccountIdentity:
         )
         before = self._unlisted.get(one.account_id) or {"reads": 0, "first_at": now.isoformat()}
         reads = before["reads"] + 1
-        long_enough = now - datetime.fromisoformat(before["first_at"]) >= TIME_TO_BELIEVE
-        if self.context.options.accepts_removals_of(one.account_id) or (reads >= READS_TO_BELIEVE and long_enough):
+        long_enough = now - datetime.fromisoformat(before["first_at"]) >= TIME_TO_CONFIRM
+        if self.context.options.accepts_removals_of(one.account_id) or (reads >= READS_TO_CONFIRM and long_enough):
             self._unlisted.pop(one.account_id, None)
             self.gone.append(one.account_id)
             return
@@ -239,7 +239,7 @@ class AccountIdentity:
             outcome.end(
                 "doubted",
                 "the bank's complete list no longer names this account: held for confirmation, its data stays. If it is closed,"
-                f" run with --accept-removals {one.account_id}; the same on {READS_TO_BELIEVE} reads over a day confirms it, too",
+                f" run with --accept-removals {one.account_id}; the same on {READS_TO_CONFIRM} reads over a day confirms it, too",
             )
         )
 

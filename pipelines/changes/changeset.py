@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipelines.changes.control_totals import accounts_with_totals, control_totals
 from pipelines.changes.diff import Diff, Differ
 from pipelines.changes.plausible_days import PlausibleDays, implausible_rows
-from pipelines.changes.removal_guard import READS_TO_BELIEVE, TIME_TO_BELIEVE, Held
+from pipelines.changes.removal_guard import READS_TO_CONFIRM, TIME_TO_CONFIRM, Held
 from pipelines.read.context import RunContext
 from pipelines.read.outcome import Answer, Outcome
 from pipelines.store.banks import Bank
@@ -36,7 +36,7 @@ class ChangesetBuilder:
         self._differ = Differ(self._connection, self.context.settings.thresholds)
         self._changeset = Changeset(self.bank.name)
         self._cursors: dict[str, Any] = dict(self.state.get("accounts", {}))
-        self._doubts: dict[str, Any] = dict(self.state.get("doubts", {}))
+        self._held: dict[str, Any] = dict(self.state.get("doubts", {}))
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._diffs: list[Diff] = []
         self._totals: list[pa.Table] = []
@@ -55,7 +55,7 @@ class ChangesetBuilder:
             self._changeset.batches["transactions"] = partial(self._transactions, differing)
         if self._totals:
             self._changeset.batches["read_days"] = pa.concat_tables(self._totals).to_batches
-        self._changeset.cursors = {"accounts": self._cursors, "doubts": self._doubts}
+        self._changeset.cursors = {"accounts": self._cursors, "doubts": self._held}
         return self._changeset
 
     def add_list(self, table: str, scope_id: str, rows: list[dict[str, Any]], import_id: str) -> None:
@@ -106,7 +106,7 @@ class ChangesetBuilder:
         if diff.account_id in self._cursors:
             self._cursors[diff.account_id] = self._cursors[diff.account_id] | answer.marks
         if diff.held is None:
-            self._doubts.pop(diff.account_id, None)
+            self._held.pop(diff.account_id, None)
 
     def _add_totals(self, answer: Answer, diff: Diff) -> None:
         if diff.differs or diff.account_id not in self._with_totals:
@@ -167,13 +167,13 @@ class ChangesetBuilder:
         account_id, now = str(outcome.account_id), self.context.now()
         if self.context.options.accepts_removals_of(account_id):
             return True
-        before = self._doubts.get(account_id)
+        before = self._held.get(account_id)
         if before is None or before["digest"] != held.digest:
             before = {"digest": held.digest, "since": held.since.isoformat(), "reads": 0, "first_at": now.isoformat()}
         reads = before["reads"] + 1
-        if reads >= READS_TO_BELIEVE and now - datetime.fromisoformat(before["first_at"]) >= TIME_TO_BELIEVE:
+        if reads >= READS_TO_CONFIRM and now - datetime.fromisoformat(before["first_at"]) >= TIME_TO_CONFIRM:
             return True
-        self._doubts[account_id] = before | {"reads": reads}
+        self._held[account_id] = before | {"reads": reads}
         return False
 
     def _in_another_currency(self, account: Mapping[str, Any]) -> bool:
@@ -217,7 +217,7 @@ class ChangesetBuilder:
 def _held_sentence(held: Held, account_id: str) -> str:
     return (
         f"{held.sentence()}: held for confirmation, everything else is loaded. If it is true, run with"
-        f" --accept-removals {account_id}; the same answer on {READS_TO_BELIEVE} reads over a day confirms it, too"
+        f" --accept-removals {account_id}; the same answer on {READS_TO_CONFIRM} reads over a day confirms it, too"
     )
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pipelines.store.shape import Shape
 
 
-READS_TO_BELIEVE = 3
-TIME_TO_BELIEVE = timedelta(days=1)
+READS_TO_CONFIRM = 3
+TIME_TO_CONFIRM = timedelta(days=1)
 
 
 @dataclass(frozen=True)

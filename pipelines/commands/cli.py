@@ -123,13 +123,13 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     run = command("run", "commands.run.run", "extract, load, build the ledger, check it, publish it")
     run.add_argument("--source", action="append", choices=SOURCES, default=[], help="only this bank")
     run.add_argument("--since", type=day, metavar="DATE", help="read again from this day (YYYY-MM-DD)")
-    run.add_argument("--full-refresh", action="store_true", help="read all that the banks still show; goes before --since")
+    run.add_argument("--full-refresh", action="store_true", help="read all that the banks still show; overrides --since")
     run.add_argument(
         *("--accept-removals", "--accept-changes"),
         action="append",
         default=[],
         metavar="ACCOUNT_ID",
-        help="believe what is held for confirmation of this account: rows that its bank removed or changed",
+        help="accept what is held for confirmation of this account: rows that its bank removed or changed",
     )
     run.add_argument(
         "--due-hours", type=hours, metavar="N", help="Kontomatik: only consents whose last import is at least N hours ago"
@@ -186,25 +186,27 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _json(restore)
 
     doctor = command(
-        "doctor", "commands.questions.doctor", "what is wrong with configuration, network, clock or files, and how to mend it"
+        "doctor", "commands.questions.doctor", "what is wrong with configuration, network, clock or files, and how to fix it"
     )
     doctor.add_argument("--new-vault-key", action="store_true", help="print a fresh vault key and do nothing else")
     _json(doctor)
 
-    notify = command("notify", "commands.notify.notify", "send the notices that wait (every run does so, too)")
-    notify.add_argument("--test", action="store_true", help="send a test message to every way out that is configured")
+    notify = command("notify", "commands.notify.notify", "send the pending notices (every run does so, too)")
+    notify.add_argument("--test", action="store_true", help="send a test message to every notification channel")
     _json(notify)
 
     actions = command("sandbox", "commands.sandbox.sandbox_help", "the sandbox bank").add_subparsers(metavar="ACTION")
     serve = command("serve", "commands.sandbox.sandbox_serve", "run the sandbox bank as a server of its own", actions)
-    serve.add_argument("--port", type=port, default=8711, help="of loopback (default 8711)")
-    serve.add_argument("--dialect", choices=("openapi", "live"), default="openapi", help="how its Kontomatik speaks")
-    serve.add_argument("--seed", type=int, default=7, help="which world it tells of")
+    serve.add_argument("--port", type=port, default=8711, help="port on 127.0.0.1 (default 8711)")
+    serve.add_argument("--dialect", choices=("openapi", "live"), default="openapi", help="API dialect that its Kontomatik serves")
+    serve.add_argument("--seed", type=int, default=7, help="random seed of the generated data")
 
 
 def _asking_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     prove = command(
-        "prove", "commands.questions.prove", "certificate of an account: every day seen and proven, or what is missing (then 3)"
+        "prove",
+        "commands.questions.prove",
+        "reconciliation report of an account: every day read and reconciled, or what is missing (then 3)",
     )
     prove.add_argument("account", metavar="ACCOUNT", help="its id, or the end of its IBAN if no other ends so")
     prove.add_argument("--from", dest="first", type=day, required=True, metavar="DATE", help="first day (YYYY-MM-DD)")
@@ -272,10 +274,13 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         if name == "erase":
             one.add_argument("--yes", action="store_true", help="do not ask; without a terminal it has to be given")
             one.add_argument("--reason", type=reason, metavar="TEXT", help="why, for receipt and audit trail; name no customer")
-            one.add_argument("--cancel", action="store_true", help="withdraw an erasure that waits")
+            one.add_argument("--cancel", action="store_true", help="withdraw a pending erasure")
     _json(command("tend", "commands.consents.maintain", "warn, expire, finish revocations and erasures", actions))
     command(
-        "rotate-key", "commands.consents.rotate_key", "seal the vault with a new key (pipelines.vault_key = NEW,OLD)", actions
+        "rotate-key",
+        "commands.consents.rotate_key",
+        "re-encrypt the vault with a new key (pipelines.vault_key = NEW,OLD)",
+        actions,
     )
     trail = command("trail", "commands.consents.trail", "who did what to a consent, when, and what came of it", actions)
     trail.add_argument("consent_id", metavar="ID", nargs="?")
@@ -287,7 +292,7 @@ def _payment_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     kinds = pay.add_subparsers(metavar="WHAT")
     transfer = command("transfer", "pay.commands.transfer", "a SEPA transfer, now", kinds)
     _recipient(transfer)
-    standing = command("standing-order", "pay.commands.usage", "a payment that is made again and again", kinds)
+    standing = command("standing-order", "pay.commands.usage", "a recurring payment", kinds)
     actions = standing.add_subparsers(metavar="ACTION")
     create = command("create", "pay.commands.standing_order", "a new standing order", actions)
     _recipient(create)

@@ -119,7 +119,7 @@ def _sign_in(
     ):
         if not start_new:
             refuse(missing_raw(settings.data_dir, vault))  # before somebody signs in for nothing
-        vault.seal_possible()
+        vault.refuse_without_key()
         check(settings, utc_now, vault)  # the days of a consent are counted from its sign-in
         consent, started = sign_in.start_sign_in(
             vault,
@@ -290,7 +290,7 @@ def rotate_key(options: argparse.Namespace) -> int:
         )
     with held(settings.data_dir, "rotate-key"), vault_of(settings) as vault:
         count = vault.keyring.rotate()
-    say(f"{count} keys are sealed with the first vault key now. Remove the old one from pipelines.vault_key.")
+    say(f"{count} keys are encrypted with the first vault key now. Remove the old one from pipelines.vault_key.")
     return GOOD
 
 

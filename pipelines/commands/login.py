@@ -24,7 +24,7 @@ def connect(options: argparse.Namespace) -> int:
     password = own.password if email == own.email else None
     prepare(settings.data_dir)
     with vault_of(settings, start_new=getattr(options, "start_new", False)) as vault:
-        vault.seal_possible()  # before anybody types a password for nothing
+        vault.refuse_without_key()  # before anybody types a password for nothing
     email = email or _asked("E-mail at Kontist: ", "Give --email, or set" if hasattr(options, "email") else "Set")
     password = password or _password()
     return _store(options, settings, Login(email, password))

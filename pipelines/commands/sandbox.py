@@ -10,9 +10,9 @@ from pipelines.errors import GOOD, WrongUsage
 from pipelines.settings import Settings
 
 SANDBOX_VAULT_KEY = "a29udG9sZWRnZXItc2FuZGJveC12YXVsdC1rZXktMDA="
-"""Seals tokens of a bank that does not exist, also for those who read `sandbox serve`: the same in every terminal.
+"""Encrypts tokens of a bank that does not exist, also for those who read `sandbox serve`: the same in every terminal.
 
-A real token is never sealed with it: sandbox data has a vault of its own.
+A real token is never encrypted with it: sandbox data has a vault of its own.
 """
 
 

@@ -53,7 +53,7 @@ class Mark:
 def check(settings: "Settings", now: Callable[[], datetime], vault: "Vault | None" = None, *, ask: bool = True) -> None:
     """Raises `ClockWrong` when the clock is wrong or has jumped; else remembers what it shows.
 
-    A bank is asked, which costs one request and no quota, only where the mark does not vouch for the clock: after a restart and
+    A bank is asked, which costs one request and no quota, only where the mark does not confirm the clock: after a restart and
     after a jump. Without `ask` and without a jump none is: where nothing is stored, nothing can be expired.
     """
     shown = now()

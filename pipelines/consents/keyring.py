@@ -43,17 +43,17 @@ class Keyring:
         """Returns a new key, encrypted."""
         return self.usable().encrypt(Fernet.generate_key())
 
-    def seal(self, sealed_key: bytes, secret: str) -> bytes:
+    def encrypt(self, sealed_key: bytes, secret: str) -> bytes:
         """Returns `secret` encrypted with an encrypted key."""
         return Fernet(self._opened(sealed_key)).encrypt(secret.encode())
 
-    def unseal(self, sealed_key: bytes, sealed: bytes) -> str:
+    def decrypt(self, sealed_key: bytes, sealed: bytes) -> str:
         """Returns the secret in plain. Raises `VaultBroken` when another vault key encrypted it."""
         try:
             return Fernet(self._opened(sealed_key)).decrypt(sealed).decode()
         except InvalidToken:
             raise VaultBroken(
-                "A sealed secret is damaged", "Connect the bank again, or restore the vault from a backup"
+                "An encrypted secret is damaged", "Connect the bank again, or restore the vault from a backup"
             ) from None
 
     def rotate(self) -> int:

@@ -144,7 +144,7 @@ def connect(settings: Settings, vault: "Vault", login: Login, now: Callable[[], 
     A login that was stored before ends once the new one has read the list of accounts. Returns the new consent and sentences for
     people. Raises `WrongUsage` for a wrong password, `NotLoggedIn` when the bank refuses.
     """
-    vault.seal_possible()
+    vault.refuse_without_key()
     before = stored_login(vault)
     kept = KeptLogin(settings, vault, now, login, stores=True, replaces=before.consent_id if before else None)
     if login.refresh_token is not None:

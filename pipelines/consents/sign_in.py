@@ -49,9 +49,9 @@ def start_sign_in(
     """Starts a sign-in and stores it, encrypted, so that it survives this process; returns the pending consent and the sign-in.
 
     `since` is the first day that its first import shall cover; None: everything that the bank gives. `country` and `locale` are
-    those of the page that the customer sees (live dialect); without a country the target's name tells it.
+    those of the page that the customer sees (live dialect); without a country it is taken from the target's name.
     """
-    vault.seal_possible()
+    vault.refuse_without_key()
     sign_in = client.start_sign_in(
         target,
         access_mode,  # type: ignore[arg-type]  # argparse and the vault hold one of the three
@@ -166,7 +166,7 @@ def wait_for_sign_in(
         waited = (now() - started).total_seconds()
         if waited >= seconds:
             raise SignInFailed(
-                f"Nobody has signed in for {seconds:.0f} seconds",
+                f"The sign-in timed out after {seconds:.0f} seconds",
                 "Nothing has changed. If the sign-in is finished within the hour, the next run picks it up; else connect again",
             )
         progress(waited)
@@ -205,7 +205,7 @@ def mock_opening(
     """
 
     def opened(vault: "Vault", client: "KontomatikClient") -> "list[Opening]":
-        vault.seal_possible()
+        vault.refuse_without_key()
         asked = {"login": who.login, "country": who.country, "owner_external_id": who.owner_external_id}
         multiple = who.access_mode != "SINGLE"
         session = client.mock_session(**{name: value for name, value in asked.items() if value}, multiple_access=multiple)
@@ -227,7 +227,7 @@ def add_token(
     vault: "Vault", token: str, *, institution: str | None, target: str | None, access_mode: str, signed_in: datetime
 ) -> "Consent":
     """Stores a consent whose token another sign-in obtained at `signed_in`. Raises `WrongUsage` for text that is no token."""
-    vault.seal_possible()
+    vault.refuse_without_key()
     token = one_token(token)
     return vault.add(
         source="kontomatik",

@@ -47,7 +47,7 @@ UNNAMED = "bank not named yet"
 """The institution of a consent until its first import names it."""
 
 LIFETIME = timedelta(days=180)
-"""A Multiple Access consent lasts up to 180 days (vendor); no call tells the real end, so we count from the sign-in."""
+"""A Multiple Access consent lasts up to 180 days (vendor); no call returns the real end, so we count from the sign-in."""
 WARNINGS = (30, 14, 7, 1)
 """Days before the end at which people are warned, each once more urgent."""
 LOGIN_WARNINGS = WARNINGS[1:]

@@ -97,7 +97,7 @@ class Vault:
         """Closes the database."""
         self.database.close()
 
-    def seal_possible(self) -> None:
+    def refuse_without_key(self) -> None:
         """Raises `WrongUsage` when no token can be stored. Call it before asking a bank for one."""
         self.keyring.usable()
 
@@ -134,8 +134,8 @@ class Vault:
             "expires_at": as_text(expires_at or now + LIFETIME),
             "replaces": replaces,
             "sealed_key": sealed_key,
-            "sealed_token": self.keyring.seal(sealed_key, token) if token else None,
-            "sealed_sign_in": self.keyring.seal(sealed_key, json.dumps(sign_in)) if sign_in else None,
+            "sealed_token": self.keyring.encrypt(sealed_key, token) if token else None,
+            "sealed_sign_in": self.keyring.encrypt(sealed_key, json.dumps(sign_in)) if sign_in else None,
         }
         with self.database.transaction() as connection:
             connection.execute(consents.insert().values(**row))
@@ -161,9 +161,9 @@ class Vault:
             row = self._row(consent_id, connection)
             if row.status not in ("pending", *USABLE):
                 return
-            if row.sealed_token is not None and self.keyring.unseal(row.sealed_key, row.sealed_token) == token:
+            if row.sealed_token is not None and self.keyring.decrypt(row.sealed_key, row.sealed_token) == token:
                 return
-            values: dict[str, Any] = {"sealed_token": self.keyring.seal(row.sealed_key, token)}
+            values: dict[str, Any] = {"sealed_token": self.keyring.encrypt(row.sealed_key, token)}
             values |= {"institution": institution} if institution else {}
             values |= {"target": target} if target else {}
             if row.status == "pending":
@@ -181,14 +181,14 @@ class Vault:
         row = self._row(consent_id)
         if row.sealed_token is None or row.sealed_key is None:
             raise VaultBroken(f"Consent {consent_id} has no token", "Connect the bank again")
-        return self.keyring.unseal(row.sealed_key, row.sealed_token)
+        return self.keyring.decrypt(row.sealed_key, row.sealed_token)
 
     def sign_in(self, consent_id: str) -> dict[str, str | None] | None:
         """Returns what is needed to ask how a consent's sign-in ended; kept until its first import is in raw history."""
         row = self._row(consent_id)
         if row.sealed_sign_in is None or row.sealed_key is None:
             return None
-        found: dict[str, str | None] = json.loads(self.keyring.unseal(row.sealed_key, row.sealed_sign_in))
+        found: dict[str, str | None] = json.loads(self.keyring.decrypt(row.sealed_key, row.sealed_sign_in))
         return found
 
     def consent(self, consent_id: str) -> Consent:

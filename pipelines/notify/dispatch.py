@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.consents.clients import has_vault, vault_of
 from pipelines.errors import Failure
 from pipelines.notify.channels import usable
-from pipelines.notify.notices import Notice, about_checks, about_consents, about_differences, about_held, about_holes, about_stale
+from pipelines.notify.notices import Notice, about_checks, about_consents, about_differences, about_gaps, about_held, about_stale
 from pipelines.notify.outbox import Delivery, Outbox, Send
 from pipelines.run.freshness import configured, consented
 from pipelines.store.banks import BANKS
@@ -57,7 +57,7 @@ def dispatch_notices(
         if not recipients and not wrong:  # what a wrong address should have got is kept until it is corrected
             return done
         outbox = Outbox(settings.data_dir)
-        with _noted(done):  # what waits is sent, whatever cannot be looked at
+        with _noted(done):  # pending notices are sent, whatever cannot be looked at
             _collect(settings, now(), outbox, report, done)
         done.delivery = outbox.deliver(recipients, now())
     return done
@@ -79,7 +79,7 @@ def _collect(settings: "Settings", now: datetime, outbox: Outbox, report: "Repor
     from pipelines.run.accounts import accounts
 
     if report is not None:
-        done.fresh += outbox.put(about_holes(report.holes), now)
+        done.fresh += outbox.put(about_gaps(report.gaps), now)
         failed = about_checks(report)
         if failed is not None:
             done.fresh += outbox.hold("check.failed", failed, now)

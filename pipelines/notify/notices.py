@@ -7,7 +7,7 @@
     account.stale      an account that should be read has not been for too long; likewise
     account.held       removed or changed rows of an account are held for confirmation; likewise
     account.differs    the bank's balances contradict the movements of an account; likewise
-    hole               days that no import will ever show
+    hole               a gap in coverage: days that no import will ever show
     test               nothing: somebody tries the settings
 
 A notice names banks, consents and accounts by their ids: never an amount, a person, an account number in full or a token.
@@ -46,7 +46,7 @@ NEWS = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing to tell. `key` is what makes it the same notice when it is met again."""
+    """One event to notify of. Two notices with the same `key` are the same one."""
 
     kind: Kind
     key: str
@@ -118,19 +118,19 @@ def about_checks(report: "Report") -> list[Notice] | None:
     ]
 
 
-def about_holes(holes: Iterable[Mapping[str, Any]]) -> list[Notice]:
+def about_gaps(gaps: Iterable[Mapping[str, Any]]) -> list[Notice]:
     """Returns notices of days that were missed for good."""
     return [
         Notice(
             "hole",
-            f"{hole['account_id']} {hole['from_on']}",
-            f"Days of an account were missed: {hole['from_on']} to {hole['to_on']}",
-            f"{hole['account_id']}: {hole['from_on']} to {hole['to_on']} was never read, and a reused consent cannot show it any"
+            f"{gap['account_id']} {gap['from_on']}",
+            f"Days of an account were missed: {gap['from_on']} to {gap['to_on']}",
+            f"{gap['account_id']}: {gap['from_on']} to {gap['to_on']} was never read, and a reused consent cannot show it any"
             " more.\nA fresh sign-in reaches further back: `python -m pipelines consents renew ID` closes it if the bank still"
             " shows those days.",
-            {"account_id": str(hole["account_id"]), "from_on": str(hole["from_on"]), "to_on": str(hole["to_on"])},
+            {"account_id": str(gap["account_id"]), "from_on": str(gap["from_on"]), "to_on": str(gap["to_on"])},
         )
-        for hole in holes
+        for gap in gaps
     ]
 
 

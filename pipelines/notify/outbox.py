@@ -154,5 +154,5 @@ def arrived(send: Send, notice: Notice) -> bool:
     """Sends a notice; returns whether it arrived. Never raises."""
     try:
         return send(notice)
-    except Exception:  # a way out that is broken must not cost the run; it is tried again
+    except Exception:  # a channel that fails must not cost the run; it is tried again
         return False

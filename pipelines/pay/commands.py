@@ -161,7 +161,7 @@ def _allowed(options: argparse.Namespace) -> Settings:
     if not settings.kontist.allow_payments:
         raise WrongUsage(
             "Payments are switched off",
-            "Who wants them sets sources.kontist.allow_payments = true in .dlt/config.toml",
+            "To enable them: set sources.kontist.allow_payments = true in .dlt/config.toml",
         )
     if not sys.stdin.isatty() or any(name.startswith("PREFECT__FLOW") for name in os.environ):
         raise WrongUsage("A payment needs a person at a terminal", "Start it there yourself: no script, schedule or flow may pay")

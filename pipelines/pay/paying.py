@@ -111,9 +111,9 @@ class Desk:
                 self.person.show_line("! The bank asked for no TAN.")
             return registered
         self._money_may_move = False
-        for doubt in registered.doubts:
-            self.person.show_line(f"! {doubt}")
-        if registered.doubts:
+        for deviation in registered.deviations:
+            self.person.show_line(f"! {deviation}")
+        if registered.deviations:
             self._agreed("This is not what was asked for. Type yes to go on all the same: ")
         given = tan(
             self.person.ask(f"TAN from your phone ({registered.tan_length} digits), or nothing to give up: "),

@@ -172,7 +172,7 @@ def _other_dialect(settings: Settings, now: Callable[[], datetime]) -> Finding |
             client.catalog()
     except SourceError:
         return None
-    found = f"the service speaks the dialect {other}, and is asked in {ours}"
+    found = f"the service understands the dialect {other}, and {ours} is set"
     return Finding("kontomatik dialect", "wrong", found, f'Set sources.kontomatik.dialect to "{other}"')
 
 
@@ -230,7 +230,7 @@ def _clock(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]
     if bank_says is None and jump:
         yield Finding("clock", "wrong", jump, "Set this machine's clock (ntp); until it is right nothing is read or expires")
     elif bank and bank_says is None:
-        yield Finding("clock", "note", "the bank's answer does not tell the time", "Check this machine's clock")
+        yield Finding("clock", "note", "the bank's answer gives no time", "Check this machine's clock")
     elif abs(apart) > CLOCK_MAY_DIFFER:
         found = f"{abs(apart):.0f} s apart from the bank's" + (f". {jump}" if jump else "")
         yield Finding("clock", "wrong", found, "Set this machine's clock (ntp)")

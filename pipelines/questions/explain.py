@@ -206,11 +206,11 @@ def text(explained: Explanation) -> str:
         *_fields(now or {}),
     ]
     for number, version in enumerate(explained.versions, start=1):
-        until = f"until {_moment(version.shown_until)}" if version.shown_until else "and still is"
+        until = f"until {_moment(version.shown_until)}" if version.shown_until else "(current)"
         brought = version.brought_by
         lines += [
             "",
-            f"version {number}: shown from {_moment(version.shown_from)} {until}",
+            f"version {number}: valid from {_moment(version.shown_from)} {until}",
             f"  import {brought['import_id']}"
             + (f" of run {brought['run_id']}, {brought['status']}" if "run_id" in brought else ""),
             f"  load {version.load['load_id']}" if version.load else "  load unknown: before the loads that are on record",

@@ -99,7 +99,7 @@ where account_id = $account and day between $from and $to
 
 @dataclass(frozen=True)
 class Stretch:
-    """Days without a gap that are `unseen`, lie in a `hole`, or are `contradicted` by a later balance."""
+    """Days without a gap that are `unseen`, lie in a gap in coverage (`hole`), or are `contradicted` by a later balance."""
 
     kind: Literal["unseen", "hole", "contradicted"]
     from_on: date
@@ -232,7 +232,7 @@ def certificate(connection: "DuckDBPyConnection", account: str, first: date, las
 
 def _missing(connection: "DuckDBPyConnection", given: dict[str, Any], days: Rows) -> list[Missing]:
     """Returns what is missing on these days, by kind. A contradiction counts only where no difference names it by amount."""
-    holes = rows_of(
+    gaps = rows_of(
         connection,
         "select greatest(from_on, $from) as from_on, least(to_on, $to) as to_on from holes"
         " where account_id = $account and from_on <= $to and to_on >= $from order by from_on",
@@ -240,9 +240,9 @@ def _missing(connection: "DuckDBPyConnection", given: dict[str, Any], days: Rows
     )
     differences = [Difference(**one) for one in rows_of(connection, _DIFFERENCES, given)]
     missing: list[Missing] = [
-        *_stretches("unseen", [one["day"] for one in days if one["status"] == "unseen"]),  # those in a hole are reported as such
+        *_stretches("unseen", [one["day"] for one in days if one["status"] == "unseen"]),  # those in a gap are reported as such
         *(Unfinished(one["day"], one["seen_at"]) for one in days if one["status"] == "unfinished"),
-        *(Stretch("hole", **hole) for hole in holes),
+        *(Stretch("hole", **gap) for gap in gaps),
         *differences,
         *(Altered(**one) for one in rows_of(connection, _BY_HAND, given)),
     ]
@@ -307,8 +307,8 @@ _VERDICTS = {
 _PROOFS = {
     "chain": "by the bank's running balances, row by row",
     "reported": "by the balances reported at two imports",
-    "quiet": "before the first movement, nothing to compare with",
-    "derived": "nothing to compare with",
+    "quiet": "before the first movement, no bank balance available",
+    "derived": "no bank balance available",
     "differs": "something is missing or too much",
     "unknown": "no balance is known",
 }

@@ -59,7 +59,7 @@ class Reads:
         state, options = self.states[bank.name], self.context.options
         return {
             "cursors": state.get("accounts", {}),
-            "doubts": state.get("doubts", {}),
+            "held": state.get("doubts", {}),
             "aliases": state.get("aliases", {}),
             "today": bank.day(self.context.now()),
             "differences": known_differences(self.context.settings.data_dir) if state.get("accounts") else {},

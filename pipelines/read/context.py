@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunContext:
-    """One run: what it was told, what it works on, and whom it tells how it goes on."""
+    """One run: its settings and options, the files that it works on, and who is shown its progress."""
 
     settings: Settings
     options: Options

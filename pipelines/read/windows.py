@@ -65,7 +65,7 @@ class ReadPlan:
 
     cursors: Mapping[str, Any]
     """Of each known account."""
-    doubts: Mapping[str, Any]
+    held: Mapping[str, Any]
     """Removals that are held for confirmation, by account."""
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Known ids of accounts that their bank lists under another one."""
@@ -111,8 +111,8 @@ class KontistPlan(ReadPlan):
             return "full", None
         if self.difference_is_due(account_id):
             return "full", None
-        if doubt := self.doubts.get(account_id):
-            since = min(date.fromisoformat(doubt["since"]), self.since or date.max)
+        if held := self.held.get(account_id):
+            since = min(date.fromisoformat(held["since"]), self.since or date.max)
             return ("full", None) if since == date.min else ("deep", since)
         if self.since is not None:
             # Never less than is due: the days between the last read and this one must not be passed over.
@@ -153,8 +153,8 @@ class KontomatikPlan(ReadPlan):
 
     def need(self, account_id: str, *, may_deepen: bool = True) -> date | None:
         """Returns the first day that this account's next read shall cover; None when it was never read to its beginning."""
-        if doubt := self.doubts.get(account_id):
-            return date.fromisoformat(doubt["since"])
+        if held := self.held.get(account_id):
+            return date.fromisoformat(held["since"])
         cursor = self.cursors.get(account_id)
         if cursor is None:
             return None

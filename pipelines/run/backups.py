@@ -228,7 +228,7 @@ def _trial(data_dir: Path, backup: Backup) -> Iterator[Path]:
     except OSError as error:
         raise Failure(
             f"The backup could not be put into {data_dir} ({error.strerror})",
-            "Make room or mend the permissions, then restore again",
+            "Make room or correct the permissions, then restore again",
         ) from None
     finally:
         shutil.rmtree(trial, ignore_errors=True)

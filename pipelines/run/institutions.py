@@ -59,4 +59,4 @@ def show(institutions: list[dict[str, Any]], console: "Console") -> None:
         named = [str(one[name] or "") for name in ("country", "institution", "name", "target")]
         rows.append((*named, modes + (" (beta)" if one["beta"] else "")))
     headings = ("country", "institution", "name", "target", "access modes")
-    tables.show(console, f"{len(institutions)} ways into banks", headings, rows)
+    tables.show(console, f"{len(institutions)} bank targets", headings, rows)

@@ -37,10 +37,10 @@ def load_readings(context: RunContext, report: Report, states: States, readings:
         context.progress.stage(f"Loading {bank.name}")
         builder = ChangesetBuilder(context, bank, states[bank.name], report.run_id)
         loading.load(context.history, _changeset(builder, reading, report))
-        report.holes += builder.gaps()
+        report.gaps += builder.gaps()
     for bank in BANKS:
         if bank not in readings:  # its gaps in coverage are there all the same
-            report.holes += ChangesetBuilder(context, bank, states[bank.name], report.run_id).gaps()
+            report.gaps += ChangesetBuilder(context, bank, states[bank.name], report.run_id).gaps()
     _tell_accounts_apart(context, report)
 
 

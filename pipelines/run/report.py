@@ -19,7 +19,7 @@ class Report:
     banks: list[BankRun] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Sentences that somebody should know, and that are no failure: banks left out, consents that end soon."""
-    holes: list[dict[str, Any]] = field(default_factory=list)
+    gaps: list[dict[str, Any]] = field(default_factory=list)
     """Gaps in coverage that can never be closed, of any account, whenever they were noticed."""
     stale: list[dict[str, Any]] = field(default_factory=list)
     """Accounts that should be read and were not for too long (`stale_hours`), this run included."""

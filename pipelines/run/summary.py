@@ -25,7 +25,7 @@ def as_json(report: Report) -> str:
             "status": report.status,
             "sources": {bank.source: _bank(bank) for bank in report.banks},
             "notes": report.notes,
-            "holes": report.holes,
+            "holes": report.gaps,
             "stale": report.stale,
             "ledger": {"transactions": ledger.get("transactions"), "accounts": ledger.get("accounts")},
             "checks": {
@@ -113,7 +113,7 @@ def sentences(report: Report) -> list[str]:
     if unknown:
         lines.append(f"- New fields at the bank, kept in the column `extra`: {', '.join(unknown)}")
     lines += [f"- {note}" for note in report.notes]
-    lines += [gap_sentence(gap) for gap in report.holes]
+    lines += [gap_sentence(gap) for gap in report.gaps]
     lines += [
         f"! {one['label']}: not read in full for {one['hours']} hours, since {one['last_imported_at']} (setting stale_hours)"
         for one in report.stale

@@ -62,7 +62,7 @@ def own_spill(data_dir: Path) -> Path:
 
 
 def remove(data_dir: Path) -> None:
-    """Removes everything that a dead run has left. The caller holds the lock of runs."""
+    """Removes everything that a killed run has left. The caller holds the lock of runs."""
     for path in [*(data_dir / name for name in _FILES), *(data_dir / "receipts").glob("*.new")]:
         with suppress(OSError):
             path.unlink(missing_ok=True)

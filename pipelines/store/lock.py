@@ -37,7 +37,7 @@ class NoLocks(WrongUsage):
 
 @contextmanager
 def held(data_dir: Path, command: str, patience: float = 0, *, name: str = "run") -> Iterator[None]:
-    """Holds `data_dir`, closed to others, and removes what a dead run has left there.
+    """Holds `data_dir`, closed to others, and removes what a killed run has left there.
 
     Raises `Busy`, which names the holder, when another has it for `patience` seconds. `name` is the lock's: those of different
     names do not meet.
@@ -58,7 +58,7 @@ def held(data_dir: Path, command: str, patience: float = 0, *, name: str = "run"
             ) from None
         try:
             about = {"pid": os.getpid(), "command": command, "since": datetime.now(UTC).isoformat(timespec="seconds")}
-            with suppress(OSError):  # it only tells others; a full disk is told of by what needs the room
+            with suppress(OSError):  # it only informs others; a full disk is reported by what needs the room
                 holder.write_text(json.dumps(about), encoding="utf-8")
             if name == "run":
                 leftovers.remove(data_dir)

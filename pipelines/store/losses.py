@@ -207,7 +207,7 @@ class _Said:
     accounts: frozenset[str] = frozenset()
     has_consents: bool = False
     is_ours: bool = True
-    """Whether it has any table of a raw history; a file that cannot be read is told of by others."""
+    """Whether it has any table of a raw history; a file that cannot be read is reported elsewhere."""
 
 
 def _said(path: Path) -> _Said:

@@ -100,8 +100,8 @@ def _is_open(path: Path) -> bool:
 
 
 def _umask_given() -> int | None:
-    told = os.environ.get(GIVEN, "")
+    given = os.environ.get(GIVEN, "")
     try:
-        return int(told, 8) & 0o777 if told else _given
+        return int(given, 8) & 0o777 if given else _given
     except ValueError:
         return CLOSED

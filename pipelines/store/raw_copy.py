@@ -115,7 +115,7 @@ def broken(raw: Path, error: Exception) -> RawBroken:
     if not _damaged(error):
         return RawBroken(
             f"Raw history could not be written beside {raw} ({getattr(error, 'strerror', None) or 'no space or an I/O error'})",
-            "Nothing was changed. Make room or mend the permissions, then run again",
+            "Nothing was changed. Make room or correct the permissions, then run again",
         )
     previous = raw.with_name("raw.previous.duckdb")
     way_back = (

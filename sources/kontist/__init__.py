@@ -1,4 +1,4 @@
-"""Kontist: a German business bank that speaks JSON. Key, windows, write mode and cost of what is read from it.
+"""Kontist: a German business bank with a JSON API. Key, windows, write mode and cost of what is read from it.
 
 | table | key | what a read claims | requests when nothing is new |
 |---|---|---|---|

@@ -57,7 +57,7 @@ class Payment:
 class Registered:
     """What the bank has taken down and not carried out: it waits for a TAN of `tan_length` digits.
 
-    `doubts` lists where the bank repeats something else than it was sent: a person has to look before the TAN is sent.
+    `deviations` lists where the bank repeats something else than it was sent: a person has to look before the TAN is sent.
     """
 
     method: str
@@ -65,7 +65,7 @@ class Registered:
     body: Mapping[str, Any] = field(repr=False)
     tan_field: str
     tan_length: int = TAN_LENGTH
-    doubts: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
     order_id: str | None = None
     """The order that the confirmation must name, if it names one. A transfer is named by its address instead."""
 
@@ -108,7 +108,7 @@ class Payments:
             body,
             "authorizationToken",
             length if type(length) is int and 0 < length < 20 else TAN_LENGTH,
-            doubts(reply, payment),
+            deviations(reply, payment),
         )
 
     def standing_order(
@@ -121,7 +121,7 @@ class Payments:
             "lastExecutionDate": moment(last_on) if last_on else None,
         }
         reply = self._sent("POST", f"{self._root}/standing-orders", body, REGISTERED + CARRIED_OUT)
-        return _carried_out(reply) or self._standing(reply, doubts(reply, payment))
+        return _carried_out(reply) or self._standing(reply, deviations(reply, payment))
 
     def change_standing_order(self, order_id: str, changes: Mapping[str, Any]) -> Registered | Done:
         """Register a change of an active standing order, by the bank's names: `amount` (cents), `note`, `e2eId`, `reoccurrence`,
@@ -152,7 +152,7 @@ class Payments:
             "iban": shown.get("recipient_iban"),
             "amount": amount.get("value") if isinstance(amount, dict) and amount.get("unit") == "cents" else amount,
         }
-        return self._timed(_text(reply, "id"), doubts(repeated, payment))
+        return self._timed(_text(reply, "id"), deviations(repeated, payment))
 
     def cancel_timed_order(self, order_id: str) -> Registered | Done:
         """End a timed order: at once, as the vendor document shows it, or after a TAN if the bank asks for one."""
@@ -200,11 +200,11 @@ class Payments:
     def _standing(self, reply: Mapping[str, Any], odd: tuple[str, ...], order_id: str | None = None) -> Registered:
         body = {"requestId": _text(reply, "requestId")}
         address = f"{self._root}/standing-orders/confirm"
-        return Registered("POST", address, body, "authorizationToken", doubts=odd, order_id=order_id)
+        return Registered("POST", address, body, "authorizationToken", deviations=odd, order_id=order_id)
 
     def _timed(self, order_id: str, odd: tuple[str, ...]) -> Registered:
         address = f"{self._root}/timed-orders/{quote(order_id, safe='')}/confirm"
-        return Registered("POST", address, {}, "token", doubts=odd, order_id=order_id)
+        return Registered("POST", address, {}, "token", deviations=odd, order_id=order_id)
 
     def _sent(
         self,
@@ -272,7 +272,7 @@ def _told(error: SourceError, nothing: str) -> SourceError:
     return type(error)(error.bank, error.cause, f"{nothing}. {error.next_step}", code=error.code)
 
 
-def doubts(reply: Mapping[str, Any], payment: Payment) -> tuple[str, ...]:
+def deviations(reply: Mapping[str, Any], payment: Payment) -> tuple[str, ...]:
     """Returns where the bank repeats something else than it was sent.
 
     The vendor document's own sample has such an amount: 1 for 1250.

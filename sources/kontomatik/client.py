@@ -278,8 +278,8 @@ class KontomatikClient:
                 raise reply.exception or odd("the command failed")
             left = min(self._command_deadline - waited, time_left())
             if left <= 0:
-                doubt = "is in a state that we do not know" if reply.state == "unknown" else "is not done"
-                raise CommandUnfinished(f"the command {doubt} after {waited:.0f} seconds", command_id)
+                state = "is in a state that we do not know" if reply.state == "unknown" else "is not done"
+                raise CommandUnfinished(f"the command {state} after {waited:.0f} seconds", command_id)
             self._sleep(min(self._poll_interval, left))
 
     def _session_of(self, command: Command) -> Session:

@@ -30,7 +30,7 @@ PLAIN_DECIMAL = r"^[+-]?[0-9]{1,13}(\.[0-9]{1,2})?$"
 PLAIN_DAY = r"^(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}$"
 PLAIN_CURRENCY = r"^[A-Za-z]{3}$"
 
-# One cell a column, in this order; `labels` and `extra` are JSON, `doubt` is why a row cannot be used.
+# One cell a column, in this order; `labels` and `extra` are JSON, `unusable` is why a row cannot be used.
 CELLS = (
     "transaction_on",
     "booked_on",
@@ -46,9 +46,9 @@ CELLS = (
     "constant_symbol",
     "labels",
     "extra",
-    "doubt",
+    "unusable",
 )
-LABELS, EXTRA, DOUBT = CELLS.index("labels"), CELLS.index("extra"), CELLS.index("doubt")
+LABELS, EXTRA, UNUSABLE = CELLS.index("labels"), CELLS.index("extra"), CELLS.index("unusable")
 DECISIVE = frozenset({"transaction_on", "booked_on", "amount", "currency"})
 
 LIVE = {
@@ -177,7 +177,7 @@ class RowReader:
                 return
             if CELLS[at] in DECISIVE:
                 if (text_of(one) or "") != cells[at].strip():
-                    cells[DOUBT] = f"{name} is given twice"
+                    cells[UNUSABLE] = f"{name} is given twice"
                 return
         self._keep(cells, name, nested(one))
 
@@ -227,7 +227,7 @@ def _typed(texts: Mapping[str, Sequence[Any]], names: Mapping[str, str]) -> tupl
     days = pc.min_element_wise(transaction_on, booked_on, skip_nulls=True)
     odd_currency = _unlike(columns["currency"], PLAIN_CURRENCY)
     reasons = _first_reason(
-        (pa.array(texts["doubt"], TEXT), None),
+        (pa.array(texts["unusable"], TEXT), None),
         (pc.is_null(columns["amount"]), f"{names['amount']} is missing"),
         (odd_amount, f"{names['amount']} is not a plain decimal number of at most two decimals"),
         (odd_transaction_on, f"{names.get('transaction_on', 'the day')} is not a day"),

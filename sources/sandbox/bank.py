@@ -74,7 +74,7 @@ class SandboxBank:
         self.kontist = Kontist(world, page_size, self._shown)
         self.kontomatik = Kontomatik(world, rules)
         rules.shown, rules.on_command = self._shown, self._on_command
-        self._speaks: OpenApi | Live | None = None
+        self._serves: OpenApi | Live | None = None
         self._control = Control(world)
         self._closing = Event()
         self._lock = Lock()
@@ -116,10 +116,10 @@ class SandboxBank:
             return self.kontist.answer(call)
         if not call.path.startswith(("/v1/", "/kontobank/")):
             return problem(404, "Not Found")
-        if self._speaks is None:
-            self._speaks = (Live if self.dialect == "live" else OpenApi)(self.kontomatik, self.url)
+        if self._serves is None:
+            self._serves = (Live if self.dialect == "live" else OpenApi)(self.kontomatik, self.url)
         try:
-            return self._speaks.answer(call)
+            return self._serves.answer(call)
         except Refusal as refusal:
             return refused(refusal, self.world.clock.now())
 

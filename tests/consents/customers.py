@@ -153,7 +153,7 @@ def reading_of(
 ) -> Reading:
     """What a run reads of Kontomatik, without raw history; what was read is taken as loaded."""
     history: Any = SimpleNamespace(work=settings.data_dir)
-    plan = windows or KontomatikPlan(cursors={}, doubts={}, today=now().date(), lookback_days=14, reserve=reserve)
+    plan = windows or KontomatikPlan(cursors={}, held={}, today=now().date(), lookback_days=14, reserve=reserve)
     reader = Reader(RunContext(settings, Options(), history, vault, Progress(), now), plan, client)
     listed = by_urgency(openings or [Opening(one) for one in vault.consents(status=("active", "expiring"))])
     with ThreadPoolExecutor(8) as pool:

@@ -146,7 +146,7 @@ def test_a_sign_in_that_asked_for_less_gets_it_whoever_picks_it_up(desk: Desk, d
     with the_vault(desk.settings) as vault, kontomatik_client(desk.settings, now) as client:
         maintenance = upkeep.maintain(vault, client, now())
         assert [(one.since, one.session is not None) for one in maintenance.openings] == [(None, True)]
-        windows = KontomatikPlan(cursors={}, doubts={}, today=today, lookback_days=14, since=today - timedelta(days=60))
+        windows = KontomatikPlan(cursors={}, held={}, today=today, lookback_days=14, since=today - timedelta(days=60))
         reading = reading_of(vault, client, desk.settings, now, maintenance.openings, windows=windows)
 
     assert {answer.since for answer in reading.answers} == {first_day}
@@ -247,7 +247,7 @@ def test_waiting_asks_at_its_interval_and_tells_how_long(desk: Desk, dialect: st
     with the_vault(desk.settings) as vault, kontomatik_client(desk.settings, now) as client:
         (consent,) = vault.consents()
         asked = desk.bank.count("GET", "redirection-status")
-        with pytest.raises(sign_in.SignInFailed, match="Nobody has signed in for 10 seconds"):
+        with pytest.raises(sign_in.SignInFailed, match="The sign-in timed out after 10 seconds"):
             sign_in.wait_for_sign_in(vault, client, consent, seconds=10, every=3, now=now, sleep=sleep, progress=heard.append)
     assert (heard, desk.bank.count("GET", "redirection-status") - asked) == ([0, 3, 6, 9], 5)
 

@@ -68,7 +68,7 @@ def test_the_other_dialect_is_named_with_its_remedy(tmp_path: Path, dialect: str
     other = {"openapi": "live", "live": "openapi"}[dialect]
     with a_bank(dialect=other) as (bank, _):
         found = wrong(bank, with_kontomatik(settings_for(bank, tmp_path), dialect=dialect))
-        assert found["kontomatik dialect"].found == f"the service speaks the dialect {other}, and is asked in {dialect}"
+        assert found["kontomatik dialect"].found == f"the service understands the dialect {other}, and {dialect} is set"
         assert found["kontomatik dialect"].remedy == f'Set sources.kontomatik.dialect to "{other}"'
 
 

@@ -327,7 +327,7 @@ def test_no_hole_within_ninety_days(new_folder: Any) -> None:
         settings = settings_for(bank, new_folder())
         connected(bank, settings)
         bank.world.clock.advance(timedelta(days=88))
-        assert read(bank, settings).holes == []
+        assert read(bank, settings).gaps == []
 
 
 def test_a_stored_token_is_read_as_far_back_as_the_bank_lets_and_gets_its_banks_name(new_folder: Any) -> None:

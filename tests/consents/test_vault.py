@@ -270,7 +270,7 @@ def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
 def test_without_a_usable_key_no_token_is_taken(opens: Opens, key: str | None) -> None:
     vault = opens(key)
     with pytest.raises(WrongUsage, match="doctor --new-vault-key"):
-        vault.seal_possible()
+        vault.refuse_without_key()
     with pytest.raises(WrongUsage, match="doctor --new-vault-key"):
         add(vault)
     assert vault.consents() == vault.trail() == []
@@ -323,7 +323,7 @@ def test_one_secret_that_is_damaged_is_told_and_costs_no_other(opens: Opens) -> 
     vault = opens()
     own, other = add(vault), add(vault)
     vault.database.write(consents.update().where(consents.c.consent_id == own).values(sealed_token=b"not sealed at all"))
-    with pytest.raises(VaultBroken, match=r"A sealed secret is damaged\. Connect the bank again"):
+    with pytest.raises(VaultBroken, match=r"An encrypted secret is damaged\. Connect the bank again"):
         vault.token(own)
     assert vault.token(other) == TOKEN
 
@@ -483,5 +483,5 @@ def test_an_id_that_nobody_has_is_told(opens: Opens) -> None:
 def test_fresh_keys_are_keys() -> None:
     assert new_vault_key() != new_vault_key()
     vault = Vault(Path("/nonexistent"), new_vault_key(), url="sqlite://")
-    vault.seal_possible()
+    vault.refuse_without_key()
     vault.close()

@@ -32,7 +32,7 @@ def by_mail(post: Post, **more: Any) -> NotificationSettings:
 
 
 def sent(settings: NotificationSettings, notice: Notice = NOTICE) -> list[bool]:
-    """Whether it arrived, by way out."""
+    """Whether it arrived, by channel."""
     return [send(notice) for send in channels(settings).values()]
 
 

@@ -19,8 +19,8 @@ from pipelines.notify.notices import (
     about_checks,
     about_consents,
     about_differences,
+    about_gaps,
     about_held,
-    about_holes,
     about_stale,
 )
 from pipelines.notify.outbox import Outbox
@@ -270,7 +270,7 @@ def test_an_account_that_its_bank_contradicts_names_the_days_to_look_at() -> Non
 def test_a_hole_is_another_one_when_it_begins_elsewhere() -> None:
     holes = [{"account_id": "a", "from_on": day, "to_on": "2026-03-09"} for day in ("2026-03-01", "2026-03-05")]
 
-    assert [notice.key for notice in about_holes(holes)] == ["a 2026-03-01", "a 2026-03-05"]
+    assert [notice.key for notice in about_gaps(holes)] == ["a 2026-03-01", "a 2026-03-05"]
 
 
 # ---- all of them, and the document
@@ -285,7 +285,7 @@ def one_of_each(vault: Vault) -> dict[str, Notice]:
     vault.move(revoked, "revoking", "asked for", NOW)
     vault.move(revoked, "revoked", "confirmed by the bank", NOW)
     made = about_consents(vault, NOW) + (about_checks(a_report(FAILED)) or [])
-    made += about_holes([{"account_id": "a", "from_on": NOW.date(), "to_on": NOW.date()}])
+    made += about_gaps([{"account_id": "a", "from_on": NOW.date(), "to_on": NOW.date()}])
     made += [*about_stale([an_account("a", 99)], {"a"}, 30, NOW), TEST]
     made += about_held([an_account("a", 1) | {"held_since": "2026-03-27T06:00:00Z"}, an_account("b", 1) | {"held_since": None}])
     made += about_differences([an_account("a", 1) | {"differs_from": "2026-03-02", "differs_until": "2026-03-05"}])

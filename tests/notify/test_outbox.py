@@ -371,7 +371,7 @@ def test_a_data_directory_that_is_a_file_costs_nothing_either(settings: Settings
 
 FAILED = CheckResult("ledger.balances: proof", "Our balance and the bank's differ.", 3)
 A_REPORT = Report(
-    "r-1", refused="refused", checks=[FAILED], holes=[{"account_id": "a", "from_on": "2026-03-01", "to_on": "2026-03-09"}]
+    "r-1", refused="refused", checks=[FAILED], gaps=[{"account_id": "a", "from_on": "2026-03-01", "to_on": "2026-03-09"}]
 )
 
 

@@ -115,7 +115,7 @@ def sent(request: httpx.Request) -> tuple[str, str, Any]:
 def test_a_transfer_is_confirmed_with_exactly_what_was_registered() -> None:
     payments, asked, _ = in_turn(REGISTERED, ACCEPTED)
     registered = payments.transfer(LUNCH)
-    assert (registered.tan_length, registered.doubts) == (6, ("the bank repeats another amount: 0.01 EUR",))
+    assert (registered.tan_length, registered.deviations) == (6, ("the bank repeats another amount: 0.01 EUR",))
     assert payments.confirm(registered, "012345") == Done("ACCEPTED")
 
     body = {"recipient": "Karl Brenner", "iban": "DE89370400440532013000", "amount": 1250,
@@ -129,10 +129,10 @@ def test_a_transfer_is_confirmed_with_exactly_what_was_registered() -> None:
 def test_a_standing_order_is_created_changed_and_cancelled() -> None:
     payments, asked, _ = in_turn(STANDING, ACTIVE, CHANGED, UPDATED, CANCELING, CANCELED)
     created = payments.standing_order(SMITH, "MONTHLY", date(2019, 8, 27))
-    assert created.doubts == ()
+    assert created.deviations == ()
     assert payments.confirm(created, "749245") == Done("ACTIVE", "20")
     changed = payments.change_standing_order("20", CHANGES)
-    assert changed.doubts == ()
+    assert changed.deviations == ()
     assert payments.confirm(changed, "123953") == Done("ACTIVE", "20")
     assert payments.confirm(payments.cancel_standing_order("20"), "472948") == Done("CANCELED", "20")
 
@@ -151,7 +151,7 @@ def test_a_standing_order_is_created_changed_and_cancelled() -> None:
 def test_a_timed_order_is_created_and_cancelled() -> None:
     payments, asked, _ = in_turn(timed("CONFIRMATION_REQUIRED"), timed("SCHEDULED"), TIMED_CANCELED)
     created = payments.timed_order(SMITH, date(2019, 8, 27))
-    assert created.doubts == ()
+    assert created.deviations == ()
     assert payments.confirm(created, "931434") == Done("SCHEDULED", TIMED_ID)
     assert payments.cancel_timed_order(TIMED_ID) == Done("CANCELED", TIMED_ID)
 
@@ -184,18 +184,18 @@ def test_a_bank_that_wants_a_tan_to_cancel_a_timed_order_gets_one() -> None:
 )
 def test_what_the_bank_repeats_otherwise_is_a_doubt(reply: dict[str, Any], doubt: str) -> None:
     payments, _, _ = in_turn(ACCEPTED | {"status": "confirmation_required"} | reply)
-    (found,) = payments.transfer(LUNCH).doubts
+    (found,) = payments.transfer(LUNCH).deviations
     assert doubt in found
 
 
 def test_what_the_bank_does_not_repeat_is_no_doubt() -> None:
     payments, _, _ = in_turn({"status": "CONFIRMATION_REQUIRED", "links": {"self": "/api/accounts/4711/transfer/x"}})
-    assert payments.transfer(LUNCH).doubts == ()
+    assert payments.transfer(LUNCH).deviations == ()
 
 
 def test_an_iban_may_be_repeated_in_groups() -> None:
     payments, _, _ = in_turn(ACCEPTED | {"status": "confirmation_required", "iban": "de89 3704 0044 0532 0130 00"})
-    assert payments.transfer(LUNCH).doubts == ()
+    assert payments.transfer(LUNCH).deviations == ()
 
 
 # ---- answers that are none

@@ -60,7 +60,7 @@ def test_people_read_the_same(folder: Path, capsys: Any) -> None:
     assert ask(folder, "explain", "kontist:a:1") == 0
     shown = capsys.readouterr().out
 
-    for words in ("version 2: shown from 2026-03-04 06:00:00 UTC and still is", "import i-2 of run r-2", "load 1772431200.0",
+    for words in ("version 2: valid from 2026-03-04 06:00:00 UTC (current)", "import i-2 of run r-2", "load 1772431200.0",
                   "decided by transfer both_ibans", "status: booked. Kontist: booked as soon as"):  # fmt: skip
         assert words in shown
 

@@ -25,7 +25,7 @@ def days_ago(days: int) -> str:
     return str(TODAY - timedelta(days=days))
 
 
-def kontomatik(*, differs: date | None = None, doubts: Any = None, **more: Any) -> KontomatikPlan:
+def kontomatik(*, differs: date | None = None, held: Any = None, **more: Any) -> KontomatikPlan:
     """Two accounts, read yesterday, of which `a` has the cursor that `more` says."""
     asked = {name: more.pop(name) for name in ("since", "full") if name in more}
     cursors = {
@@ -33,12 +33,12 @@ def kontomatik(*, differs: date | None = None, doubts: Any = None, **more: Any) 
         "b": {"through": days_ago(1), "full_on": days_ago(3)},
     }
     differences = {"a": differs} if differs else {}
-    return KontomatikPlan(cursors=cursors, doubts=doubts or {}, today=TODAY, lookback_days=14, differences=differences, **asked)
+    return KontomatikPlan(cursors=cursors, held=held or {}, today=TODAY, lookback_days=14, differences=differences, **asked)
 
 
 def kontist(*, differs: bool = False, **cursor: str) -> KontistPlan:
     cursors = {"a": {"through": days_ago(0), "deep_on": days_ago(0), "full_on": days_ago(1)} | cursor}
-    return KontistPlan(cursors=cursors, doubts={}, today=TODAY, lookback_days=45, differences={"a": TODAY} if differs else {})
+    return KontistPlan(cursors=cursors, held={}, today=TODAY, lookback_days=45, differences={"a": TODAY} if differs else {})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ TODAY = date(2026, 3, 20)
 
 def planned(since: date | None = None, *, full: bool = False, **cursor: str) -> tuple[str, date | None]:
     cursors = {"a": {"through": "2026-03-16", "deep_on": "2026-03-16", "full_on": "2026-03-16"} | cursor}
-    return KontistPlan(cursors=cursors, doubts={}, today=TODAY, lookback_days=3, since=since, full=full).window("a")
+    return KontistPlan(cursors=cursors, held={}, today=TODAY, lookback_days=3, since=since, full=full).window("a")
 
 
 @pytest.mark.parametrize(("since", "reaches"), [(date(2026, 3, 19), date(2026, 3, 13)), (date(2026, 3, 1), date(2026, 3, 1))])

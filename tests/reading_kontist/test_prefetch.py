@@ -263,7 +263,7 @@ def test_a_wait_for_our_own_limit_is_told_in_minutes_to_come(capsys: pytest.Capt
     history: Any = None
     reader = Reader(
         RunContext(Settings(), Options(), history, None, Quiet(), lambda: datetime(2026, 3, 20, 12, tzinfo=UTC)),
-        KontistPlan(cursors={}, doubts={}, today=date(2026, 3, 20), lookback_days=3),
+        KontistPlan(cursors={}, held={}, today=date(2026, 3, 20), lookback_days=3),
         KontistClient(http, Login("a@example.com", "x")),
     )
     http.pace.waiting = reader._show_wait

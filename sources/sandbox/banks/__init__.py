@@ -1,1 +1,1 @@
-"""How each bank speaks of the world: paths, dialects, documents."""
+"""Serves the world as each bank does: paths, dialects, documents."""

@@ -1,4 +1,4 @@
-"""What Kontomatik enforces, whatever it speaks: keys, sessions, consents, quotas, commands.
+"""What Kontomatik enforces, in both dialects: keys, sessions, consents, quotas, commands.
 
 Rules marked "observed" are those of the live service; the published specification says nothing of them.
 """
@@ -67,7 +67,7 @@ class Session:
     signature: str
     customer: Customer
     target: Target
-    born: datetime
+    started_at: datetime
     owner_external_id: str
     token: str | None
     first: bool
@@ -248,7 +248,7 @@ class Kontomatik:
             raise Refusal("InvalidSessionId", 404, "no session has this id, or the session expired")
         if not hmac.compare_digest(session.signature.encode(), fields.get("sessionIdSignature", "").encode()):
             raise Refusal("InvalidSessionIdSignature", 400, "the signature does not belong to the session")
-        if self.now() > session.born + SESSION_LIFE:
+        if self.now() > session.started_at + SESSION_LIFE:
             raise Refusal("InvalidSessionId", 404, "no session has this id, or the session expired")
         if session.command is not None:
             raise Refusal("DefaultImportAlreadyExecuted", 400, "one import a session")

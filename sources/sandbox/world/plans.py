@@ -26,7 +26,7 @@ Bank = Literal["kontist", "kontomatik"]
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """A kind of payment that comes again and again.
+    """A kind of recurring payment.
 
     `key` seeds its amounts: two habits with one key, one going `out` and one coming in, are the two ends of a
     transfer. `on` is a day of the month (on the Friday before, at a weekend); 0 means any day, by `chance` in 1024.

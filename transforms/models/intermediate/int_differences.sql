@@ -76,8 +76,8 @@ by_balances as (
     left join accounts using (account_id)
 ),
 
--- Balances tell of what was lost or altered, too, and what they tell is not told again. They cannot tell of the first row of a chain,
--- of what was there before two balances were reported, or of a row of 0.00.
+-- Skip days that a balance check already reports. A balance shows no loss of the first row of a chain, of a row before two balances were
+-- reported, or of a row of 0.00.
 by_rows as (
     select
         altered_days.account_id,
