@@ -121,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     run = command("run", "commands.run.run", "extract, load, build the ledger, check it, publish it")
-    run.add_argument("--source", action="append", choices=SOURCES, default=[], help="only this bank")
+    _sources(run)
     run.add_argument("--since", type=day, metavar="DATE", help="read again from this day (YYYY-MM-DD)")
     run.add_argument("--full-refresh", action="store_true", help="read all that the banks still show; overrides --since")
     run.add_argument(
@@ -135,12 +135,17 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--due-hours", type=hours, metavar="N", help="Kontomatik: only consents whose last import is at least N hours ago"
     )
     run.add_argument("--reserve", type=count, default=0, metavar="N", help="reserve N imports per account for people")
-    run.add_argument(
-        "--wait", type=count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work (default 0)"
-    )
+    _waiting(run)
     _start_new(run)
     run.add_argument("--sandbox", action="store_true", help="read the built-in sandbox bank, into a data directory of its own")
     _json(run)
+    backfill = command(
+        "backfill", "commands.run.backfill", "read older days; names each account that its bank does not show so far (then 4)"
+    )
+    backfill.add_argument("--since", type=day, required=True, metavar="DATE", help="first day to read (YYYY-MM-DD)")
+    _sources(backfill)
+    _waiting(backfill)
+    _json(backfill)
     status = command("status", "commands.questions.status", "freshness per account, consents, quota, last run and checks")
     status.add_argument(
         "--max-age",
@@ -348,6 +353,16 @@ def _signing_in(command: argparse.ArgumentParser) -> None:
     command.add_argument("--open", action="store_true", help="open the bank's link in a browser")
     command.add_argument(
         "--wait", type=count, default=600, metavar="SECONDS", help="how long to wait for the sign-in (default 600)"
+    )
+
+
+def _sources(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--source", action="append", choices=SOURCES, default=[], help="only this bank")
+
+
+def _waiting(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--wait", type=count, default=0, metavar="SECONDS", help="how long to wait for a run that is at work (default 0)"
     )
 
 

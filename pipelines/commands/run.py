@@ -41,6 +41,14 @@ def run(options: argparse.Namespace) -> int:
         )
 
 
+def backfill(options: argparse.Namespace) -> int:
+    """Runs `backfill`: a run that reads every account back to a day, and names each that its bank does not show so far."""
+    from pipelines.read.options import Options
+
+    asked = Options(tuple(options.source), since=options.since, backfill=True)
+    return run_and_report(options, settings_of(options), asked, command="backfill", patience=options.wait)
+
+
 def run_and_report(
     options: argparse.Namespace,
     settings: "Settings",

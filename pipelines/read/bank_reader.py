@@ -65,6 +65,7 @@ class Reads:
             "differences": known_differences(self.context.settings.data_dir) if state.get("accounts") else {},
             "since": options.since,
             "full": options.full_refresh,
+            "backfill": options.backfill,
             "deadline": self.deadline,
         }
 

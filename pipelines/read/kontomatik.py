@@ -263,7 +263,18 @@ class Reader:
             gap=plan.gap(account.account_id, since),
             earns_cursor=everything or known or narrowed or plan.reaches_back(since),
             marks=marks,
+            trouble=_not_that_far(plan, outcome, since),
         )
+
+
+def _not_that_far(plan: KontomatikPlan, outcome: Outcome, first: date | None) -> str | None:
+    """Returns a sentence for an account that a backfill cannot read back to its day: what a reused consent shows ends before."""
+    if not plan.out_of_reach(str(outcome.account_id), first):
+        return None
+    return (
+        f"a reused consent shows no day before {first}, so {plan.since} is not reached. A new sign-in shows all that the bank"
+        f" has: `python -m pipelines consents renew {outcome.consent_id}`"
+    )
 
 
 def by_urgency(openings: Iterable[Opening]) -> list[Opening]:

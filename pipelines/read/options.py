@@ -26,6 +26,8 @@ class Options:
     _: KW_ONLY
     since: date | None = None
     full_refresh: bool = False
+    backfill: bool = False
+    """An account is unread while it is not read back to `since`."""
     accept_removals: tuple[str, ...] = ()
     reserve: int = 0
     """Imports of each account's four in 24 hours that are kept back for people."""

@@ -77,6 +77,8 @@ class ReadPlan:
     """First day that the person asked for."""
     full: bool = False
     """Whether the person asked for all that the bank shows."""
+    backfill: bool = False
+    """Whether an account is unread while it is not read back to `since`: nobody asked for less."""
     deadline: Deadline = NONE
 
     def overdue(self, last: str | None, days: int) -> bool:
@@ -177,6 +179,13 @@ class KontomatikPlan(ReadPlan):
     def reaches_back(self, since: date | None) -> bool:
         """Returns whether a read from `since` on is the deepest that a reused consent can make: more will never come."""
         return since is not None and since <= self.reachable
+
+    def out_of_reach(self, account_id: str, first: date | None) -> bool:
+        """Returns whether a backfill asks for days before `first`, the first day of an answer, that no earlier read brought."""
+        cursor = self.cursors.get(account_id, {})
+        if not self.backfill or self.since is None or first is None or cursor.get("full_on"):
+            return False
+        return self.since < min(first, date.fromisoformat(cursor.get("not_before") or date.max.isoformat()))
 
     def marks(self, account_id: str, since: date | None, as_of: date) -> dict[str, str | None]:
         """Returns what a read from `since` on, None for everything, adds to the account's cursor."""

@@ -27,7 +27,7 @@ def days_ago(days: int) -> str:
 
 def kontomatik(*, differs: date | None = None, held: Any = None, **more: Any) -> KontomatikPlan:
     """Two accounts, read yesterday, of which `a` has the cursor that `more` says."""
-    asked = {name: more.pop(name) for name in ("since", "full") if name in more}
+    asked = {name: more.pop(name) for name in ("since", "full", "backfill") if name in more}
     cursors = {
         "a": {"through": days_ago(1), "full_on": days_ago(3)} | more,
         "b": {"through": days_ago(1), "full_on": days_ago(3)},
@@ -53,6 +53,24 @@ def kontist(*, differs: bool = False, **cursor: str) -> KontistPlan:
 )
 def test_once_a_week_all_that_a_reused_consent_shows_is_asked_for(windows: KontomatikPlan, claimed: date) -> None:
     assert windows.claim(["a", "b"]) == claimed
+
+
+@pytest.mark.parametrize(
+    ("windows", "first", "missed"),
+    [
+        (kontomatik(since=date(2025, 1, 1), backfill=True), DEEPEST, False),  # its first import brought everything
+        (kontomatik(since=date(2025, 1, 1), backfill=True, full_on=None), None, False),
+        (kontomatik(since=date(2025, 1, 1), backfill=True, full_on=None), DEEPEST, True),
+        (kontomatik(since=DEEPEST, backfill=True, full_on=None), DEEPEST, False),
+        (kontomatik(since=date(2025, 1, 1), backfill=True, full_on=None, not_before="2025-01-01"), DEEPEST, False),
+        (kontomatik(since=date(2024, 12, 31), backfill=True, full_on=None, not_before="2025-01-01"), DEEPEST, True),
+        (kontomatik(since=date(2025, 1, 1), full_on=None), DEEPEST, False),  # `run --since` reads what there is
+    ],
+)
+def test_a_backfill_misses_days_that_neither_this_nor_an_earlier_answer_reaches(
+    windows: KontomatikPlan, first: date | None, missed: bool
+) -> None:
+    assert windows.out_of_reach("a", first) == missed
 
 
 def test_a_known_difference_asks_for_everything_at_the_next_run_and_then_daily_while_it_persists() -> None:
