@@ -81,7 +81,7 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """`status`."""
+    """Runs `status`."""
     from prefect.settings import get_current_settings
     from rich.console import Console
 
@@ -101,7 +101,7 @@ def status(options: argparse.Namespace) -> int:
 
 
 def tidy_up(_: argparse.Namespace) -> int:
-    """`tidy`."""
+    """Runs `tidy`."""
     from flows.concurrency import set_limit
     from flows.operations import server, tidy
     from flows.secrets import settings_in_force

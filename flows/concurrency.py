@@ -28,7 +28,7 @@ class _Patience:
         self._since: float | None = None
 
     def left(self) -> bool:
-        """Whether to go on waiting. The first call starts the minute."""
+        """Returns whether to go on waiting. The first call starts the minute."""
         if self._since is None:
             self._since = monotonic()
         return monotonic() - self._since < PATIENCE

@@ -94,7 +94,7 @@ def keep_catalog(settings: Settings, found: list[dict[str, Any]], wait_seconds: 
 
 @flow(name="consent-renewals", flow_run_name="consent-renewals")
 def consent_renewals(sign_in_for: list[ConsentId] = [], data_dir: str | None = None) -> State[Any]:  # noqa: B006
-    """Warn 30, 14, 7 and 1 days before a consent ends, and expire what is over. As `python -m pipelines consents tend`.
+    """Warns 30, 14, 7 and 1 days before a consent ends, and expires what is over. As `python -m pipelines consents tend`.
 
     Args:
         sign_in_for: Start a sign-in that renews these consents now: the bank's link, good for minutes, becomes an artifact.
@@ -122,7 +122,7 @@ def consent_revocation(
     confirm_erasure: bool = False,
     reason: Reason | None = None,
 ) -> State[Any]:
-    """Finish every consent that waits for the bank's word, and every erasure that was asked for; or end one consent now.
+    """Finishes every consent that waits for the bank's word, and every erasure that was asked for; or ends one consent now.
 
     As `python -m pipelines consents tend`, `consents revoke ID` and `consents erase ID --yes`.
 
@@ -163,7 +163,7 @@ def consent_revocation(
 
 @flow(name="catalog", flow_run_name="catalog: Kontomatik")
 def catalog(wait_seconds: WaitSeconds = 1800, data_dir: str | None = None) -> State[Any]:
-    """Fetch the banks that Kontomatik covers and keep them in the ledger. As `python -m pipelines catalog`.
+    """Fetches the banks that Kontomatik covers and keeps them in the ledger. As `python -m pipelines catalog`.
 
     Args:
         wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.

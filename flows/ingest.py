@@ -116,7 +116,7 @@ def ingest(
     wait_seconds: WaitSeconds = 0,
     data_dir: str | None = None,
 ) -> State[Any]:
-    """Read both banks, build the ledger, check it, publish it. As `python -m pipelines run --due-hours 5`.
+    """Reads all banks, builds the ledger, checks it, publishes it. As `python -m pipelines run --due-hours 5`.
 
     Args:
         sources: Only these banks; empty: every bank that is configured.
@@ -146,7 +146,7 @@ def reuse_multiple_access(
     wait_seconds: WaitSeconds = 0,
     data_dir: str | None = None,
 ) -> State[Any]:
-    """Import through the consents that are due, the most urgent first, within their quota; then ledger, checks, publish.
+    """Imports through the consents that are due, the most urgent first, within their quota; then ledger, checks, publish.
 
     As `python -m pipelines run --source kontomatik --due-hours 5`. Without a consent there is nothing to do.
 
@@ -162,7 +162,7 @@ def reuse_multiple_access(
 
 @flow(name="kontist-full-read", flow_run_name="kontist-full-read", task_runner=threads(2))
 def kontist_full_read(wait_seconds: WaitSeconds = 1800, data_dir: str | None = None) -> State[Any]:
-    """Read all of Kontist again, to catch edits and deletions of old rows. As `run --source kontist --full-refresh`.
+    """Reads all of Kontist again, to catch edits and deletions of old rows. As `run --source kontist --full-refresh`.
 
     Args:
         wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.

@@ -86,7 +86,7 @@ def marked(data_dir: Path, run_id: str) -> Iterator[None]:
 
 
 def is_gone(data_dir: Path, run_id: str) -> bool:
-    """Whether this run was at work here and its process has ended. A run that was never here may be alive elsewhere."""
+    """Returns whether this run was at work here and its process has ended. A run that was never here may be alive elsewhere."""
     path = _file(data_dir, run_id)
     if not path.exists():
         return False

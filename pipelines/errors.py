@@ -33,7 +33,7 @@ class Failure(Exception):
         super().__init__(self._text())
 
     def also(self, sentence: str) -> None:
-        """Add what somebody has to know beside the next step."""
+        """Adds what somebody has to know beside the next step."""
         self.next_step = f"{self.next_step}. {sentence}" if self.next_step else sentence
         self.args = (self._text(),)
 
@@ -62,7 +62,7 @@ class ChecksFailed(Failure):
 
 
 def where(error: BaseException) -> str:
-    """What kind of fault and on which line of ours: all that may be shown of it, since its text may hold a row."""
+    """Returns the kind of the fault and its line in our code: all that may be shown of it, since its text may hold a row."""
     frames = traceback.extract_tb(error.__traceback__)
     frame = frames[-1] if frames else None
     return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}" if frame else type(error).__name__

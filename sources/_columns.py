@@ -19,17 +19,17 @@ RATE = pa.decimal128(18, 6)
 
 
 def required(name: str, kind: pa.DataType = TEXT) -> pa.Field:
-    """A column that is never null. dlt warns at every run when a key may be."""
+    """Returns a column that is never null. dlt warns at every run when a key may be."""
     return pa.field(name, kind, nullable=False)
 
 
 def table(*fields: pa.Field | tuple[str, pa.DataType]) -> pa.Schema:
-    """A table's columns in order; a bare `(name, type)` may be null."""
+    """Returns a table's columns in order; a bare `(name, type)` may be null."""
     return pa.schema([field if isinstance(field, pa.Field) else pa.field(*field) for field in fields])
 
 
 def versioned(*fields: pa.Field | tuple[str, pa.DataType]) -> pa.Schema:
-    """A table whose every version is kept: dlt's scd2 needs the hash of what the bank said, and an accountant asks
+    """Returns a table whose every version is kept: dlt's scd2 needs the hash of what the bank said, and an accountant asks
     which import (`IMPORTS`) brought a version first."""
     return table(*fields, required("import_id"), required("row_version"))
 
@@ -37,7 +37,7 @@ def versioned(*fields: pa.Field | tuple[str, pa.DataType]) -> pa.Schema:
 # What the bank sent is completed with these before it is loaded (`pipelines/changes/diff.py`): whose row it is, its identity,
 # the day its window counts it on, and the hash of its content.
 def identified(*fields: pa.Field | tuple[str, pa.DataType]) -> pa.Schema:
-    """A transactions table: the bank's columns between the identity that we give a row and the hash of its content."""
+    """Returns a transactions table: the bank's columns between the identity that we give a row and the hash of its content."""
     return versioned(
         required("account_id"),
         required("transaction_id"),
@@ -52,7 +52,7 @@ COMPUTED = frozenset({"account_id", "transaction_id", "occurrence", "position_in
 
 
 def read_by_source(schema: pa.Schema) -> pa.Schema:
-    """The columns that a source itself delivers: what the bank said and, for transactions, the day of the window."""
+    """Returns the columns that a source itself delivers: what the bank said and, for transactions, the day of the window."""
     return pa.schema([field for field in schema if field.name not in COMPUTED])
 
 
@@ -114,7 +114,7 @@ QUARANTINE = versioned(
 
 
 def dlt_columns(schema: pa.Schema) -> dict[str, Any]:
-    """`schema` in dlt's words, so that a table exists whole before its first row."""
+    """Returns `schema` in dlt's words, so that a table exists whole before its first row."""
     return {field.name: {"name": field.name, "nullable": field.nullable, **_dlt_type(field.type)} for field in schema}
 
 

@@ -54,11 +54,11 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """As httpcore has it."""
+        """Does what httpcore's own method does, within the time that is left."""
         return _Stream(self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
 
     def sleep(self, seconds: float) -> None:
-        """As httpcore has it."""
+        """Does what httpcore's own method does, within the time that is left."""
         self._inner.sleep(seconds)
 
 

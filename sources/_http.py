@@ -59,7 +59,7 @@ class Pace:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wait(self) -> None:
-        """Return when the next request may be sent, and count it."""
+        """Waits until the next request may be sent, and counts it."""
         if not self.per_minute:
             return
         with self._lock:
@@ -75,7 +75,7 @@ class Pace:
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """The certificates that are trusted, read once: that takes longer than all else a client needs."""
+    """Returns the certificates that are trusted, read once: that takes longer than all else a client needs."""
     return httpx.create_ssl_context()
 
 
@@ -96,7 +96,7 @@ class Http:
         transport: httpx.BaseTransport | None = None,
         wrong_address: str | None = None,
     ) -> None:
-        """`wrong_address` is the next step when the address does not work; by default it names the setting `base_url`."""
+        """Opens a client. `wrong_address` is the next step when the address does not work; default: the setting `base_url`."""
         self.bank = bank
         self._wrong_address = wrong_address
         self.base_url = base_url.rstrip("/")
@@ -114,11 +114,11 @@ class Http:
         self._client = self._new_client(transport)
 
     def close(self) -> None:
-        """Close the connections."""
+        """Closes the connections."""
         self._client.close()
 
     def request(self, method: str, path: str, *, repeatable: bool | None = None, **options: Any) -> httpx.Response:
-        """The bank's answer, whatever its status below 500. `path` is joined to the base URL, or a full URL on its host.
+        """Returns the bank's answer, whatever its status below 500. `path` is joined to the base URL, or a full URL on its host.
 
         A GET is repeated when the bank is away or asks to wait (`Retry-After`); anything else only if `repeatable`.
         Raises `Unavailable` when patience ends or an answer takes too long, `Unexpected` for a
@@ -141,7 +141,7 @@ class Http:
     def stream(
         self, method: str, path: str, *, repeatable: bool | None = None, limits: Limits | None = None, **options: Any
     ) -> Iterator[httpx.Response]:
-        """Like `request`, with the body still to be read, within `limits`; reading it may raise `httpx.HTTPError`."""
+        """Yields the answer with the body still to be read, within `limits`; reading it may raise `httpx.HTTPError`."""
         may_repeat = method == "GET" if repeatable is None else repeatable
         response = self._send_patiently(method, self.url(path), may_repeat, limits or self.limits, options)
         try:
@@ -150,7 +150,7 @@ class Http:
             response.close()
 
     def url(self, path: str) -> str:
-        """`path` on this bank's host. Raises `Unexpected` for an address on any other host: a token would go there."""
+        """Returns `path` on this bank's host. Raises `Unexpected` for an address on any other host: a token would go there."""
         if len(path) > LONGEST_ADDRESS or not path.isprintable():
             raise Unexpected(self.bank, "the bank's answer names an address that is none", "Nothing was sent there")
         if "://" not in path and not path.startswith("//"):
@@ -218,7 +218,7 @@ class Http:
                 self._rests += 1
 
     def _send(self, method: str, url: str, limits: Limits, options: Mapping[str, Any]) -> httpx.Response:
-        """The answer to one request, its head read, its body still to come within what is left of its time."""
+        """Returns the answer to one request, its head read, its body still to come within what is left of its time."""
         self.pace.wait()
         self.before_each(self.bank)
         with self._counting:

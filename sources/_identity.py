@@ -9,7 +9,7 @@ _POLISH_DOMESTIC = re.compile(r"\d{26}")
 
 
 def normal_iban(text: str | None) -> str | None:
-    """`text` as a valid IBAN in capitals without spaces, or None. A Polish domestic number (26 digits) gets its `PL`."""
+    """Returns `text` as a valid IBAN in capitals without spaces, or None. A Polish domestic number (26 digits) gets its `PL`."""
     compact = re.sub(r"[\s-]", "", text or "").upper()
     if _POLISH_DOMESTIC.fullmatch(compact):
         compact = f"PL{compact}"
@@ -17,7 +17,7 @@ def normal_iban(text: str | None) -> str | None:
 
 
 def account_id(source: str, *parts: str) -> str:
-    """`source:` and 16 hex digits made of what names the account: IBAN and currency, else institution and number.
+    """Returns `source:` and 16 hex digits made of what names the account: IBAN and currency, else institution and number.
 
     A hash, so that cursors, logs and commands can name an account without showing its IBAN.
     """
@@ -26,5 +26,5 @@ def account_id(source: str, *parts: str) -> str:
 
 
 def tail(text: str | None) -> str:
-    """How an account number is shown to people: its last four characters."""
+    """Returns the last four characters of an account number, which are shown to people."""
     return f"…{text[-4:]}" if text else "without a number"

@@ -134,5 +134,5 @@ def limited(
 
 
 def too_late(bank: str, limits: Limits) -> Unavailable:
-    """What an answer ends with that took too long."""
+    """Returns the error for an answer that took too long."""
     return Unavailable(bank, f"an answer was not complete after {limits.seconds:g} seconds", "Try again later")

@@ -18,30 +18,32 @@ class Spool(Protocol):
     """The transactions of one account as the bank shows them, in its order; schema `read_by_source(TRANSACTIONS)`."""
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Keep these rows behind the ones before."""
+        """Keeps these rows behind the ones before."""
 
     def reject(self, reason: str, payload: dict[str, Any], window_on: date | None) -> None:
-        """Keep a row that cannot be understood, for quarantine. `payload` is the bank's row; values are redacted later.
+        """Keeps a row that cannot be understood, for quarantine. `payload` is the bank's row; values are redacted later.
 
         `window_on` is its day, or its nearest newer neighbour's where it has none that can be read.
         """
 
     def clear(self) -> None:
-        """Forget everything: the read starts again."""
+        """Forgets everything: the read starts again."""
 
 
 class Known(Protocol):
     """What raw history holds of one account."""
 
     def unchanged(self, rows: pa.RecordBatch) -> bool:
-        """True when each of `rows` is known, booked or pending, exactly as it is shown now."""
+        """Returns True when each of `rows` is known, booked or pending, exactly as it is shown now."""
 
     def oldest_pending(self) -> date | None:
-        """The day of the oldest row that is pending as far as we know: a read has to reach it."""
+        """Returns the day of the oldest row that is pending as far as we know: a read has to reach it."""
 
     def balance_before(self, since: date | None) -> int | None:
-        """In minor units, the balance before the booked rows from `since` on (None: before all of them), as the last read left
-        it; None where nothing is known of the account."""
+        """Returns the balance, in minor units, before the booked rows from `since` on (None: before all of them).
+
+        As the last read left it; None where nothing is known of the account.
+        """
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def source(
 def resources(
     dataset: str, tables: Mapping[str, pa.Schema], settled: Mapping[str, Batches], cursors: Mapping[str, Any], *, all_tables: bool
 ) -> Iterator[DltResource]:
-    """The versioned tables of `dataset` that `settled` fills, or with `all_tables` every one, and its cursors."""
+    """Returns the versioned tables of `dataset` that `settled` fills, or with `all_tables` every one, and its cursors."""
     for name, schema in tables.items():
         if is_versioned(schema) and (all_tables or name in settled):
             yield resource(dataset, name, schema, settled.get(name, tuple))
@@ -40,7 +40,7 @@ def resources(
 
 
 def resource(dataset: str, name: str, schema: pa.Schema, batches: Batches) -> DltResource:
-    """One raw table of `dataset`. The table exists even when the bank has no rows for it."""
+    """Returns one raw table of `dataset`. The table exists even when the bank has no rows for it."""
 
     def rows() -> Iterator[Any]:
         # dlt makes the table from this even if no row follows; its own mark for that fails on columns that are never null
@@ -57,7 +57,7 @@ def resource(dataset: str, name: str, schema: pa.Schema, batches: Batches) -> Dl
 
 
 def state_of(cursors: Mapping[str, Any]) -> DltResource:
-    """A resource without rows that moves the cursors into dlt's state: they are loaded with the data, or not at all."""
+    """Returns a resource without rows that moves the cursors into dlt's state: they are loaded with the data, or not at all."""
 
     def move() -> Iterator[Any]:
         dlt.current.source_state().update(cursors)

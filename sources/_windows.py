@@ -24,7 +24,7 @@ def is_versioned(schema: pa.Schema) -> bool:
 
 
 def scope(dataset: str, name: str, schema: pa.Schema) -> str:
-    """SQL for the rows of `{table}` that a load may retire."""
+    """Returns SQL for the rows of `{table}` that a load may retire."""
     owner = "account_id" if "account_id" in schema.names else "consent_id"
     inside = f"w.table_name = '{name}' AND w.scope_id = {{table}}.{owner}"
     if "window_on" in schema.names:
@@ -43,7 +43,7 @@ FIRST_DAY, LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
 
 
 def staged_scope(schema: pa.Schema) -> str:
-    """SQL for the rows of `{table}` that a load may retire, by the marker rows in `{staging_table}`.
+    """Returns SQL for the rows of `{table}` that a load may retire, by the marker rows in `{staging_table}`.
 
     Of transactions: those inside a window, and those whose id is shown with another content, wherever their day was before.
     Of a consent's lists: those of the consent, and of the accounts that it lists.

@@ -27,7 +27,7 @@ NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
 
 
 def kontist(number: int | str, day: str, cents: int, *, pending: bool = False, **more: Any) -> Row:
-    """A row as Kontist's reader hands it over; booked unless `pending`."""
+    """Returns a row as Kontist's reader hands it over; booked unless `pending`."""
     on = date.fromisoformat(day)
     at = datetime(on.year, on.month, on.day, 12, tzinfo=UTC)
     booked = {"valuta_date": None if pending else at, "booking_type": None if pending else "SEPA_CREDIT_TRANSFER"}
@@ -36,7 +36,7 @@ def kontist(number: int | str, day: str, cents: int, *, pending: bool = False, *
 
 
 def kontomatik(day: str, amount: str, *, booked: str | None = "", pending: bool = False, **more: Any) -> Row:
-    """A row as Kontomatik's reader hands it over; booked on the same day unless told otherwise."""
+    """Returns a row as Kontomatik's reader hands it over; booked on the same day unless told otherwise."""
     on = date.fromisoformat(day)
     booked_on = None if pending or booked is None else date.fromisoformat(booked) if booked else on
     days = {"window_on": min(on, booked_on or on), "transaction_on": on, "booked_on": booked_on}
@@ -44,7 +44,7 @@ def kontomatik(day: str, amount: str, *, booked: str | None = "", pending: bool 
 
 
 def days_that_differ(connection: Any, shape: Any, read_days: str | None = None) -> list[tuple[Any, ...]]:
-    """Accounts and days of which `read_days` tells another number or sum of booked rows than there are."""
+    """Returns accounts and days for which `read_days` has another number or sum of booked rows than there are."""
     found: list[tuple[Any, ...]] = connection.execute(
         f"""
         with held as (
@@ -92,7 +92,7 @@ class Raw:
         newest_first: bool = True,
         **more: Any,
     ) -> dict[str, tuple[int, int, int]]:
-        """One run in which the bank shows these rows, in its order; what it brought, changed and took away by account."""
+        """Runs once with these rows, in the bank's order; returns what the run brought, changed and took away by account."""
         self._reads += 1
         self.clock += timedelta(hours=8)
         self.outcomes = {}
@@ -121,16 +121,16 @@ class Raw:
         return {name: (one.counts.new, one.counts.changed, one.counts.removed) for name, one in self.outcomes.items()}
 
     def cursors(self) -> dict[str, Any]:
-        """What dlt's state holds."""
+        """Returns dlt's state."""
         load.create_tables(self.history)
         return load.cursors(self.history, self.dataset)
 
     def query(self, text: str) -> list[tuple[Any, ...]]:
-        """What raw history answers."""
+        """Returns the answer of raw history."""
         return self.history.connection.execute(text.format(t=f"{self.dataset}.transactions")).fetchall()
 
     def current(self, *columns: str, account: str = "A") -> list[tuple[Any, ...]]:
-        """The current versions' columns, sorted."""
+        """Returns the current versions' columns, sorted."""
         wanted = ", ".join(columns)
         return self.query(f"select {wanted} from {{t}} where _dlt_valid_to is null and account_id = '{account}' order by all")
 
@@ -148,7 +148,7 @@ class Raw:
         )
 
     def days_that_differ(self) -> list[tuple[Any, ...]]:
-        """Days on which history does not hold what was read. There must be none."""
+        """Returns the days on which history does not hold what was read. There must be none."""
         return days_that_differ(self.history.connection, self.shape)
 
     def _spool(self, number: int, rows: Sequence[Row]) -> SpoolFile:
@@ -169,6 +169,6 @@ class Raw:
 
 @contextmanager
 def raw_history(folder: Path, dataset: str = "kontist", **more: Any) -> Iterator[Raw]:
-    """An empty raw history, gone with the test."""
+    """Returns an empty raw history, gone with the test."""
     with opened(folder) as (history, _):
         yield Raw(dataset, history, **more)

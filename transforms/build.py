@@ -52,7 +52,7 @@ class Built:
 
     @property
     def failed(self) -> list[CheckResult]:
-        """The checks that forbid publishing."""
+        """Returns the checks that forbid publishing."""
         return [check for check in self.checks if not check.passed]
 
 

@@ -27,7 +27,7 @@ this page. Every table and column carries the same words as its comment in the f
 
 
 def catalogue(ledger: Path) -> str:
-    """The page for a built ledger. Raises `LedgerUnreadable`."""
+    """Returns the page for a built ledger. Raises `LedgerUnreadable`."""
     with connect() as connection:
         attach_ledger(connection, ledger)
         columns = connection.execute(

@@ -59,7 +59,7 @@ def check(raw: Path, ledger: Path, *, memory_limit: str = "1GB", temp_directory:
 
 
 def run_checks(connection: duckdb.DuckDBPyConnection, models: Iterable[Model], *, at_once: int = 1) -> list[CheckResult]:
-    """Every check of the ledger's models and of `checks/`, on a connection with `raw` and `ledger` attached.
+    """Runs every check of the ledger's models and of `checks/`, on a connection with `raw` and `ledger` attached.
 
     With `at_once` above 1, that number of checks runs at the same time, each on a cursor of its own that sees only what is
     committed.
@@ -83,7 +83,7 @@ def _check_singular(connection: duckdb.DuckDBPyConnection, name: str, meaning: s
 
 
 def check_header(connection: duckdb.DuckDBPyConnection, model: Model) -> list[CheckResult]:
-    """What the model's header promises, asked in one query."""
+    """Runs the checks of the model's header in one query."""
     counts = list(_counts(model))
     expressions = ",\n".join(count.expression for count in counts)
     found = connection.execute(f"select\n{expressions}\nfrom {model.table}").fetchone() or ()
@@ -91,7 +91,7 @@ def check_header(connection: duckdb.DuckDBPyConnection, model: Model) -> list[Ch
 
 
 def singular(folder: Path = FOLDER) -> Iterator[tuple[str, str, str]]:
-    """Name, meaning and query of every file in `checks/`. The first line says what a failure means."""
+    """Returns name, meaning and query of every file in `checks/`. The first line says what a failure means."""
     for path in sorted(folder.glob("*.sql")):
         header, _, sql = path.read_text(encoding="utf-8").partition("\n")
         if not header.startswith("-- "):

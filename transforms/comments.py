@@ -18,7 +18,7 @@ SHARED = "columns"
 
 @cache
 def dictionary() -> Mapping[str, Mapping[str, str]]:
-    """`columns.toml`, read once."""
+    """Returns `columns.toml`, read once."""
     return tomllib.loads(FILE.read_text(encoding="utf-8"))
 
 
@@ -32,7 +32,7 @@ def meaning(table: str, column: str) -> str:
 
 
 def statements(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> str:
-    """The `comment on` statements for every table of the attached `ledger` and every column that it has."""
+    """Returns the `comment on` statements for every table of the attached `ledger` and every column that it has."""
     columns = connection.execute(
         "select table_name, column_name from duckdb_columns() where database_name = 'ledger' and schema_name = 'main'"
         " order by table_name, column_index"

@@ -20,7 +20,7 @@ BEFORE = "The ledger published before is as it was."
 
 
 def connect(memory_limit: str = "1GB", temp_directory: Path | None = None) -> duckdb.DuckDBPyConnection:
-    """An empty DuckDB in memory that fetches nothing from the network and thinks in UTC.
+    """Returns an empty DuckDB in memory that fetches nothing from the network and thinks in UTC.
 
     Without a `temp_directory` nothing spills: DuckDB's own default would be the folder that the program was started in.
     """
@@ -87,7 +87,7 @@ def translated(raw: Path, ledger: Path, what: str) -> Iterator[None]:
 
 
 def _resource_error(raw: Path, ledger: Path, what: str, text: str) -> TransformError:
-    """By DuckDB's text, since a commit wraps whatever stopped it."""
+    """Returns the error by DuckDB's text, since a commit wraps whatever stopped it."""
     if "No space left" in text:
         return OutOfSpace(f"The disk of {ledger.parent} is full: free some space, then run again. {BEFORE}")
     if "Out of Memory" in text or "failed to allocate" in text or "failed to pin" in text:

@@ -21,7 +21,7 @@ FILE = "raw_file"
 
 @cache
 def later() -> Mapping[str, Mapping[str, str]]:
-    """`later.toml`: by raw table, its later columns and their types."""
+    """Returns `later.toml`: by raw table, its later columns and their types."""
     return tomllib.loads(LATER.read_text(encoding="utf-8"))
 
 

@@ -55,7 +55,7 @@ NAMES = tuple(COLUMNS)
 
 
 def read(own: Path | None = None) -> tuple[Seed, ...]:
-    """Every seed, from the folder `own` where it has a file of that name. Raises `SeedUnreadable`."""
+    """Returns every seed, from the folder `own` where it has a file of that name. Raises `SeedUnreadable`."""
     seeds = {name: _read(name, own) for name in NAMES}
     places = {name: _path(name, own)[0] for name in NAMES}
     chart = places["chart_of_accounts"]
@@ -125,7 +125,7 @@ def _path(name: str, own: Path | None) -> tuple[Path, str]:
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
-    """Column by column: a statement of many single values costs more than reading the file."""
+    """Inserts the rows column by column: a statement of many single values costs more than reading the file."""
     if rows:
         columns = [list(column) for column in zip(*rows, strict=True)]
         connection.execute(f"insert into seeds.{table} select {', '.join(['unnest(?)'] * len(columns))}", columns)

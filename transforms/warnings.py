@@ -83,7 +83,7 @@ _ASKED = (
 
 
 def notices(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Sentences with numbers, never a row, about the attached `ledger` and the seeds that it was built with."""
+    """Returns sentences with numbers, never a row, about the attached `ledger` and the seeds that it was built with."""
     warnings = []
     for query, sentence in _ASKED:
         ((number,),) = connection.execute(query).fetchall()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def connect(options: argparse.Namespace) -> int:
-    """`connect kontomatik` and `connect kontist`."""
+    """Runs `connect kontomatik` and `connect kontist`."""
     if options.source == KONTIST.name:
         from pipelines.commands.login import connect as log_in
 
@@ -302,7 +302,7 @@ def trail(options: argparse.Namespace) -> int:
 
 
 def show_trail(options: argparse.Namespace, entries: "Sequence[AuditEntry]", title: str) -> int:
-    """Lines of the audit trail, for people or as JSON."""
+    """Shows lines of the audit trail, for people or as JSON."""
     if options.json:
         print_json({"trail": [entry.__dict__ for entry in entries]})
         return GOOD

@@ -20,7 +20,7 @@ class Quiet(Progress):
         self._said = False
 
     def waits(self, text: str) -> None:
-        """The work waits, for a minute or more."""
+        """Receives that the work waits, for a minute or more."""
         if not self._said:
             self._said = True
             say(f"{text}.", error=True)

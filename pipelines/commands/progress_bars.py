@@ -31,9 +31,9 @@ class Bars(Hearing):
         self._bars.stop()
 
     def stage(self, text: str) -> None:
-        """A stage begins."""
+        """Shows that a stage begins."""
         self._bars.update(self._task, description=line(text), total=None, completed=0)
 
     def step(self, text: str, done: int, total: int) -> None:
-        """One of a known number of steps."""
+        """Shows one of a known number of steps."""
         self._bars.update(self._task, description=line(text), total=total, completed=done)

@@ -18,7 +18,7 @@ A real token is never encrypted with it: sandbox data has a vault of its own.
 
 @contextmanager
 def sandbox(settings: Settings) -> Iterator[Settings]:
-    """Settings that point to a sandbox bank, which runs while the block does."""
+    """Yields settings that point to a sandbox bank, which runs while the block does."""
     from sources.sandbox import World, running
 
     world = World()

@@ -17,12 +17,12 @@ class Stop:
         self.asked = False
 
     def listen(self) -> None:
-        """From here on."""
+        """Begins to listen for signals."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._hear)
 
     def _hear(self, number: int, _frame: FrameType | None) -> NoReturn:
-        """Stop at the next safe place; the second time at once. Nothing is lost by that: files are only renamed into place."""
+        """Stops the command at its next safe place; the second time at once. Nothing is lost: files are only renamed."""
         self.asked = True
         signal.signal(number, lambda *_: os._exit(INTERRUPTED))
         raise KeyboardInterrupt

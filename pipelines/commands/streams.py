@@ -53,7 +53,7 @@ class Streams:
         codecs.register_error("kontoledger", self._shown)
 
     def prepare(self) -> None:
-        """Put streams into place that fail as they should. Streams that a test has put there stay."""
+        """Replaces the streams by streams that fail as they should. Streams that a test has put there stay."""
         for number in range(3):
             try:
                 os.fstat(number)
@@ -67,11 +67,14 @@ class Streams:
             sys.stderr = self._stream(_Unheard(2, "w", closefd=False), sys.stderr, line_buffering=True)
 
     def expect_json(self) -> None:
-        """From here on signs that the encoding lacks are written as JSON's escapes, not as what looks like them."""
+        """Makes signs that the encoding lacks be written as JSON's escapes, not as similar signs, from here on."""
         self._exact = True
 
     def ended(self, status: int) -> int:
-        """The status to exit with, once everything is written. Output that is lost makes a good one bad, never a bad one good."""
+        """Returns the status to exit with, once everything is written.
+
+        Output that is lost makes a good one bad, never a bad one good.
+        """
         try:
             sys.stdout.flush()
         except OutputLost as lost:
@@ -82,7 +85,10 @@ class Streams:
 
     @staticmethod
     def lost(lost: OutputLost) -> int:
-        """The status of a command whose output is lost. A reader that has gone, like `head`, wants to hear nothing of it."""
+        """Returns the status of a command whose output is lost.
+
+        A reader that has gone, like `head`, wants to hear nothing of it.
+        """
         if lost.is_closed_pipe:
             return CLOSED_PIPE
         sentence = f"The output could not be written ({lost.reason}). What the command did before stands; give it another place."

@@ -56,7 +56,7 @@ class Notice:
 
     @property
     def event(self) -> str:
-        """Its name for machines."""
+        """Returns its name for machines."""
         return f"kontoledger.{self.kind}"
 
 

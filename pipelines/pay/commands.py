@@ -28,24 +28,24 @@ class Terminal:
     """The person at the keyboard."""
 
     def show_line(self, line: str) -> None:
-        """Show a line on standard error."""
+        """Shows a line on standard error."""
         say(line, error=True)
 
     def ask(self, question: str) -> str:
-        """Ask on standard error, read a line from standard input."""
+        """Asks on standard error, and returns a line of standard input."""
         say(question, end="", error=True)
         return sys.stdin.readline()
 
 
 def transfer(options: argparse.Namespace) -> int:
-    """`pay transfer`."""
+    """Runs `pay transfer`."""
     settings = _allowed(options)
     payment = _payment(options)
     return _pay(settings, options, lambda *_: _of(payment, "transfer", lambda bank: bank.transfer(payment)))
 
 
 def standing_order(options: argparse.Namespace) -> int:
-    """`pay standing-order create`."""
+    """Runs `pay standing-order create`."""
     settings = _allowed(options)
     payment, first = _payment(options), inputs.not_before(options.first, _today(), "first payment")
     last = inputs.not_before(options.last, first, "last payment") if options.last else None
@@ -61,7 +61,7 @@ def standing_order(options: argparse.Namespace) -> int:
 
 
 def change_standing_order(options: argparse.Namespace) -> int:
-    """`pay standing-order change ID`."""
+    """Runs `pay standing-order change ID`."""
     settings = _allowed(options)
     changes: dict[str, Any] = {}
     if options.amount is not None:
@@ -104,7 +104,7 @@ def _changed(name: str, value: Any) -> str:
 
 
 def cancel_standing_order(options: argparse.Namespace) -> int:
-    """`pay standing-order cancel ID`."""
+    """Runs `pay standing-order cancel ID`."""
     settings = _allowed(options)
 
     def intent(client: KontistClient, account: Account) -> Intent:
@@ -119,7 +119,7 @@ def cancel_standing_order(options: argparse.Namespace) -> int:
 
 
 def timed_order(options: argparse.Namespace) -> int:
-    """`pay timed-order create`."""
+    """Runs `pay timed-order create`."""
     settings = _allowed(options)
     payment, on = _payment(options), inputs.not_before(options.on, _today(), "payment")
     intent = _of(payment, f"timed order for {on}", lambda bank: bank.timed_order(payment, on), ("on", str(on)))
@@ -127,7 +127,7 @@ def timed_order(options: argparse.Namespace) -> int:
 
 
 def cancel_timed_order(options: argparse.Namespace) -> int:
-    """`pay timed-order cancel ID`."""
+    """Runs `pay timed-order cancel ID`."""
     settings = _allowed(options)
 
     def intent(client: KontistClient, account: Account) -> Intent:
@@ -142,7 +142,7 @@ def cancel_timed_order(options: argparse.Namespace) -> int:
 
 
 def trail(options: argparse.Namespace) -> int:
-    """`pay trail`: who paid what from which account, step by step, and what came of it."""
+    """Runs `pay trail`: who paid what from which account, step by step, and what came of it."""
     from pipelines.commands.consents import show_trail
 
     with vault_of(data_of(options)) as vault:
@@ -151,12 +151,12 @@ def trail(options: argparse.Namespace) -> int:
 
 
 def usage(_: argparse.Namespace) -> int:
-    """`pay` without what is to be done."""
+    """Refuses `pay` without a kind of payment."""
     raise WrongUsage("`pay` needs to know what is to be done", "See `python -m pipelines pay --help`")
 
 
 def _allowed(options: argparse.Namespace) -> Settings:
-    """The settings, if payments are switched on and a person is there to be asked."""
+    """Returns the settings. Raises when payments are switched off or nobody can be asked."""
     settings = settings_of(options)
     if not settings.kontist.allow_payments:
         raise WrongUsage(
@@ -209,7 +209,7 @@ def _of(payment: Payment, what: str, register: Callable[[Payments], Any], *more:
 
 
 def _listed(rows: list[dict[str, Any]], order_id: str) -> dict[str, Any]:
-    """The order as the bank lists it now."""
+    """Returns the order as the bank lists it now."""
     for row in rows:
         if row["order_id"] == order_id:
             return row

@@ -19,7 +19,7 @@ _ANY = TypeVar("_ANY", str, date)
 
 
 def cents(text: str) -> int:
-    """`12.50` as 1250. Raises `WrongUsage` for a comma, a sign, a third decimal, nothing at all."""
+    """Returns `12.50` as 1250. Raises `WrongUsage` for a comma, a sign, a third decimal, nothing at all."""
     if not _AMOUNT.fullmatch(text.strip()):
         raise WrongUsage("The amount is not a plain number of euros", "Write it like 12.50: digits, a point, two digits at most")
     found = int(Decimal(text.strip()).scaleb(2))
@@ -29,7 +29,7 @@ def cents(text: str) -> int:
 
 
 def iban(text: str) -> str:
-    """An IBAN in capitals without blanks. Its check digits, and its country's own, are checked: a slip is never sent."""
+    """Returns an IBAN in capitals without blanks. Its check digits, and its country's own, are checked: a slip is never sent."""
     compact = re.sub(r"[\s-]", "", text).upper()
     if not compact.isascii() or not iban_rules.is_valid(compact):
         raise WrongUsage("The IBAN is not valid: a digit is wrong or missing", "Compare it with the invoice")
@@ -37,7 +37,7 @@ def iban(text: str) -> str:
 
 
 def words(text: str, what: str, longest: int) -> str:
-    """A text on one line that fits into a SEPA message."""
+    """Returns a text on one line that fits into a SEPA message."""
     shown = text.strip()
     if not shown or len(shown) > longest or not shown.isprintable():
         raise WrongUsage(f"The {what} has to be 1 to {longest} characters on one line", "Correct it")
@@ -45,7 +45,7 @@ def words(text: str, what: str, longest: int) -> str:
 
 
 def not_before(day: date, first: date, what: str) -> date:
-    """A day that is not over yet."""
+    """Returns a day that is not over yet."""
     if day < first:
         raise WrongUsage(f"The {what} lies before {first}", "Give a later day")
     return day

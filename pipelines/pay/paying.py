@@ -32,10 +32,10 @@ class Person(Protocol):
     """Who decides. At a terminal, or in a test."""
 
     def show_line(self, line: str) -> None:
-        """Show a line."""
+        """Shows a line."""
 
     def ask(self, question: str) -> str:
-        """What the person answers."""
+        """Returns the person's answer."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Desk:
             raise NotPaid("Nothing was paid, as you did not say yes")
 
     def _broken_off(self, error: BaseException) -> Failure:
-        """What to say of whatever stopped it, and a line on the trail."""
+        """Returns the sentence for the error that stopped the payment, and its line of the trail."""
         match error:
             case SourceError():
                 why, cause, next_step = error.code or type(error).__name__, f"Kontist: {error.cause}", error.next_step
@@ -176,7 +176,7 @@ class Desk:
 
 
 def chosen(accounts: Sequence[Account], name: str | None) -> Account:
-    """The account to pay from: named by id, number, IBAN or its last four characters; the only one needs no name."""
+    """Returns the account to pay from: named by id, number, IBAN or its last four characters; the only one needs no name."""
     wanted = "".join((name or "").split()).upper()
 
     def matches(account: Account) -> bool:

@@ -96,7 +96,7 @@ def _in_environment(known: Mapping[str, frozenset[str]], environment: Mapping[st
 
 
 def _section_meant(known: Mapping[str, frozenset[str]], section: str) -> str | None:
-    """The section of ours that `section` is, or is a misspelling of; None for somebody else's."""
+    """Returns the section of ours that `section` is, or is a misspelling of; None for somebody else's."""
     parts = section.split(".")
     for ours in known:
         own = ours.split(".")
@@ -106,7 +106,7 @@ def _section_meant(known: Mapping[str, frozenset[str]], section: str) -> str | N
 
 
 def _alike(name: str, target: str) -> bool:
-    """Whether `name` is `target`, misspelt perhaps. `kontist_b` or `kontist2` is a name of its own."""
+    """Returns whether `name` is `target`, misspelt perhaps. `kontist_b` or `kontist2` is a name of its own."""
     if name == target:
         return True
     following = name[len(target) :]
@@ -118,7 +118,7 @@ def _alike(name: str, target: str) -> bool:
 
 
 def _nearest(known: Mapping[str, frozenset[str]], section: str, name: str) -> str | None:
-    """The setting that was probably meant: of the same section, or of that name in another."""
+    """Returns the setting that was probably meant: of the same section, or of that name in another."""
     from difflib import get_close_matches
 
     if close := get_close_matches(name.lower(), sorted(known[section]), 1):

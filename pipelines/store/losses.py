@@ -43,7 +43,7 @@ class KnowsImports(Protocol):
         """Returns the ids of the raw histories that were read with it."""
 
     def is_blank(self) -> bool:
-        """Whether nothing was ever written into it."""
+        """Returns whether nothing was ever written into it."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ class AccountShape:
 
     @property
     def number(self) -> str:
-        """SQL for the number; null where the bank gives none."""
+        """Returns SQL for the number; null where the bank gives none."""
         return f"coalesce({', '.join(self.numbers)})"
 
     def number_of(self, account: Mapping[str, Any]) -> str:
@@ -52,44 +52,44 @@ class Shape:
 
     @property
     def table(self) -> str:
-        """The raw table's full name."""
+        """Returns the raw table's full name."""
         return f"{self.dataset}.transactions"
 
     @property
     def amount(self) -> str:
-        """The column of the signed amount."""
+        """Returns the column of the signed amount."""
         return "amount" if "amount" in self.schema.names else "amount_cents"
 
     @property
     def money(self) -> str:
-        """SQL for the signed amount in whole units, exact."""
+        """Returns SQL for the signed amount in whole units, exact."""
         return "amount" if "amount" in self.schema.names else "amount_cents * 0.01"
 
     @property
     def has_ids(self) -> bool:
-        """Whether the bank names its rows itself."""
+        """Returns whether the bank names its rows itself."""
         return self.told_apart_by is None
 
     @property
     def weighed(self) -> str:
-        """SQL for amount, currency and words of a row, as the guard compares them."""
+        """Returns SQL for amount, currency and words of a row, as the guard compares them."""
         currency = "currency" if "currency" in self.schema.names else "cast(null as varchar)"
         return f"{self.money} as amount, {currency} as currency, {self.about} as about"
 
     def version(self, *, without: frozenset[str] = frozenset()) -> str:
-        """SQL for the hash of what the bank said of a row. Texts are joined in one fixed form, for any DuckDB."""
+        """Returns SQL for the hash of what the bank said of a row. Texts are joined in one fixed form, for any DuckDB."""
         left_out = without | self.unversioned | {"account_id", "import_id", "row_version"}
         parts = [_as_text(column) for column in self.schema if column.name not in left_out]
         return f"md5(concat_ws(chr(31), {', '.join(parts)}))"
 
     @property
     def counted(self) -> str:
-        """The columns that rows are counted and told apart by: all that a window over many rows has to carry."""
+        """Returns the columns that rows are counted and told apart by: all that a window over many rows has to carry."""
         named = ", source_transaction_id" if self.has_ids else ""
         return f"position, window_on, {self.amount}, booked{named}"
 
     def identified(self, answered: str, numbered: str) -> str:
-        """SQL for the rows of `answered` that `numbered` names by their position, with identity, version and content.
+        """Returns SQL for the rows of `answered` that `numbered` names by their position, with identity, version and content.
 
         `answered` has all columns that the bank showed; `numbered` has the `counted` columns, `late`, `occurrence` and
         `position_in_day`. Of equal ids the first shown stays.

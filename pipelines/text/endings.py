@@ -19,12 +19,12 @@ class Named:
 
     @property
     def kind(self) -> str:
-        """A card repeats the number of its account, and this word separates the two."""
+        """Returns `card` or `account`: a card repeats the number of its account."""
         return "card" if self.account_type == "card" else "account"
 
 
 def endings(accounts: Iterable[Named]) -> dict[str, str]:
-    """By account id: `…1234`, longer where another number ends so; currency or start of the id where the number is the same."""
+    """Returns by account id `…1234`: longer where another number ends so, currency or start of the id for one number."""
     listed = list(accounts)
     numbers = {_compact(one.number) for one in listed if one.number}
     shown = {one.account_id: _ending(_compact(one.number), numbers) if one.number else "" for one in listed}

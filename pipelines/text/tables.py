@@ -29,7 +29,7 @@ def show(
     *,
     marked: Collection[int] = (),
 ) -> None:
-    """A table where it fits. Else without the columns that say nothing in any row; else a line a row, which the terminal folds.
+    """Prints a table where it fits. Else it leaves out columns that are empty in every row, or prints a line a row.
 
     `marked` rows are yellow.
     """

@@ -81,7 +81,7 @@ def read_account(sent: Any) -> Account:
 
 
 def read_orders(kind: str, sent: list[Any], account: Account) -> Orders:
-    """The list behind `standing-orders` or `timed-orders`."""
+    """Returns the list behind `standing-orders` or `timed-orders`."""
     schema = orders_schema(kind)
     rows: list[dict[str, Any]] = []
     rejected: list[tuple[str, dict[str, Any]]] = []
@@ -103,12 +103,15 @@ def read_orders(kind: str, sent: list[Any], account: Account) -> Orders:
 
 
 def orders_schema(kind: str) -> pa.Schema:
-    """The columns that `read_orders` delivers."""
+    """Returns the columns that `read_orders` delivers."""
     return pa.schema([one for one in _SCHEMAS[kind] if one.name not in ("import_id", "row_version")])
 
 
 def _row(kind: str, sent: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
-    """The columns of one object, and the names of its fields that have none. What cannot be read goes to `extra` as well."""
+    """Returns the columns of one object, and the names of its fields that have none.
+
+    What cannot be read goes to `extra` as well.
+    """
     columns, schema = _FIELDS[kind], _SCHEMAS[kind]
     row: dict[str, Any] = {}
     extra = {name: value for name, value in sent.items() if name not in columns}

@@ -68,7 +68,7 @@ class Tokens:
         self._over = False
 
     def authorization(self, *, refused: str | None = None) -> str:
-        """The header's value. `refused` is one that the bank has just answered with 401: a newer one is returned.
+        """Returns the header's value. `refused` is one that the bank has just answered with 401: a newer one is returned.
 
         Raises `Misconfigured` for a wrong or missing e-mail or password, `ConsentGone` when only a person can log in
         again, `Rejected` for a login that is not confirmed.
@@ -82,12 +82,12 @@ class Tokens:
             return self._header
 
     def renew(self) -> None:
-        """Ask for a new auth token now: whether the refresh token is still good, if nothing else."""
+        """Asks for a new auth token now: whether the refresh token is still good, if nothing else."""
         with self._lock:
             self._renew()
 
     def invalidate(self) -> bool:
-        """End both tokens at the bank and forget them; False if they were gone already. No password is used."""
+        """Ends both tokens at the bank and forgets them; returns False if they were gone already. No password is used."""
         with self._lock:
             if self._login.auth == "basic":
                 return False
@@ -201,13 +201,13 @@ def _wrong_password(status: int) -> Rejected:
 
 
 def _token(reply: Any, name: str) -> str | None:
-    """A token out of a reply, or None. One with spaces or line ends could not be sent in a header."""
+    """Returns a token out of a reply, or None. One with spaces or line ends could not be sent in a header."""
     value = reply.get(name) if isinstance(reply, dict) else None
     return value if isinstance(value, str) and value.isascii() and value.isprintable() and value.split() == [value] else None
 
 
 def expiry(token: str) -> float | None:
-    """When a JWT ends, in seconds since 1970, or None if it does not say. Its signature is the bank's business."""
+    """Returns when a JWT ends, in seconds since 1970, or None if it does not say. Its signature is the bank's business."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

@@ -62,14 +62,14 @@ class KontistClient:
         self.tokens = Tokens(http, login, clock=clock, on_new_refresh_token=on_new_refresh_token, renewing=renewing)
 
     def accounts(self) -> list[Account]:
-        """All accounts of the login, usually one. In euros: the bank names no currency (vendor document)."""
+        """Returns all accounts of the login, usually one. In euros: the bank names no currency (vendor document)."""
         accounts = [read_account(sent) for sent in decoded(self._get("/api/accounts"), list[Any])]
         if len({one.account_id for one in accounts}) < len(accounts):
             raise Unexpected(BANK, "the bank lists two accounts under one number", ASK_A_PERSON)
         return accounts
 
     def transactions_page(self, address: str) -> Page:
-        """The page at a path on the bank's host (`first_page`, then each page's `next`), as an envelope or a bare array.
+        """Returns the page at a path on the bank's host (`first_page`, then each page's `next`), as an envelope or a bare array.
 
         `next` comes back resolved: a path that starts with `/api` counts from the host, not from this page.
         """
@@ -84,7 +84,7 @@ class KontistClient:
         return Page(envelope.results, self.resolved(address, following) if following else None, total)
 
     def transaction(self, account: Account, transaction_id: str) -> dict[str, Any] | None:
-        """One transaction by column, None where the bank does not know it (404): gone, or not this login's to see.
+        """Returns one transaction by column, None where the bank does not know it (404): gone, or not this login's to see.
 
         Do not trust its sign: in the vendor document's own sample it differs from the list's. A 404 that is a web page comes
         from whoever does not know the address, and is the error that it is elsewhere.
@@ -99,15 +99,15 @@ class KontistClient:
         return columns
 
     def standing_orders(self, account: Account) -> Orders:
-        """All standing orders, cancelled ones too. Amounts are positive cents (vendor document)."""
+        """Returns all standing orders, cancelled ones too. Amounts are positive cents (vendor document)."""
         return self._orders("standing-orders", account)
 
     def timed_orders(self, account: Account) -> Orders:
-        """The timed orders still to be executed. Amounts are negative cents (vendor document)."""
+        """Returns the timed orders still to be executed. Amounts are negative cents (vendor document)."""
         return self._orders("timed-orders", account)
 
     def invalidate(self) -> bool:
-        """End this login's tokens at the bank; False if they were gone already."""
+        """Ends this login's tokens at the bank; False if they were gone already."""
         return self.tokens.invalidate()
 
     def _orders(self, kind: str, account: Account) -> Orders:
@@ -115,11 +115,11 @@ class KontistClient:
         return read_orders(kind, decoded(self._get(path), list[Any]), account)
 
     def _get(self, address: str, accept: str = "application/json") -> bytes:
-        """The JSON at an address."""
+        """Returns the JSON at an address."""
         return json_bytes(self._answer(address, accept))
 
     def _answer(self, address: str, accept: str = "application/json") -> httpx.Response:
-        """What an address answers. A 401 costs one more request, with a fresh token; then it counts."""
+        """Returns the answer of an address. A 401 costs one more request, with a fresh token; then it counts."""
         authorization = self.tokens.authorization()
         answer = self._send(address, accept, authorization)
         if answer.status_code == 401:
@@ -130,7 +130,7 @@ class KontistClient:
         return self.http.request("GET", address, headers={"Accept": accept, "Authorization": authorization})
 
     def resolved(self, address: str, following: str) -> str:
-        """`following` as an address on the bank's host that still is about the same account, or `Unexpected`."""
+        """Returns `following` as an address on the bank's host that still is about the same account, or `Unexpected`."""
         here = self.http.url(address)
         try:
             there = self.http.url(urljoin(here, following))
@@ -144,5 +144,5 @@ class KontistClient:
 
 
 def first_page(account: Account) -> str:
-    """The path of an account's newest transactions."""
+    """Returns the path of an account's newest transactions."""
     return f"/api/accounts/{quote(account.source_account_id, safe='')}/transactions"

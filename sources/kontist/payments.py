@@ -43,7 +43,7 @@ class Payment:
     e2e_id: str | None = field(default=None, repr=False)
 
     def body(self) -> dict[str, Any]:
-        """As the bank wants it, in euro cents."""
+        """Returns the body of the request, in euro cents."""
         return {
             "recipient": self.recipient,
             "iban": self.iban,
@@ -89,7 +89,7 @@ class Payments:
     # ---- first step
 
     def transfer(self, payment: Payment) -> Registered | Done:
-        """Register a SEPA credit transfer."""
+        """Registers a SEPA credit transfer."""
         body = payment.body()
         reply = self._sent("POST", f"{self._root}/transfer", body, REGISTERED + CARRIED_OUT)
         if (done := _carried_out(reply)) is not None:
@@ -114,7 +114,7 @@ class Payments:
     def standing_order(
         self, payment: Payment, interval: Interval, first_on: date, last_on: date | None = None
     ) -> Registered | Done:
-        """Register a standing order: its first payment on `first_on`, the last no later than `last_on`."""
+        """Registers a standing order: its first payment on `first_on`, the last no later than `last_on`."""
         body = payment.body() | {
             "reoccurrence": interval,
             "firstExecutionDate": moment(first_on),
@@ -124,7 +124,7 @@ class Payments:
         return _carried_out(reply) or self._standing(reply, deviations(reply, payment))
 
     def change_standing_order(self, order_id: str, changes: Mapping[str, Any]) -> Registered | Done:
-        """Register a change of an active standing order, by the bank's names: `amount` (cents), `note`, `e2eId`, `reoccurrence`,
+        """Registers a change of an active standing order, by the bank's names: `amount` (cents), `note`, `e2eId`, `reoccurrence`,
         `lastExecutionDate`."""
         reply = self._sent("PATCH", self._standing_address(order_id), dict(changes), REGISTERED + CARRIED_OUT)
         if (done := _carried_out(reply, order_id)) is not None:
@@ -134,12 +134,12 @@ class Payments:
         return self._standing(reply, (_other_amount(shown),) if other else (), order_id)
 
     def cancel_standing_order(self, order_id: str) -> Registered | Done:
-        """Register the end of a standing order."""
+        """Registers the end of a standing order."""
         reply = self._sent("PATCH", f"{self._standing_address(order_id)}/cancel", None, REGISTERED + CARRIED_OUT)
         return _carried_out(reply, order_id) or self._standing(reply, (), order_id)
 
     def timed_order(self, payment: Payment, on: date) -> Registered | Done:
-        """Register a transfer that is carried out once, on a day to come."""
+        """Registers a transfer that is carried out once, on a day to come."""
         body = payment.body() | {"date": moment(on)}
         reply = self._sent("POST", f"{self._root}/timed-orders", body, REGISTERED + CARRIED_OUT)
         if (done := _carried_out(reply)) is not None:
@@ -155,7 +155,7 @@ class Payments:
         return self._timed(_text(reply, "id"), deviations(repeated, payment))
 
     def cancel_timed_order(self, order_id: str) -> Registered | Done:
-        """End a timed order: at once, as the vendor document shows it, or after a TAN if the bank asks for one."""
+        """Ends a timed order: at once, as the vendor document shows it, or after a TAN if the bank asks for one."""
         address = f"{self._root}/timed-orders/{quote(order_id, safe='')}/cancel"
         reply = self._sent(
             "PATCH",
@@ -170,7 +170,7 @@ class Payments:
     # ---- second step
 
     def confirm(self, registered: Registered, tan: str) -> Done:
-        """Send the TAN, and with it exactly what was registered (vendor document). From here on money moves.
+        """Sends the TAN, and with it exactly what was registered (vendor document). From here on money moves.
 
         A confirmation that names another order than the registered one is `Uncertain`.
         """
@@ -251,12 +251,12 @@ class Payments:
 
 
 def _carried_out(reply: Mapping[str, Any], order_id: str | None = None) -> Done | None:
-    """What the bank carried out with the first request already; None where it waits for a TAN."""
+    """Returns the payment that the bank carried out with the first request already; None where it waits for a TAN."""
     return None if str(reply["status"]).upper() in REGISTERED else _done(reply, order_id)
 
 
 def _done(reply: Mapping[str, Any], order_id: str | None) -> Done:
-    """The bank's last word about the order `order_id`. Raises `Uncertain` if it speaks of another one."""
+    """Returns the bank's last word about the order `order_id`. Raises `Uncertain` if it speaks of another one."""
     named = str(reply["id"]) if type(reply.get("id")) in (int, str) else None
     if order_id is not None and named not in (None, order_id):
         raise Uncertain(BANK, "the bank's confirmation names another order", LOOK_FIRST)
@@ -268,7 +268,7 @@ def _last_part(address: Any) -> str:
 
 
 def _told(error: SourceError, nothing: str) -> SourceError:
-    """The same error, which also says that nothing came of it."""
+    """Returns the same error, which also says that nothing came of it."""
     return type(error)(error.bank, error.cause, f"{nothing}. {error.next_step}", code=error.code)
 
 
@@ -296,7 +296,7 @@ def _other_amount(amount: Any) -> str:
 
 
 def moment(on: date) -> str:
-    """A day as the bank wants it: a moment that lies on this day in Berlin and in UTC."""
+    """Returns a day as the bank wants it: a moment that lies on this day in Berlin and in UTC."""
     return f"{on.isoformat()}T12:00:00.000Z"
 
 

@@ -19,7 +19,7 @@ ASK_A_PERSON = "Nothing of it was stored; tell the maintainers if it stays so"
 
 
 def json_bytes(response: httpx.Response) -> bytes:
-    """The body of a good answer, unparsed. Raises the error that the status stands for, `Unexpected` for a web page."""
+    """Returns the body of a good answer, unparsed. Raises the error that the status stands for, `Unexpected` for a web page."""
     if not response.is_success:
         raise refusal(response.status_code)
     if is_web_page(response):
@@ -34,7 +34,7 @@ def is_web_page(response: httpx.Response) -> bool:
 
 
 def decoded(body: bytes | msgspec.Raw, kind: Any = Any) -> Any:
-    """`body` as a `kind`. Raises `Unexpected` for broken JSON and for JSON of another shape, and quotes neither."""
+    """Returns `body` as a `kind`. Raises `Unexpected` for broken JSON and for JSON of another shape, and quotes neither."""
     try:
         try:
             return msgspec.json.decode(body, type=kind)
@@ -47,7 +47,7 @@ def decoded(body: bytes | msgspec.Raw, kind: Any = Any) -> Any:
 
 
 def _readable(body: bytes) -> bytes:
-    """JSON that msgspec can read, from JSON that it refuses: with half a character, or with a number beyond any column.
+    """Returns JSON that msgspec can read, from JSON that it refuses: with half a character, or with a number beyond any column.
 
     A backend that counts in UTF-16 may cut an emoji in two and write one half. A number like `1e400` or one of 5,000 digits
     becomes a text, so that it costs its own row and not the whole answer. Raises `ValueError` if it is not JSON otherwise.
@@ -66,7 +66,7 @@ def _fraction(digits: str) -> float | str:
 
 
 def refusal(status: int) -> SourceError:
-    """The error that an HTTP status stands for, below 500 as well as above."""
+    """Returns the error that an HTTP status stands for, below 500 as well as above."""
     code = str(status)
     match status:
         case 401:

@@ -83,12 +83,12 @@ class Rows:
 
     @property
     def newest(self) -> int | None:
-        """The first day of the page that can be read."""
+        """Returns the first day of the page that can be read."""
         return next((one for one in self.days if one is not None), None)
 
     @property
     def oldest(self) -> int | None:
-        """The last day of the page that can be read."""
+        """Returns the last day of the page that can be read."""
         return next((one for one in reversed(self.days) if one is not None), None)
 
 
@@ -104,7 +104,7 @@ class _Decoded:
 
 
 def read_rows(body: bytes | msgspec.Raw, source_account_id: str) -> Rows:
-    """The JSON array `body` as columns. `source_account_id` is the account that `from` and `to` may name.
+    """Returns the JSON array `body` as columns. `source_account_id` is the account that `from` and `to` may name.
 
     Raises `Unexpected` if it is not a JSON array.
     """
@@ -147,7 +147,7 @@ def each_once(rows: Rows) -> Rows:
 
 
 def day(days: int) -> date:
-    """Days since 1970 as a date."""
+    """Returns days since 1970 as a date."""
     return _EPOCH_DAY + timedelta(days)
 
 
@@ -172,12 +172,15 @@ def _one_by_one(body: bytes | msgspec.Raw, source_account_id: str) -> _Decoded:
 
 
 def _any_json(raw: msgspec.Raw) -> Any:
-    """One row, whatever it is; a byte that is no UTF-8 is replaced, a number beyond any column becomes a text."""
+    """Returns one row, whatever it is; a byte that is no UTF-8 is replaced, a number beyond any column becomes a text."""
     return decoded(bytes(raw).decode(errors="replace").encode())
 
 
 def _documented_form(sent: Mapping[str, Any]) -> tuple[_Row, dict[str, Any]]:
-    """The row by the documented names, and the fields that have none; a name in both spellings keeps the documented one."""
+    """Returns the row by the documented names, and the fields that have none.
+
+    A name in both spellings keeps the documented one.
+    """
     known: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in sent.items():
@@ -194,7 +197,7 @@ def _documented_form(sent: Mapping[str, Any]) -> tuple[_Row, dict[str, Any]]:
 
 
 def _direction(sent: Mapping[str, Any], account: str) -> int | None:
-    """-1 out, 1 in, 0 both, None where no direction names this account and the amount's own sign counts (observed).
+    """Returns -1 out, 1 in, 0 both, None where no direction names this account and the amount's own sign counts (observed).
 
     `pending_from` is about rows that are not booked yet, and counts where neither of the others says anything.
     """
@@ -257,7 +260,7 @@ def _batch(
     keys: Sequence[tuple[str | None, int | None, int, int, int | None]],
     extra: list[dict[str, Any] | None],
 ) -> pa.RecordBatch:
-    """Good rows as columns; `keys` are the values that were read already: id, day, cents, booked and valuta instants."""
+    """Returns good rows as columns; `keys` are the values that were read already: id, day, cents, booked and valuta instants."""
     sent = dict(zip(_FIELDS, zip(*map(_values_of, rows), strict=True), strict=True)) if rows else dict.fromkeys(_FIELDS, ())
     ids, days, amounts, booked, valued = zip(*keys, strict=True) if keys else ((),) * 5
     columns: dict[str, Any] = {
@@ -281,7 +284,7 @@ def _batch(
 def _read(
     name: str, read: Callable[[Any], Any], sent: Mapping[str, Sequence[Any]], extra: list[dict[str, Any] | None]
 ) -> list[Any]:
-    """A column by `read`; what it cannot read goes to `extra` under the bank's name."""
+    """Returns a column by `read`; what it cannot read goes to `extra` under the bank's name."""
     values = [read(value) if value is not None else None for value in sent[name]]
     for place, value in enumerate(sent[name]):
         if values[place] is None and value not in (None, ""):

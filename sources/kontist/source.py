@@ -107,19 +107,19 @@ def kontist(
 def _resources(opened: Callable[[], AbstractContextManager[KontistClient]], plan: "_Plan") -> Iterable[DltResource]:
     @dlt.resource(name="login", selected=False)
     def login() -> Iterator[Any]:
-        """The list of accounts, asked for once and shared by all that is selected."""
+        """Returns the list of accounts, asked for once and shared by all that is selected."""
         with closed_with_the_last_user(opened) as (bank, shared):
             yield shared(_Listed(bank, tuple(bank.accounts())))
 
     def accounts(listed: _Listed) -> Iterator[Any]:
-        """The accounts of the login."""
+        """Returns the accounts of the login."""
         delivery = _delivery("accounts")
         yield delivery.begin()
         rows = [{"account_id": one.account_id, **one.row} for one in listed.accounts]
         yield from delivery.whole(versioned_rows(rows, delivery.schema))
 
     def transactions(listed: _Listed) -> Iterator[Any]:
-        """The transactions of each account, from its cursor on."""
+        """Returns the transactions of each account, from its cursor on."""
         delivery = _delivery("transactions")
         yield delivery.begin()
         for account in listed.accounts:
@@ -184,7 +184,7 @@ def _subtracted(rows: Iterator[pa.RecordBatch], moved: dict[str, Any], keep_from
 
 
 def _is_booked(keys: pa.Table) -> list[bool]:
-    """A row without value date and booking type is a reservation (observed)."""
+    """Returns which rows are booked: one without value date and booking type is a reservation (observed)."""
     named, valued = keys["booking_type"].to_pylist(), keys["valuta_date"].to_pylist()
     return [one is not None or other is not None for one, other in zip(named, valued, strict=True)]
 

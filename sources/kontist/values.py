@@ -18,12 +18,12 @@ _LATEST = int((datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()) * 1_0
 
 
 def cents(value: Any) -> int | None:
-    """A whole number of minor units, or None. A fraction, an exponent, a text or a truth is not one."""
+    """Returns a whole number of minor units, or None. A fraction, an exponent, a text or a truth is not one."""
     return value if type(value) is int and -LARGEST_CENTS < value < LARGEST_CENTS else None
 
 
 def original_minor(value: Any) -> int | None:
-    """The minor units of `originalAmount`: a text of digits, perhaps signed (vendor document), or a number; else None."""
+    """Returns the minor units of `originalAmount`: a text of digits, perhaps signed (vendor document), or a number; else None."""
     if type(value) is str and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20:
         value = int(value)
     return value if type(value) is int and -LARGEST_ORIGINAL < value < LARGEST_ORIGINAL else None
@@ -54,23 +54,26 @@ def _instant(text: str) -> int | None:
 
 
 def berlin_day(micros: int) -> int:
-    """The day in Berlin, in days since 1970. A booked row is Berlin's midnight, written as 22:00Z or 23:00Z (observed)."""
+    """Returns the day in Berlin, in days since 1970.
+
+    A booked row is Berlin's midnight, written as 22:00Z or 23:00Z (observed).
+    """
     seconds = micros // 1_000_000
     return (seconds + _offset(seconds // 3600)) // 86_400
 
 
 @lru_cache(maxsize=1 << 17)
 def _offset(hour: int) -> int:
-    """Seconds that Berlin is ahead of UTC in an hour since 1970; it changes on the hour only."""
+    """Returns seconds that Berlin is ahead of UTC in an hour since 1970; it changes on the hour only."""
     offset = (_EPOCH + timedelta(hours=hour)).astimezone(BERLIN).utcoffset()
     return int(offset.total_seconds()) if offset is not None else 0
 
 
 def text(value: Any) -> str | None:
-    """A text, number or truth as text; None for null and for lists and objects, which go to `extra` whole."""
+    """Returns a text, number or truth as text; None for null and for lists and objects, which go to `extra` whole."""
     return value if type(value) is str else json_text(value) if type(value) in (int, float, bool) else None
 
 
 def json_text(value: Any) -> str:
-    """`value` as short JSON, the same text for the same content."""
+    """Returns `value` as short JSON, the same text for the same content."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

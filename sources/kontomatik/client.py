@@ -51,7 +51,7 @@ Progress = Callable[[str, float], None]
 
 
 def _today() -> date:
-    """The day that began last everywhere the bank may be: no first day we send lies in its future."""
+    """Returns the day that began last everywhere the bank may be: no first day we send lies in its future."""
     return datetime.now(UTC).date()
 
 
@@ -75,7 +75,7 @@ class KontomatikClient:
         today: Callable[[], date] = _today,
         recognise: Callable[[str, str], str] | None = None,
     ) -> None:
-        """`recognise` makes the keyed hash of an owner's identity number; without it nothing is kept of such numbers."""
+        """Opens a client. `recognise` makes the keyed hash of an owner's identity number; without it none is kept."""
         if not re.fullmatch(r"[!-~]+", api_key):
             raise Misconfigured(
                 BANK, "the API key is empty or holds a space or a line end", "Correct the secret sources.kontomatik.api_key"
@@ -96,7 +96,7 @@ class KontomatikClient:
 
     @property
     def requests(self) -> int:
-        """How many requests were sent so far."""
+        """Returns how many requests were sent so far."""
         return self._http.requests
 
     def mock_session(
@@ -108,7 +108,7 @@ class KontomatikClient:
         multiple_access: bool = True,
         owner_email: str | None = None,
     ) -> Session:
-        """A signed-in session with the mock bank of the test environment.
+        """Returns a signed-in session with the mock bank of the test environment.
 
         The published specification takes no parameters; the live service takes these (observed).
         """
@@ -127,7 +127,7 @@ class KontomatikClient:
         country: str = "",
         locale: str = "en",
     ) -> SignIn:
-        """A link for the customer to sign in at the bank behind.
+        """Returns a link for the customer to sign in at the bank behind.
 
         In the live dialect the customer chooses the bank there, among those of `country` (two small letters; else as the
         target's name says).
@@ -136,7 +136,7 @@ class KontomatikClient:
         return self._dialect.signing_in(json_object(self._post_json("signin/redirection", body)))
 
     def sign_in_status(self, sign_in: SignIn | str) -> SignInStatus:
-        """How far a sign-in is; `sign_in` is what `start_sign_in` gave, or its id.
+        """Returns how far a sign-in is; `sign_in` is what `start_sign_in` gave, or its id.
 
         The published specification names the session only at the start: pass the whole `SignIn` to have it in the status.
         """
@@ -151,7 +151,7 @@ class KontomatikClient:
         return status
 
     def start_import(self, session: Session, since: date | None, owner_external_id: str | None = None) -> Command:
-        """Start the one import of a session, from the day `since` on; None asks for everything.
+        """Starts the one import of a session, from the day `since` on; None asks for everything.
 
         Sent once. `MayBeAccepted` says that no answer came: the import may run all the same, and is spent.
         """
@@ -162,7 +162,7 @@ class KontomatikClient:
         raise odd("the answer to an import names no command")
 
     def reuse(self, token: str, since: date | None) -> Session | Command:
-        """Use a consent again. Spends one of its imports, also when the answer is lost.
+        """Uses a consent again. Spends one of its imports, also when the answer is lost.
 
         The published specification starts the import at once: a `Command`. The live service gives a new `Session`, for
         `start_import`; if it gives a command first, that is waited for.
@@ -174,7 +174,7 @@ class KontomatikClient:
         return self._session_of(accepted)
 
     def command(self, command_id: str, new_spool: Callable[[], Spool]) -> Reply:
-        """One look at a command, read as it arrives. `new_spool` is called for each account with rows.
+        """Looks at a command once; the answer is read as it arrives. `new_spool` is called for each account with rows.
 
         What the bank reports of the command stands in the reply; a refused look raises.
         """
@@ -199,7 +199,7 @@ class KontomatikClient:
         *,
         left: Callable[[], float] = lambda: math.inf,
     ) -> ImportResult:
-        """Look at a command until it is done, every `poll_interval` seconds, as long as seconds are `left` to the caller.
+        """Looks at a command until it is done, every `poll_interval` seconds, as long as seconds are `left` to the caller.
 
         Raises the bank's failure; `CommandUnfinished`, with its number, when time is over or the bank away: it may still finish.
         """
@@ -209,7 +209,7 @@ class KontomatikClient:
         return reply.result
 
     def delete(self, token: str) -> None:
-        """End a consent at the bank. Raises `ConsentGone` when the bank knows no such consent, or none any more.
+        """Ends a consent at the bank. Raises `ConsentGone` when the bank knows no such consent, or none any more.
 
         A confirmation is an empty answer (published specification) or a document of the bank without an exception (observed).
         Raises `Unexpected` for anything else, like the web page of a proxy: that is not the bank's answer.
@@ -222,7 +222,7 @@ class KontomatikClient:
             spoken_by(small_document(body))
 
     def catalog(self, country: str | None = None, access_mode: AccessMode | None = None) -> list[Institution]:
-        """The banks that Kontomatik covers, of `country` (two letters) and open to `access_mode`; `MIXED` is any."""
+        """Returns the banks that Kontomatik covers, of `country` (two letters) and open to `access_mode`; `MIXED` is any."""
         live = self._dialect.name == "live"
         body = self._get(self._dialect.catalog_path, {"accessMode": access_mode} if live and access_mode else {})
         return [
@@ -233,7 +233,7 @@ class KontomatikClient:
         ]
 
     def health(self) -> None:
-        """Return if the service answers. No key is sent.
+        """Checks that the service answers. No key is sent.
 
         The published specification has an address for this; whether the live service has it is not known, so that there any
         answer from it that is not a failure of its own will do.
@@ -283,7 +283,7 @@ class KontomatikClient:
             self._sleep(min(self._poll_interval, left))
 
     def _session_of(self, command: Command) -> Session:
-        """The session that a command gives when it is done."""
+        """Returns the session that a command gives when it is done."""
 
         def no_rows() -> Spool:
             raise odd("the answer to a reused consent holds transactions")
@@ -320,7 +320,7 @@ class KontomatikClient:
         return self._send(path, {"json": body})
 
     def _send(self, path: str, content: dict[str, Any]) -> bytes:
-        """The answer to a request that is sent once, except while it is refused because too many commands run."""
+        """Returns the answer to a request that is sent once, except while it is refused because too many commands run."""
         waits = list(POOL_WAITS)
         while True:
             try:
@@ -350,7 +350,7 @@ class KontomatikClient:
         return body
 
     def _refusal(self, response: httpx.Response, *, spends: bool = False, command: bool = False) -> SourceError:
-        """Why the bank refused: by the name in the answer, else by its status."""
+        """Returns the bank's refusal: by the name in the answer, else by its status."""
         if response.status_code == 401:
             return unauthorized()
         body = self._body(response)
@@ -363,7 +363,7 @@ class KontomatikClient:
         return with_pause(failure, retry_after(response))
 
     def _failure_in(self, body: bytes) -> SourceError | None:
-        """The failure that a short answer reports, in XML or JSON; None if it reports none or cannot be read."""
+        """Returns the failure that a short answer reports, in XML or JSON; None if it reports none or cannot be read."""
         start = body.lstrip()[:1]
         try:
             if start == b"{":

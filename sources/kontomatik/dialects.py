@@ -42,36 +42,36 @@ class Dialect(ABC):
 
     @abstractmethod
     def mock(self, fields: Form) -> Form:
-        """The form of a mock session."""
+        """Returns the form of a mock session."""
 
     @abstractmethod
     def sign_in(
         self, target: str, access_mode: AccessMode, redirect_url: str | None, owner: str | None, country: str, locale: str
     ) -> dict[str, Any]:
-        """The JSON that starts a sign-in."""
+        """Returns the JSON that starts a sign-in."""
 
     @abstractmethod
     def signing_in(self, answer: dict[str, Any]) -> SignIn:
-        """The sign-in that the bank has started."""
+        """Returns the sign-in that the bank has started."""
 
     @abstractmethod
     def catalog_of(self, body: bytes) -> list[Institution]:
-        """Every entry of the catalog."""
+        """Returns every entry of the catalog."""
 
     @abstractmethod
     def first_day(self, since: date | None, today: date) -> date | None:
-        """What to send as `since`; None sends nothing."""
+        """Returns the value of `since` to send; None sends nothing."""
 
     @abstractmethod
     def reuse(self, token: str, since: date | None) -> Form:
-        """The form that reuses a consent."""
+        """Returns the form that reuses a consent."""
 
     @abstractmethod
     def start(self, session: Session, since: date | None, owner: str | None) -> Form:
-        """The form that starts an import."""
+        """Returns the form that starts an import."""
 
     def sign_in_status(self, answer: dict[str, Any]) -> SignInStatus:
-        """How far a sign-in is, from either dialect's words."""
+        """Returns how far a sign-in is, from either dialect's words."""
         params = answer.get("params")
         params = params if isinstance(params, dict) else {}
         state = _SIGN_IN_WORDS.get(str(answer.get("status") or "").lower(), "pending")
@@ -91,7 +91,7 @@ class Dialect(ABC):
         return Session(session_id, signature, token, _text(params.get("target")))
 
     def accepted(self, body: bytes) -> Session | Command:
-        """The session or command that a request has led to.
+        """Returns the session or command that a request has led to.
 
         Raises the named failure, `Misconfigured` for an answer in the other dialect, or `Unexpected`.
         """
@@ -120,7 +120,7 @@ class OpenApi(Dialect):
     sign_in_field = "sessionId"
 
     def mock(self, fields: Form) -> Form:  # noqa: ARG002
-        """No parameters."""
+        """Returns an empty form."""
         return {}
 
     def sign_in(
@@ -132,18 +132,18 @@ class OpenApi(Dialect):
         country: str,  # noqa: ARG002
         locale: str,  # noqa: ARG002
     ) -> dict[str, Any]:
-        """`target` and `accessMode` are required."""
+        """Returns the JSON; `target` and `accessMode` are required."""
         return _given({"target": target, "accessMode": access_mode, "ownerExternalId": owner, "redirectUrl": redirect_url})
 
     def signing_in(self, answer: dict[str, Any]) -> SignIn:
-        """The session is named at once."""
+        """Returns the sign-in; its session is named at once."""
         session_id, link = _text(answer.get("sessionId")), _text(answer.get("redirectUrl"))
         if not session_id or not link:
             raise wrong_dialect(self.name) if "redirectionId" in answer else odd("the answer starts no sign-in")
         return SignIn(session_id, _web(link), self._session(answer))
 
     def catalog_of(self, body: bytes) -> list[Institution]:
-        """JSON: `targets` with `id`, `country`, `name`, `accessModes`."""
+        """Returns the entries of JSON: `targets` with `id`, `country`, `name`, `accessModes`."""
         if body.lstrip()[:1] == b"<" and spoken_by(small_document(body)) == "live":
             raise wrong_dialect(self.name)
         targets = json_object(body).get("targets")
@@ -164,15 +164,15 @@ class OpenApi(Dialect):
         return found
 
     def first_day(self, since: date | None, today: date) -> date | None:
-        """`since` is optional; without it the bank gives everything."""
+        """Returns `since`, which is optional; without it the bank gives everything."""
         return None if since is None else min(since, today)
 
     def reuse(self, token: str, since: date | None) -> Form:
-        """Reusing a consent is the import itself."""
+        """Returns the form of the import itself."""
         return _given({self.consent_field: token, "since": since and since.isoformat()})
 
     def start(self, session: Session, since: date | None, owner: str | None) -> Form:
-        """An import may name its owner."""
+        """Returns the form; an import may name its owner."""
         return _session_fields(session) | _given({"since": since and since.isoformat(), "ownerExternalId": owner})
 
 
@@ -185,7 +185,7 @@ class Live(Dialect):
     sign_in_field = "redirectionId"
 
     def mock(self, fields: Form) -> Form:
-        """Every field is taken."""
+        """Returns the form with every field."""
         return fields
 
     def sign_in(
@@ -197,21 +197,21 @@ class Live(Dialect):
         country: str,
         locale: str,
     ) -> dict[str, Any]:
-        """The customer chooses the bank behind the link; `target` only names its country."""
+        """Returns the JSON. The customer chooses the bank behind the link; `target` only names its country."""
         country = country or country_of(target)
         return _given({"redirectUri": redirect_url, "ownerExternalId": owner, "country": country, "locale": locale}) | {
             "psd2": {"accessMode": access_mode}
         }
 
     def signing_in(self, answer: dict[str, Any]) -> SignIn:
-        """The session comes with the status, later."""
+        """Returns the sign-in; its session comes later, with the status."""
         redirection_id, link = _text(answer.get("redirectionId")), _text(answer.get("redirectionLink"))
         if not redirection_id or not link:
             raise wrong_dialect(self.name) if "redirectUrl" in answer else odd("the answer starts no sign-in")
         return SignIn(redirection_id, _web(link))
 
     def catalog_of(self, body: bytes) -> list[Institution]:
-        """XML: `<target name institution officialName country beta>`."""
+        """Returns the entries of XML: `<target name institution officialName country beta>`."""
         if body.lstrip()[:1] == b"{":
             raise wrong_dialect(self.name)
         root = small_document(body)
@@ -236,11 +236,11 @@ class Live(Dialect):
         return today.replace(year=today.year - YEARS_BACK, day=min(today.day, 28))  # any month has a 28th
 
     def reuse(self, token: str, since: date | None) -> Form:  # noqa: ARG002
-        """Only the token: it gives a new session, and the import is a request of its own."""
+        """Returns a form with the token only: it gives a new session, and the import is a request of its own."""
         return {self.consent_field: token}
 
     def start(self, session: Session, since: date | None, owner: str | None) -> Form:  # noqa: ARG002
-        """The owner is bound at the sign-in."""
+        """Returns the form without an owner, who is bound at the sign-in."""
         return _session_fields(session) | _given({"since": since and since.isoformat()})
 
 
@@ -248,7 +248,7 @@ DIALECTS: Mapping[str, type[Dialect]] = {"openapi": OpenApi, "live": Live}
 
 
 def exception_in(answer: dict[str, Any]) -> str | None:
-    """The name of the failure that a JSON answer reports, wherever it stands; None if it reports none."""
+    """Returns the name of the failure that a JSON answer reports, wherever it stands; None if it reports none."""
     params = answer.get("params")
     for place in (params, answer):
         found = place.get("exception") if isinstance(place, dict) else None
@@ -260,7 +260,7 @@ def exception_in(answer: dict[str, Any]) -> str | None:
 
 
 def country_of(target: str) -> str:
-    """The country that a target's name ends with (`KontoBankApi_cz`); Poland's have no ending (observed)."""
+    """Returns the country that a target's name ends with (`KontoBankApi_cz`); Poland's have no ending (observed)."""
     ending = re.search(r"_([a-z]{2})$", target)
     return ending[1] if ending else "pl"
 
@@ -274,7 +274,7 @@ def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _web(link: str) -> str:
-    """The link that a person will open. Raises `Unexpected` for one that is no web page's."""
+    """Returns the link that a person will open. Raises `Unexpected` for one that is no web page's."""
     usable = web_link(link)
     if usable is None:
         raise odd("the link to sign in with is no address of a web page")

@@ -82,14 +82,14 @@ MEANINGS = {
 
 
 def plain_name(text: str | None) -> str:
-    """An exception's name without package or the ending `Exception`; empty for anything that is not a name."""
+    """Returns an exception's name without package or the ending `Exception`; empty for anything that is not a name."""
     name = (text or "").strip().rsplit(".", 1)[-1]
     name = name.removesuffix("Exception") or name
     return name if _PLAIN_NAME.fullmatch(name) else ""
 
 
 def by_name(text: str | None) -> SourceError:
-    """The error for an exception's name."""
+    """Returns the error for an exception's name."""
     name = plain_name(text)
     meaning = MEANINGS.get(name)
     if meaning:
@@ -99,7 +99,7 @@ def by_name(text: str | None) -> SourceError:
 
 
 def fatal(command_id: str | None, name: str | None) -> Unexpected:
-    """A command that broke inside Kontomatik."""
+    """Returns the error for a command that broke inside Kontomatik."""
     return Unexpected(
         BANK,
         f"command {_shown(command_id)} broke off inside Kontomatik (fatal)",
@@ -109,12 +109,12 @@ def fatal(command_id: str | None, name: str | None) -> Unexpected:
 
 
 def without_reason(command_id: str | None) -> Unavailable:
-    """A failed command that says no more. The published specification has no field for a reason."""
+    """Returns the error for a failed command that says no more. The published specification has no field for a reason."""
     return Unavailable(BANK, f"command {_shown(command_id)} failed, and the bank gave no reason", _LATER)
 
 
 def unauthorized() -> Misconfigured:
-    """A 401. What the bank writes beside it holds our address and key, so it is never repeated."""
+    """Returns the error for a 401. What the bank writes beside it holds our address and key, so it is never repeated."""
     return Misconfigured(
         BANK,
         "the API key is unknown, or this machine's address is not on Kontomatik's list",
@@ -124,12 +124,12 @@ def unauthorized() -> Misconfigured:
 
 
 def web_page() -> Spoilt:
-    """HTML where XML or JSON should be."""
+    """Returns the error for HTML in the place of XML or JSON."""
     return Spoilt(BANK, "the bank answered with a web page", "Check the setting sources.kontomatik.base_url")
 
 
 def wrong_dialect(ours: str) -> Misconfigured:
-    """An answer in the other dialect than the one that we ask in."""
+    """Returns the error for an answer in the other dialect than the one that we ask in."""
     other = "live" if ours == "openapi" else "openapi"
     return Misconfigured(
         BANK,
@@ -139,29 +139,29 @@ def wrong_dialect(ours: str) -> Misconfigured:
 
 
 def odd(cause: str) -> Unexpected:
-    """An answer that neither the published specification nor the observations explain."""
+    """Returns the error for an answer that neither the published specification nor the observations explain."""
     return Unexpected(BANK, cause, "The answer was not used; look at it with the vendor's documentation at hand")
 
 
 def is_web_page(body: bytes) -> bool:
-    """Whether an answer is HTML."""
+    """Returns whether an answer is HTML."""
     return bool(re.match(rb"\s*<(!doctype\s+html|html)\b", body[:1000], re.IGNORECASE))
 
 
 def with_pause(failure: SourceError, seconds: float | None) -> SourceError:
-    """The failure; one about the quota knows how long the bank asks to wait."""
+    """Returns the failure; one about the quota knows how long the bank asks to wait."""
     if isinstance(failure, QuotaSpent):
         failure.retry_after = seconds
     return failure
 
 
 def spoilt(cause: str) -> Spoilt:
-    """An answer that is not whole."""
+    """Returns the error for an answer that is not whole."""
     return Spoilt(BANK, cause, "Nothing was used of it; try again later")
 
 
 def by_status(status: int, *, spends: bool, command: bool) -> SourceError:
-    """The error for an HTTP status without a readable exception.
+    """Returns the error for an HTTP status without a readable exception.
 
     `spends`: the request may not be repeated blindly. `command`: it asked for a command by its id.
     """

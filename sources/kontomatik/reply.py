@@ -67,7 +67,7 @@ def read_reply(
     largest: int = LARGEST_BODY,
     batch: int = BATCH,
 ) -> Reply:
-    """Read one answer about a command from its bytes, rows into a spool an account.
+    """Reads one answer about a command from its bytes, rows into a spool an account.
 
     Nothing is kept of an answer that is not a finished import: the spools of a command that runs or failed, or of an answer
     that breaks off, are cleared. Raises `Unexpected` for anything that is not such an answer or not sound XML; what the bank
@@ -146,7 +146,7 @@ class _Reader:
                 self._close_account(self._open.pop(), name)
 
     def _open_account(self, element: Any, name: str) -> None:
-        """An account begins, or a list of them; elsewhere the same name means something else."""
+        """Opens an account, or a list of them; elsewhere the same name means something else."""
         parent = element.getparent()
         if parent is None:
             return
@@ -306,7 +306,7 @@ class _Reader:
 
 
 def spoken_by(root: Any) -> Spoken:
-    """The dialect that an answer is in, by its root. Raises `Unexpected` for a web page or any other document."""
+    """Returns the dialect that an answer is in, by its root. Raises `Unexpected` for a web page or any other document."""
     name = name_of(root).lower()
     if name == "reply":
         return "live"
@@ -316,7 +316,7 @@ def spoken_by(root: Any) -> Spoken:
 
 
 def exception_of(element: Any) -> SourceError | None:
-    """The failure that `element` reports among its children, in any of the forms that a name may have."""
+    """Returns the failure that `element` reports among its children, in any of the forms that a name may have."""
     found = child(element, *EXCEPTION_NAMES)
     if found is None or not (len(found) or found.keys() or text_of(found)):
         return None
@@ -324,7 +324,10 @@ def exception_of(element: Any) -> SourceError | None:
 
 
 def session_of(element: Any) -> Session | None:
-    """A session that `element` names: `<session id signature>` (observed), or the published specification's two fields."""
+    """Returns a session that `element` names.
+
+    `<session id signature>` (observed), or the published specification's two fields.
+    """
     found = child(element, "session")
     if found is not None:
         session_id, signature = found.get("id"), found.get("signature")

@@ -104,7 +104,7 @@ class RowReader:
         self._falling = 0
 
     def read(self, row: Any) -> None:
-        """Take one row's element; it may be cleared afterwards."""
+        """Takes one row's element; it may be cleared afterwards."""
         cells: list[Any] = [None] * len(CELLS)
         positions = self._positions
         for one in row:
@@ -120,7 +120,7 @@ class RowReader:
             self.flush()
 
     def finish(self) -> tuple[bool, SourceError | None]:
-        """The account's element is at its end. Returns whether the newest row came first, and what went wrong."""
+        """Ends the account's element; returns whether the newest row came first, and what went wrong."""
         self.flush()
         self._currency = self._account_currency()
         held, self._held = self._held, []
@@ -132,7 +132,7 @@ class RowReader:
         return self._falling >= self._rising, None
 
     def flush(self) -> None:
-        """Type the rows collected so far and hand them on."""
+        """Types the rows collected so far and hands them on."""
         if not self._cells:
             return
         cells, self._cells = self._cells, []
@@ -200,7 +200,7 @@ class RowReader:
             )
 
     def _payload(self, cells: Mapping[str, Any]) -> dict[str, Any]:
-        """The bank's row in the bank's words."""
+        """Returns the bank's row in the bank's words."""
         payload = {name: cells[column] for column, name in self._names.items() if cells[column] is not None}
         labels = _labels(tuple(cells["labels"])) if cells["labels"] else None
         return payload | ({"labels": json.loads(labels)} if labels else {}) | (cells["extra"] or {})
@@ -218,7 +218,7 @@ class RowReader:
 
 
 def _typed(texts: Mapping[str, Sequence[Any]], names: Mapping[str, str]) -> tuple[dict[str, pa.Array], pa.Array, pa.Array]:
-    """Columns of `ROWS`, why a row cannot be used (null when it can), and the day that each row itself names."""
+    """Returns columns of `ROWS`, why a row cannot be used (null when it can), and the day that each row itself names."""
     columns: dict[str, pa.Array] = {name: trimmed(texts[name]) for name in CELLS[:LABELS]}
     transaction_on, odd_transaction_on = days_of(columns["transaction_on"])
     booked_on, odd_booked_on = days_of(columns["booked_on"])
@@ -260,19 +260,19 @@ def _first_reason(*checks: tuple[pa.Array, str | None]) -> pa.Array:
 
 
 def trimmed(texts: Sequence[str | None]) -> pa.Array:
-    """Texts without the space around them; null for nothing."""
+    """Returns texts without the space around them; null for nothing."""
     found = pc.utf8_trim_whitespace(pa.array(texts, TEXT))
     return pc.if_else(pc.equal(found, ""), pa.scalar(None, TEXT), found)
 
 
 def money_of(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """`MONEY` from plain decimal texts, and which texts are something else (their value is null)."""
+    """Returns `MONEY` from plain decimal texts, and which texts are something else (their value is null)."""
     bad = _unlike(texts, PLAIN_DECIMAL)
     return pc.if_else(bad, pa.scalar(None, TEXT), texts).cast(MONEY), bad
 
 
 def days_of(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """Days from ISO texts, and which texts are something else (their value is null)."""
+    """Returns days from ISO texts, and which texts are something else (their value is null)."""
     bad = _unlike(texts, PLAIN_DAY)
     texts = pc.if_else(bad, pa.scalar(None, TEXT), texts)
     try:
@@ -283,7 +283,7 @@ def days_of(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
 
 
 def day_of(text: str | None) -> date | None:
-    """One day from ISO text, or None."""
+    """Returns one day from ISO text, or None."""
     if text is None or not re.fullmatch(PLAIN_DAY.strip("^$"), text):
         return None
     try:
@@ -302,7 +302,7 @@ def _last_known(days: pa.Array, before: pa.Scalar) -> pa.Scalar:
 
 
 def _neighbours(days: pa.Array, before: pa.Scalar) -> pa.Array:
-    """Each row's day, else that of the nearest row before it, else of the nearest behind it."""
+    """Returns each row's day, else that of the nearest row before it, else of the nearest behind it."""
     if before.is_valid:
         return pc.fill_null_forward(pa.concat_arrays([pa.array([before.as_py()], DAY), days]))[1:]
     return pc.fill_null_backward(pc.fill_null_forward(days))
@@ -310,6 +310,6 @@ def _neighbours(days: pa.Array, before: pa.Scalar) -> pa.Array:
 
 @lru_cache(maxsize=4096)
 def _labels(labels: tuple[str | None, ...]) -> str | None:
-    """A JSON list of distinct labels in a fixed order; None for none."""
+    """Returns a JSON list of distinct labels in a fixed order; None for none."""
     found = {text for label in labels if label and (text := label.strip())}
     return json.dumps(sorted(found), ensure_ascii=False) if found else None

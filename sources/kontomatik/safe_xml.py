@@ -43,7 +43,7 @@ def pull_parser(tags: Iterable[str]) -> Any:
 
 
 def guarded(chunks: Iterable[bytes], *, largest: int = LARGEST_BODY) -> Iterator[bytes]:
-    """`chunks` of an XML document, once its first bytes are known to hold no document type.
+    """Returns `chunks` of an XML document, once its first bytes are known to hold no document type.
 
     Raises `Unexpected` for a document type, a web page, another encoding, something that is not XML, or too many bytes.
     """
@@ -67,7 +67,7 @@ def guarded(chunks: Iterable[bytes], *, largest: int = LARGEST_BODY) -> Iterator
 
 
 def _is_sound(head: bytes) -> bool:
-    """True when `head` reaches the root element with nothing forbidden before it; False when more bytes are needed."""
+    """Returns True when `head` reaches the root element with nothing forbidden before it; False when more bytes are needed."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
         raise odd("the answer is not UTF-8")
     if _MARK.startswith(head):
@@ -100,12 +100,12 @@ def _is_sound(head: bytes) -> bool:
 
 
 def broken(error: etree.XMLSyntaxError) -> SourceError:
-    """The error for XML that cannot be read: it names the line and nothing of what stands there."""
+    """Returns the error for XML that cannot be read: it names the line and nothing of what stands there."""
     return spoilt(f"the answer is broken or cut off XML (line {error.lineno or 1})")
 
 
 def small_document(body: bytes) -> Any:
-    """The root element of a short answer. Raises `Unexpected` as `guarded` does, and for broken XML."""
+    """Returns the root element of a short answer. Raises `Unexpected` as `guarded` does, and for broken XML."""
     parser = etree.XMLParser(**_PARSER_OPTIONS)
     try:
         for chunk in guarded([body]):
@@ -116,7 +116,7 @@ def small_document(body: bytes) -> Any:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """A JSON object. Raises `Unexpected` for anything else, in particular for a web page."""
+    """Returns a JSON object. Raises `Unexpected` for anything else, in particular for a web page."""
     if body.lstrip()[:1] == b"<":
         small_document(body)  # says what is wrong with it, if it is a web page
         raise odd("the bank answered with XML where JSON should be")
@@ -130,32 +130,32 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def name_of(element: Any) -> str:
-    """An element's name without its namespace."""
+    """Returns an element's name without its namespace."""
     tag: str = element.tag
     return tag.rpartition("}")[2]
 
 
 def text_of(element: Any) -> str | None:
-    """An element's text without the space around it, or None if there is none."""
+    """Returns an element's text without the space around it, or None if there is none."""
     if element is None or element.text is None:
         return None
     return element.text.strip() or None
 
 
 def child(element: Any, *names: str) -> Any:
-    """The first child element with one of these names, or None."""
+    """Returns the first child element with one of these names, or None."""
     if element is None:
         return None
     return next((one for one in element if name_of(one) in names), None)
 
 
 def child_text(element: Any, *names: str) -> str | None:
-    """The text of the first child with one of these names."""
+    """Returns the text of the first child with one of these names."""
     return text_of(child(element, *names))
 
 
 def nested(element: Any) -> Any:
-    """An element as JSON would have it: its text, or an object of its attributes (`@name`), children and text."""
+    """Returns an element as JSON would have it: its text, or an object of its attributes (`@name`), children and text."""
     attributes = {f"@{key}": value for key, value in element.items() if not key.startswith("{")}
     if not len(element) and not attributes:
         return text_of(element)
@@ -168,7 +168,7 @@ def nested(element: Any) -> Any:
 
 
 def put(found: dict[str, Any], name: str, value: Any) -> None:
-    """Add `value` under `name`; a name that comes again makes a list."""
+    """Adds `value` under `name`; a name that comes again makes a list."""
     if name not in found:
         found[name] = value
     elif isinstance(found[name], list):
@@ -178,5 +178,5 @@ def put(found: dict[str, Any], name: str, value: Any) -> None:
 
 
 def as_json(value: Any) -> str | None:
-    """Compact JSON text in a fixed order, or None for nothing."""
+    """Returns compact JSON text in a fixed order, or None for nothing."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")) if value else None

@@ -13,7 +13,7 @@ from sources.rates.columns import REFERENCE_RATES
 
 @dlt.source(name="rates", max_table_nesting=0)
 def rates(read: pa.Table) -> Iterable[DltResource]:
-    """The table `reference_rates`, merged by currency and day."""
+    """Returns the table `reference_rates`, merged by currency and day."""
 
     def rows() -> Iterator[Any]:
         yield REFERENCE_RATES.empty_table()

@@ -26,7 +26,7 @@ class Fault:
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)
 
     def before(self, call: Call, bank: "SandboxBank", /) -> Answer | None:
-        """An answer in place of the bank's, which then does nothing at all."""
+        """Returns an answer in place of the bank's, which then does nothing at all."""
 
     def after(self, call: Call, answer: Answer, bank: "SandboxBank", /) -> None:
         """Spoils what the bank answered; what it did is done."""
@@ -39,11 +39,11 @@ class Fault:
         """Decides how an import will end, when it starts."""
 
     def meets(self, call: Call) -> bool:
-        """Whether this request is a victim."""
+        """Returns whether this request is a victim."""
         return self.bank in (None, call.bank) and self.path_contains in call.path
 
     def take(self) -> bool:
-        """Whether it happens now; uses up one of its times."""
+        """Uses up one of its times; returns whether it happens now."""
         with self._lock:
             if self.times is None:
                 return True
@@ -52,7 +52,7 @@ class Fault:
 
 
 def names(account: str | None, own: Account) -> bool:
-    """Whether a fault's `account` means this one."""
+    """Returns whether a fault's `account` means this one."""
     return account is None or account in (own.key, own.number, own.name)
 
 
@@ -81,7 +81,7 @@ class SandboxBank:
         self.connections: dict[socket.socket, Thread] = {}
 
     def count(self, method: str | None = None, path_contains: str = "") -> int:
-        """How many requests had this method and such a path."""
+        """Returns how many requests had this method and such a path."""
         seen = list(self.requests)
         return sum(method in (None, asked) and path_contains in path for asked, path in seen)
 
@@ -90,7 +90,7 @@ class SandboxBank:
         self._closing.wait(seconds)
 
     def answer(self, call: Call) -> Answer:
-        """What the bank says to one request, faults and all."""
+        """Returns the bank's answer to one request, faults included."""
         if call.path.startswith("/_sandbox"):
             with self.world.lock:
                 return self._control.answer(call)

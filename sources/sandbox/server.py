@@ -134,7 +134,7 @@ def running(
 def serve_forever(
     world: World, port: int = 0, dialect: Dialect = "openapi", on_ready: Callable[[str], None] = lambda _: None
 ) -> None:
-    """A sandbox of its own, for people: calls `on_ready` with its url, ends at Ctrl-C. Days pass as they do."""
+    """Serves a sandbox of its own, for people: calls `on_ready` with its url, ends at Ctrl-C. Days pass as they do."""
     with running(world, port=port, dialect=dialect) as bank:
         bank.life_goes_on = True
         on_ready(bank.url)

@@ -274,7 +274,7 @@ def _legacy(row: dict[str, Any], account: int) -> dict[str, Any]:
 
 
 def _row_tag(body: bytes) -> bytes:
-    """The element of one transaction: live, the specification with its arrays wrapped, and without."""
+    """Returns the element of one transaction: live, the specification with its arrays wrapped, and without."""
     return next((tag for tag in (b"moneyTransaction", b"Transaction") if b"<%b>" % tag in body), b"transactions")
 
 

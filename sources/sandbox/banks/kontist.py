@@ -150,7 +150,7 @@ class Kontist:
 
 
 def row_text(row: Transaction) -> str:
-    """A transaction of the v2.1 list: signed cents, UTC instants, minor units of a foreign currency as text."""
+    """Returns a transaction of the v2.1 list: signed cents, UTC instants, minor units of a foreign currency as text."""
     booked = f'"{_midnight(row.booked_on)}"' if row.booked_on is not None else "null"
     shown = booked if row.booked_on is not None else f'"{row.at.isoformat()}"'
     card = row.kind == "CARD_TRANSACTION" or row.original_currency is not None

@@ -137,7 +137,7 @@ class Kontomatik:
         return self.world.clock.now()
 
     def authorise(self, call: Call) -> None:
-        """A wrong key and a wrong address get the same answer (observed)."""
+        """Checks key and address: a wrong key and a wrong address get the same answer (observed)."""
         key = call.headers.get("x-api-key", "")
         if not hmac.compare_digest(key.encode(), self.world.kontomatik_api_key.encode()):
             raise Refusal("", 401, "IP 127.0.*.* is not known, or the key sandbox-api-***** is not")
@@ -155,7 +155,7 @@ class Kontomatik:
         return session
 
     def mock_session(self, fields: dict[str, str], *, multiple: bool) -> Session:
-        """KontoBank signs in without a user. `login` and `country` may be left out (observed)."""
+        """Signs in at KontoBank without a user. `login` and `country` may be left out (observed)."""
         login, country = fields.get("login") or CUSTOMERS[0].login, fields.get("country") or "pl"
         customer = next((own for own in CUSTOMERS if own.login == login), CUSTOMERS[0])
         target = next((own for own in TARGETS if own.country == country.lower()), None)
@@ -165,7 +165,7 @@ class Kontomatik:
         return self.open_session(customer, target, fields.get("ownerExternalId", ""), token, first=True)
 
     def reuse(self, token: str) -> Session:
-        """A session without the user. It is here that the quota of 4 imports in 24 h is counted (observed)."""
+        """Returns a session without the user. It is here that the quota of 4 imports in 24 h is counted (observed)."""
         claims = self.tokens.read(token, "consent")
         customer = next((own for own in CUSTOMERS if claims is not None and own.login == claims["sub"]), None)
         target = next((own for own in TARGETS if claims is not None and own.name == claims.get("target")), None)
@@ -215,7 +215,7 @@ class Kontomatik:
         return "expired" if self.now() > sign_in.began + SIGN_IN_LIFE else "pending"
 
     def authorize_page(self, call: Call) -> Answer:
-        """The bank's own page: opening it is the user saying yes; with `decision=deny`, no."""
+        """Returns the bank's own page: opening it is the user saying yes; with `decision=deny`, no."""
         sign_in = self.sign_in(call.query.get("id", ""))
         if self.state_of(sign_in) == "pending":
             if call.query.get("decision") == "deny":
@@ -240,7 +240,7 @@ class Kontomatik:
     # ---- commands
 
     def start_import(self, fields: dict[str, str]) -> Command:
-        """One import a session, at once, and no second one if it fails (observed)."""
+        """Starts the import at once: one a session, and no second one if it fails (observed)."""
         session = self.sessions.get(fields.get("sessionId", ""))
         if session is None:
             if fields.get("sessionId", "") in self.sign_ins:
@@ -269,7 +269,7 @@ class Kontomatik:
         return command
 
     def reuse_and_import(self, fields: dict[str, str]) -> Command:
-        """What the specification makes of reuse: one step, whose command carries the data."""
+        """Reuses a consent as the specification has it: in one step, whose command carries the data."""
         since = self._since(fields.get("since"))
         return self.start(self.reuse(fields.get("multipleAccessToken", "")), since)
 
@@ -289,7 +289,7 @@ class Kontomatik:
         return command
 
     def accounts(self, command: Command) -> list[Shown]:
-        """What the import shows, from `since` on, both ends of the window included."""
+        """Returns the accounts that the import shows, from `since` on, both ends of the window included."""
         first = command.since
         if not command.session.first:
             # Asking for more silently returns less (observed).
@@ -318,14 +318,14 @@ class Kontomatik:
         return since
 
     def _find_slot(self) -> None:
-        """The ninth command at once is refused (observed); a running one ends after ten minutes at the latest."""
+        """Refuses the ninth command at once (observed); a running one ends after ten minutes at the latest."""
         oldest = self.now() - RUNNING_AT_MOST
         running = sum(own.state == "running" and own.started > oldest for own in self.commands.values())
         if running >= COMMANDS_AT_ONCE:
             raise Refusal("JobsQuotaExceeded", 429, f"{COMMANDS_AT_ONCE} commands are running already")
 
     def _count_import(self, customer: Customer) -> None:
-        """4 imports in any 24 h for each bank account, whichever token asks (observed; the status is a guess)."""
+        """Counts 4 imports in any 24 h for each bank account, whichever token asks (observed; the status is a guess)."""
         oldest = self.now() - timedelta(hours=24)
         keys = [account.key for account in self._owned(customer)]
         recent = {key: [at for at in self.world.imports.get(key, ()) if at > oldest] for key in keys}
@@ -336,7 +336,7 @@ class Kontomatik:
 
 
 def refused(refusal: Refusal, now: datetime) -> Answer:
-    """The envelope of a refusal, in both dialects: the specification has none (observed)."""
+    """Returns the envelope of a refusal, in both dialects: the specification has none (observed)."""
     status = f"{refusal.status} {STATUS.get(refusal.status, 'Error')}"
     if refusal.status == 401:
         inside = f"<comment>{escape(refusal.message)}</comment>"

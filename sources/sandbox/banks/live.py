@@ -247,5 +247,5 @@ def _transaction(row: Transaction, *, backwards: bool) -> str:
 
 
 def _element(name: str, value: str | None) -> str:
-    """An optional element: no value, no element."""
+    """Returns an optional element: no value, no element."""
     return "" if value is None else f"<{name}>{escape(value)}</{name}>"

@@ -145,5 +145,5 @@ def _catalog() -> Answer:
 
 
 def _element(name: str, value: str | None) -> str:
-    """An optional property: no value, no element."""
+    """Returns an optional property: no value, no element."""
     return "" if value is None else f"<{name}>{escape(value)}</{name}>"

@@ -10,14 +10,14 @@ from ..world.world import World
 
 
 def standing_orders(world: World, account: Account) -> list[dict[str, Any]]:
-    """Positive amounts; a cancelled order stays in the list (vendor document)."""
+    """Returns orders with positive amounts; a cancelled order stays in the list (vendor document)."""
     orders = {order["id"]: order for order in _standing_from_the_start(world, account)}
     orders |= {number: order for (key, number), order in world.standing_orders.items() if key == account.key}
     return list(orders.values())
 
 
 def timed_orders(world: World, account: Account) -> list[dict[str, Any]]:
-    """Negative amounts, only what is still to come (vendor document)."""
+    """Returns orders with negative amounts, only those still to come (vendor document)."""
     orders: dict[object, dict[str, Any] | None] = {order["id"]: order for order in _timed_from_the_start(world, account)}
     orders |= {number: order for (key, number), order in world.timed_orders.items() if key == account.key}
     today = f"{world.today}T"
@@ -63,7 +63,7 @@ def _standing_from_the_start(world: World, account: Account) -> list[dict[str, A
 
 
 def _timed_from_the_start(world: World, account: Account) -> list[dict[str, Any]]:
-    """Two months of each."""
+    """Returns two months of each timed order."""
     found: list[dict[str, Any]] = []
     for habit in account.plan.habits:
         if habit.order != "timed":

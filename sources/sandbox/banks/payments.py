@@ -39,7 +39,7 @@ class Payments:
         self._waiting: dict[str, _Waiting] = {}
 
     def answer(self, call: Call, account: Account, rest: list[str]) -> Answer | None:
-        """The answer to what comes behind `/api/accounts/{id}/`; None for what is not about payments."""
+        """Returns the answer to what comes behind `/api/accounts/{id}/`; None for what is not about payments."""
         match call.method, rest:
             case "POST", ["transfer"]:
                 return self._transfer(call, account)
@@ -187,7 +187,7 @@ class Payments:
         return as_json(_as_scheduled(listed, "CONFIRMATION_REQUIRED"))
 
     def _cancel_timed(self, account: Account, number: str) -> Answer:
-        """At once, without a TAN (vendor document)."""
+        """Cancels a timed order at once, without a TAN (vendor document)."""
         order = next((one for one in timed_orders(self._world, account) if one["id"] == number), None)
         if order is None:
             return problem(404, "Not Found")
@@ -217,7 +217,7 @@ class Payments:
 
 
 def _fault(sent: dict[str, Any]) -> str | None:
-    """What is wrong with a payment, or None."""
+    """Returns the fault of a payment, or None."""
     if not isinstance(sent.get("recipient"), str) or not sent["recipient"].strip():
         return "recipient is required"
     iban = sent.get("iban")
@@ -233,7 +233,10 @@ def _fault(sent: dict[str, Any]) -> str | None:
 
 
 def _as_scheduled(listed: dict[str, Any], status: str) -> dict[str, Any]:
-    """A timed order as the answers to creating, confirming and cancelling show it: snake_case, positive (vendor document)."""
+    """Returns a timed order as the answers to creating, confirming and cancelling show it.
+
+    Names are in snake_case, amounts positive (vendor document).
+    """
     return {
         "id": listed["id"],
         "execute_at": listed["date"],

@@ -33,7 +33,7 @@ class Tokens:
         self._last = 0
 
     def give(self, scope: Scope, subject: str, **claims: str) -> str:
-        """A JSON Web Token, good until the sandbox's clock has moved on by its lifetime."""
+        """Returns a JSON Web Token, good until the sandbox's clock has moved on by its lifetime."""
         now = int(self._world.clock.now().timestamp())
         payload = {"sub": subject, "scope": scope, "iat": now, "exp": now + int(LIFETIME[scope].total_seconds())}
         head = _encode({"alg": "HS256", "typ": "JWT"})
@@ -41,7 +41,7 @@ class Tokens:
         return f"{signed}.{self._signature(signed)}"
 
     def read(self, token: str, scope: Scope) -> dict[str, Any] | None:
-        """The claims of a token that is ours, of this scope, neither expired nor ended; None otherwise."""
+        """Returns the claims of a token that is ours, of this scope, neither expired nor ended; None otherwise."""
         signed, _, signature = token.rpartition(".")
         if not hmac.compare_digest(self._signature(signed).encode(), signature.encode()):
             return None
@@ -51,18 +51,18 @@ class Tokens:
         return None if self._ended(scope, claims["jti"]) else claims
 
     def end(self, claims: Mapping[str, Any]) -> None:
-        """This one is no longer good."""
+        """Ends one token."""
         self._world.revoked.add(claims["jti"])
 
     def end_all(self, scope: Scope) -> None:
-        """No token of this scope that was given until now is good any more, whoever holds it."""
+        """Ends every token of this scope that was given until now, whoever holds it."""
         self._world.ended[scope] = self._stamp()
 
     def _ended(self, scope: Scope, own_id: str) -> bool:
         return own_id in self._world.revoked or int(own_id.rpartition("-")[2]) <= self._world.ended.get(scope, 0)
 
     def _stamp(self) -> int:
-        """A number that only rises, over processes too."""
+        """Returns a number that only rises, over processes too."""
         with self._lock:
             self._last = max(self._last + 1, time.time_ns())
             return self._last

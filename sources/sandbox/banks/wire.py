@@ -37,7 +37,7 @@ class Call:
         return fields
 
     def json(self) -> dict[str, Any]:
-        """A JSON object, or an empty one if the body holds anything else."""
+        """Returns a JSON object, or an empty one if the body holds anything else."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -75,7 +75,7 @@ def as_json(content: object, status: int = 200, about: About = "") -> Answer:
 
 
 def problem(status: int, title: str) -> Answer:
-    """An error as RFC 7807 has it (observed)."""
+    """Returns an error as RFC 7807 has it (observed)."""
     kind = title.lower().replace(" ", "-")
     answer = as_json({"type": f"https://api.kontist.com/problems/{kind}", "title": title, "status": status}, status)
     answer.content_type = "application/problem+json"
@@ -83,7 +83,7 @@ def problem(status: int, title: str) -> Answer:
 
 
 def filled(answer: Answer, inside: Iterable[str]) -> bytes:
-    """The body of an answer with `GAP` in it, filled. Row by row: an import can be hundreds of megabytes."""
+    """Returns the body of an answer with `GAP` in it, filled. Row by row: an import can be hundreds of megabytes."""
     head, _, tail = answer.body.partition(GAP.encode())
     return b"".join((head, *(piece.encode() for piece in inside), tail))
 

@@ -15,7 +15,7 @@ LONGEST_LAG = 2
 
 
 def first_id(plan: Plan, day: date) -> int:
-    """The lowest id that a row of this bank can have on a day; tomorrow's are all higher."""
+    """Returns the lowest id that a row of this bank can have on a day; tomorrow's are all higher."""
     return (3_000_000 if plan.bank == "kontist" else 10**10) + (day - EPOCH).days * _PER_DAY
 
 
@@ -25,7 +25,7 @@ def id_by_hand(plan: Plan, today: date, count: int) -> int:
 
 
 def days_of_life(seed: int, account: Account, first: date, last: date, today: date) -> Iterator[Transaction]:
-    """The rows that payments from `first` to `last` show on the day `today`, booked or pending."""
+    """Returns the rows that payments from `first` to `last` show on the day `today`, booked or pending."""
     monthly: dict[int, list[Habit]] = {}
     by_chance: list[Habit] = []
     for habit in account.plan.habits:
@@ -47,7 +47,7 @@ def days_of_life(seed: int, account: Account, first: date, last: date, today: da
 
 
 def spread(seed: int, account: Account, count: int, today: date) -> Iterator[Transaction]:
-    """Exactly `count` booked rows, evenly over two years up to `today`, for measuring. Not stable over days."""
+    """Returns exactly `count` booked rows, evenly over two years up to `today`, for measuring. Not stable over days."""
     plan, habits = account.plan, account.plan.habits
     start = today - timedelta(days=_YEARS - 1)
     before, index = -1, 0
@@ -65,7 +65,7 @@ def spread(seed: int, account: Account, count: int, today: date) -> Iterator[Tra
 
 
 def next_due(habit: Habit, after: date) -> date:
-    """The next day of the month that a standing or timed order names, weekend or not."""
+    """Returns the next day of the month that a standing or timed order names, weekend or not."""
     day = after + timedelta(days=1)
     while day.day != habit.on:
         day += timedelta(days=1)
@@ -73,12 +73,12 @@ def next_due(habit: Habit, after: date) -> date:
 
 
 def order_cents(seed: int, habit: Habit, day: date) -> int:
-    """What an order will move on a day, unsigned: the same as the payment that it becomes."""
+    """Returns the amount that an order will move on a day, unsigned: the same as the payment that it becomes."""
     return _drawn(Dice(seed, habit.key, _nominal(habit, day).toordinal()), habit)
 
 
 def _due(day: date) -> tuple[int, ...]:
-    """Days of the month whose monthly payments are made on `day`: Friday takes the weekend's."""
+    """Returns the days of the month whose monthly payments are made on `day`: Friday takes the weekend's."""
     if day.weekday() >= 5:
         return ()
     if day.weekday() == 4:
@@ -87,7 +87,7 @@ def _due(day: date) -> tuple[int, ...]:
 
 
 def _nominal(habit: Habit, day: date) -> date:
-    """The day of the month a payment stands for: both ends and the order agree on it, whatever day it is made."""
+    """Returns the day of the month a payment stands for: both ends and the order agree on it, whatever day it is made."""
     if not habit.on:
         return day
     return next(named for named in (day + timedelta(days=ahead) for ahead in range(3)) if named.day == habit.on)
@@ -98,7 +98,7 @@ def _drawn(dice: Dice, habit: Habit) -> int:
 
 
 def _payments(seed: int, account: Account, habit: Habit, day: date, index: int) -> Iterator[Transaction]:
-    """A payment and its twins, as booked; each has an id of its own and nothing else that differs."""
+    """Returns a payment and its twins, as booked; each has an id of its own and nothing else that differs."""
     key = (seed, habit.key, _nominal(habit, day).toordinal())
     dice = Dice(*key)
     first = _payment(account, habit, day, dice, 0)
@@ -132,7 +132,7 @@ def _payment(account: Account, habit: Habit, day: date, dice: Dice, number_id: i
 
 
 def _reserved(row: Transaction, index: int) -> Transaction:
-    """What a card payment shows until it is booked as `row`: under another id, and abroad at another amount."""
+    """Returns the row that a card payment shows until it is booked as `row`: under another id, and abroad at another amount."""
     plan = row.account.plan
     own_id = first_id(plan, row.day) + plan.slot * _PER_ACCOUNT + _PENDING + index
     pending = Transaction(own_id, row.account, row.day, None, row.cents, row.party, row.party_iban, row.description)

@@ -53,18 +53,18 @@ class Transaction:
 
     @property
     def at(self) -> datetime:
-        """The instant Kontist shows: Berlin midnight of the booking day, or the moment a card was used."""
+        """Returns the instant Kontist shows: Berlin midnight of the booking day, or the moment a card was used."""
         return berlin_moment(self.day, self.minute) if self.booked_on is None else berlin_midnight(self.booked_on)
 
     @property
     def balance_after(self) -> Decimal | None:
-        """The account's booked balance after this row; None while it is pending."""
+        """Returns the account's booked balance after this row; None while it is pending."""
         self.account.newest_first()
         return None if self.balance_cents is None else to_decimal(self.balance_cents)
 
     @property
     def moment(self) -> tuple[int, int]:
-        """The order in which both banks list, oldest first."""
+        """Returns the sort key of both banks' lists, oldest first."""
         return (self.booked_on or self.day).toordinal() * 1440 + self.minute, self.id
 
 
@@ -104,12 +104,12 @@ class Account:
 
     @property
     def key(self) -> str:
-        """What names the account in `World.totals()`: its IBAN if it has one of its own, else its number or name."""
+        """Returns what names the account in `World.totals()`: its IBAN if it has one of its own, else its number or name."""
         return (self.iban if self.kind == "account" else None) or self.number or self.name
 
     @property
     def rows(self) -> dict[int, Transaction]:
-        """By id, in no order. Whoever changes it calls `changed`."""
+        """Returns the rows by id, in no order. Whoever changes it calls `changed`."""
         with self._lock:
             if self._rows is None:
                 self._rows = {row.id: row for row in self._fill(self)}
@@ -120,7 +120,7 @@ class Account:
         self.version += 1
 
     def newest_first(self) -> list[Transaction]:
-        """All rows, pending ones too, by day and then id, latest first. Running balances are right after this."""
+        """Returns all rows, pending ones too, by day and then id, latest first. Running balances are right after this."""
         with self._lock:
             if self._ordered is None:
                 self._ordered = self._in_order()
@@ -144,23 +144,23 @@ class Account:
 
     @property
     def transactions(self) -> list[Transaction]:
-        """Newest first; a list of your own."""
+        """Returns the rows, newest first, as a list of your own."""
         return list(self.newest_first())
 
     @property
     def opening(self) -> Decimal:
-        """The balance before the first row. Constant."""
+        """Returns the balance before the first row. Constant."""
         return to_decimal(self.plan.opening)
 
     @property
     def balance_cents(self) -> int:
-        """Booked rows only: what is pending has not moved yet."""
+        """Returns the balance of booked rows only: a pending one has not moved yet."""
         self.newest_first()
         return self.plan.opening + self._sums[1]
 
     @property
     def available_cents(self) -> int:
-        """What may be spent now: the balance, less what is reserved, plus a card's limit."""
+        """Returns the amount that may be spent now: the balance, less what is reserved, plus a card's limit."""
         self.newest_first()
         return self.balance_cents + self._sums[3] + self.plan.limit
 

@@ -30,7 +30,7 @@ class Clock:
         self._ahead = ahead
 
     def now(self) -> datetime:
-        """Aware, UTC. Tokens, consents and quotas follow it; the books do not (see `World.live`)."""
+        """Returns the time in UTC, aware. Tokens, consents and quotas follow it; the books do not (see `World.live`)."""
         return datetime.now(UTC) + self._ahead
 
     def advance(self, by: timedelta) -> datetime:
@@ -94,14 +94,14 @@ class World:
     # ---- truth
 
     def account(self, name: str) -> Account:
-        """The account with this key, number or name. Raises `KeyError`."""
+        """Returns the account with this key, number or name. Raises `KeyError`."""
         for account in self.accounts:
             if name in (account.key, account.number, account.name):
                 return account
         raise KeyError(name)
 
     def totals(self, dialect: Dialect | None = None) -> dict[tuple[str, str], Totals]:
-        """What each account holds, by bank and key.
+        """Returns what each account holds, by bank and key.
 
         With a dialect, as that dialect can show it: `openapi` has no pending rows at Kontomatik, and `live` has no
         number on an account without IBAN, so that its name is the key.
@@ -118,7 +118,7 @@ class World:
             return found
 
     def find(self, id_: int) -> Transaction:
-        """The transaction with this id, at either bank. Raises `KeyError`."""
+        """Returns the transaction with this id, at either bank. Raises `KeyError`."""
         with self.lock:
             for account in self.accounts:
                 if id_ in account.rows:
@@ -140,7 +140,7 @@ class World:
         kind: str | None = None,
         labels: tuple[str, ...] = (),
     ) -> Transaction:
-        """A new row with the highest id so far, booked on `day` (today, if not given) or pending since then.
+        """Adds a row with the highest id so far, booked on `day` (today, if not given) or pending since then.
 
         A day in the past is a late booking: later running balances move, and nothing else does.
         """
@@ -156,7 +156,7 @@ class World:
             return row
 
     def insert(self, account: Account | str, day: date, amount: Amount) -> Transaction:
-        """A booking that comes late, on a day in the past: every later running balance moves."""
+        """Adds a booking that comes late, on a day in the past: every later running balance moves."""
         return self.append(account, amount=amount, day=day, description="booked late")
 
     def book(self, pending: Transaction, amount: Amount | None = None, day: date | None = None) -> Transaction:
@@ -201,12 +201,12 @@ class World:
             return row
 
     def delete(self, row: Transaction) -> None:
-        """The bank takes a row back, booked or pending."""
+        """Deletes a row, booked or pending, as the bank does."""
         with self._changing(row.account) as own:
             del own.rows[row.id]
 
     def live(self, days: int = 1) -> date:
-        """Days pass: the clock moves on, what is pending is booked, and people pay and earn. The new `today`.
+        """Moves the clock on: pending rows are booked, and people pay and earn. Returns the new `today`.
 
         Rows changed by hand stay as they are. A world made of a number of `transactions` gets no new ones.
         """
