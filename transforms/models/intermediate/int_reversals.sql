@@ -29,15 +29,14 @@ booked as (
         lower(trim(counterparty_name))                              as name,
         -- a reference that only says that there is none identifies no payment
         case
-            when length(regexp_replace(end_to_end_id, '[^0-9A-Za-z]', '', 'g')) > 1
-                and upper(regexp_replace(end_to_end_id, '[^0-9A-Za-z]', '', 'g'))
-                not in ('NOTPROVIDED', 'NONREF', 'NONE', 'NA', 'KEINE', 'KEINEREFERENZ', 'BRAK')
+            when length(letters) > 1 and letters not in ('NOTPROVIDED', 'NONREF', 'NONE', 'NA', 'KEINE', 'KEINEREFERENZ', 'BRAK')
                 then end_to_end_id
         end                                                         as reference,
         lower(concat_ws(' ', transaction_type, description, array_to_string(labels, ' '))) as text
     from intermediate.int_transaction_versions as versions
     semi join both_ways
         on both_ways.account_id = versions.account_id and both_ways.currency = versions.currency and both_ways.amount = abs(versions.amount)
+    cross join lateral (select upper(regexp_replace(end_to_end_id, '[^0-9A-Za-z]', '', 'g')) as letters)
     where valid_to is null and status = 'booked' and amount <> 0
         and transaction_id not in (select transaction_id from decided)
 ),
