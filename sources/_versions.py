@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,6 @@ class Shown:
     account_id: str
     file: Path | None
     newest_first: bool = True
-    filled: Mapping[str, Any] = field(default_factory=dict)
-    """Values for the rows that have none."""
 
 
 def identified(rules: Rules, shown: Shown, window: Window) -> Iterator[pa.RecordBatch]:
@@ -98,7 +96,6 @@ def _numbered(rules: Rules, shown: Shown, window: Window) -> dict[int, tuple[int
 def _completed(rules: Rules, shown: Shown, rows: pa.Table, numbers: list[tuple[int, int]]) -> pa.RecordBatch:
     occurrences, positions = zip(*numbers, strict=True)
     columns: dict[str, Any] = {name: rows[name] for name in rows.column_names}
-    columns |= {name: pc.fill_null(columns[name], value) for name, value in shown.filled.items() if value is not None}
     columns["account_id"] = pa.array([shown.account_id] * rows.num_rows, pa.string())
     columns["occurrence"] = pa.array(occurrences, pa.int64())
     columns["position_in_day"] = pa.array(positions, pa.int64())

@@ -14,9 +14,9 @@ from typing import Any
 from pipelines.changes.removal_guard import READS_TO_CONFIRM, TIME_TO_CONFIRM
 from pipelines.read.context import RunContext
 from pipelines.read.outcome import Answer, Outcome
-from pipelines.read.windows import REUSE_DAYS
 from pipelines.store.banks import Bank
 from sources._identity import tail
+from sources.kontomatik.reach import REUSE_DAYS
 
 SAME_SHARE = 0.8
 """Share of the known account's booked rows, on the days that both show, that the new one must show too."""

@@ -7,7 +7,7 @@ accepted is resumed by its command id, not repeated. One consent failing never s
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.consents.quota import NEVER_SENT, REFUSED, Attempt, NoneLeft
@@ -27,6 +27,7 @@ from sources._identity import tail
 from sources._spool import Spools
 from sources.kontomatik.columns import TRANSACTIONS
 from sources.kontomatik.errors import CommandUnfinished
+from sources.kontomatik.reach import to_ask
 from sources.kontomatik.results import AccountRead, Command, ImportResult, Session
 
 if TYPE_CHECKING:
@@ -112,8 +113,7 @@ class Reader:
         budget = max(0, self._own.imports_per_day - self._plan.reserve)
         attempt_id = self._vault.quota.begin_attempt(consent.consent_id, kind, since, started_at, per_day=budget)
         reading.run.imports += 1
-        # `since` may be read as "after" and against either date: one day more than the window claims.
-        asked = since - timedelta(days=1) if since else None
+        asked = to_ask(since)
         opened: Session | Command | None = opening.session
         try:
             if opened is None:

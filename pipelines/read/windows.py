@@ -21,11 +21,8 @@ from pipelines.read.deadline import NONE, Deadline
 from pipelines.store.banks import banks_day
 from sources._cursors import overdue
 from sources._protocols import Depth
+from sources.kontomatik.reach import FAR_READ_DAYS, reachable
 
-REUSE_DAYS = 90
-"""Days that a reused consent shows at most (vendor); its first session shows all that the bank has."""
-FAR_READ_DAYS = 7
-"""Days after which Kontomatik is asked for all that a reused consent shows: depth costs no quota."""
 DIFFERENCE_DAYS = 1
 """Days after which a difference that persists asks for another read."""
 
@@ -140,7 +137,7 @@ class KontomatikPlan(ReadPlan):
     @property
     def reachable(self) -> date:
         """Returns the earliest day that a reused consent's answer can be claimed from."""
-        return self.today - timedelta(days=REUSE_DAYS - 2)
+        return reachable(self.today)
 
     def claim(self, accounts: Sequence[str], *, may_deepen: bool = True) -> date:
         """Returns the first day that a reused consent's next answer shall cover: the earliest that one of its accounts needs.

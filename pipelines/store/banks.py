@@ -13,6 +13,7 @@ from sources.kontist.columns import TABLES as KONTIST_TABLES
 from sources.kontist.columns import UNVERSIONED as KONTIST_UNVERSIONED
 from sources.kontomatik.columns import TABLES as KONTOMATIK_TABLES
 from sources.kontomatik.columns import UNVERSIONED as KONTOMATIK_UNVERSIONED
+from sources.kontomatik.reach import WARSAW
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +80,7 @@ KONTOMATIK = Bank(
     ),
     accounts=AccountShape(numbers=("iban", "number"), institution="institution", consent_id="consent_id"),
     tables=KONTOMATIK_TABLES,
-    # Prague, where the others of its banks are, shares Warsaw's clock.
-    timezone=ZoneInfo("Europe/Warsaw"),
+    timezone=WARSAW,
     by_consent=True,
     booked_rule="Kontomatik: booked unless the bank gives a status other than DONE",
 )

@@ -10,3 +10,20 @@
 One import is one session and one of four in 24 hours, whatever it brings. Inside an account's window the bank's answer replaces
 ours (history is kept). Amounts are exact decimals in the account's currency, negative when money leaves.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sources.kontomatik.source import kontomatik
+else:
+
+    def __getattr__(name: str) -> object:
+        """The dlt source costs the import of dlt: only who asks for it waits for that."""
+        if name == "kontomatik":
+            from sources.kontomatik.source import kontomatik
+
+            return kontomatik
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["kontomatik"]

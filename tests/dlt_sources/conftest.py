@@ -29,13 +29,21 @@ def postgresql() -> Iterator[str]:
         yield url.partition("host=")[2]
 
 
+@pytest.fixture
+def in_duckdb(tmp_path: Path) -> Any:
+    """A DuckDB file that does not exist yet."""
+    import dlt
+
+    return dlt.destinations.duckdb(str(tmp_path / "bank.duckdb"))
+
+
 @pytest.fixture(params=["duckdb", "postgres", "filesystem"])
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """A destination with nothing in it."""
     import dlt
 
     if request.param == "duckdb":
-        return dlt.destinations.duckdb(str(tmp_path / "bank.duckdb"))
+        return request.getfixturevalue("in_duckdb")
     if request.param == "filesystem":
         return dlt.destinations.filesystem(str(tmp_path / "files"))
     import psycopg

@@ -21,7 +21,7 @@ from tests.support import ROOT, read, rows
 
 def test_a_destination_follows_the_bank(destination: Any) -> None:
     with desk(destination) as own:
-        main, linked_later = (one for one in own.world.accounts if one.bank == "kontist")
+        main, linked_later = own.accounts
         own.world.accounts.remove(linked_later)
         deleted = own.world.append(main, amount="-8.00", day=own.world.today - timedelta(days=3))
         edited = own.world.append(main, amount="-9.00")
@@ -47,12 +47,8 @@ def test_a_destination_follows_the_bank(destination: Any) -> None:
         assert own.present() == own.shown()
 
 
-def in_duckdb(tmp_path: Path) -> Any:
-    return dlt.destinations.duckdb(str(tmp_path / "bank.duckdb"))
-
-
-def test_the_rows_are_those_of_the_ledgers_own_run(tmp_path: Path) -> None:
-    with desk(in_duckdb(tmp_path)) as own:
+def test_the_rows_are_those_of_the_ledgers_own_run(in_duckdb: Any, tmp_path: Path) -> None:
+    with desk(in_duckdb) as own:
         own.load()
         read(own.bank, tmp_path / "data", Options(("kontist",)), ledger=False)
 
@@ -64,43 +60,42 @@ def test_the_rows_are_those_of_the_ledgers_own_run(tmp_path: Path) -> None:
             assert (len(ours) > 0, sorted(map(repr, ours))) == (True, sorted(map(repr, ledgers))), name
 
 
-def test_only_the_selected_resources_are_asked_for_and_the_accounts_once(tmp_path: Path) -> None:
-    with desk(in_duckdb(tmp_path)) as own:
-        own.pipeline.run(own.source().with_resources("transactions"))
+def test_only_the_selected_resources_are_asked_for_and_the_accounts_once(in_duckdb: Any) -> None:
+    with desk(in_duckdb) as own:
+        own.load("transactions")
 
         assert set(own.pipeline.default_schema.data_table_names()) == {"transactions"}
         assert (own.bank.count("GET", "orders"), own.bank.requests.count(("GET", "/api/accounts"))) == (0, 1)
         assert own.present() == own.shown()
 
 
-def test_since_is_where_an_account_without_a_cursor_begins_and_end_value_fills_in_what_is_before(tmp_path: Path) -> None:
-    with desk(in_duckdb(tmp_path)) as own:
+def test_since_is_where_an_account_without_a_cursor_begins_and_end_value_fills_in_what_is_before(in_duckdb: Any) -> None:
+    with desk(in_duckdb) as own:
         since = own.world.today - timedelta(days=200)
         begun = since - timedelta(days=100)
-        days = {str(row.id): row.day for one in own.world.accounts if one.bank == "kontist" for row in one.transactions}
+        days = {str(row.id): row.day for one in own.accounts for row in one.transactions}
 
         own.load(since=since.isoformat())
         assert set(own.present()) == {one for one, day in days.items() if day >= since}
 
-        cursors = own.pipeline.state["sources"]["kontist"]
+        cursors = own.cursors
         own.load(initial_value=begun, end_value=since)
         assert set(own.present()) == {one for one, day in days.items() if day >= begun}
-        assert own.pipeline.state["sources"]["kontist"] == cursors
+        assert own.cursors == cursors
 
 
-def test_a_bank_that_refuses_leaves_the_cursor_where_it_was(tmp_path: Path) -> None:
-    with desk(in_duckdb(tmp_path)) as own:
+def test_a_bank_that_refuses_leaves_the_cursor_where_it_was(in_duckdb: Any) -> None:
+    with desk(in_duckdb) as own:
         own.load()
-        cursors = own.pipeline.state["sources"]["kontist"]
-        (main, _) = (one for one in own.world.accounts if one.bank == "kontist")
-        own.world.append(main, amount="-1.00")
+        cursors = own.cursors
+        own.world.append(own.accounts[0], amount="-1.00")
         own.bank.faults.append(TooManyRequests(times=1, retry_after=3600, path_contains="transactions"))
 
         with pytest.raises(PipelineStepFailed) as failed:
             own.load()
         assert "kontist: the bank says that we ask too often" in str(failed.value)
         assert own.world.kontist_password not in str(failed.value) + str(own.pipeline.last_trace.asdict())
-        assert own.pipeline.state["sources"]["kontist"] == cursors
+        assert own.cursors == cursors
 
         own.bank.faults.clear()
         own.load()
@@ -116,25 +111,25 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_a_process_killed_between_extract_and_load_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_killed_between_extract_and_load_loses_nothing(in_duckdb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next run loads what was extracted, and the cursor with it; until then the destination has the ones before."""
-    with desk(in_duckdb(tmp_path)) as own:
+    with desk(in_duckdb) as own:
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
         monkeypatch.setenv("SOURCES__KONTIST__BASE_URL", own.bank.url)
         monkeypatch.setenv("SOURCES__KONTIST__EMAIL", own.world.kontist_email)
         monkeypatch.setenv("SOURCES__KONTIST__PASSWORD", own.world.kontist_password)
         own.load()
         loaded = own.pipeline.state["sources"]
-        own.world.append(next(one for one in own.world.accounts if one.bank == "kontist"), amount="-1.00")
+        own.world.append(own.accounts[0], amount="-1.00")
         died = subprocess.run([sys.executable, "-c", KILLED], timeout=patient(60), check=False, capture_output=True, text=True)
         assert died.returncode == -9, died.stderr
 
-        elsewhere = dlt.pipeline("bank", pipelines_dir="elsewhere", destination=in_duckdb(tmp_path), dataset_name="kontist")
+        elsewhere = dlt.pipeline("bank", pipelines_dir="elsewhere", destination=in_duckdb, dataset_name="kontist")
         elsewhere.sync_destination()
         assert elsewhere.state["sources"] == loaded
 
         asked = len(own.bank.requests)
-        own.pipeline = dlt.pipeline("bank", destination=in_duckdb(tmp_path), dataset_name="kontist")
+        own.pipeline = dlt.pipeline("bank", destination=in_duckdb, dataset_name="kontist")
         own.pipeline.run()
         assert (own.present(), len(own.bank.requests)) == (own.shown(), asked)
         elsewhere.sync_destination()

@@ -1,0 +1,119 @@
+"""Kontomatik as a dlt source: one import through one consent, into three kinds of destination."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dlt.common.configuration.exceptions import ConfigFieldMissingException
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from pipelines.read.options import Options
+from sources.kontomatik import kontomatik
+from sources.sandbox import CommandFails, PartialDueToTimeout, Refuses
+from tests.dlt_sources.desk import kontomatik_desk
+from tests.support import read, rows
+
+
+def test_a_destination_follows_the_bank(destination: Any) -> None:
+    with kontomatik_desk(destination) as own:
+        main, *_, linked_later = own.accounts
+        own.world.accounts.remove(linked_later)
+        today = own.world.today
+        deleted = own.world.append(main, amount="-8.00", day=today - timedelta(days=3))
+        edited = own.world.append(main, amount="-9.00", description="before")
+        twins = [own.world.append(main, amount="-10.00", day=today) for _ in range(2)]
+
+        own.load()
+        first = own.stored()
+        assert own.present() == own.shown()
+
+        own.load()  # nothing new
+        assert own.stored() == first
+
+        own.world.append(main, amount="12.34")
+        own.world.correct(edited, description="after")
+        own.world.delete(deleted)  # its day is empty now
+        own.world.delete(twins[0])
+        own.load()
+        assert own.present() == own.shown()
+
+        own.world.accounts.append(linked_later)
+        own.load()  # the account is seen for the first time, from the first day of a usual read on
+        own.load()
+        assert own.present() == own.shown()
+        assert own.bank.count("POST", "reuse") == 5
+
+
+@pytest.mark.parametrize("dialect", ["live", "openapi"])
+def test_the_rows_are_those_of_the_ledgers_own_run(in_duckdb: Any, tmp_path: Path, dialect: Any) -> None:
+    with kontomatik_desk(in_duckdb, dialect) as own:
+        own.load("transactions", "accounts", "owners")
+        read(own.bank, tmp_path / "data", Options(("kontomatik",)), ledger=False)
+
+        kept = {"transactions": set(), "accounts": {"consent_id", "row_version"}, "owners": {"consent_id", "row_version"}}
+        kept["owners"] |= {"person_key", "document_key"}  # need the key of a vault
+        for name, not_ours in kept.items():
+            columns = own.pipeline.default_schema.get_table_columns(name)
+            wanted = ", ".join(column for column in columns if not column.startswith("_dlt") and column not in not_ours)
+            reach = f" where window_on >= '{own.world.today - timedelta(days=89)}'" if name == "transactions" else ""
+            ours = own.query(f"select {wanted} from {name}")
+            ledgers = rows(tmp_path / "data", f"select {wanted} from kontomatik.{name}{reach}", of="raw")
+            assert (len(ours) > 0, sorted(map(repr, ours))) == (True, sorted(map(repr, ledgers))), name
+
+
+def test_all_resources_together_cost_one_import_and_the_catalog_costs_none(in_duckdb: Any) -> None:
+    with kontomatik_desk(in_duckdb) as own:
+        own.load()
+        assert own.bank.count("POST", "reuse") == 1
+        assert set(own.pipeline.default_schema.data_table_names()) == {"owners", "accounts", "transactions", "institutions"}
+
+        own.load("institutions")
+        assert own.bank.count("POST", "reuse") == 1
+
+
+def test_since_is_where_a_consent_begins_and_end_value_fills_in_what_is_before(in_duckdb: Any) -> None:
+    with kontomatik_desk(in_duckdb) as own:
+        since = own.world.today - timedelta(days=30)
+        own.load("transactions", since=since)
+        assert own.present() == {row: count for row, count in own.shown().items() if row[0] >= str(since)}
+
+        cursors = own.cursors
+        own.load("transactions", initial_value="2024-01-01", end_value=since)
+        assert {row for row in own.present() if row[0] > str(own.world.today - timedelta(days=88))} <= set(own.shown())
+        assert len(own.present()) > sum(row[0] >= str(since) for row in own.shown())
+        assert own.cursors == cursors
+
+
+def test_an_answer_that_was_cut_short_removes_nothing(in_duckdb: Any) -> None:
+    with kontomatik_desk(in_duckdb) as own:
+        own.load("transactions")
+        whole, cursors = own.present(), own.cursors
+        own.bank.faults.append(PartialDueToTimeout(times=1, account=own.accounts[0].name))
+        own.load("transactions")
+
+        assert own.present() == whole
+        assert own.cursors == cursors
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Refuses(times=1, exception="MultipleAccessLimitExceeded", status=429), CommandFails(times=1)],
+    ids=["quota", "command"],
+)
+def test_a_bank_that_refuses_leaves_the_cursor_where_it_was_and_shows_no_secret(in_duckdb: Any, fault: Any) -> None:
+    with kontomatik_desk(in_duckdb) as own:
+        own.bank.faults.append(fault)
+        with pytest.raises(PipelineStepFailed, match="kontomatik: ") as failed:
+            own.load("transactions")
+
+        told = str(failed.value) + str(own.pipeline.last_trace.asdict())
+        assert [secret in told for secret in (own.token, own.world.kontomatik_api_key)] == [False, False]
+        own.load("transactions")
+        assert own.present() == own.shown()
+
+
+def test_without_a_consent_dlt_says_which_setting_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCES__KONTOMATIK__API_KEY", "key")
+    with pytest.raises(ConfigFieldMissingException, match="SOURCES__KONTOMATIK__MULTIPLE_ACCESS_TOKEN"):
+        kontomatik()
