@@ -4,6 +4,7 @@ A source never sees raw history. It fills a `Spool` with what the bank shows, in
 whether a page brings anything new. The spool is on disk, so that a history of any length costs one batch of memory.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, Protocol
@@ -19,6 +20,9 @@ class Spool(Protocol):
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Keeps these rows behind the ones before."""
+
+    def add_in_front(self, rows: pa.RecordBatch) -> None:
+        """Keep these rows in front of all others."""
 
     def reject(self, reason: str, payload: dict[str, Any], window_on: date | None) -> None:
         """Keeps a row that cannot be understood, for quarantine. `payload` is the bank's row; values are redacted later.
@@ -58,4 +62,6 @@ class Reading:
     since: date | None
     complete: bool = True
     requests: int = 0
+    account: Mapping[str, Any] | None = None
+    """The account's row as the bank showed it last, if it was asked for again because rows arrived meanwhile."""
     unknown_fields: frozenset[str] = field(default_factory=frozenset)

@@ -40,14 +40,23 @@ class SpoolFile:
         self.path = path
         self.rejected: list[Rejected] = []
         self.rows = 0
+        self._in_front = 0
         self._schema = schema.append(pa.field("position", pa.int64(), nullable=False))
         self._writer: pq.ParquetWriter | None = None
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Writes `rows` behind the ones before."""
+        self._write(rows, self.rows)
+
+    def add_in_front(self, rows: pa.RecordBatch) -> None:
+        """Writes `rows` with positions below those of all others."""
+        self._in_front += rows.num_rows
+        self._write(rows, -self._in_front)
+
+    def _write(self, rows: pa.RecordBatch, first: int) -> None:
         if self._writer is None:
             self._writer = pq.ParquetWriter(self.path, self._schema, compression="zstd", compression_level=1)
-        position = pa.array(range(self.rows, self.rows + rows.num_rows), pa.int64())
+        position = pa.array(range(first, first + rows.num_rows), pa.int64())
         self.rows += rows.num_rows
         self._writer.write_batch(pa.RecordBatch.from_arrays([*rows.columns, position], schema=self._schema))
 
@@ -62,7 +71,7 @@ class SpoolFile:
         self.close()
         self.path.unlink(missing_ok=True)
         self.rejected.clear()
-        self.rows = 0
+        self.rows = self._in_front = 0
 
     def close(self) -> Path | None:
         """Finishes the file and returns its path; None when no row came."""

@@ -55,7 +55,6 @@ class Reader:
     def _read_account(self, number: int, account: Account, reading: Reading) -> None:
         label = f"account {tail(account.row.get('iban') or account.source_account_id)}"
         self._context.progress.stage(f"{KONTIST.title}: {label}")
-        cents = account.row.get("balance_cents")
         outcome = Outcome(
             KONTIST.name,
             self._context.now(),
@@ -64,7 +63,7 @@ class Reader:
             institution=KONTIST.title,
             account=label,
             currency="EUR",
-            balance=None if cents is None else Decimal(cents).scaleb(-2),
+            balance=_balance(account),
         )
         reading.run.outcomes.append(outcome)
         history = self._context.history
@@ -78,6 +77,9 @@ class Reader:
             self._end_failed(error, outcome)
             return
         outcome.requests = read.requests
+        if read.account is not None:
+            account = replace(account, row=read.account)
+            outcome.balance = _balance(account)
         depth = "full" if read.since is None else depth
         answer = Answer(
             outcome=outcome,
@@ -126,3 +128,8 @@ class Reader:
                 spool.reject(reason, payload, None)
             unknown |= orders.unknown_fields
         return unknown
+
+
+def _balance(account: Account) -> Decimal | None:
+    cents = account.row.get("balance_cents")
+    return None if cents is None else Decimal(cents).scaleb(-2)

@@ -1,39 +1,49 @@
 """Follows an account's pages, newest first, while the bank may change them.
 
-The bank pages by number. A row that appears or disappears during a read shifts all rows behind it, so that one is shown twice or
-not at all. Signs of it: a repeated id, another `total`, a day that rises again on the next page, and a first page that reads
-otherwise when the rest has been read.
+The bank pages by number. A row that appears or disappears during a read shifts all rows behind it, so that the next page shows
+some rows once more or passes over some. Each page is therefore joined to the rows that were seen: it begins with the last of
+them, or, where nothing else changed, right behind them. A page that joins in neither way is requested again, then from the page
+before it on.
 
-One row that disappears and another that appears between the same two requests, both behind the first page, show none of these
-signs, but hide a row. The account's balance reveals them (`transactions`). The README says what stays undetected.
+What the pages cannot show is settled afterwards (`second_look`): rows that arrived above the first page, and rows that changed
+places behind it.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
-
-import msgspec
 
 from sources._errors import SourceError, Unavailable, Unexpected
 from sources.kontist.accounts import Account
 from sources.kontist.client import KontistClient, Page, first_page
 from sources.kontist.prefetch import Prefetch
-from sources.kontist.responses import ASK_A_PERSON, BANK, decoded
-from sources.kontist.rows import SCHEMA, Rows, each_once, read_rows
+from sources.kontist.responses import ASK_A_PERSON, BANK
+from sources.kontist.rows import Rows, each_once, part, read_rows
 
 REPEATED = "a transaction came twice"
-UNVOUCHED = "its balance does not fit what it shows"
-_STEADY = [name for name in SCHEMA.names if name != "extra"]
-"""Columns that must not change while we read. A field that we do not know may be different in each answer."""
+STEPS_BACK = 3
+"""How often a read goes back one page without a new row in between."""
+
+
+@dataclass(frozen=True)
+class _Joint:
+    """How a page joins the rows that were seen."""
+
+    begins: int
+    """Where among them the page begins. Below zero: rows have arrived above the first one."""
+    new: int
+    """The place of the first new row on the page."""
+    lost: set[str] = field(default_factory=set)
+    """Rows that should be on the page, and are not."""
+    end: int = 0
+    """Where among them a page without new rows ends."""
 
 
 class Shifted(Exception):
     """The pages of one attempt do not fit together: the account changed, or the bank contradicts itself."""
 
-    def __init__(self, sign: str, trace: list[int], *, contradiction: bool = False) -> None:
+    def __init__(self, sign: str, *, contradiction: bool = False) -> None:
         super().__init__(sign)
         self.sign = sign
-        self.trace = trace
         self.contradiction = contradiction
 
     def error(self) -> SourceError:
@@ -43,15 +53,9 @@ class Shifted(Exception):
         return Unavailable(BANK, f"an account kept changing while it was read: {self.sign}", "The next run reads it again")
 
 
-def pages_overlap(tries: list[Shifted]) -> bool:
-    """Returns whether the last two attempts saw the same pages and the same repeated id: then nothing changes, and to show a
-    page's last rows again on the next one is the bank's way of paging (observed in 2018)."""
-    return len(tries) > 1 and tries[-1].sign == REPEATED and tries[-1].trace == tries[-2].trace
-
-
 @dataclass
 class Walk:
-    """One attempt at one account. `overlapping`: drop the rows that a page repeats from the end of the page before.
+    """One way down an account's pages, from the newest row on.
 
     `reach` is the Berlin day, in days since 1970, down to which every page is wanted: from the second page on they are
     prefetched, several at a time. Without it each page is requested when the one before has been checked.
@@ -60,7 +64,6 @@ class Walk:
     client: KontistClient
     account: Account
     prefetch: Prefetch
-    overlapping: bool = False
     reach: int | None = None
 
     at_end: bool = False
@@ -68,33 +71,52 @@ class Walk:
     oldest: int | None = None
     """Berlin day of the last row that was read, in days since 1970."""
     unknown_fields: set[str] = field(default_factory=set)
-
-    _first: Rows | None = None
-    _total: int | None = None
-    _rows: int = 0
-    _repeats: int = 0
+    ids: list[str | None] = field(default_factory=list)
+    """Of all rows that were seen, in the bank's order."""
+    first: Rows | None = None
+    """The first page."""
+    first_total: int | None = None
+    total: int | None = None
+    """As the last page announces it."""
+    pages_read: int = 0
+    repeats: int = 0
     """Rows that a page listed once more. Whether `total` counts them is not known."""
+    lost: set[str] = field(default_factory=set)
+    """Ids that were seen and that a later page lacks."""
+
+    seen: set[str] = field(default_factory=set)
+    _trail: list[tuple[str, int]] = field(default_factory=list)
+    """Of each page the address, and where in `ids` it begins."""
+    _end: int = 0
+    """Where in `ids` the last page ends."""
+    _most: int = 0
+    """The largest `total` so far."""
+    _shift: int = 0
+    """How many rows must have gone above a page that was read again."""
+    _steps_back: int = 0
     _refused: int = 0
-    _seen: set[str] = field(default_factory=set)
-    _trace: list[int] = field(default_factory=list)
 
     def pages(self) -> Iterator[Rows]:
-        """Yields each page in turn, checked against those before. Stop when it is enough, then `confirm`.
+        """Yields the new rows of each page in turn, checked against those before. Stop when it is enough.
 
         Raises `Shifted`; `Unexpected` for a loop, an empty page in the middle and rows out of order within a page.
         """
         start = self.client.http.url(first_page(self.account))
         asked = {start + form for form in ("", "/", "?page=1", "/?page=1")}
         address = start
-        before: tuple[str | None, ...] = ()
         while True:
             wanted = self._wanted()
             self.client.http.pace.to_come = wanted
-            page, rows = self._ask(address, before, wanted)
-            self._check(page, rows)
-            before = rows.ids
-            self.at_end = page.next is None
-            yield rows
+            page, rows = self._ask(address, wanted)
+            if _is_less(page.total, self.total):  # it was requested before the page in front of it
+                page, rows = self._ask(address)
+            joint, expected = self._joined(page, rows), self._end
+            if joint is None:
+                asked.discard(address)
+                address, expected, page, rows, joint = self._page_before()
+            self._trail.append((address, joint.begins))
+            self._shift += max(0, joint.begins - expected)
+            yield self._take(page, rows, joint)
             if page.next is None:
                 return
             if page.next in asked:
@@ -107,83 +129,124 @@ class Walk:
     @property
     def newest(self) -> int | None:
         """Berlin day of the newest row of the first page, in days since 1970."""
-        return self._first.newest if self._first else None
+        return self.first.newest if self.first else None
 
     @property
-    def seen(self) -> list[int]:
-        """Returns a hash of each page that was seen: of its ids in their order, and of `total`."""
-        return self._trace
+    def gone(self) -> int:
+        """How many of the seen rows have gone since, at least."""
+        return self._shift + len(self.lost)
 
-    def confirm(self) -> None:
-        """Raises `Shifted` if rows are missing at the end, or if the first page, read again, has changed.
+    @property
+    def is_steady(self) -> bool:
+        """Whether nothing so far told of a change: what does not fit then is the bank's contradiction."""
+        return self.total == self.first_total and not self.gone and not self._steps_back
 
-        A read of one page is one answer, and needs no second look.
-        """
-        if self.at_end and self._total is not None and self._rows + self._repeats < self._total:
-            raise self.shifted("the bank announces more transactions than it shows", contradiction=True)
-        if len(self._trace) == 1 or self._first is None:
-            return
-        self.prefetch.close()
-        page, rows = self._ask(first_page(self.account), ())
-        if rows.ids != self._first.ids or not rows.batch.select(_STEADY).equals(self._first.batch.select(_STEADY)):
-            raise self.shifted("its first page changed")
-        if page.total != self._total:
-            raise self.shifted("its number of transactions changed")
+    def shifted(self, sign: str) -> Shifted:
+        """Returns the sign that ends this attempt."""
+        return Shifted(sign, contradiction=self.is_steady)
 
-    def _ask(self, address: str, before: tuple[str | None, ...], wanted: int = 0) -> tuple[Page, Rows]:
+    def _page_before(self) -> "tuple[str, int, Page, Rows, _Joint]":
+        """Requests the page before once more; returns its address, where it began, itself, its rows and how it joins now."""
+        self._steps_back += 1
+        if not self._trail or self._steps_back > STEPS_BACK:
+            raise Shifted("its number of transactions changed")
+        self.prefetch.close()  # what was requested meanwhile is as old
+        address, began = self._trail.pop()
+        page, rows = self._ask(address)
+        joint = self._joined(page, rows, knows_some=True)
+        if joint is None:
+            raise Shifted("its number of transactions changed")
+        return address, began, page, rows, joint
+
+    def _ask(self, address: str, wanted: int = 0) -> tuple[Page, Rows]:
         page = self.prefetch.page(address, wanted)
         rows = read_rows(page.rows, self.account.source_account_id)
-        again = _repeated(before, rows.ids) if self.overlapping else 0
-        if again:
-            rest = decoded(page.rows, list[msgspec.Raw])[again:]
-            rows = read_rows(b"[" + b",".join(bytes(row) for row in rest) + b"]", self.account.source_account_id)
         once = each_once(rows)
-        self._repeats += len(rows.ids) - len(once.ids)
+        self.repeats += len(rows.ids) - len(once.ids)
         return page, once
 
     def _wanted(self) -> int:
         """Returns how many pages behind the current one will be needed too, estimated from the pages so far."""
-        pages, newest = len(self._trace), self.newest
-        if self.reach is None or not self._total or not self._rows or newest is None or self.oldest is None:
+        pages, newest, rows = self.pages_read, self.newest, len(self.ids)
+        if self.reach is None or not self.total or not self.first_total or not rows or newest is None or self.oldest is None:
             return 0
-        to_the_end = -(-(self._total - self._rows) * pages // self._rows) - 1
+        listed = max(rows, rows + self.total - self.first_total)  # those that arrived above, too
+        to_the_end = -(-(min(self.total, self.first_total) - rows) * pages // listed) - 1
         to_reach = (self.oldest - self.reach) * pages // (newest - self.oldest + 1)
         return max(0, min(to_the_end, to_reach))
 
-    def _check(self, page: Page, rows: Rows) -> None:
-        if self._first is None:
-            self._first, self._total = rows, page.total
+    def _joined(self, page: Page, rows: Rows, *, knows_some: bool = False) -> "_Joint | None":
+        """Returns how a page joins the rows that were seen, None if it does not.
+
+        A page that shows some of them joins by these: what follows the last of them is new. Other rows between them, and seen
+        rows that the page lacks, are left to the second look. A page that shows none joins only if it is the next one and
+        `total` is as before: otherwise rows between might have been passed over.
+        """
+        known = [place for place, one in enumerate(rows.ids) if one in self.seen]
+        if not known:
+            return None if knows_some else self._joined_behind(page, rows)
+        first, last = (self._place(rows.ids[place]) for place in (known[0], known[-1]))
+        if last - first + 1 < len(known):
+            return None
+        new = known[-1] + 1
+        new += self._nameless(last + 1, rows.ids, new)
+        covered = self.ids[first : last + 1] if new == len(rows.ids) else self.ids[first:]
+        lost = {one for one in covered if one is not None} - set(rows.ids)
+        return _Joint(first - known[0], new, lost, last + 1 + new - known[-1] - 1)
+
+    def _joined_behind(self, page: Page, rows: Rows) -> "_Joint | None":
+        begins = self._end - ((page.total or 0) - (self.total or 0) if self.pages_read else 0)
+        if (
+            begins + len(rows.ids) <= 0 < self.pages_read
+        ):  # more rows than a page holds have arrived: they are all above the seen ones
+            return _Joint(begins, len(rows.ids), end=begins + len(rows.ids))
+        nameless = self._nameless(begins, rows.ids, 0)
+        return _Joint(begins, nameless) if begins == self._end and begins + nameless == len(self.ids) else None
+
+    def _nameless(self, at: int, ids: tuple[str | None, ...], place: int) -> int:
+        """Returns how many rows without an id follow in both."""
+        count = 0
+        while at + count < len(self.ids) and place + count < len(ids) and self.ids[at + count] is None is ids[place + count]:
+            count += 1
+        return count
+
+    def _place(self, one: str | None) -> int:
+        """Returns where in `ids` a row is; it is likely to be among the last."""
+        return next(at for at in range(len(self.ids) - 1, -1, -1) if self.ids[at] == one)
+
+    def _take(self, page: Page, rows: Rows, joint: "_Joint") -> Rows:
+        """Keeps in mind what a page showed, and returns its new rows."""
+        if self.first is None:
+            self.first, self.first_total = rows, page.total
+        self.total = page.total
+        self._most = max(self._most, page.total or 0)
+        self.pages_read += 1
+        self.at_end = page.next is None
         self.unknown_fields |= rows.unknown_fields
-        self._rows += len(rows.ids)
-        self._refused += len(rows.refused)
-        self._trace.append(hash((rows.ids, page.total)))
-        ids = [one for one in rows.ids if one is not None]
-        fresh = set(ids) - self._seen
-        if len(fresh) < len(ids):
-            raise self.shifted(REPEATED)
-        self._seen |= fresh
-        if page.total != self._total:
-            raise self.shifted("its number of transactions changed")
+        self.lost |= joint.lost
+        new = part(rows, joint.new)
+        if new.ids:
+            self._steps_back = 0
+        self.ids += new.ids
+        self.seen.update(one for one in new.ids if one is not None)
+        self._end = len(self.ids) if new.ids else joint.end
+        self._check(page, rows, new)
+        return new
+
+    def _check(self, page: Page, rows: Rows, new: Rows) -> None:
         # It is not known whether `total` counts an unreadable row.
-        if self._total is not None and self._rows - self._refused > self._total:
-            raise self.shifted("the bank shows more transactions than it announces", contradiction=True)
+        self._refused += len(new.refused)
+        if page.total is not None and len(self.ids) - self._refused > self._most:
+            raise self.shifted("the bank shows more transactions than it announces")
         days = [one for one in rows.days if one is not None]
         if days != sorted(days, reverse=True):
             raise Unexpected(BANK, "the transactions of a page are not sorted newest first", ASK_A_PERSON)
+        days = [one for one in new.days if one is not None]
         if days and self.oldest is not None and days[0] > self.oldest:
-            raise self.shifted("a page begins with a newer day than the page before ended with", contradiction=True)
+            raise Shifted("a page begins with a newer day than the page before ended with", contradiction=True)
         if days:
             self.oldest = days[-1]
 
-    def shifted(self, sign: str, **more: Any) -> Shifted:
-        """Returns the sign that ends this attempt."""
-        return Shifted(sign, self._trace, **more)
 
-
-def _repeated(before: tuple[str | None, ...], ids: tuple[str | None, ...]) -> int:
-    """Returns how many rows at the head of a page repeat the last rows of the page before it.
-
-    A row without an id is never recognised.
-    """
-    longest = next((place for place, one in enumerate(ids[: len(before)]) if one is None), min(len(before), len(ids)))
-    return next((count for count in range(longest, 0, -1) if before[-count:] == ids[:count]), 0)
+def _is_less(total: int | None, before: int | None) -> bool:
+    return total is not None and before is not None and total < before

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sources._columns import DAY, INSTANT, TEXT, WHOLE, read_by_source
 from sources.kontist.columns import TRANSACTIONS
@@ -144,6 +145,18 @@ def each_once(rows: Rows) -> Rows:
         tuple(Refused(places[one.place], one.reason, one.payload) for one in refused if one.place in places),
         rows.unknown_fields,
     )
+
+
+def part(rows: Rows, start: int, stop: int | None = None) -> Rows:
+    """Returns the rows of a page from one place to before another."""
+    start, stop = max(0, start), len(rows.ids) if stop is None else stop
+    if start == 0 and stop >= len(rows.ids):
+        return rows
+    ids = rows.ids[start:stop]
+    wanted = pa.array([one for one in ids if one is not None], TEXT)
+    refused = (Refused(one.place - start, one.reason, one.payload) for one in rows.refused if start <= one.place < stop)
+    batch = rows.batch.filter(pc.is_in(rows.batch.column("source_transaction_id"), wanted))
+    return Rows(batch, ids, rows.days[start:stop], tuple(refused), rows.unknown_fields)
 
 
 def day(days: int) -> date:

@@ -180,6 +180,9 @@ class MemorySpool:
     def add(self, rows: pa.RecordBatch) -> None:
         self.batches.append(rows)
 
+    def add_in_front(self, rows: pa.RecordBatch) -> None:
+        self.batches.insert(0, rows)
+
     def reject(self, reason: str, payload: Json, window_on: date | None) -> None:
         self.rejected.append((reason, payload, window_on))
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from sources._errors import SourceError, Unavailable, Unexpected
-from sources._http import Http, Patience
+from sources._http import Http, Pace, Patience
 from sources.kontist.auth import Login
 from sources.kontist.client import KontistClient
 from sources.kontist.transactions import read_transactions
@@ -109,3 +109,27 @@ def test_the_account_is_reported_unread_because_of(fault: Fault, error: type[Sou
         with pytest.raises(error):
             read_transactions(client, account, depth="full", since=None, known=Memory(), spool=MemorySpool())
         client.http.close()
+
+
+def test_an_account_with_a_booking_a_minute_is_first_read_in_one_go() -> None:
+    """At ten requests a minute, the account grows by one row with each minute that the read waits."""
+    world, now = World(seed=7, today=TODAY, transactions=1200), [0.0]
+    with running(world) as bank:
+
+        def sleep(seconds: float) -> None:
+            for _ in range(int((now[0] + seconds) // 60 - now[0] // 60)):
+                world.append(own, amount=Decimal("-1.00"), description="booked while you read")
+            now[0] += seconds
+
+        http = Http("kontist", bank.url, pace=Pace(10, clock=lambda: now[0], sleep=sleep))
+        client = KontistClient(http, Login(world.kontist_email, world.kontist_password))
+        account = client.accounts()[0]
+        own, spool = world.account(account.source_account_id), MemorySpool()
+        rows = len(own.newest_first())
+        reading = read_transactions(client, account, depth="full", since=None, known=Memory(), spool=spool)
+        http.close()
+
+    assert spool.ids == [one.id for one in own.newest_first()]
+    assert len(spool.ids) - rows == now[0] // 60 > 1
+    assert spool.cleared == 0
+    assert reading.requests < 2 * -(-rows // 50), "with the second look, and pages that were requested out of order"

@@ -2,12 +2,20 @@
 
 from datetime import date, timedelta
 from hashlib import sha256
+from itertools import product
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
+from pipelines.read.spool import SpoolFile
 from sources._errors import Unavailable
+from sources._protocols import Reading
+from sources.kontist import basket
+from sources.kontist.rows import SCHEMA
 from sources.kontist.transactions import read_transactions
 from tests.reading_kontist.fake_bank import (
     ACCOUNT,
@@ -18,13 +26,15 @@ from tests.reading_kontist.fake_bank import (
     columns_of,
     in_any_order,
     one_by_one,
+    read,
     row,
 )
 
-# What a bank does between two requests: rows come, rows go, a pending row is booked as a new one, one goes and another comes at
-# once (so that `total` is as before), a user edits a row.
+# What a bank does between two requests: rows come, often on top, rows go, a pending row is booked as a new one, one goes and
+# another comes at once (so that `total` is as before), a user edits a row.
 happenings = st.one_of(
     st.tuples(st.just("come"), st.lists(st.integers(0, 20), min_size=1, max_size=4)),
+    st.tuples(st.just("come"), st.lists(st.just(0), min_size=1, max_size=4)),
     st.tuples(st.just("go"), st.lists(st.integers(0, 20), min_size=1, max_size=4)),
     st.tuples(st.just("booked"), st.lists(st.integers(0, 20), min_size=1, max_size=1)),
     st.tuples(st.just("swap"), st.lists(st.integers(0, 20), min_size=2, max_size=2)),
@@ -128,3 +138,71 @@ def test_a_read_shows_the_account_as_it_is_or_says_that_it_could_not(
     ]
     for one in spool.rows:
         assert (int(one["source_transaction_id"]), one["category"]) in bank.versions
+
+
+def first_read(
+    bank: ChangingBank, size: int, plan: dict[int, tuple[str, list[int]]], seed: int | None = None
+) -> tuple[Reading, MemorySpool]:
+    """Reads an account for the first time while the bank follows its plan; checks that it is read right."""
+    bank.begin(size, plan)
+    reading, spool = read(bank, prefetch=one_by_one if seed is None else in_any_order(seed))
+    assert spool.ids in (bank.looks if bank.swapped else bank.looks[-1:])
+    assert reading.since is None
+    return reading, spool
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    size=st.integers(0, 30),
+    page_size=st.integers(2, 5),
+    arrivals=st.dictionaries(st.integers(2, 20), st.lists(st.just(0), min_size=1, max_size=4), max_size=6),
+    seed=st.none() | st.integers(0, 99),
+)
+def test_rows_that_arrive_on_top_never_restart_a_first_read(
+    size: int, page_size: int, arrivals: dict[int, list[int]], seed: int | None
+) -> None:
+    bank = ChangingBank(page_size=page_size)
+    reading, spool = first_read(bank, size, {asked: ("come", places) for asked, places in arrivals.items()}, seed)
+
+    assert spool.cleared == 0
+    assert reading.requests == bank.pages_asked
+    if seed is None:  # every page once, and from the top down to the first known row until that is one page
+        came = len(bank.rows) - size
+        assert reading.requests <= -(-(size + came) // page_size) + 2 * (came + 1)
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_a_busy_account_is_first_read_right_and_in_one_go(seed: int | None) -> None:
+    """A booking at every request for a page."""
+    bank = ChangingBank(page_size=8)
+    reading, spool = first_read(bank, 200, {asked: ("come", [0]) for asked in range(2, 200)}, seed)
+
+    assert spool.cleared == 0
+    # 200 rows and 28 that came meanwhile are 29 pages, the second looks 4, 1 and 1; out of order, some pages are requested twice
+    assert reading.requests <= (35 if seed is None else 70)
+
+
+@pytest.mark.parametrize("what", ["come", "go", "swap"])
+def test_whatever_happens_at_a_page_border_is_corrected_without_a_restart(what: str) -> None:
+    """Rows come above, go at and move across each border between two pages, before each request."""
+    for asked, border in product(range(2, 7), (3, 6, 9)):
+        for places in ([border - 1], [border], [0, border], [border, 0], [border - 1, border]):
+            bank = ChangingBank(page_size=3)
+            plan = {asked: (what, places if what != "swap" else [places[0], border + 1])}
+            _reading, spool = first_read(bank, 12, plan)
+            assert spool.cleared == 0, (what, asked, places)
+
+
+def test_rows_that_came_last_stand_first_also_where_older_rows_were_written_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(basket, "BATCH_ROWS", 8)
+    bank = ChangingBank(page_size=4)
+    bank.begin(30, {3: ("come", [0, 0]), 9: ("come", [0]), 10: ("go", [2])})
+    client, spool = bank.client(), SpoolFile(tmp_path / "rows.parquet", SCHEMA)
+    account = client.accounts()[0]
+    read_transactions(client, account, depth="full", since=None, known=Memory(), spool=spool, prefetch=one_by_one)
+
+    rows = parquet.read_table(spool.close() or "").sort_by("position").to_pylist()
+    assert [int(one["source_transaction_id"]) for one in rows] == bank.looks[-1]
+    assert spool.rows == len(bank.rows)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sources.kontist import transactions
+from sources.kontist import basket
 from tests.reading_kontist.fake_bank import V21, FakeBank, Json, a_row_a_day, known_of, page_bodies, read, row
 
 # ---- full
@@ -53,7 +53,7 @@ def test_a_missing_or_empty_next_is_the_end(end: Json) -> None:
 
 
 def test_rows_reach_the_spool_in_large_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transactions, "BATCH_ROWS", 4)
+    monkeypatch.setattr(basket, "BATCH_ROWS", 4)
     _, spool = read(FakeBank(a_row_a_day(11)))
 
     assert [batch.num_rows for batch in spool.batches] == [4, 4, 3]
