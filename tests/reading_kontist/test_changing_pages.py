@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from pipelines.read.spool import SpoolFile
 from sources._errors import Unavailable
 from sources._protocols import Reading
+from sources._spool import SpoolFile
 from sources.kontist import basket
 from sources.kontist.rows import SCHEMA
 from sources.kontist.transactions import read_transactions
