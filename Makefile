@@ -19,7 +19,7 @@ check: .venv/.ready-test
 	$(BIN)/lint-imports
 
 bench: .venv/.ready-test
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 # Needs the Pythons, and asks the package index for the newest of everything: see CONTRIBUTING.md.
 matrix:
