@@ -24,7 +24,7 @@ class Measured:
 def markdown(found: Sequence[Measured]) -> str:
     """Returns the table of seconds and ratios."""
     peers = [way for one in found for way in one.costs if way not in (LIMIT, OURS)]
-    peers = list(dict.fromkeys(peers))
+    peers = sorted(set(peers))
     head = [
         "",
         "rows",
