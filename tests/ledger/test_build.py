@@ -84,6 +84,7 @@ def test_the_file_holds_the_contracts_tables_and_nothing_else(folder: Path) -> N
         "cash_flow_monthly",
         "counterparties",
         "owners",
+        "account_owners",
         "exchange_rates",
         "changes",
         "seeds",

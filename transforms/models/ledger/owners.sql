@@ -4,15 +4,7 @@
 
 with
 
-owners   as (select * from staging.stg_kontomatik__owners),
-
--- The keyed hash of a national number or document separates two people of one name; without it, the bank's own data does
-known as (
-    select
-        *,
-        concat('o-', left(md5(coalesce(person_key, document_key, concat_ws('|', lower(name), lower(email), external_id))), 16)) as owner_id
-    from owners
-),
+owners as (select * from intermediate.int_owners),
 
 final as (
     select
@@ -27,7 +19,7 @@ final as (
         list_sort(list(distinct consent_id))                        as consents,
         min(valid_from)                                             as first_seen_at,
         case when count(*) filter (where valid_to is null) = 0 then max(valid_to) end as gone_at
-    from known
+    from owners
     group by owner_id
 )
 
