@@ -36,7 +36,7 @@ def kontist(number: int | str, day: str, cents: int, *, pending: bool = False, *
 
 
 def kontomatik(day: str, amount: str, *, booked: str | None = "", pending: bool = False, **more: Any) -> Row:
-    """Returns a row as Kontomatik's reader hands it over; booked on the same day unless told otherwise."""
+    """Returns a row as Kontomatik's reader hands it over; booked on the same day unless `booked_on` says otherwise."""
     on = date.fromisoformat(day)
     booked_on = None if pending or booked is None else date.fromisoformat(booked) if booked else on
     days = {"window_on": min(on, booked_on or on), "transaction_on": on, "booked_on": booked_on}
@@ -52,8 +52,8 @@ def days_that_differ(connection: Any, shape: Any, read_days: str | None = None) 
             from {shape.table} where _dlt_valid_to is null and {shape.booked} group by all
         )
         select * from held
-        full outer join (from {read_days or shape.dataset + ".read_days"} where rows > 0) as told using (account_id, day)
-        where held.rows is distinct from told.rows or held.amount is distinct from told.amount
+        full outer join (from {read_days or shape.dataset + ".read_days"} where rows > 0) as stored using (account_id, day)
+        where held.rows is distinct from stored.rows or held.amount is distinct from stored.amount
         """
     ).fetchall()
     return found

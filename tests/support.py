@@ -77,7 +77,7 @@ class Ended:
     err: str
 
     @property
-    def told(self) -> dict[str, Any]:
+    def parsed(self) -> dict[str, Any]:
         """Its one JSON object."""
         found: dict[str, Any] = json.loads(self.out)
         return found

@@ -149,15 +149,15 @@ class Kept:
         differ = self.differ(self.connection, Settings().thresholds)
         settled = differ.diff(self.shape, answer, confirmed=lambda _: confirmed)
         if settled.differs or self.reads == 1:
-            told = control_totals(self.connection, self.shape, settled, f"i{self.reads}")
+            result = control_totals(self.connection, self.shape, settled, f"i{self.reads}")
         if settled.differs:
             batches = list(differ.rows(settled, self.shape.schema))
             self.load(pa.Table.from_batches(batches, self.shape.schema), settled)
         if settled.differs or self.reads == 1:
-            self.connection.register("told", told)
-            self.connection.execute(f"create or replace table {self.shape.dataset}.read_days as from told")
+            self.connection.register("totals", result)
+            self.connection.execute(f"create or replace table {self.shape.dataset}.read_days as from totals")
         if self.whole:
-            assert days_that_differ(self.connection, self.shape) == [], "what is told before the load holds after it"
+            assert days_that_differ(self.connection, self.shape) == [], "what is stored before the load holds after it"
         return settled
 
     def load(self, staged: pa.Table, settled: Diff) -> None:
@@ -346,7 +346,7 @@ def test_whatever_is_held_no_payment_is_there_twice_and_what_is_new_is_there(
 def test_a_row_that_history_lost_is_not_forgotten_when_newer_days_are_read(
     kept: Kept, lives: list[Any], lost: int, again: bool
 ) -> None:
-    """Lost or doubled before the days that are read again: what was told of its day still says so."""
+    """Lost or doubled before the days that are read again: the stored total of its day still says so."""
     kept.empty()
     bank = Bank(kept.shape is KONTIST.shape)
     for day in range(12):

@@ -31,7 +31,7 @@ NINE_WITHOUT_IDS = [kontomatik(f"2026-03-{n:02d}", f"-{n}.00", title=f"shop {n}"
         ([], True),
     ],
 )
-def test_more_than_a_handful_and_a_fifth_is_doubted(ids: Raw, left: list, doubted: bool) -> None:  # type: ignore[type-arg]
+def test_more_than_a_handful_and_a_fifth_is_held(ids: Raw, left: list, doubted: bool) -> None:  # type: ignore[type-arg]
     ids.read({"A": TEN})
     cursors = ids.cursors()["accounts"]
     ids.read({"A": left})
@@ -41,7 +41,7 @@ def test_more_than_a_handful_and_a_fifth_is_doubted(ids: Raw, left: list, doubte
     assert (ids.cursors()["accounts"] == cursors) is doubted
 
 
-def test_a_handful_that_is_all_there_was_is_doubted(ids: Raw) -> None:
+def test_a_handful_that_is_all_there_was_is_held(ids: Raw) -> None:
     ids.read({"A": [*TEN[:2], kontist(0, "2026-01-01", 1)]})
     ids.read({"A": []}, "2026-03-01")
 

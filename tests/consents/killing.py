@@ -32,7 +32,7 @@ class Victim(Ended):
 
 
 class Killer:
-    """Runs commands, and kills those that it is told to."""
+    """Runs commands, and kills those that it is asked to."""
 
     def run(
         self,
@@ -52,7 +52,7 @@ class Killer:
 
 
 def environment(bank: Any, data_dir: Path, **more: str) -> dict[str, str]:
-    """How a process is told of this bank."""
+    """Returns the environment that names this bank."""
     return {
         "PIPELINES__DATA_DIR": str(data_dir),
         "PIPELINES__VAULT_KEY": VAULT_KEY,
@@ -78,7 +78,7 @@ def _prepare(steps: Path, before: int | None, ahead: float, quick: bool) -> None
 
 
 def _count(steps: Any, before: int | None) -> None:
-    """Writes each step down, and dies before the one that it is told."""
+    """Writes each step down, and dies before the one that it is given."""
     from pipelines.consents.database import Database
     from sources._http import Http
 
@@ -91,12 +91,12 @@ def _count(steps: Any, before: int | None) -> None:
         if done == before:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def counted(owner: Any, name: str, told: Callable[..., str | None]) -> None:
+    def counted(owner: Any, name: str, said_by: Callable[..., str | None]) -> None:
         way = getattr(owner, name)
 
         @functools.wraps(way)
         def stepping(*about: Any, **more: Any) -> Any:
-            if said := told(*about):
+            if said := said_by(*about):
                 step(said)
             return way(*about, **more)
 

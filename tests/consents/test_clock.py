@@ -55,11 +55,11 @@ def test_a_run_on_a_clock_that_the_bank_contradicts_changes_nothing(
                 restarted(monkeypatch)
             bank.requests.clear()
             wrong: Callable[[], datetime] = lambda: bank.world.clock.now() + off  # noqa: E731
-            with pytest.raises(clock.ClockWrong, match=r"clock says .* that of kontomatik .*Set this machine's clock") as told:
+            with pytest.raises(clock.ClockWrong, match=r"clock says .* that of kontomatik .*Set this machine's clock") as caught:
                 read(bank, settings, now=wrong)
             with pytest.raises(clock.ClockWrong):
                 upkeep.watch(settings, wrong)
-            assert (told.value.exit_status, states(settings)) == (2, {own.consent_id: "active"})
+            assert (caught.value.exit_status, states(settings)) == (2, {own.consent_id: "active"})
             assert {path.rpartition("/")[2] for _, path in bank.requests} == {"health"}
         read(bank, settings)
         with the_vault(settings) as vault:
@@ -110,7 +110,7 @@ def test_a_damaged_mark_is_no_fault(tmp_path: Path, at: str, seconds_up: str) ->
 @pytest.mark.parametrize(
     "shown", ["", "²", "Sun, 29 Nov 2026 99999999999999999999:46:24 GMT", "Fri, 31 Dec 9999 23:59:59 -2359", "\x1b[2J"]
 )
-def test_a_bank_that_tells_no_time_is_not_believed_and_is_no_fault(tmp_path: Path, shown: str) -> None:
+def test_a_bank_that_sends_no_time_is_not_used_and_is_no_fault(tmp_path: Path, shown: str) -> None:
     own = KontistSettings(base_url="https://kontist.test", email="a@example.com", password="x")
     settings = Settings(data_dir=tmp_path, vault_key=VAULT_KEY, kontist=own)
     answer = httpx.Response(200, headers={"Date": shown.encode()})
@@ -157,7 +157,7 @@ class Now:
         self.now = lambda _zone: shown
 
 
-def test_kontist_tells_the_time_where_it_alone_is_read(tmp_path: Path) -> None:
+def test_kontist_shows_the_time_where_it_alone_is_read(tmp_path: Path) -> None:
     with a_bank() as (bank, _):
         own = KontistSettings(base_url=bank.url, email=bank.world.kontist_email, password="x", requests_per_minute=0)
         settings = Settings(data_dir=tmp_path, vault_key=VAULT_KEY, kontist=own)

@@ -59,10 +59,10 @@ def test_multiple_access_imports_all_history_and_keeps_the_token(desk: Desk, dia
 
     ended = desk.connect()
 
-    assert (ended.status, ended.told["status"], desk.states) == (0, "ok", ["active"])
+    assert (ended.status, ended.parsed["status"], desk.states) == (0, "ok", ["active"])
     assert stored_tokens(desk.settings) == desk.given.tokens == desk.given.alive()
     assert desk.oldest_row() == desk.oldest_at_the_bank()
-    assert ended.told["sources"]["kontomatik"]["imports"] == 1
+    assert ended.parsed["sources"]["kontomatik"]["imports"] == 1
     assert "Sign in at the bank: http://127.0.0.1" in ended.err
     with the_vault(desk.settings) as vault:
         (consent,) = vault.consents()
@@ -81,7 +81,7 @@ def test_single_access_imports_once_and_leaves_nothing(desk: Desk, dialect: str)
         (consent,) = vault.consents()
         assert (consent.has_token, vault.sign_in(consent.consent_id)) == (False, None)
         assert vault.trail(consent.consent_id)[-1].outcome == "imported once: the bank gave no reusable consent"
-    assert not any("MULTIPLE" in note or "SINGLE" in note for note in ended.told["notes"])
+    assert not any("MULTIPLE" in note or "SINGLE" in note for note in ended.parsed["notes"])
 
 
 def test_mixed_access_without_a_token_says_so(desk: Desk, dialect: str) -> None:
@@ -90,7 +90,7 @@ def test_mixed_access_without_a_token_says_so(desk: Desk, dialect: str) -> None:
     ended = desk.connect("--access-mode", "MIXED", target="KontoBankApi_es")
 
     assert (ended.status, desk.states, desk.given.tokens) == (0, ["expired"], [])
-    assert any("the bank gave no reusable consent (MIXED was asked for)" in note for note in ended.told["notes"])
+    assert any("the bank gave no reusable consent (MIXED was asked for)" in note for note in ended.parsed["notes"])
 
 
 def test_a_customer_who_says_no_leaves_nothing(desk: Desk, dialect: str) -> None:
@@ -99,7 +99,7 @@ def test_a_customer_who_says_no_leaves_nothing(desk: Desk, dialect: str) -> None
     ended = desk.connect()
 
     assert (ended.status, desk.states, desk.given.tokens) == (1, ["expired"], [])
-    assert "The sign-in at the bank has failed" in ended.told["error"]
+    assert "The sign-in at the bank has failed" in ended.parsed["error"]
     assert desk.command("run").status == 2
 
 
@@ -112,19 +112,19 @@ class TakesLong(Fault):
         return None
 
 
-def test_a_sign_in_that_ran_out_of_time_is_told(desk: Desk, dialect: str) -> None:
+def test_a_sign_in_that_ran_out_of_time_is_reported(desk: Desk, dialect: str) -> None:
     desk.bank.faults.append(TakesLong())
 
     ended = desk.connect()
 
     assert (ended.status, desk.states) == (1, ["expired"])
-    assert "The sign-in at the bank has expired. Start again; nothing was stored" in ended.told["error"]
+    assert "The sign-in at the bank has expired. Start again; nothing was stored" in ended.parsed["error"]
 
 
 def test_a_sign_in_that_is_finished_later_is_picked_up_with_all_its_history(desk: Desk, dialect: str) -> None:
     left = desk.connect("--wait", "0")
     assert (left.status, desk.states) == (1, ["pending"])
-    assert "the next run picks it up" in left.told["error"]
+    assert "the next run picks it up" in left.parsed["error"]
     assert desk.command("run").status == 0  # nothing to read, and nothing wrong
     assert desk.states == ["pending"]
 
@@ -134,7 +134,7 @@ def test_a_sign_in_that_is_finished_later_is_picked_up_with_all_its_history(desk
     assert (later.status, desk.states) == (0, ["active"])
     assert stored_tokens(desk.settings) == desk.given.alive()
     assert desk.oldest_row() == desk.oldest_at_the_bank()
-    assert any("its first import ignores --since and reads all that the bank gives" in note for note in later.told["notes"])
+    assert any("its first import ignores --since and reads all that the bank gives" in note for note in later.parsed["notes"])
 
 
 def test_a_sign_in_that_asked_for_less_gets_it_whoever_picks_it_up(desk: Desk, dialect: str) -> None:
@@ -167,14 +167,14 @@ def test_a_sign_in_that_nobody_finishes_is_given_up_after_an_hour(desk: Desk, di
         assert [entry.outcome for entry in vault.trail()] == ["pending", "the sign-in was never finished"]
 
 
-def test_a_sign_in_that_the_bank_has_forgotten_is_told_once(desk: Desk, dialect: str) -> None:
+def test_a_sign_in_that_the_bank_has_forgotten_is_reported_once(desk: Desk, dialect: str) -> None:
     desk.connect("--wait", "0")
     desk.bank.kontomatik.sign_ins.clear()
 
-    told = desk.command("run", "--json")
+    result = desk.command("run", "--json")
 
-    assert (told.status, desk.states) == (1, ["expired"])
-    assert "its sign-in is over at the bank; connect again" in told.told["sources"]["kontomatik"]["errors"][0]["reason"]
+    assert (result.status, desk.states) == (1, ["expired"])
+    assert "its sign-in is over at the bank; connect again" in result.parsed["sources"]["kontomatik"]["errors"][0]["reason"]
     assert desk.command("run").status == 2
 
 
@@ -189,10 +189,10 @@ def test_a_first_import_that_fails_costs_no_consent(desk: Desk, dialect: str) ->
     if dialect == "live":
         assert (later.status, desk.states) == (0, ["active"])
         assert stored_tokens(desk.settings) == desk.given.alive()
-        assert later.told["sources"]["kontomatik"]["accounts"] == 6
+        assert later.parsed["sources"]["kontomatik"]["accounts"] == 6
     else:
         assert (later.status, desk.states) == (1, ["expired"])
-        assert "one import already" in later.told["sources"]["kontomatik"]["errors"][0]["reason"]
+        assert "one import already" in later.parsed["sources"]["kontomatik"]["errors"][0]["reason"]
         assert desk.command("run").status == 2
 
 
@@ -211,7 +211,7 @@ def test_a_sign_in_whose_session_has_passed_is_imported_by_its_token(desk: Desk,
         assert desk.bank.count("POST", "reuse") == 1
     else:
         assert (later.status, desk.states) == (1, ["expired"])
-        assert "the session is unknown or expired" in later.told["sources"]["kontomatik"]["errors"][0]["reason"]
+        assert "the session is unknown or expired" in later.parsed["sources"]["kontomatik"]["errors"][0]["reason"]
 
 
 def test_a_run_may_take_up_the_sign_in_that_somebody_waits_for(desk: Desk, dialect: str) -> None:
@@ -232,7 +232,7 @@ def test_a_run_may_take_up_the_sign_in_that_somebody_waits_for(desk: Desk, diale
         assert (waits, desk.states, opening.session) == ([3], ["active"], None)
 
 
-def test_waiting_asks_at_its_interval_and_tells_how_long(desk: Desk, dialect: str) -> None:
+def test_waiting_asks_at_its_interval_and_shows_how_long(desk: Desk, dialect: str) -> None:
     desk.connect("--wait", "0")
     time_is = datetime.now().astimezone()
     heard: list[float] = []
@@ -281,4 +281,4 @@ def test_without_a_vault_key_the_bank_is_not_even_asked(desk: Desk, dialect: str
     for arguments in (("--target", "KontoBankApi"), ("--mock",)):
         ended = desk.command("connect", "kontomatik", "--json", *arguments, PIPELINES__VAULT_KEY="")
         assert (ended.status, desk.bank.requests) == (2, [])
-        assert "doctor --new-vault-key" in ended.told["error"]
+        assert "doctor --new-vault-key" in ended.parsed["error"]

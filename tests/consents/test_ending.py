@@ -188,7 +188,7 @@ def test_erasing_leaves_nothing_of_the_owner_but_what_another_consent_reads(
         assert holds(data, PLN_SHARED) == ["raw.duckdb"] if quick else ["ledger.duckdb", "raw.duckdb"]
         assert given.alive() == stored_tokens(settings) == given.tokens[:1]
         receipt = json.loads((data / "receipts" / f"erased-{ada}.json").read_text())
-        assert receipt == ended.told
+        assert receipt == ended.parsed
         assert receipt["accounts_removed"] == 5
         assert receipt["kept"][-1] == "1 accounts with their rows: another consent that is not erased reads them too"
         assert receipt["rows_removed"]["kontomatik.accounts"] == 5
@@ -223,8 +223,8 @@ def test_an_account_that_a_consent_showed_once_is_erased_too(tmp_path: Path) -> 
             revocation.revoke(vault, client, own.consent_id, bank.world.clock.now())
             path = erase(settings, vault, vault.consent(own.consent_id), bank.world.clock.now)
         with raw_copy.opened(tmp_path) as (copy, _):
-            told = load.cursors(copy, "kontomatik")
-        assert told == {"accounts": {}, "doubts": {}, "aliases": {"kontomatik:b": "kontomatik:a"}, "unlisted": {}}
+            result = load.cursors(copy, "kontomatik")
+        assert result == {"accounts": {}, "doubts": {}, "aliases": {"kontomatik:b": "kontomatik:a"}, "unlisted": {}}
         assert json.loads(path.read_text())["accounts_removed"] == 6
         assert holds(tmp_path, PLN_MAIN) == holds(tmp_path, CZK_MAIN) == []
 

@@ -75,9 +75,9 @@ def test_an_erasure_that_the_settings_do_not_allow_is_not_recorded(
     with a_consent(new_folder()) as (bank, settings, own):
         before = recorded(settings, own)
         name, value = UNREACHED[slip]
-        with pytest.raises(Failure) as told:
+        with pytest.raises(Failure) as caught:
             erase(bank, settings, monkeypatch, own.consent_id, "--yes", **{name: value})
-        assert told.value.exit_status == (1 if slip == "another vault key" else 2)
+        assert caught.value.exit_status == (1 if slip == "another vault key" else 2)
         assert recorded(settings, own) == before
         with pytest.raises(Failure):
             upkeep.end(with_kontomatik(settings, api_key=None), own.consent_id, bank.world.clock.now, erase=True)
@@ -161,7 +161,7 @@ def test_a_receipt_says_who_and_why_and_the_trail_has_its_hash(new_folder: Any, 
         "reason": "customer asked, ticket 4711",
         "version": version("kontoledger"),
     }
-    assert all(told in path.with_suffix(".txt").read_text() for told in about.values())
+    assert all(result in path.with_suffix(".txt").read_text() for result in about.values())
     assert (last.what, last.outcome.rpartition("sha256:")[2]) == (
         "revoked to erased",
         hashlib.sha256(path.read_bytes()).hexdigest(),

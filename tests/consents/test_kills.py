@@ -93,7 +93,7 @@ def test_connect(scene: Scene, dialect: str) -> None:
         elif step == "vault note_command" and dialect == "openapi":
             # Only the import's answer holds the token, and only the lost answer held the import's number.
             assert (after.status, [*states(settings).values()]) == (1, ["expired"]), step
-            assert after.told["sources"]["kontomatik"]["errors"][0]["reason"].startswith("kontomatik: the session has made")
+            assert after.parsed["sources"]["kontomatik"]["errors"][0]["reason"].startswith("kontomatik: the session has made")
         else:
             assert (after.status, [*states(settings).values()]) == (0, ["active"]), step
             assert scene.given.alive() == stored_tokens(settings) == scene.given.tokens, step

@@ -93,7 +93,7 @@ def test_a_clock_that_is_off_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_vault_that_others_can_read_or_that_another_key_sealed_is_named(new_folder: Any) -> None:
+def test_a_vault_that_others_can_read_or_that_another_key_encrypted_is_named(new_folder: Any) -> None:
     with a_bank() as (bank, _):
         settings = settings_for(bank, new_folder())
         connected(bank, settings)
@@ -125,7 +125,7 @@ def test_the_catalog_is_listed_narrowed_and_kept(the_killer: Killer, tmp_path: P
         def targets(*filters: str) -> list[str]:
             ended = the_killer.run(environ, "catalog", "--json", *filters, quick=False)
             assert ended.status == 0
-            return [one["target"] for one in ended.told["institutions"]]
+            return [one["target"] for one in ended.parsed["institutions"]]
 
         assert targets("--country", "pl") == targets("--country", "PL") == ["KontoBank", "KontoBankApi"]
         if dialect == "live":  # the service narrows; the specification lists what may be MULTIPLE as MIXED too
@@ -154,10 +154,10 @@ def test_the_served_sandbox_is_read_with_the_same_settings_in_every_terminal(
     """A key made anew at each paste leaves what the other terminal has stored unreadable."""
     monkeypatch.setattr("sources.sandbox.serve_forever", lambda _world, _port, _dialect, ready: ready("http://127.0.0.1:8711"))
     sandbox.sandbox_serve(parser().parse_args(["sandbox", "serve"]))
-    told = capsys.readouterr().out
-    (key,) = re.findall(r"PIPELINES__VAULT_KEY=(\S+)", told)
+    result = capsys.readouterr().out
+    (key,) = re.findall(r"PIPELINES__VAULT_KEY=(\S+)", result)
     assert Fernet(key)
-    assert "$(" not in told
+    assert "$(" not in result
 
 
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,9 +45,9 @@ def test_the_banks_refusal_is_remembered_until_its_next_possible_time_and_spends
         for _ in range(3):
             reading = month.read()
             assert reading is not None
-            told = [(one.status, one.reason) for one in reading.run.outcomes]
+            result = [(one.status, one.reason) for one in reading.run.outcomes]
             tomorrow = [f"{moment + DAY:%Y-%m-%d %H:%M} UTC" for moment in began]
-            assert told in [[("skipped", f"{USED_UP}; next possible at {moment}")] * 2 for moment in tomorrow]
+            assert result in [[("skipped", f"{USED_UP}; next possible at {moment}")] * 2 for moment in tomorrow]
             # both consents read the same account, and may both have been under way when the bank refused the first
             assert 1 <= bank.count("POST", "reuse") <= 2
 

@@ -120,7 +120,7 @@ def test_a_new_consent_that_reads_fewer_accounts_leaves_the_old_one(desk: Desk, 
     assert (renewed.status, desk.states) == (0, ["active", "active"])
     assert stored_tokens(desk.settings) == desk.given.alive() == desk.given.tokens
     assert any(
-        "does not read 5 of the accounts" in note and f"consents revoke {desk.old}" in note for note in renewed.told["notes"]
+        "does not read 5 of the accounts" in note and f"consents revoke {desk.old}" in note for note in renewed.parsed["notes"]
     )
 
 
@@ -135,9 +135,9 @@ def test_accounts_that_the_renewal_of_an_expired_consent_leaves_out_are_named_un
 
     renewed = desk.run("consents", "renew", desk.old, "--json", ahead=ahead)
     assert desk.states == ["expired", "active"]
-    assert any("does not read 5 of the accounts" in note for note in renewed.told["notes"])
+    assert any("does not read 5 of the accounts" in note for note in renewed.parsed["notes"])
     later = desk.run("run", "--json", ahead=ahead)
-    (error,) = later.told["sources"]["kontomatik"]["errors"]
+    (error,) = later.parsed["sources"]["kontomatik"]["errors"]
     assert (later.status, "nothing reads its accounts" in error["reason"]) == (4, True)
 
     assert desk.run("consents", "revoke", desk.old, ahead=ahead).status == 0
@@ -171,7 +171,7 @@ def test_an_end_that_the_bank_does_not_confirm_is_tried_by_the_next_run(desk: De
     renewed = desk.run("consents", "renew", desk.old, "--json")
 
     assert (renewed.status, desk.states) == (0, ["revoking", "active"])
-    assert any("has not confirmed the end of consent" in note for note in renewed.told["notes"])
+    assert any("has not confirmed the end of consent" in note for note in renewed.parsed["notes"])
     assert desk.run("run").status == 4
     desk.bank.faults.remove(refusal)
     assert (desk.run("run").status, desk.states) == (0, ["revoked", "active"])
@@ -183,9 +183,9 @@ def test_a_consent_that_has_expired_is_renewed_too(desk: Desk, dialect: str) -> 
     desk.bank.faults.append(SignsIn())
     desk.bank.world.clock.advance(timedelta(days=181))
     ahead = timedelta(days=181)
-    told = desk.run("run", "--json", ahead=ahead)
-    assert (told.status, desk.states) == (1, ["expired"])
-    (error,) = told.told["sources"]["kontomatik"]["errors"]
+    found = desk.run("run", "--json", ahead=ahead)
+    assert (found.status, desk.states) == (1, ["expired"])
+    (error,) = found.parsed["sources"]["kontomatik"]["errors"]
     assert "its consent is over (its 180 days are over) and nothing reads its accounts" in error["reason"]
 
     assert desk.run("consents", "renew", desk.old, ahead=ahead).status == 0
@@ -205,7 +205,7 @@ def test_no_customer_is_sent_to_sign_in_when_nothing_can_be_imported(desk: Desk,
     renewed = desk.run("consents", "renew", desk.old, "--json")
 
     assert (renewed.status, desk.bank.requests, desk.states) == (1, [], ["active"])
-    assert "The next one is possible at " in renewed.told["error"]
+    assert "The next one is possible at " in renewed.parsed["error"]
 
 
 @dialects
@@ -221,16 +221,16 @@ def test_a_renewal_counts_what_its_accounts_spend_while_the_customer_signs_in(de
 def test_warnings_come_at_30_14_7_and_1_once_each(tmp_path: Path) -> None:
     vault = Vault(tmp_path / "vault.sqlite", VAULT_KEY)
     own = vault.add(source="kontomatik", institution="KontoBank", access_mode="MULTIPLE", now=NOON, token="t").consent_id
-    told: dict[int, list[str]] = {}
+    found: dict[int, list[str]] = {}
     for half_days in range(2 * 182):
         now = NOON + timedelta(days=half_days / 2)
         vault.age(now)
         upkeep.note_warnings(vault, now)
-        told[half_days] = upkeep.warnings(vault, now)
+        found[half_days] = upkeep.warnings(vault, now)
 
-    assert {half_days // 2 for half_days, sentences in told.items() if sentences} == set(range(149, 180))
-    assert told[2 * 179] == [f"consent {own} (KontoBank) ends in 1 day: `python -m pipelines consents renew {own}`"]
-    assert told[2 * 179 + 1] == [f"consent {own} (KontoBank) ends today: `python -m pipelines consents renew {own}`"]
+    assert {half_days // 2 for half_days, sentences in found.items() if sentences} == set(range(149, 180))
+    assert found[2 * 179] == [f"consent {own} (KontoBank) ends in 1 day: `python -m pipelines consents renew {own}`"]
+    assert found[2 * 179 + 1] == [f"consent {own} (KontoBank) ends today: `python -m pipelines consents renew {own}`"]
     noted = [(entry.what, entry.at) for entry in vault.trail(own) if entry.what.startswith("warned")]
     assert noted == [(f"warned, {days} days", NOON + timedelta(days=180 - days - 0.5)) for days in (30, 14, 7, 1)]
     assert [entry.what for entry in vault.trail(own) if " to " in entry.what] == ["active to expiring", "expiring to expired"]

@@ -56,7 +56,7 @@ def test_a_consent_that_is_gone_is_named_and_costs_no_other(new_folder: Any, dia
 
 
 @dialects
-def test_accounts_that_nobody_reads_any_more_are_told_at_every_run(new_folder: Any, dialect: str) -> None:
+def test_accounts_that_nobody_reads_any_more_are_reported_at_every_run(new_folder: Any, dialect: str) -> None:
     """Or a ledger would grow stale in silence."""
     with a_bank(dialect=dialect) as (bank, given):
         settings = with_kontist(bank, settings_for(bank, new_folder()))
@@ -107,9 +107,9 @@ def test_a_consent_in_the_place_of_a_dead_one_ends_what_is_said_of_it(new_folder
         settings = settings_for(bank, new_folder())
         now = bank.world.clock.now()
         with the_vault(settings) as vault:
-            told: dict[str, Any] = {"source": "kontomatik", "institution": "B", "token": "x"}
+            result: dict[str, Any] = {"source": "kontomatik", "institution": "B", "token": "x"}
             old, dead, single, whole = (
-                vault.add(access_mode=mode, now=now - timedelta(days=days), **told).consent_id
+                vault.add(access_mode=mode, now=now - timedelta(days=days), **result).consent_id
                 for mode, days in (("MULTIPLE", 300), ("MULTIPLE", 200), ("SINGLE", 100), ("MULTIPLE", 0))
             )
             for consent_id, accounts in ((old, ["a"]), (dead, ["a", "b"]), (single, ["c"])):
@@ -246,12 +246,12 @@ def test_an_import_that_took_too_long_is_resumed_and_spends_nothing(new_folder: 
 
         parts = [one for one in resumed.outcomes if one.status == "complete"]
         (asked_at,) = {one.as_of for one in parts}
-        assert before <= asked_at <= after, "it is told as of the moment when the bank was asked"
+        assert before <= asked_at <= after, "it is dated as of the moment when the bank was asked"
         assert {cells(one)[-1] for one in parts} == {f"as of {asked_at:%d %b %H:%M} UTC"}
         assert all(one.finished_at >= one.started_at for one in parts)
         with read_only(settings.data_dir / "raw.duckdb") as raw:
-            told = "select distinct as_of from kontomatik.imports where as_of is not null and as_of < started_at"
-            assert raw.execute(told).fetchall() == [(asked_at,)]
+            result = "select distinct as_of from kontomatik.imports where as_of is not null and as_of < started_at"
+            assert raw.execute(result).fetchall() == [(asked_at,)]
         assert (resumed.status, resumed.banks[0].imports, resumed.banks[0].counts.new) == ("ok", 0, 1)
         # two hours that passed in no time are a jump of the clock: the bank says what time it is, and is asked once
         asked = [(method, path.endswith("/health")) for method, path in bank.requests if "/v1/" in path]
@@ -298,7 +298,7 @@ def test_an_answer_that_was_cut_short_moves_no_cursor(new_folder: Any) -> None:
 
 
 @dialects
-def test_days_that_nobody_can_read_any_more_are_told_by_every_later_report(
+def test_days_that_nobody_can_read_any_more_are_reported_by_every_later_run(
     the_killer: Killer, new_folder: Any, dialect: str
 ) -> None:
     with a_bank(dialect=dialect) as (bank, _):
@@ -309,20 +309,20 @@ def test_days_that_nobody_can_read_any_more_are_told_by_every_later_report(
         for days, holes in ((60, 0), (100, 6), (0.1, 6), (1, 6)):
             bank.world.clock.advance(timedelta(days=days))
             ahead = bank.world.clock.now() - World().clock.now()
-            told = the_killer.run(environ, "run", "--json", ahead=ahead).told
-            assert len(told["holes"]) == holes
+            result = the_killer.run(environ, "run", "--json", ahead=ahead).parsed
+            assert len(result["holes"]) == holes
         expected = {"from_on": str(today + timedelta(days=61)), "to_on": str(today + timedelta(days=160 - 89))}
-        assert all(hole.items() >= expected.items() for hole in told["holes"])
+        assert all(hole.items() >= expected.items() for hole in result["holes"])
 
-        other = the_killer.run(environ, "run", "--source", "kontist", "--json", ahead=ahead).told
-        assert other["holes"] == told["holes"]
-        status = the_killer.run(environ, "status", "--json").told
-        assert status["last_run"]["holes"] == told["holes"]
+        other = the_killer.run(environ, "run", "--source", "kontist", "--json", ahead=ahead).parsed
+        assert other["holes"] == result["holes"]
+        status = the_killer.run(environ, "status", "--json").parsed
+        assert status["last_run"]["holes"] == result["holes"]
         people = the_killer.run(environ, "status").out
         assert people.count("was never read and cannot be any more") == 6
 
 
-def test_no_hole_within_ninety_days(new_folder: Any) -> None:
+def test_no_gap_within_ninety_days(new_folder: Any) -> None:
     with a_bank() as (bank, _):
         settings = settings_for(bank, new_folder())
         connected(bank, settings)

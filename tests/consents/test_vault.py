@@ -319,7 +319,7 @@ def test_a_rotation_that_breaks_off_leaves_every_token_readable(opens: Opens, mo
     assert [vault.token(own) for own in owned] == [f"{TOKEN}-{number}" for number in range(3)]
 
 
-def test_one_secret_that_is_damaged_is_told_and_costs_no_other(opens: Opens) -> None:
+def test_one_secret_that_is_damaged_is_reported_and_costs_no_other(opens: Opens) -> None:
     vault = opens()
     own, other = add(vault), add(vault)
     vault.database.write(consents.update().where(consents.c.consent_id == own).values(sealed_token=b"not sealed at all"))
@@ -388,9 +388,9 @@ def test_a_vault_cut_short_or_spoilt_anywhere_is_a_sentence_with_the_way_back(tm
                 opened.trail()
             finally:
                 opened.close()
-        except VaultBroken as told:
+        except VaultBroken as result:
             broken.append(damage)
-            assert told.next_step
+            assert result.next_step
     assert broken[:7] == damages[:7]
     assert len(broken) > len(damages) // 3
 
@@ -441,8 +441,8 @@ def test_processes_that_make_one_vault_at_once_all_succeed(place: Place) -> None
     """Real processes, which share nothing but the database; forked, so that they start together and cost no imports."""
     path, url = place()
     race = [sys.executable, "-c", RACE, str(path), url or "", str(RACING)]
-    told = subprocess.run(race, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
-    assert (told.returncode, told.stderr) == (0, "")
+    result = subprocess.run(race, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
+    assert (result.returncode, result.stderr) == (0, "")
     vault = Vault(path, None, url=url)
     assert len(vault.trail()) == RACING
     vault.close()
@@ -460,20 +460,20 @@ def test_a_vault_that_somebody_else_writes_to_is_waited_for(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("url", ["nonsense", "postgresql+nodriver://a:b@c/d", "mysql://user:secret@host/name", "nosuch://"])
-def test_an_address_that_cannot_be_used_is_told_without_its_password(tmp_path: Path, url: str) -> None:
+def test_an_address_that_cannot_be_used_is_reported_without_its_password(tmp_path: Path, url: str) -> None:
     with pytest.raises(WrongUsage, match="Write it as SQLAlchemy does") as refused:
         Vault(tmp_path / "vault.sqlite", VAULT_KEY, url=url)
     assert "secret" not in str(refused.value)
 
 
-def test_a_server_that_is_away_is_told_without_its_password(tmp_path: Path) -> None:
+def test_a_server_that_is_away_is_reported_without_its_password(tmp_path: Path) -> None:
     with pytest.raises(VaultBroken, match="The vault's database cannot be used") as refused:
         Vault(tmp_path / "vault.sqlite", VAULT_KEY, url=f"postgresql+psycopg://user:secret@/name?host={tmp_path}")
     assert "secret" not in str(refused.value)
     assert not (tmp_path / "vault.sqlite").exists()
 
 
-def test_an_id_that_nobody_has_is_told(opens: Opens) -> None:
+def test_an_id_that_nobody_has_is_reported(opens: Opens) -> None:
     vault = opens()
     for ask in (vault.consent, vault.token, vault.sign_in):
         with pytest.raises(WrongUsage, match="There is no consent c-nobody"):

@@ -49,7 +49,7 @@ class Said:
     err: str
 
     @property
-    def told(self) -> dict[str, Any]:
+    def parsed(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.out)
         return found
 
@@ -104,7 +104,7 @@ def test_a_source_asked_for_by_name_that_is_not_configured(pipelines: Pipelines)
 
     assert said.status == 2
     assert "sources.kontist.email" in said.err
-    assert said.told["status"] == "failed"
+    assert said.parsed["status"] == "failed"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_seed_that_says_something_impossible_stops_a_run_before_it_asks_a_bank
     assert bank.requests == []
 
 
-def test_a_run_waits_for_another_as_long_as_it_is_told_to(pipelines: Pipelines, tmp_path: Path) -> None:
+def test_a_run_waits_for_another_as_long_as_it_is_asked_to(pipelines: Pipelines, tmp_path: Path) -> None:
     with a_bank(a_world()) as bank, held(tmp_path / "data", "test"):
         began = time.monotonic()
         said = pipelines("run", "--wait", "1", bank=bank)
@@ -210,14 +210,14 @@ def test_wrong_credentials_stop_one_bank_and_not_the_other(pipelines: Pipelines,
             bank.world.append(name, amount="-1.00")
 
         said = pipelines("run", "--json", bank=bank, ledger=False, SOURCES__KONTIST__PASSWORD="wrong-password")
-        assert (said.status, said.told["status"]) == (4, "partial")
-        assert "e-mail or the password" in said.told["sources"]["kontist"]["errors"][0]["reason"]
-        assert said.told["sources"]["kontomatik"]["accounts"] == 6
+        assert (said.status, said.parsed["status"]) == (4, "partial")
+        assert "e-mail or the password" in said.parsed["sources"]["kontist"]["errors"][0]["reason"]
+        assert said.parsed["sources"]["kontomatik"]["accounts"] == 6
 
         said = pipelines("run", "--json", bank=bank, SOURCES__KONTOMATIK__API_KEY="wrong-key")
-        assert (said.status, said.told["status"]) == (4, "partial")
-        assert "API key" in said.told["sources"]["kontomatik"]["errors"][0]["reason"]
-        assert said.told["sources"]["kontist"]["accounts"] == 2
+        assert (said.status, said.parsed["status"]) == (4, "partial")
+        assert "API key" in said.parsed["sources"]["kontomatik"]["errors"][0]["reason"]
+        assert said.parsed["sources"]["kontist"]["accounts"] == 2
 
         said = pipelines("run", "--source", "kontist", bank=bank, SOURCES__KONTIST__PASSWORD="wrong-password")
         assert said.status == 1
@@ -232,8 +232,8 @@ def test_hosts_that_cannot_be_reached(pipelines: Pipelines, tmp_path: Path) -> N
     with a_bank(a_world()) as bank:
         assert pipelines("connect", "kontomatik", "--mock", bank=bank).status == 0
         said = pipelines("run", "--json", bank=bank, **AWAY)
-        assert (said.status, said.told["published"]) == (1, None)
-        reasons = [error["reason"] for told in said.told["sources"].values() for error in told["errors"]]
+        assert (said.status, said.parsed["published"]) == (1, None)
+        reasons = [error["reason"] for result in said.parsed["sources"].values() for error in result["errors"]]
         assert [("127.0.0.1:1 cannot be reached" in reason) for reason in reasons] == [True, True]
 
 
@@ -243,7 +243,7 @@ def test_an_import_that_never_left_this_machine_is_not_spent(pipelines: Pipeline
         assert pipelines("connect", "kontomatik", "--mock", bank=bank, **two).status == 0
         pipelines("run", "--json", bank=bank, **two, **AWAY)
         said = pipelines("run", "--json", bank=bank, ledger=False, **two)
-        assert said.told["sources"]["kontomatik"]["skipped"] == []
+        assert said.parsed["sources"]["kontomatik"]["skipped"] == []
 
 
 FAULTS = [
@@ -268,12 +268,12 @@ def test_whatever_one_bank_answers_the_other_is_published(pipelines: Pipelines, 
             bank.faults[:] = [fault]
             builds = isinstance(fault, HtmlInsteadOfJson | XmlBomb)  # once a bank
             said = pipelines("run", "--json", bank=bank, ledger=builds, **QUICK)
-            about = (fault, said.told["sources"].get(broken))
+            about = (fault, said.parsed["sources"].get(broken))
             bank.kontomatik.commands.clear()  # what was left unfinished is forgotten: the next run imports anew
-            assert (said.status, said.told["status"]) == (4, "partial"), about
-            assert cause in said.told["sources"][broken]["errors"][0]["reason"], about
-            assert said.told["sources"][well]["errors"] == [], about
-            assert said.told["sources"][well]["transactions"]["new"] == 1, about
+            assert (said.status, said.parsed["status"]) == (4, "partial"), about
+            assert cause in said.parsed["sources"][broken]["errors"][0]["reason"], about
+            assert said.parsed["sources"][well]["errors"] == [], about
+            assert said.parsed["sources"][well]["transactions"]["new"] == 1, about
             if builds:
                 ours, truth = ledger_totals(data), world.totals("live")
                 assert {key: ours[key] for key in ours if key[0] == well} == {key: truth[key] for key in truth if key[0] == well}
@@ -308,7 +308,7 @@ def test_a_corrupt_history_names_the_way_back(pipelines: Pipelines, first_runs: 
             assert (data / "raw.previous.duckdb").read_bytes() == previous, damage
             assert (data / "ledger.duckdb").read_bytes() == ledger, damage
 
-        (data / "raw.previous.duckdb").replace(data / "raw.duckdb")  # as it was told
+        (data / "raw.previous.duckdb").replace(data / "raw.duckdb")  # as the sentence said
         bank.world.append("4711", amount="1.00")
         assert pipelines("run", bank=bank).status == 0
         assert_the_ledger_is_the_world(data, bank)

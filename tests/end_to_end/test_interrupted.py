@@ -79,7 +79,7 @@ def test_an_interrupted_run_says_so_and_changes_nothing(bank: SandboxBank, data:
 
     assert said.status == 130
     assert said.err == "Interrupted. What was published before is untouched; run again to go on.\n"
-    assert said.told["status"] == "failed"
+    assert said.parsed["status"] == "failed"
     assert _contents(data) == before
 
 
@@ -127,7 +127,7 @@ def test_a_second_run_names_the_first_and_leaves_it_alone(bank: SandboxBank, dat
 
 
 @pytest.mark.parametrize("room", [0, 1024, -1024])
-def test_a_full_disk_is_told_of_and_changes_nothing(bank: SandboxBank, data: Path, room: int) -> None:
+def test_a_full_disk_is_reported_and_changes_nothing(bank: SandboxBank, data: Path, room: int) -> None:
     """No file may be larger than `room` bytes; below 0, than raw history and so many more: full when it is written back."""
     bank.world.append("4711", amount="-1.00")
     bank.world.append("Konto Start", amount="-1.00")

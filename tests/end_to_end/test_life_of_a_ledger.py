@@ -23,9 +23,9 @@ def test_the_program_reads_everything_then_what_changed(tmp_path: Path) -> None:
         connected = command(tmp_path, environment(bank), "connect", "kontomatik", "--mock", "--json", "--data-dir", str(data))
         assert (connected.status, connected.err) == (0, "")
         first = command(tmp_path, environment(bank), "run", "--json", "--data-dir", str(data))
-        assert (first.status, first.err, first.told["status"]) == (0, "", "ok")
+        assert (first.status, first.err, first.parsed["status"]) == (0, "", "ok")
         assert_the_ledger_is_the_world(data, bank)
-        assert first.told["ledger"] == {
+        assert first.parsed["ledger"] == {
             "transactions": sum(t.booked_count + t.pending_count for t in _shown(bank)),
             "accounts": 8,
         }
@@ -39,7 +39,7 @@ def test_the_program_reads_everything_then_what_changed(tmp_path: Path) -> None:
         second = command(tmp_path, environment(bank), "run", "--json", "--data-dir", str(data))
         assert (second.status, second.err) == (0, "")
         assert_the_ledger_is_the_world(data, bank)
-        kontist, kontomatik = second.told["sources"]["kontist"], second.told["sources"]["kontomatik"]
+        kontist, kontomatik = second.parsed["sources"]["kontist"], second.parsed["sources"]["kontomatik"]
         assert kontist["transactions"] == {"new": 2, "changed": 1, "removed": 1}
         assert kontomatik["transactions"] == {"new": 2, "changed": 0, "removed": 1}
 
@@ -91,10 +91,10 @@ def test_a_run_that_finds_nothing_new_leaves_no_trace_but_its_imports(
         assert _traces(tmp_path) == before
         # the second account of Kontist has one page: reading it is reading everything
         assert [outcome.depth for outcome in report.outcomes if outcome.source == "kontist"] == ["shallow", "full"]
-        told = json.loads(as_json(report))["sources"]
-        assert told["kontist"]["requests"] == bank.count(path_contains="/api/") == 9
-        assert told["kontomatik"]["requests"] == bank.count(path_contains="/v1/") == (2 if dialect == "openapi" else 3)
-        assert told["kontomatik"]["imports"] == 1
+        result = json.loads(as_json(report))["sources"]
+        assert result["kontist"]["requests"] == bank.count(path_contains="/api/") == 9
+        assert result["kontomatik"]["requests"] == bank.count(path_contains="/v1/") == (2 if dialect == "openapi" else 3)
+        assert result["kontomatik"]["imports"] == 1
         assert bank.count("GET", "/transactions") == 2  # one page an account
         assert bank.count("GET", "-orders") == 4
         assert bank.count("POST", "/api/") == 2  # the login

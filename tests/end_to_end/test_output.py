@@ -48,13 +48,13 @@ def test_a_reader_that_has_gone_is_what_it_is_for_other_programs(tmp_path: Path)
     assert (said.status, said.err) == (CLOSED_PIPE, "")
 
 
-def test_errors_that_cannot_be_told_change_no_status(tmp_path: Path) -> None:
+def test_errors_that_cannot_be_printed_change_no_status(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         assert command(tmp_path, {}, "prove", stderr=full).status == WRONG_USAGE
         both = command(tmp_path, {}, "explain", "t", "--data-dir", ".", "--json", stderr=full, stdout=full)
     assert both.status == WRONG_USAGE
     said = ended(begun_anew(tmp_path, {}, *JSON, stderr=None, preexec_fn=lambda: os.close(2)))
-    assert (said.status, said.told["accounts"]) == (GOOD, [])
+    assert (said.status, said.parsed["accounts"]) == (GOOD, [])
 
 
 def test_a_terminal_without_our_signs_gets_json_that_loses_nothing(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_terminal_without_our_signs_gets_json_that_loses_nothing(tmp_path: Pat
     odd.mkdir()
     latin = {"PYTHONIOENCODING": "latin-1"}
     said = ended(begun_anew(tmp_path, latin, "status", "--data-dir", str(odd), "--json", encoding="latin-1"))
-    assert (said.status, said.err, said.told["data_dir"]) == (GOOD, "", str(odd))
+    assert (said.status, said.err, said.parsed["data_dir"]) == (GOOD, "", str(odd))
 
 
 def test_signs_that_an_encoding_lacks_are_shown_plainly_or_escaped() -> None:

@@ -164,7 +164,7 @@ def test_no_file_but_the_ledger_can_be_read_by_others_also_while_a_run_works(dat
     assert stat.S_IMODE((data / "ledger.duckdb").stat().st_mode) == 0o644
 
 
-def test_the_vault_is_private_and_sealed(bank: SandboxBank, data: Path, said: list[Ended]) -> None:
+def test_the_vault_is_private_and_encrypted(bank: SandboxBank, data: Path, said: list[Ended]) -> None:
     assert stat.S_IMODE((data / "vault.sqlite").stat().st_mode) == 0o600
     with closing(sqlite3.connect(data / "vault.sqlite")) as vault, vault:
         ((sealed,),) = vault.execute("select sealed_token from consents where sealed_token is not null").fetchall()

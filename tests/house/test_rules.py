@@ -33,9 +33,9 @@ def files(*suffixes: str) -> Iterator[Path]:
 
 def test_folders_import_only_what_they_may() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
-    told = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
+    result = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
 
-    assert told.returncode == 0, told.stdout + told.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_the_sandbox_is_a_witness_of_its_own() -> None:
@@ -85,12 +85,12 @@ def test_help_costs_nothing(command: list[str]) -> None:
         f"try: parser().parse_args({command})\nexcept SystemExit: pass\n"
         f"print(sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", asking], cwd=ROOT, capture_output=True, text=True, timeout=patient(30), check=False
     )
 
-    assert told.stderr == "[]\n"
-    assert told.stdout.startswith("usage: python -m pipelines")
+    assert result.stderr == "[]\n"
+    assert result.stdout.startswith("usage: python -m pipelines")
 
 
 def test_what_no_command_uses_is_not_imported() -> None:

@@ -59,44 +59,44 @@ def test_a_name_in_any_script_stays_as_it_is(name: str) -> None:
 
 @given(st.text())
 def test_whatever_is_sent_becomes_a_line_once_and_for_all(text: str) -> None:
-    told = sinks.line(text)
+    result = sinks.line(text)
 
-    assert not steering(told)
-    assert len(told.splitlines()) <= 1
-    assert sinks.line(told) == told
+    assert not steering(result)
+    assert len(result.splitlines()) <= 1
+    assert sinks.line(result) == result
 
 
 @given(st.lists(st.text()))
 def test_json_keeps_its_value_and_steers_nothing(content: Any) -> None:
-    told = sinks.json_text(content)
+    result = sinks.json_text(content)
 
-    assert json.loads(told) == content
-    assert len(told.splitlines()) == 1
-    assert not steering(told)
+    assert json.loads(result) == content
+    assert len(result.splitlines()) == 1
+    assert not steering(result)
 
 
 @given(st.text() | st.sampled_from(list(HOSTILE.values())))
 def test_markdown_shows_the_name_and_nothing_else(name: str) -> None:
     shown = sinks.markdown(name)
-    told = MarkdownIt("gfm-like", {"linkify": False}).parse(shown or "x")
+    result = MarkdownIt("gfm-like", {"linkify": False}).parse(shown or "x")
 
-    assert [token.type for token in told] == ["paragraph_open", "inline", "paragraph_close"]
-    assert {token.type for token in told[1].children or []} <= {"text", "text_special"}
-    assert not shown or "".join(token.content for token in told[1].children or []).split() == sinks.line(name).split()
+    assert [token.type for token in result] == ["paragraph_open", "inline", "paragraph_close"]
+    assert {token.type for token in result[1].children or []} <= {"text", "text_special"}
+    assert not shown or "".join(token.content for token in result[1].children or []).split() == sinks.line(name).split()
 
 
 @hostile
 def test_html_and_the_links_that_markdown_finds_by_itself_are_off(name: str) -> None:
-    told = sinks.markdown(name)
+    result = sinks.markdown(name)
 
-    assert not set("<>") & set(told)
-    assert not [begin for begin in ("https://", "file://", "www.", "eve@") if begin in told]
+    assert not set("<>") & set(result)
+    assert not [begin for begin in ("https://", "file://", "www.", "eve@") if begin in result]
 
 
 @hostile
 def test_a_chat_calls_nobody_and_makes_no_link(name: str) -> None:
-    for told in (sinks.chat(name), sinks.slack(name)):
-        assert not [begin for begin in ("<!", "<@", "@here", "@channel", "@all", "!here", "://", "](", "www.") if begin in told]
+    for result in (sinks.chat(name), sinks.slack(name)):
+        assert not [begin for begin in ("<!", "<@", "@here", "@channel", "@all", "!here", "://", "](", "www.") if begin in result]
     assert not set("<>") & set(sinks.slack(name))
 
 
@@ -310,11 +310,11 @@ def test_a_link_to_a_web_page_is_opened_as_a_browser_writes_it(link: str, opened
 @hostile
 def test_a_consent_to_renew_brings_one_link_and_that_is_ours(name: str) -> None:
     one = a_consent(name, status="expiring", warning=7, days_left=5)
-    told = MarkdownIt().parse(renewal_text([one], lambda _: "https://prefect.example/run"))
+    result = MarkdownIt().parse(renewal_text([one], lambda _: "https://prefect.example/run"))
 
-    assert [token.type for token in told if token.type != "inline"] == [
+    assert [token.type for token in result if token.type != "inline"] == [
         *("bullet_list_open", "list_item_open", "paragraph_open"),
         *("paragraph_close", "list_item_close", "bullet_list_close"),
     ]
-    links = [part.attrs["href"] for token in told for part in token.children or [] if part.type == "link_open"]
+    links = [part.attrs["href"] for token in result for part in token.children or [] if part.type == "link_open"]
     assert links == ["https://prefect.example/run"]

@@ -66,7 +66,7 @@ def test_dlt_finds_the_same_settings_as_we_do(tmp_path: Path) -> None:
         f"secret = lambda key: key.rpartition('.')[2] in {SECRET}\n"
         f"print(json.dumps({{key: (dlt.secrets if secret(key) else dlt.config)[key] for key in {KEYS}}}))"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", asking],
         cwd=tmp_path,
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "RUNTIME__DLTHUB_TELEMETRY": "false"} | environ,
@@ -75,8 +75,8 @@ def test_dlt_finds_the_same_settings_as_we_do(tmp_path: Path) -> None:
         timeout=patient(60),
         check=False,
     )
-    assert told.returncode == 0, told.stderr
-    theirs = json.loads(told.stdout)
+    assert result.returncode == 0, result.stderr
+    theirs = json.loads(result.stdout)
     for key in KEYS:
         section, _, name = key.rpartition(".")
         value = getattr({"pipelines": ours}.get(section) or getattr(ours, section.rpartition(".")[2]), name)

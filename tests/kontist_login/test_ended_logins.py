@@ -117,8 +117,8 @@ def test_a_login_ages_like_any_consent_and_is_warned_of(tmp_path: Path) -> None:
         for days in (0, 14, 17, 20, 29):
             with customer.vault() as vault:
                 vault.age(now() + timedelta(days=days))
-                told = warnings(vault, now() + timedelta(days=days))
-                said.append((vault.consent(consent.consent_id).status, len(told)))
+                result = warnings(vault, now() + timedelta(days=days))
+                said.append((vault.consent(consent.consent_id).status, len(result)))
         assert said == [("active", 0), ("active", 0), ("expiring", 1), ("expiring", 1), ("expiring", 1)]
         with customer.vault() as vault:
             vault.age(now() + timedelta(days=31))

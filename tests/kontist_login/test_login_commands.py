@@ -32,8 +32,8 @@ def test_a_login_from_connecting_to_its_end(tmp_path: Path) -> None:
             customer, "connect", "kontist", "--email", customer.world.kontist_email, "--json", given=f"{password}\n"
         )
         assert (connected.status, connected.err) == (0, "")
-        told = json.loads(connected.out)
-        assert (told["status"], told["days_left"], told["accounts"], told["notes"]) == ("active", 29, 2, [])
+        result = json.loads(connected.out)
+        assert (result["status"], result["days_left"], result["accounts"], result["notes"]) == ("active", 29, 2, [])
 
         listed = json.loads(command(customer, "consents", "--json").out)["consents"]
         assert [(one["source"], one["status"], one["warning"], one["imports_left"]) for one in listed] == [
@@ -50,7 +50,7 @@ def test_a_login_from_connecting_to_its_end(tmp_path: Path) -> None:
         assert "no login" in again.err
 
 
-def test_a_wrong_password_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_wrong_password_is_reported_in_a_sentence(tmp_path: Path) -> None:
     with a_customer(tmp_path) as customer:
         ended = command(customer, "connect", "kontist", "--email", customer.world.kontist_email, given="wrong-password\n")
         assert ended.status == 2

@@ -193,7 +193,7 @@ def test_a_configured_token_that_the_bank_rotates_becomes_a_login(tmp_path: Path
         assert customer.states() == ["active"]
 
 
-def test_a_rotated_token_that_cannot_be_sealed_is_not_used(tmp_path: Path) -> None:
+def test_a_rotated_token_that_cannot_be_encrypted_is_not_used(tmp_path: Path) -> None:
     with a_customer(tmp_path) as customer:
         customer.bank.kontist.rotates = True
         settings = customer.settings(refresh_token=customer.bank.kontist.tokens.give("refresh", "ada"))

@@ -175,9 +175,9 @@ def test_the_order_in_which_raw_rows_were_loaded_does_not_matter(folder: Path, t
     assert content(build(raw, tmp_path / "ledger.duckdb").path) == content(folder / "ledger.duckdb")
 
 
-def test_a_build_tells_its_rows_its_checks_and_its_progress(folder: Path, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    built = build(folder / "raw.duckdb", tmp_path / "ledger.duckdb", on_model=lambda *step: told.append(step))
+def test_a_build_shows_its_rows_its_checks_and_its_progress(folder: Path, tmp_path: Path) -> None:
+    result: list[tuple[str, int, int]] = []
+    built = build(folder / "raw.duckdb", tmp_path / "ledger.duckdb", on_model=lambda *step: result.append(step))
 
     assert built.path == tmp_path / "ledger.duckdb"
     assert built.rows == {table: len(rows) for table, rows in content(built.path).items() if table not in VIEWS}
@@ -185,10 +185,10 @@ def test_a_build_tells_its_rows_its_checks_and_its_progress(folder: Path, tmp_pa
     assert len(built.checks) > 240
     assert built.failed == []
     assert built.seconds > 0
-    assert told == [(model.table, number, len(MODELS)) for number, model in enumerate(MODELS, start=1)]
+    assert result == [(model.table, number, len(MODELS)) for number, model in enumerate(MODELS, start=1)]
 
 
-def test_what_a_good_ledger_still_has_to_tell_is_told_in_numbers(tmp_path: Path) -> None:
+def test_the_warnings_of_a_good_ledger_are_sentences_with_numbers(tmp_path: Path) -> None:
     given: Given = {
         "kontomatik.accounts": [
             {"account_id": "kontomatik:a", "iban": "PL1", "currency": "PLN", "balance": "5.00"},
@@ -221,7 +221,7 @@ def test_what_a_good_ledger_still_has_to_tell_is_told_in_numbers(tmp_path: Path)
         ("kontist:a:1,kontist:b:3,confirm\nkontist:a:1,kontist:b:4,confirm", "an earlier row confirms one of the two"),
     ],
 )
-def test_a_decision_without_effect_is_told_with_the_reason(decided: str, effect: str) -> None:
+def test_a_decision_without_effect_is_reported_with_the_reason(decided: str, effect: str) -> None:
     rows = [("a", -500), ("a", 500), ("b", 500), ("b", 500)]
     given: Given = {
         "kontist.transactions": [
@@ -231,13 +231,13 @@ def test_a_decision_without_effect_is_told_with_the_reason(decided: str, effect:
         "seeds.transfers": [dict(zip(SEED_COLUMNS["transfers"], row.split(","), strict=True)) for row in decided.split("\n")],
     }
     with made(given) as connection:
-        told = [notice for notice in notices(connection) if "without effect" in notice]
+        result = [notice for notice in notices(connection) if "without effect" in notice]
 
-    assert len(told) == bool(effect)
-    assert all(notice.startswith("1 row of seeds/transfers.csv without effect: ") and effect in notice for notice in told)
+    assert len(result) == bool(effect)
+    assert all(notice.startswith("1 row of seeds/transfers.csv without effect: ") and effect in notice for notice in result)
 
 
-def test_a_rule_of_an_account_that_is_not_there_is_told() -> None:
+def test_a_rule_of_an_account_that_is_not_there_is_reported() -> None:
     rule = {"rule": "r", "direction": "any", "ledger_account": "Assets:Cash"}
     given: Given = {
         "kontist.accounts": [{}],
@@ -259,7 +259,7 @@ def test_nothing_but_the_file_is_left_behind(folder: Path, tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.duckdb"]
 
 
-def test_a_failed_check_is_told_and_leaves_the_file_for_a_look(tmp_path: Path) -> None:
+def test_a_failed_check_is_reported_and_leaves_the_file_for_a_look(tmp_path: Path) -> None:
     twice: Given = {"kontist.transactions": [{"source_transaction_id": "1"}, {"source_transaction_id": "1"}]}
     built = build(raw_file(tmp_path / "raw.duckdb", twice), tmp_path / "ledger.duckdb")
 
@@ -398,7 +398,7 @@ def test_an_amount_that_does_not_fit_stops_the_build_and_is_not_repeated(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("error", "ours", "told"),
+    ("error", "ours", "result"),
     [
         (duckdb.IOException("IO Error: Could not write file: No space left on device"), OutOfSpace, "disk of /d is full"),
         (duckdb.TransactionException("Failed to commit: No space left on device"), OutOfSpace, "free some space"),
@@ -416,8 +416,8 @@ def test_an_amount_that_does_not_fit_stops_the_build_and_is_not_repeated(tmp_pat
         (duckdb.OutOfRangeException("4711 is too much"), ModelError, "OutOfRangeException"),
     ],
 )
-def test_what_duckdb_says_becomes_a_cause_and_a_next_step(error: duckdb.Error, ours: type[Exception], told: str) -> None:
-    with pytest.raises(ours, match=told) as caught, translated(Path("/d/raw.duckdb"), Path("/d/ledger.new"), "ledger.accounts"):
+def test_what_duckdb_says_becomes_a_cause_and_a_next_step(error: duckdb.Error, ours: type[Exception], result: str) -> None:
+    with pytest.raises(ours, match=result) as caught, translated(Path("/d/raw.duckdb"), Path("/d/ledger.new"), "ledger.accounts"):
         raise error
 
     assert type(caught.value) is ours

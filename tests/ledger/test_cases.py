@@ -24,7 +24,7 @@ TABLE = re.compile(r"\b(?:staging|intermediate|ledger)\.[a-z_]+")
 IDS = {"account_id": "a", "consent_id": "consent", "import_id": "i-1", "run_id": "r-1"} | dict.fromkeys(
     ("transaction_id", "order_id", "quarantine_id")
 )
-"""Columns that tell cases apart where these are told together, and what they hold where a case does not say."""
+"""Columns that tell cases apart where several are loaded together, and what they hold where a case does not say."""
 GLOBAL = frozenset({"kontomatik.institutions", "rates.reference_rates"})
 """Tables that are of no account."""
 

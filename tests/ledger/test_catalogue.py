@@ -24,7 +24,7 @@ def test_the_page_is_current(ledger: Path) -> None:
     assert catalogue(ledger) == PAGE.read_text(encoding="utf-8")
 
 
-def test_the_page_tells_every_table_check_and_model(ledger: Path) -> None:
+def test_the_page_shows_every_table_check_and_model(ledger: Path) -> None:
     page = catalogue(ledger)
 
     assert [table for table in LEDGER if f"## `{table}`" not in page] == []

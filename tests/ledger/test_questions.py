@@ -17,7 +17,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(raw_file(folder / "raw.duckdb", RICH), folder / "ledger.duckdb").path
 
 
-def test_as_of_tells_the_transactions_as_they_were_known_then(ledger: Path) -> None:
+def test_as_of_shows_the_transactions_as_they_were_known_then(ledger: Path) -> None:
     with duckdb.connect(ledger, read_only=True) as connection:
         before = "select count(*), min(description) from ledger.as_of(timestamptz '2026-03-02 06:00:00+00')"
         assert connection.execute(before).fetchall() == [(9, "before")]

@@ -87,7 +87,7 @@ def test_transfers_cancel_and_what_does_not_is_under_way(moved: list[Transfer], 
     }
     assert named_by_both <= matched | under_way
     assert matched.isdisjoint(under_way)
-    # whoever names an own account has its other end, or is told of as under way; a foreign IBAN never is a transfer
+    # whoever names an own account has its other end, or is reported as unmatched; a foreign IBAN never is a transfer
     foreign = {f"kontomatik:{ACCOUNTS[account]}:p{number}" for number, (account, _, _, named) in enumerate(paid) if named}
     assert foreign.isdisjoint({*ends, *under_way})
 
@@ -116,7 +116,7 @@ def series(delay: int) -> st.SearchStrategy[Series]:
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 4).flatmap(series), min_size=4, max_size=8))
-def test_the_end_that_was_lost_is_the_one_that_is_told(given_series: list[Series]) -> None:
+def test_the_end_that_was_lost_is_the_one_that_is_reported(given_series: list[Series]) -> None:
     rows, expected, under_way = [], set(), set()
     for number, one in enumerate(given_series):
         days = [sum(one.gaps[:place]) for place in range(len(one.gaps) + 1)]
@@ -130,13 +130,13 @@ def test_the_end_that_was_lost_is_the_one_that_is_told(given_series: list[Series
             else:
                 kept = came if one.lost_end == "out" else left
                 rows.append(kept)
-                # an end that names nobody tells nobody that it is one
+                # an end that names nobody is not recognised as one
                 under_way |= {kept["transaction_id"]} if kept["party_iban"] else set()
     accounts = [{"account_id": f"kontomatik:{one}", "iban": f"IBAN{one}", "currency": "EUR"} for one in ACCOUNTS]
 
     with built({"kontomatik.accounts": accounts, "kontomatik.transactions": rows}) as connection:
         pairs = connection.execute("select out_transaction_id, in_transaction_id from ledger.transfers").fetchall()
-        told = connection.execute("select transaction_id from ledger.in_transit").fetchall()
+        outcome = connection.execute("select transaction_id from ledger.in_transit").fetchall()
 
     assert set(pairs) == expected
-    assert {one for (one,) in told} == under_way
+    assert {one for (one,) in outcome} == under_way

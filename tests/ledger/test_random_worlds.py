@@ -1,4 +1,4 @@
-"""What must hold for any history: small worlds at random, told to the ledger load by load, and asked back."""
+"""What must hold for any history: small worlds at random, loaded into the ledger load by load, and asked back."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -128,7 +128,7 @@ def showing(world: World, load: int) -> set[tuple[Any, ...]]:
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(worlds)
-def test_the_ledger_tells_every_world_as_it_is_and_was(world: World) -> None:
+def test_the_ledger_shows_every_world_as_it_is_and_was(world: World) -> None:
     with built(raw_rows(world)) as connection:
 
         def ask(query: str, *parameters: object) -> list[tuple[Any, ...]]:

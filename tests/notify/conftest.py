@@ -1,4 +1,4 @@
-"""What all tests of telling start from."""
+"""What all tests of notifications start from."""
 
 import socket
 import warnings
@@ -24,6 +24,6 @@ def no_look_at_the_network_for_our_name(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """No bank, nobody to tell, a data directory that is there."""
+    """No bank, nobody to notify, a data directory that is there."""
     (tmp_path / "data").mkdir()
     return Settings(data_dir=tmp_path / "data", vault_key=VAULT_KEY)

@@ -1,4 +1,4 @@
-"""Who is told in the tests: somebody behind a list, a mail server and a webhook on loopback."""
+"""Who is notified in the tests: somebody behind a list, a mail server and a webhook on loopback."""
 
 import json
 import socket

@@ -171,11 +171,11 @@ def test_slack_itself_is_known_by_its_address() -> None:
 # ---- addresses
 
 
-def test_nobody_is_told_unless_it_is_set() -> None:
+def test_nobody_is_notified_unless_it_is_set() -> None:
     assert channels(NotificationSettings()) == {}
 
 
-def test_a_recipient_has_the_same_name_whoever_else_is_told() -> None:
+def test_a_recipient_has_the_same_name_whoever_else_is_notified() -> None:
     alone = list(channels(NotificationSettings(webhook_url="https://example.com/a")))
     among = channels(NotificationSettings(webhook_url="https://example.com/a", urls="json://example.com/b"))
 
@@ -240,18 +240,18 @@ def test_nothing_that_is_logged_or_shown_holds_a_secret(
 ) -> None:
     outbox = Outbox(tmp_path)
     outbox.put(holes("a"), NOW)
-    told: list[str] = []
+    result: list[str] = []
     caplog.set_level(1)
     assert logging.getLogger().isEnabledFor(1)
     with a_post() as post, a_hook(500) as hook:
         for settings in (with_secrets(Post(nobodys_port()), nobodys_port()), with_secrets(post, hook.port)):
-            told += [repr(settings), *outbox.deliver(channels(settings), NOW).sentences()]
+            result += [repr(settings), *outbox.deliver(channels(settings), NOW).sentences()]
         hook.status = 200
         last = outbox.deliver(channels(with_secrets(post, hook.port)), NOW)
         assert (len(post.mails), len(hook.heard), last.waiting) == (1, 6, {})
 
-    told += [*last.sent, caplog.text, *capfd.readouterr()]
-    said = "\n".join(told).replace("email_user='us3r'", "")
+    result += [*last.sent, caplog.text, *capfd.readouterr()]
+    said = "\n".join(result).replace("email_user='us3r'", "")
     assert [secret for secret in SECRETS if secret in said] == []
 
 

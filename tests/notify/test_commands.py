@@ -30,7 +30,7 @@ class Said:
     err: str
 
     @property
-    def told(self) -> dict[str, Any]:
+    def parsed(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.out)
         return found
 
@@ -68,7 +68,7 @@ def pipelines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 @pytest.fixture
 def a_warning(settings: Settings) -> str:
-    """There is something to tell: a consent that ends in five days, by the clock on the wall. It is stored under this id."""
+    """There is something to notify of: a consent that ends in five days, by the clock on the wall. It is stored under this id."""
     return consent(settings, days_before_its_end(datetime.now(UTC), 5))
 
 
@@ -80,7 +80,7 @@ def hook_at(url: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("option", [[], ["--test"]])
-def test_with_nobody_to_tell_it_names_the_settings(pipelines: Pipelines, option: list[str]) -> None:
+def test_with_no_recipient_it_names_the_settings(pipelines: Pipelines, option: list[str]) -> None:
     said = pipelines("notify", *option)
 
     assert (said.status, said.out) == (2, "")
@@ -95,7 +95,7 @@ def test_a_wrong_address_is_wrong_usage(pipelines: Pipelines, option: list[str])
     assert said.err == "The setting notifications.webhook_url is no http or https address. Correct it.\n"
 
 
-def test_a_test_tells_the_others_when_one_address_is_wrong(pipelines: Pipelines) -> None:
+def test_a_test_reaches_the_others_when_one_address_is_wrong(pipelines: Pipelines) -> None:
     with a_hook() as hook:
         said = pipelines("notify", "--test", **hook_at(hook.url), NOTIFICATIONS__URLS="nobody-knows-this://s3cr3t@example.com")
 
@@ -103,7 +103,7 @@ def test_a_test_tells_the_others_when_one_address_is_wrong(pipelines: Pipelines)
     assert said.err == "The setting notifications.urls holds an address that apprise does not know. Correct it.\n"
 
 
-def test_before_the_first_run_there_is_nothing_to_tell(pipelines: Pipelines, tmp_path: Path) -> None:
+def test_before_the_first_run_there_is_nothing_to_notify_of(pipelines: Pipelines, tmp_path: Path) -> None:
     with a_hook() as hook:
         said = pipelines("notify", "--data-dir", str(tmp_path / "new" / "data"), **hook_at(hook.url))
 
@@ -117,7 +117,7 @@ def test_what_waits_is_sent_once(pipelines: Pipelines, a_warning: str) -> None:
 
     assert (said.status, said.out, said.err) == (0, "1 notice sent.\n", "")
     assert [call.said["payload"]["consent_id"] for call in hook.heard] == [a_warning]
-    assert (again.status, again.told) == (0, {"sent": {}, "waiting": {}})
+    assert (again.status, again.parsed) == (0, {"sent": {}, "waiting": {}})
 
 
 @pytest.mark.usefixtures("a_warning")
@@ -127,10 +127,10 @@ def test_what_cannot_be_sent_waits_for_the_next_time(pipelines: Pipelines) -> No
         hook.status = 200
         again = pipelines("notify", "--json", **hook_at(hook.url))
 
-    (name,) = said.told["waiting"]
-    assert (said.status, said.told) == (1, {"sent": {}, "waiting": {name: 1}})
+    (name,) = said.parsed["waiting"]
+    assert (said.status, said.parsed) == (1, {"sent": {}, "waiting": {name: 1}})
     assert said.err == f"! 1 notice could not be sent by {name}; the next run tries again\n"
-    assert (again.status, again.told, again.err) == (0, {"sent": {name: 1}, "waiting": {}}, "")
+    assert (again.status, again.parsed, again.err) == (0, {"sent": {name: 1}, "waiting": {}}, "")
 
 
 def test_a_test_message_is_sent_to_everybody_and_kept_nowhere(pipelines: Pipelines, settings: Settings) -> None:
@@ -160,7 +160,7 @@ def test_a_test_message_says_who_did_not_get_it(pipelines: Pipelines) -> None:
         said = pipelines("notify", "--test", "--json", **ways_out)
         plain = pipelines("notify", "--test", **ways_out)
 
-    assert [(name.split()[0], well) for name, well in said.told["arrived"].items()] == [("webhook", True), ("slack", False)]
+    assert [(name.split()[0], well) for name, well in said.parsed["arrived"].items()] == [("webhook", True), ("slack", False)]
     assert (said.status, plain.status) == (1, 1)
     assert "could not be sent" in plain.out.splitlines()[1]
     assert {call.said["message"] for call in hook.heard} == {TEST.text}, "what waits is not sent by a test"
@@ -189,7 +189,7 @@ def test_a_run_whose_notices_fail_ends_as_it_would_have(pipelines: Pipelines, se
         refused = environment(bank) | {"SOURCES__KONTIST__PASSWORD": "wrong-password"}
         failed = pipelines("run", "--source", "kontist", "--json", **refused, **nobody)
 
-    assert [(said.status, said.told["status"]) for said in (good, failed)] == [(0, "ok"), (1, "failed")]
+    assert [(said.status, said.parsed["status"]) for said in (good, failed)] == [(0, "ok"), (1, "failed")]
     for said in (good, failed):
         assert "! 1 notice could not be sent by webhook" in said.err
     assert [call.said["event"] for call in hook.heard] == ["kontoledger.consent.expiring"]

@@ -64,7 +64,7 @@ def kinds(notices: list[Notice]) -> list[tuple[str, Any]]:
 
 
 def warned(vault: Vault, outbox: Outbox, consent_id: str, begin: datetime, days: int) -> list[tuple[int, int]]:
-    """Looks twice a day; which step was told with how many days left."""
+    """Looks twice a day; returns which step was notified with how many days left."""
     found = []
     for half in range(days * 2 + 1):
         now = begin + half * DAY / 2
@@ -152,7 +152,7 @@ def test_a_login_that_is_not_needed_expires_in_silence(vault: Vault) -> None:
     assert kinds(about_consents(vault, NOW)) == [("consent.expired", login), ("consent.expired", consent)]
 
 
-def test_a_revocation_is_told_when_the_bank_has_confirmed_it(vault: Vault) -> None:
+def test_a_revocation_is_reported_when_the_bank_has_confirmed_it(vault: Vault) -> None:
     consent_id = signed_in(vault)
     vault.move(consent_id, "revoking", "asked for", NOW)
     vault.note(consent_id, "revocation tried", "not confirmed: Timeout", NOW)
@@ -183,7 +183,7 @@ def test_a_consent_that_was_renewed_ends_in_silence(vault: Vault, before: str) -
     assert about_consents(vault, NOW) == []
 
 
-def test_a_consent_that_a_person_ends_is_told_though_a_newer_one_reads_some_of_its_accounts(vault: Vault) -> None:
+def test_a_consent_that_a_person_ends_is_reported_though_a_newer_one_reads_some_of_its_accounts(vault: Vault) -> None:
     old = signed_in(vault, "a", "b")
     renewed(vault, old, "a")
     vault.move(old, "revoking", "asked for", NOW)
@@ -267,7 +267,7 @@ def test_an_account_that_its_bank_contradicts_names_the_days_to_look_at() -> Non
     assert "`python -m pipelines prove a --from 2026-03-02 --to 2026-03-05`" in notice.text
 
 
-def test_a_hole_is_another_one_when_it_begins_elsewhere() -> None:
+def test_a_gap_is_another_one_when_it_begins_elsewhere() -> None:
     holes = [{"account_id": "a", "from_on": day, "to_on": "2026-03-09"} for day in ("2026-03-01", "2026-03-05")]
 
     assert [notice.key for notice in about_gaps(holes)] == ["a 2026-03-01", "a 2026-03-05"]

@@ -151,17 +151,17 @@ def test_a_recipient_that_lets_us_wait_is_left_before_it_holds_up_a_run(
 # ---- troubles that last
 
 
-def test_a_lasting_trouble_is_told_once_while_it_lasts_and_again_when_it_came_back(tmp_path: Path) -> None:
+def test_a_lasting_trouble_is_reported_once_while_it_lasts_and_again_when_it_came_back(tmp_path: Path) -> None:
     ann = Somebody()
     outbox = Outbox(tmp_path)
-    told = []
+    result = []
     for hour, failing in enumerate(["a", "ab", "b", "ab", "", "b", "b"]):
         outbox.hold("check.failed", [a_notice(key, "check.failed") for key in failing], NOW + timedelta(hours=hour))
         outbox.deliver({"ann": ann}, NOW + timedelta(hours=hour))
-        told.append("".join(ann.keys))
+        result.append("".join(ann.keys))
         ann.got.clear()
 
-    assert told == ["a", "b", "", "a", "", "b", ""]
+    assert result == ["a", "b", "", "a", "", "b", ""]
 
 
 def test_troubles_of_different_kinds_have_nothing_to_do_with_each_other(tmp_path: Path) -> None:
@@ -343,10 +343,10 @@ BROKEN = [no_database, a_folder, half_of_it, tables_of_somebody_else, a_payload_
 @pytest.mark.parametrize("damage", BROKEN, ids=lambda damage: damage.__name__)
 def test_a_broken_outbox_costs_nothing_but_the_notices(settings: Settings, damage: Callable[[Path], None]) -> None:
     damage(settings.data_dir / "outbox.sqlite")
-    told = dispatch_notices(settings, lambda: NOW, report=A_REPORT, also={"ann": Somebody()})
+    result = dispatch_notices(settings, lambda: NOW, report=A_REPORT, also={"ann": Somebody()})
 
-    assert told.trouble is not None
-    assert [sentence.split(" (")[0] for sentence in told.sentences()] in (
+    assert result.trouble is not None
+    assert [sentence.split(" (")[0] for sentence in result.sentences()] in (
         ["notices: the outbox cannot be used"],
         ["notices: a fault in this program"],
     )
@@ -362,9 +362,9 @@ def test_an_empty_outbox_file_is_a_new_outbox(settings: Settings) -> None:
 
 def test_a_data_directory_that_is_a_file_costs_nothing_either(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    told = dispatch_notices(replace(settings, data_dir=tmp_path / "file" / "data"), lambda: NOW, also={"ann": Somebody()})
+    result = dispatch_notices(replace(settings, data_dir=tmp_path / "file" / "data"), lambda: NOW, also={"ann": Somebody()})
 
-    assert told.trouble == "the outbox cannot be used (NotADirectoryError)"
+    assert result.trouble == "the outbox cannot be used (NotADirectoryError)"
 
 
 # ---- looking for notices and sending them, as every run does last
@@ -375,14 +375,14 @@ A_REPORT = Report(
 )
 
 
-def test_everything_there_is_to_tell_is_told_once(settings: Settings) -> None:
+def test_every_notice_is_sent_once(settings: Settings) -> None:
     ann = Somebody()
     consent(settings, days_before_its_end(NOW, 5))
-    told = dispatch_notices(settings, lambda: NOW, report=A_REPORT, also={"ann": ann})
+    result = dispatch_notices(settings, lambda: NOW, report=A_REPORT, also={"ann": ann})
 
-    assert sorted(notice.kind for notice in told.fresh) == ["check.failed", "consent.expiring", "hole"]
+    assert sorted(notice.kind for notice in result.fresh) == ["check.failed", "consent.expiring", "hole"]
     assert sorted(notice.kind for notice in ann.got) == ["check.failed", "consent.expiring", "hole"]
-    assert (told.delivery, told.sentences()) == (Delivery({"ann": 3}), [])
+    assert (result.delivery, result.sentences()) == (Delivery({"ann": 3}), [])
     assert dispatch_notices(settings, lambda: NOW, report=A_REPORT, also={"ann": ann}).fresh == []
     assert len(ann.got) == 3
 
@@ -398,12 +398,12 @@ def test_a_run_that_built_no_ledger_says_nothing_of_its_checks(settings: Setting
     assert [notice.kind for notice in ann.got] == ["hole", "check.failed", "check.failed"]
 
 
-def test_without_anybody_to_tell_nothing_is_kept(settings: Settings) -> None:
+def test_without_any_recipient_nothing_is_kept(settings: Settings) -> None:
     assert dispatch_notices(settings, lambda: NOW, report=A_REPORT).fresh == []
     assert list(settings.data_dir.iterdir()) == []
 
 
-def test_nobody_is_told_of_the_sandbox(settings: Settings) -> None:
+def test_nobody_is_notified_of_the_sandbox(settings: Settings) -> None:
     ann = Somebody()
     dispatch_notices(replace(settings, sandbox=True), lambda: NOW, report=A_REPORT, also={"ann": ann})
 
@@ -413,19 +413,19 @@ def test_nobody_is_told_of_the_sandbox(settings: Settings) -> None:
 
 def test_an_address_that_cannot_be_used_is_named(settings: Settings) -> None:
     wrong = replace(settings, notifications=NotificationSettings(webhook_url="http://user:s3cr3t@[/"))
-    told = dispatch_notices(wrong, lambda: NOW, report=A_REPORT)
+    result = dispatch_notices(wrong, lambda: NOW, report=A_REPORT)
 
-    assert told.sentences() == ["notices: The setting notifications.webhook_url is no http or https address. Correct it."]
+    assert result.sentences() == ["notices: The setting notifications.webhook_url is no http or https address. Correct it."]
 
 
 def test_a_wrong_address_silences_nobody_else_and_gets_what_it_missed_once_it_is_right(settings: Settings) -> None:
     ann = Somebody()
     with a_hook() as hook:
         wrong = NotificationSettings(webhook_url=hook.url, urls="nobody-knows-this://a nor-this://s3cr3t@b")
-        told = dispatch_notices(replace(settings, notifications=wrong), lambda: NOW, report=A_REPORT, also={"ann": ann})
+        result = dispatch_notices(replace(settings, notifications=wrong), lambda: NOW, report=A_REPORT, also={"ann": ann})
 
-        assert "notifications.urls (address 2) " in "".join(told.sentences())
-        assert len(ann.got) == len(hook.heard) == len(told.fresh) > 0
+        assert "notifications.urls (address 2) " in "".join(result.sentences())
+        assert len(ann.got) == len(hook.heard) == len(result.fresh) > 0
         alone = NotificationSettings(webhook_url="http://[/")
         other = replace(settings, data_dir=settings.data_dir / "other", notifications=alone)
         kept = dispatch_notices(other, lambda: NOW, report=A_REPORT).fresh
@@ -434,13 +434,13 @@ def test_a_wrong_address_silences_nobody_else_and_gets_what_it_missed_once_it_is
 
 
 @pytest.mark.parametrize("broken", ["vault.sqlite", "ledger.duckdb"])
-def test_what_the_report_says_is_told_whatever_else_cannot_be_read(settings: Settings, broken: str) -> None:
+def test_what_the_report_says_is_reported_whatever_else_cannot_be_read(settings: Settings, broken: str) -> None:
     (settings.data_dir / broken).write_text("no database at all")
     ann = Somebody()
-    told = dispatch_notices(settings, lambda: NOW, report=A_REPORT, also={"ann": ann})
+    result = dispatch_notices(settings, lambda: NOW, report=A_REPORT, also={"ann": ann})
 
     assert sorted(notice.kind for notice in ann.got) == ["check.failed", "hole"]
-    assert broken in str(told.trouble)
+    assert broken in str(result.trouble)
 
 
 @pytest.mark.parametrize(
@@ -452,7 +452,7 @@ def test_what_the_report_says_is_told_whatever_else_cannot_be_read(settings: Set
     ],
     ids=["nothing configured", "a refresh token", "e-mail and password"],
 )
-def test_an_expired_login_is_told_unless_a_password_does_without(
+def test_an_expired_login_is_reported_unless_a_password_does_without(
     settings: Settings, own: dict[str, Any], kinds: list[str]
 ) -> None:
     with vault_of(settings) as vault:

@@ -182,13 +182,13 @@ def test_a_bank_that_wants_a_tan_to_cancel_a_timed_order_gets_one() -> None:
         ({"amount": 12.5}, "another amount"),
     ],
 )
-def test_what_the_bank_repeats_otherwise_is_a_doubt(reply: dict[str, Any], doubt: str) -> None:
+def test_what_the_bank_repeats_otherwise_is_a_deviation(reply: dict[str, Any], doubt: str) -> None:
     payments, _, _ = in_turn(ACCEPTED | {"status": "confirmation_required"} | reply)
     (found,) = payments.transfer(LUNCH).deviations
     assert doubt in found
 
 
-def test_what_the_bank_does_not_repeat_is_no_doubt() -> None:
+def test_what_the_bank_does_not_repeat_is_no_deviation() -> None:
     payments, _, _ = in_turn({"status": "CONFIRMATION_REQUIRED", "links": {"self": "/api/accounts/4711/transfer/x"}})
     assert payments.transfer(LUNCH).deviations == ()
 

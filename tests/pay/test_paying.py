@@ -91,7 +91,7 @@ def test_a_confirmation_with_another_payload_is_refused_by_the_bank(tmp_path: Pa
             counter.payments.confirm(registered, last_tan(counter.world))
 
 
-def test_a_bank_that_refuses_is_told(tmp_path: Path) -> None:
+def test_a_bank_that_refuses_is_reported(tmp_path: Path) -> None:
     with a_counter(tmp_path, TooManyRequests(times=None, path_contains="transfer")) as counter:
         with pytest.raises(NotPaid, match="too often"):
             counter.transfer()
@@ -132,7 +132,7 @@ class Stops:
         return response
 
 
-def test_an_interrupt_after_the_tan_leaves_nobody_knowing_and_nobody_told_to_pay_again(tmp_path: Path) -> None:
+def test_an_interrupt_after_the_tan_leaves_nobody_knowing_and_nobody_asked_to_pay_again(tmp_path: Path) -> None:
     with a_counter(tmp_path, transport=cast(httpx.BaseTransport, Stops("PUT", after=True))) as counter:
         before = counter.world.account("4711").balance
         with pytest.raises(NobodyKnows, match="bank's own app") as caught:
@@ -299,7 +299,7 @@ class LosesTheVault(Vault):
 
 
 @pytest.mark.parametrize(("lines", "paid"), [(0, False), (1, False), (2, True)])
-def test_what_the_bank_did_is_told_whatever_becomes_of_the_trail(tmp_path: Path, lines: int, paid: bool) -> None:
+def test_what_the_bank_did_is_reported_whatever_becomes_of_the_trail(tmp_path: Path, lines: int, paid: bool) -> None:
     with a_counter(tmp_path) as counter:
         before = counter.world.account("4711").balance
         vault = LosesTheVault(tmp_path / "other.sqlite", None)

@@ -29,7 +29,7 @@ def ask(folder: Path, *arguments: str) -> int:
     return status
 
 
-def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def printed_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """The one JSON object on standard output."""
     content: dict[str, Any] = json.loads(capsys.readouterr().out)
     return content

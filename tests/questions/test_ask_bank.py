@@ -14,7 +14,7 @@ from pipelines.consents.clients import BankSaidNo
 from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
 from sources.sandbox import ServerError, Transaction, running
 from tests.kontist_login.logins import VAULT_KEY, Customer, a_customer
-from tests.questions.asked import ask, data_dir, told
+from tests.questions.asked import ask, data_dir, printed_json
 from tests.support import command
 
 LOGGING_IN = [("POST", "/api/user/refresh-token"), ("POST", "/api/user/auth-token")]
@@ -55,7 +55,7 @@ def asked(customer: Customer, row: Transaction, capsys: Any) -> tuple[dict[str, 
     """The answer as an object, and what people read of it."""
     transaction_id = our_id(customer, row)
     assert ask(customer.data_dir, "explain", transaction_id, "--ask-bank", "--json") == GOOD
-    bank = told(capsys)["bank"]
+    bank = printed_json(capsys)["bank"]
     assert ask(customer.data_dir, "explain", transaction_id, "--ask-bank") == GOOD
     return bank, capsys.readouterr().out
 
@@ -91,7 +91,7 @@ def test_one_request_is_sent_after_the_login_and_nothing_is_stored(customer: Cus
 def test_nobody_is_asked_unless_somebody_says_so(customer: Customer, capsys: Any) -> None:
     ask(customer.data_dir, "explain", our_id(customer, booked(customer, 0)), "--json")
 
-    assert "bank" not in told(capsys)
+    assert "bank" not in printed_json(capsys)
     assert customer.bank.requests == []
 
 
@@ -199,7 +199,7 @@ def test_without_a_login_it_says_how_to_get_one(customer: Customer, capsys: Any,
     assert not (customer.data_dir / "vault.sqlite").exists()
 
 
-def test_a_wrong_password_is_told_after_what_raw_history_knows(
+def test_a_wrong_password_is_reported_after_what_raw_history_knows(
     customer: Customer, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCES__KONTIST__PASSWORD", "a wrong one")

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.errors import Failure, WrongUsage
 from tests.ledger.worlds import Given
-from tests.questions.asked import ask, data_dir, told
+from tests.questions.asked import ask, data_dir, printed_json
 
 LATER = datetime(2026, 3, 4, 6, tzinfo=UTC)
 GIVEN: Given = {
@@ -33,9 +33,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data_dir(tmp_path_factory.mktemp("explained"), GIVEN)
 
 
-def test_each_version_is_told_with_its_import_and_its_load(folder: Path, capsys: Any) -> None:
+def test_each_version_is_reported_with_its_import_and_its_load(folder: Path, capsys: Any) -> None:
     ask(folder, "explain", "kontist:a:1", "--json")
-    why = told(capsys)
+    why = printed_json(capsys)
 
     assert [one["import"]["run_id"] for one in why["versions"]] == ["r-1", "r-2"]
     assert [one["said"]["purpose"] for one in why["versions"]] == ["before", "after"]
@@ -44,9 +44,9 @@ def test_each_version_is_told_with_its_import_and_its_load(folder: Path, capsys:
     assert [one["change"] for one in why["history"]] == ["new", "changed"]
 
 
-def test_the_rules_that_set_status_category_and_transfer_are_told(folder: Path, capsys: Any) -> None:
+def test_the_rules_that_set_status_category_and_transfer_are_reported(folder: Path, capsys: Any) -> None:
     ask(folder, "explain", "kontist:a:1", "--json")
-    rules = told(capsys)["rules"]
+    rules = printed_json(capsys)["rules"]
 
     assert rules["status"]["status"] == "booked"
     assert [leg["ledger_account"] for leg in rules["category"]] == ["Assets:Bank:Kontist:A", "Assets:Transit"]
@@ -67,7 +67,7 @@ def test_people_read_the_same(folder: Path, capsys: Any) -> None:
 
 def test_a_row_that_the_bank_took_away_is_explained_too(folder: Path, capsys: Any) -> None:
     ask(folder, "explain", "kontist:a:3", "--json")
-    why = told(capsys)
+    why = printed_json(capsys)
     assert why["now"] is None
     assert [one["change"] for one in why["history"]] == ["new", "removed"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.errors import Failure
 from tests.ledger.worlds import LEDGER, RICH, Given
-from tests.questions.asked import ask, data_dir, told
+from tests.questions.asked import ask, data_dir, printed_json
 
 BEAN_CHECK = Path(sys.executable).with_name("bean-check")
 EVIL = [
@@ -62,7 +62,7 @@ def bean_check(path: Path) -> tuple[int, str]:
 
 def test_a_csv_holds_every_row_and_no_formula(folder: Path, tmp_path: Path, capsys: Any) -> None:
     assert ask(folder, "export", "--format", "csv", "--out", str(tmp_path), "--json") == 0
-    assert sorted(Path(one).stem for one in told(capsys)["files"]) == sorted(LEDGER)
+    assert sorted(Path(one).stem for one in printed_json(capsys)["files"]) == sorted(LEDGER)
 
     content = (tmp_path / "transactions.csv").read_bytes()
     assert content.startswith(b"\xef\xbb\xbftransaction_id,account_id,")
@@ -131,7 +131,7 @@ def test_the_banks_running_balance_is_asserted_at_month_ends(tmp_path: Path) -> 
 
 
 def test_a_difference_is_an_entry_of_its_own_between_the_banks_balances(tmp_path: Path) -> None:
-    # 12,000.00, then 11.45 went out on a day of which nobody told, then 20.00
+    # 12,000.00, then 11.45 went out on a day that nobody knows, then 20.00
     rows = [(date(2026, 1, 30), "-100.00", "11900.00"), (date(2026, 2, 3), "-20.00", "11868.55")]
     data_dir(
         tmp_path,

@@ -1,4 +1,4 @@
-"""What a person is told when there is no ledger to ask, or somebody is in the way."""
+"""What a person reads when there is no ledger to ask, or somebody is in the way."""
 
 import subprocess
 import sys
@@ -13,17 +13,17 @@ DAYS = ("--from", "2026-03-01", "--to", "2026-03-01")
 HOLDS_IT = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
 
 
-def test_a_program_that_writes_to_the_ledger_is_named_and_nobody_is_told_to_rebuild(tmp_path: Path) -> None:
+def test_a_program_that_writes_to_the_ledger_is_named_and_nobody_is_asked_to_rebuild(tmp_path: Path) -> None:
     data_dir(tmp_path, {})
     opener = [sys.executable, "-c", HOLDS_IT, str(tmp_path / "ledger.duckdb")]
     with subprocess.Popen(opener, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "held\n"
         for question in (("prove", "4711", *DAYS), ("status",), ("export", "--format", "csv")):
-            with pytest.raises(Failure, match=rf"another program \(PID {program.pid}\) has it open for writing") as told:
+            with pytest.raises(Failure, match=rf"another program \(PID {program.pid}\) has it open for writing") as caught:
                 ask(tmp_path, *question)
-            assert told.value.exit_status == FAILED
-            assert "Build it again" not in str(told.value)
+            assert caught.value.exit_status == FAILED
+            assert "Build it again" not in str(caught.value)
 
 
 def test_a_file_that_is_no_ledger_is_to_be_built_again(tmp_path: Path) -> None:
@@ -33,15 +33,15 @@ def test_a_file_that_is_no_ledger_is_to_be_built_again(tmp_path: Path) -> None:
             ask(tmp_path, *question)
 
 
-def test_who_has_only_tried_the_sandbox_is_told_where_its_ledger_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_has_only_tried_the_sandbox_is_shown_where_its_ledger_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sandbox = tmp_path / "sandbox"
     sandbox.mkdir()
     data_dir(sandbox, {})
 
-    with pytest.raises(WrongUsage, match="There is no ledger") as told:
+    with pytest.raises(WrongUsage, match="There is no ledger") as caught:
         ask(tmp_path, "prove", "4711", *DAYS)
     assert ask(tmp_path, "status") == GOOD
-    for sentence in (str(told.value), "".join(capsys.readouterr().out.split("\n"))):
+    for sentence in (str(caught.value), "".join(capsys.readouterr().out.split("\n"))):
         assert f"--data-dir {sandbox}" in sentence.replace("\n", "")
 
 

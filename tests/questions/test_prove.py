@@ -13,7 +13,7 @@ import pytest
 from pipelines.errors import CHECKS_FAILED, GOOD, WrongUsage
 from pipelines.questions.prove import Altered, certificate, text
 from tests.ledger.worlds import Row, built
-from tests.questions.asked import ask, data_dir, told
+from tests.questions.asked import ask, data_dir, printed_json
 
 FIRST = date(2026, 3, 1)
 MOVES = [(0, 10_000), (1, -2_000), (1, -2_000), (1, 350), (4, -99), (5, -2_000), (5, 7_000), (5, -1)]
@@ -118,7 +118,7 @@ def test_the_day_of_the_first_row_and_quiet_days_before_it_are_never_called_prov
     assert "for 1 of 1 days no balance of the bank proves it" in text(first)
 
 
-def test_a_certificate_for_days_around_it_does_not_tell_of_a_difference(spoilt: duckdb.DuckDBPyConnection) -> None:
+def test_a_certificate_for_days_around_it_does_not_show_a_difference(spoilt: duckdb.DuckDBPyConnection) -> None:
     assert certificate(spoilt, "kontomatik:removed-4", on(0), on(0)).complete
     # it may have been this quiet day, or the evening of the day before
     assert not certificate(spoilt, "kontomatik:removed-4", on(2), on(2)).complete
@@ -155,7 +155,7 @@ def test_without_running_balances_two_reports_prove_what_lies_between_them(tmp_p
     data_dir(tmp_path, kontist([SECOND]))
 
     assert ask(tmp_path, "prove", "1234", "--from", "2026-03-03", "--to", "2026-03-05", "--json") == GOOD
-    proof = told(capsys)
+    proof = printed_json(capsys)
     assert (proof["verdict"], proof["proof"], proof["closing_balance"]) == ("proven", {"reported": 3}, "85.00")
     assert ask(tmp_path, "prove", "kontist:a", "--from", "2026-03-01", "--to", "2026-03-05") == GOOD
     assert "COMPLETE: every day was seen and nothing differs; for 2 of 5 days no" in capsys.readouterr().out
@@ -186,10 +186,10 @@ def test_a_row_of_a_first_read_that_is_spoilt_in_raw_history_is_named(
     ask(tmp_path, "transform")
     assert "\n- 1 account whose bank moved more or less than the ledger holds" in capsys.readouterr().out
     ask(tmp_path, "transform", "--json")
-    assert told(capsys)["notes"][0].startswith("1 account whose bank moved")
+    assert printed_json(capsys)["notes"][0].startswith("1 account whose bank moved")
 
     assert ask(tmp_path, "prove", "1234", *days, "--json") == CHECKS_FAILED
-    (one,) = told(capsys)["missing"]
+    (one,) = printed_json(capsys)["missing"]
     assert one == {"kind": "difference", "day": "2026-03-01", "since": None, "amount": amount}
 
 
@@ -197,7 +197,7 @@ def test_the_day_of_the_last_import_is_not_over(tmp_path: Path, capsys: Any) -> 
     data_dir(tmp_path, kontist([SECOND]))
 
     assert ask(tmp_path, "prove", "1234", "--from", "2026-03-03", "--to", "2026-03-06", "--json") == CHECKS_FAILED
-    proof = told(capsys)
+    proof = printed_json(capsys)
     assert proof["days"] == {"total": 4, "seen": 3, "unfinished": 1}
     assert proof["missing"] == [{"kind": "unfinished", "day": "2026-03-06", "seen_at": "2026-03-06 06:00:00+00:00"}]
     ask(tmp_path, "prove", "1234", "--from", "2026-03-06", "--to", "2026-03-06")
@@ -208,13 +208,13 @@ def test_a_payment_that_never_came_is_named_between_two_reports(tmp_path: Path, 
     data_dir(tmp_path, kontist([]))
 
     assert ask(tmp_path, "prove", "DE001234", "--from", "2026-03-01", "--to", "2026-03-05", "--json") == CHECKS_FAILED
-    (one,) = told(capsys)["missing"]
+    (one,) = printed_json(capsys)["missing"]
     assert one == {"kind": "difference", "day": "2026-03-06", "since": "2026-03-02", "amount": "-15.00"}
     assert ask(tmp_path, "prove", "1234", "--from", "2026-03-01", "--to", "2026-03-06") == CHECKS_FAILED
     assert "-15.00 EUR moved at the bank (after 2026-03-02, by 2026-03-06)" in capsys.readouterr().out
 
 
-def test_holes_and_days_that_nobody_read_are_missing(tmp_path: Path, capsys: Any) -> None:
+def test_gaps_and_days_that_nobody_read_are_missing(tmp_path: Path, capsys: Any) -> None:
     given: dict[str, list[Row]] = {
         "kontomatik.accounts": [{"currency": "PLN"}],
         "kontomatik.transactions": [{"booked_on": date(2026, 1, 1)}, {"booked_on": date(2026, 1, 9)}],
@@ -227,7 +227,7 @@ def test_holes_and_days_that_nobody_read_are_missing(tmp_path: Path, capsys: Any
     data_dir(tmp_path, given)
 
     assert ask(tmp_path, "prove", "kontomatik:a", "--from", "2025-12-29", "--to", "2026-01-06", "--json") == CHECKS_FAILED
-    proof = told(capsys)
+    proof = printed_json(capsys)
     assert proof["days"] == {"total": 9, "hole": 4, "seen": 3, "unseen": 2}
     assert proof["missing"] == [
         {"kind": "unseen", "from_on": "2025-12-29", "to_on": "2025-12-29"},
@@ -252,7 +252,7 @@ def test_an_import_that_was_resumed_proves_no_quiet_day_after_the_bank_answered(
     data_dir(tmp_path, given)
 
     assert ask(tmp_path, "prove", "kontomatik:a", "--from", "2026-01-08", "--to", "2026-01-10", "--json") == CHECKS_FAILED
-    assert told(capsys)["missing"] == [
+    assert printed_json(capsys)["missing"] == [
         {"kind": "unseen", "from_on": "2026-01-10", "to_on": "2026-01-10"},
         {"kind": "unfinished", "day": "2026-01-09", "seen_at": "2026-01-09 12:00:00+00:00"},
     ]
@@ -263,7 +263,7 @@ def test_an_iban_means_the_account_and_not_the_card_that_repeats_it(tmp_path: Pa
     data_dir(tmp_path, {"kontomatik.accounts": both})
 
     ask(tmp_path, "prove", "0042", "--from", "2026-03-01", "--to", "2026-03-01", "--json")
-    assert told(capsys)["account"]["account_id"] == "kontomatik:account"
+    assert printed_json(capsys)["account"]["account_id"] == "kontomatik:account"
 
 
 def test_an_account_is_named_by_its_id_or_the_end_of_one_iban(tmp_path: Path) -> None:

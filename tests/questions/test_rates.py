@@ -16,7 +16,7 @@ from pipelines.errors import Failure, WrongUsage
 from sources._errors import Misconfigured, Unavailable, Unexpected
 from sources._http import Patience
 from sources.rates.ecb import from_file, from_url, read_rates
-from tests.questions.asked import ask, told
+from tests.questions.asked import ask, printed_json
 
 DAILY = b"Date, USD, PLN, ISK, \n20 November 2026, 1.0543, 4.2610, N/A, \n"
 HISTORY = b"\xef\xbb\xbfDate,USD,PLN,\r\n2026-11-20,1.0543,4.2610,\r\n2026-11-19,1.05,,\r\n\r\n"
@@ -120,7 +120,7 @@ def test_rates_are_loaded_merged_and_counted_with(tmp_path: Path, capsys: Any) -
     (tmp_path / "first.csv").write_bytes(HISTORY)
     (tmp_path / "second.csv").write_bytes(b"Date,PLN,CZK\n2026-11-20,4.5,25\n")
     ask(tmp_path / "data", "rates", "--file", str(tmp_path / "first.csv"), "--json")
-    assert told(capsys) == {"rates": 3, "currencies": ["PLN", "USD"], "from": "2026-11-19", "to": "2026-11-20"}
+    assert printed_json(capsys) == {"rates": 3, "currencies": ["PLN", "USD"], "from": "2026-11-19", "to": "2026-11-20"}
     ask(tmp_path / "data", "rates", "--file", str(tmp_path / "second.csv"))
     assert "Loaded 2 rates of 2 currencies" in capsys.readouterr().out
 

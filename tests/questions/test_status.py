@@ -23,7 +23,7 @@ from pipelines.run.freshness import Expected, expected, overdue_sentences
 from pipelines.settings import KontistSettings, Settings
 from tests.consents.customers import VAULT_KEY
 from tests.ledger.worlds import Row
-from tests.questions.asked import ask, data_dir, told
+from tests.questions.asked import ask, data_dir, printed_json
 
 ACCOUNT, IBAN, OWNER = "kontomatik:a", "PL61109010140000071219812874", "Erika Mustermann"
 LAST_READ = datetime(2026, 3, 16, 6, tzinfo=UTC)
@@ -106,7 +106,7 @@ def test_status_ends_4_when_an_account_is_older_than_it_may_be(
     said = ["! KontoBank, account …2874 was not read for 24 hours, since 2026-03-16T06:00:00Z"] if status else []
     assert capsys.readouterr().err.splitlines() == said
     assert ask(watched, "status", "--json", "--max-age", hours) == status
-    assert told(capsys)["troubles"] == [line.removeprefix("! ") for line in said]
+    assert printed_json(capsys)["troubles"] == [line.removeprefix("! ") for line in said]
 
 
 def test_status_ends_4_while_a_consent_is_over_and_nothing_reads_its_accounts(

@@ -114,14 +114,14 @@ accounts = st.lists(
 @given(accounts)
 def test_no_two_accounts_are_named_alike_and_none_in_full(given_: list[tuple[str | None, str, str]]) -> None:
     named = [Named(f"k:{place:06x}", *one) for place, one in enumerate(given_)]
-    told = endings(named)
-    assert set(told) == {one.account_id for one in named}
-    assert all(count == 1 for count in Counter((one.kind, told[one.account_id]) for one in named).values())
-    assert not [one for one in named if one.number and one.number in told[one.account_id]]
+    result = endings(named)
+    assert set(result) == {one.account_id for one in named}
+    assert all(count == 1 for count in Counter((one.kind, result[one.account_id]) for one in named).values())
+    assert not [one for one in named if one.number and one.number in result[one.account_id]]
 
 
 @pytest.mark.parametrize(
-    ("given_", "told"),
+    ("given_", "result"),
     [
         ([("PL111234", "account", "PLN")], ["…1234"]),
         ([("PL11551234", "account", "PLN"), ("PL11661234", "account", "PLN")], ["…551234", "…661234"]),
@@ -131,6 +131,6 @@ def test_no_two_accounts_are_named_alike_and_none_in_full(given_: list[tuple[str
         ([(None, "account", "PLN"), (None, "account", "PLN")], ["000000", "000001"]),
     ],
 )
-def test_an_account_is_named_by_as_little_as_tells_it_apart(given_: list[tuple[str, str, str]], told: list[str] | None) -> None:
+def test_an_account_is_named_by_as_little_as_tells_it_apart(given_: list[tuple[str, str, str]], result: list[str] | None) -> None:
     found = endings(Named(f"k:{place:06x}", *one) for place, one in enumerate(given_))
-    assert list(found.values()) == (told or ["PL61…2874", "PL27…2874"])
+    assert list(found.values()) == (result or ["PL61…2874", "PL27…2874"])

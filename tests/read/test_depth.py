@@ -120,7 +120,7 @@ def test_the_published_ledger_knows_of_differences_and_one_that_cannot_say_asks_
     with duckdb.connect(tmp_path / "ledger.duckdb") as ledger:
         ledger.execute(
             "create table coverage as select * from (values ('a', date '2026-03-01', 1.00), ('a', date '2026-03-05', -2.00),"
-            " ('b', date '2026-03-09', null)) as told (account_id, day, difference_amount)"
+            " ('b', date '2026-03-09', null)) as differences (account_id, day, difference_amount)"
         )
     assert known_differences(tmp_path) == {"a": date(2026, 3, 5)}
     with duckdb.connect(tmp_path / "ledger.duckdb") as ledger:

@@ -1,4 +1,4 @@
-"""A Kontist in memory: a list of rows, newest first, told page by page. What happens between two requests is the test's."""
+"""A Kontist in memory: a list of rows, newest first, served page by page. What happens between two requests is the test's."""
 
 import base64
 import json

@@ -91,7 +91,7 @@ class ChangingBank(FakeBank):
 
 
 def amount_of(number: int) -> int:
-    """No two rows, and no two sums of some, are the same: what only an equal amount can hide is told of in the README."""
+    """No two rows, and no two sums of some, are the same: what only an equal amount can hide is described in the README."""
     return int.from_bytes(sha256(str(number).encode()).digest()[:5])
 
 

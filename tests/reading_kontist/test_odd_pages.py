@@ -90,7 +90,7 @@ def test_the_order_within_a_day_is_the_banks() -> None:
 
 
 @pytest.mark.parametrize("total", [1, 5])
-def test_another_number_of_rows_than_told_is_unexpected_at_last(total: int) -> None:
+def test_another_number_of_rows_than_announced_is_unexpected_at_last(total: int) -> None:
     bank = FakeBank(instead=page_bodies({"next": None, "total": total, "results": a_row_a_day(3)}))
 
     with pytest.raises(Unexpected, match="more transactions"):
@@ -144,7 +144,7 @@ def test_a_row_that_goes_while_another_comes_behind_it_is_noticed_by_the_balance
     assert reading.requests == (4 + 1) + (4 + 1), "what the second look shows counts"
 
 
-def test_two_pages_are_vouched_for_by_the_balance_too() -> None:
+def test_two_pages_are_confirmed_by_the_balance_too() -> None:
     world = [one | {"amount": 3 ** one["id"]} for one in a_row_a_day(4)]
     bank = FakeBank(world)
     # while page two is asked for, row 3 of page one is away and another is there at the end: row 2 is on neither page

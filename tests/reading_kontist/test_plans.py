@@ -29,7 +29,7 @@ def test_the_look_back_days_are_due_daily_and_everything_weekly() -> None:
     assert planned(deep_on=str(TODAY), full=True) == ("full", None)
 
 
-def test_raw_history_tells_of_its_oldest_reservation_and_of_the_balance_before_a_day() -> None:
+def test_raw_history_shows_its_oldest_reservation_and_the_balance_before_a_day() -> None:
     with duckdb.connect() as connection:
         connection.execute(
             """

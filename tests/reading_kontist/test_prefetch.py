@@ -176,12 +176,12 @@ def test_what_was_not_yet_sent_is_not_sent_after_the_end() -> None:
     assert ahead._pool is None
 
 
-def test_threads_that_are_told_to_wait_at_once_wait_once() -> None:
-    together, slept, told = Barrier(4), [], []
+def test_threads_that_are_asked_to_wait_at_once_wait_once() -> None:
+    together, slept, outcome = Barrier(4), [], []
 
     def answer(_: httpx.Request) -> httpx.Response:
-        if len(told) < 4:
-            told.append(1)
+        if len(outcome) < 4:
+            outcome.append(1)
             together.wait(patient(10))
             return httpx.Response(429, headers={"Retry-After": "7"})
         return httpx.Response(200, json=[])
@@ -195,7 +195,7 @@ def test_threads_that_are_told_to_wait_at_once_wait_once() -> None:
     assert slept == [7.0]
 
 
-def test_nobody_asks_while_one_is_told_to_wait() -> None:
+def test_nobody_asks_while_one_is_asked_to_wait() -> None:
     resting, go_on, asked = Event(), Event(), []
 
     def rest(_: float) -> None:
@@ -219,8 +219,8 @@ def test_nobody_asks_while_one_is_told_to_wait() -> None:
 
 def test_a_bank_that_asks_to_wait_loses_no_page() -> None:
     world, slept = World(transactions=1200), []
-    told = TooManyRequests(times=3, retry_after=7, path_contains="/transactions")
-    with running(world, told) as bank:
+    outcome = TooManyRequests(times=3, retry_after=7, path_contains="/transactions")
+    with running(world, outcome) as bank:
         http = Http("kontist", bank.url, patience=Patience((1.0, 4.0, 15.0), slept.append))
         client = KontistClient(http, Login(world.kontist_email, world.kontist_password))
         spool = MemorySpool()
@@ -233,7 +233,7 @@ def test_a_bank_that_asks_to_wait_loses_no_page() -> None:
 
 
 def test_threads_keep_to_our_own_limit_together() -> None:
-    now, slept, told = 0.0, list[float](), list[float]()
+    now, slept, outcome = 0.0, list[float](), list[float]()
 
     def sleep(seconds: float) -> None:
         nonlocal now
@@ -242,7 +242,7 @@ def test_threads_keep_to_our_own_limit_together() -> None:
 
     world = World(transactions=1200)
     with running(world) as bank:
-        pace = Pace(10, clock=lambda: now, sleep=sleep, waiting=told.append)
+        pace = Pace(10, clock=lambda: now, sleep=sleep, waiting=outcome.append)
         http = Http("kontist", bank.url, pace=pace)
         client = KontistClient(http, Login(world.kontist_email, world.kontist_password))
         account = client.accounts()[0]
@@ -252,12 +252,12 @@ def test_threads_keep_to_our_own_limit_together() -> None:
 
     assert asked == bank.count(path_contains="/api/")
     assert len(slept) == (asked - 1) // 10
-    assert len(told) == len(slept)
-    assert told == sorted(told, reverse=True), "the minutes to come, from what the pages tell"
-    assert abs(told[0] - sum(slept)) <= 60, (told, slept)
+    assert len(outcome) == len(slept)
+    assert outcome == sorted(outcome, reverse=True), "the minutes to come, from what the pages say"
+    assert abs(outcome[0] - sum(slept)) <= 60, (outcome, slept)
 
 
-def test_a_wait_for_our_own_limit_is_told_in_minutes_to_come(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wait_for_our_own_limit_is_reported_in_minutes_to_come(capsys: pytest.CaptureFixture[str]) -> None:
     now = [0.0]
     http = Http("kontist", "http://127.0.0.1:1", pace=Pace(2, clock=lambda: now[0], sleep=lambda seconds: None))
     history: Any = None

@@ -1,4 +1,4 @@
-"""How accounts, cards and owners are told and recognised again."""
+"""How accounts, cards and owners are read and recognised again."""
 
 from decimal import Decimal
 
@@ -154,7 +154,7 @@ def test_a_second_word_on_the_same_thing_is_kept_and_named() -> None:
     assert account.unknown_fields == {"account.name"}
 
 
-def test_every_declared_column_is_told_and_no_other() -> None:
+def test_every_declared_column_is_reported_and_no_other() -> None:
     computed = {"account_id", "consent_id", "import_id", "row_version"}
     for document in (live(live_account(), cards=card()), openapi(open_account())):
         for one in accounts(document):

@@ -275,12 +275,12 @@ def test_an_imports_result_is_read_in_either_dialect_whatever_we_ask_in(dialect:
         assert len(rows_of(account)) == 1
 
 
-def test_waiting_asks_every_few_seconds_and_tells_how_it_goes() -> None:
-    told: list[tuple[str, float]] = []
+def test_waiting_asks_every_few_seconds_and_shows_how_it_goes() -> None:
+    outcome: list[tuple[str, float]] = []
     fake = bank(live_command("setup"), live_command("in_progress"), live(live_account(live_row())))
-    result = fake.client("live", poll_interval=2.5).wait("700", Kept, lambda state, seconds: told.append((state, seconds)))
+    result = fake.client("live", poll_interval=2.5).wait("700", Kept, lambda state, seconds: outcome.append((state, seconds)))
     assert fake.slept == [2.5, 2.5]
-    assert told == [("running", 0.0), ("running", 2.5), ("done", 5.0)]
+    assert outcome == [("running", 0.0), ("running", 2.5), ("done", 5.0)]
     assert (result.target, result.institution) == ("KontoBankApi", "KontoBank")
     assert {asked(fake, at) for at in range(3)} == {("GET", "/command/700.xml")}
 

@@ -152,7 +152,7 @@ def test_a_401_is_about_the_key_or_our_address_and_repeats_neither(body: str) ->
         assert "1.2.3.4" not in str(caught.value)
 
 
-def test_a_401_told_with_a_200_is_the_same() -> None:
+def test_a_401_inside_a_200_is_the_same() -> None:
     reply = read("<reply status='401 Unauthorized'><comment>1.2.3.4</comment></reply>")
     assert isinstance(reply.exception, Misconfigured)
 
@@ -316,7 +316,7 @@ def test_an_answer_that_means_harm_is_not_looked_at_twice() -> None:
     assert len(fake.asked) == 1
 
 
-def test_a_quota_or_a_gone_session_while_asking_is_told_as_it_is() -> None:
+def test_a_quota_or_a_gone_session_while_asking_is_reported_as_it_is() -> None:
     for name, kind in (("MultipleAccessLimitExceeded", QuotaSpent), ("InvalidSessionId", SessionGone)):
         with pytest.raises(kind):
             bank(refused(name)).client("live").wait("700", Kept)

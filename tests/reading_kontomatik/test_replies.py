@@ -16,7 +16,7 @@ REPLIES = Path(__file__).parent / "replies"
 ALL = sorted(REPLIES.glob("*.xml"))
 
 
-def told(path: Path) -> dict[str, Any]:
+def content_of(path: Path) -> dict[str, Any]:
     """What an answer says, as JSON would have it."""
     reply = read(path.read_bytes())
     assert reply.result is not None
@@ -52,13 +52,13 @@ def told(path: Path) -> dict[str, Any]:
 def test_a_reply_reads_as_expected(reply: Path) -> None:
     expected = reply.with_suffix(".expected.json")
     if reply.stem in os.environ.get("GOLDEN", "").split(","):
-        expected.write_text(json.dumps(told(reply), indent=1, ensure_ascii=False) + "\n")
-    assert told(reply) == json.loads(expected.read_text())
+        expected.write_text(json.dumps(content_of(reply), indent=1, ensure_ascii=False) + "\n")
+    assert content_of(reply) == json.loads(expected.read_text())
 
 
 @pytest.mark.parametrize("other", ["wrapped", "wrapped-same-names", "wrapped-small-names"])
 def test_an_array_says_the_same_repeated_or_wrapped_and_in_any_order(other: str) -> None:
-    assert told(REPLIES / f"openapi-{other}.xml") == told(REPLIES / "openapi-repeated.xml")
+    assert content_of(REPLIES / f"openapi-{other}.xml") == content_of(REPLIES / "openapi-repeated.xml")
 
 
 def test_rows_of_small_batches_are_the_rows_of_one() -> None:

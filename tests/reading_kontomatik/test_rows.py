@@ -191,7 +191,7 @@ def test_a_currency_that_is_no_code_rejects_the_row() -> None:
 
 
 @pytest.mark.parametrize("currency", [None, "", "złoty"])
-def test_an_account_of_which_nothing_tells_the_currency_is_an_error_and_its_neighbours_load(currency: str | None) -> None:
+def test_an_account_without_a_currency_is_an_error_and_its_neighbours_load(currency: str | None) -> None:
     nameless = live_account(live_row(), currency=currency, iban=None, more="<name>N</name>")
     bad, good = result_of(live(nameless, live_account(live_row()))).accounts
     assert "currency" in str(bad.error)
@@ -216,7 +216,7 @@ def test_a_balance_that_cannot_be_used_is_kept_as_it_stands_and_costs_no_row() -
     assert json.loads(row["extra"]) == {"currencyBalance": "1,200.40"}
 
 
-def test_a_field_that_nobody_told_us_of_is_kept_and_named() -> None:
+def test_a_field_that_nobody_described_is_kept_and_named() -> None:
     more = "<a>1</a><a>2</a><b><c x='1'>t</c></b><kind lang='pl'>K</kind>"
     (account,) = result_of(live(live_account(live_row(more=more)))).accounts
     (row,) = rows_of(account)
@@ -258,7 +258,7 @@ def test_a_field_named_like_a_row_is_a_field() -> None:
     ("days", "newest_first"),
     [("5 4 4 1", True), ("1 2 2 5", False), ("3", True), ("", True), ("3 3 3", True), ("1 5 4 3 2", True), ("5 1 2 3 4", False)],
 )
-def test_the_order_of_the_rows_is_told(days: str, newest_first: bool) -> None:
+def test_the_order_of_the_rows_is_reported(days: str, newest_first: bool) -> None:
     rows = [live_row(f"2031-03-0{day}") for day in days.split()]
     for batch in (1, 2, 100):
         (account,) = result_of(live(live_account(*rows)), batch=batch).accounts

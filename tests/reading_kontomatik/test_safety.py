@@ -182,7 +182,7 @@ def test_memory_is_one_batch_whatever_the_history_is_long(wrapped: bool) -> None
         def add(self, rows: object) -> None:
             self.count += rows.num_rows  # type: ignore[attr-defined]
 
-    def told(rows: int) -> Iterator[bytes]:
+    def document(rows: int) -> Iterator[bytes]:
         yield b"<CommandResult><id>1</id><status>COMPLETED</status><accounts><number>PL45999900010000000000004242</number>"
         yield b"<currency>PLN</currency>" + (b"<transactions>" if wrapped else b"")
         for _ in range(rows // 100):
@@ -191,7 +191,7 @@ def test_memory_is_one_batch_whatever_the_history_is_long(wrapped: bool) -> None
 
     def peak(rows: int) -> int:
         tracemalloc.start()
-        reply = read_reply(told(rows), Counting, batch=1000)
+        reply = read_reply(document(rows), Counting, batch=1000)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert reply.result is not None

@@ -16,7 +16,7 @@ from pipelines.questions.found_losses import found
 from pipelines.settings import Settings
 from pipelines.store.losses import HistoryLost
 from pipelines.store.raw_copy import opened
-from tests.questions.asked import ask, told
+from tests.questions.asked import ask, printed_json
 from tests.store.test_losses import NOW, VAULT_KEY, begin, content, left_behind
 from tests.support import published
 
@@ -142,11 +142,11 @@ def test_check_builds_the_ledger_and_changes_nothing(
     capsys.readouterr()
     before = content(settings)
     assert ask(settings.data_dir, "restore", str(backup), "--check", "--json") == GOOD
-    assert told(capsys) | {"files": []} == {"restored": False, "files": [], "transactions": 0, "notes": []}
+    assert printed_json(capsys) | {"files": []} == {"restored": False, "files": [], "transactions": 0, "notes": []}
     assert content(settings) == before
     monkeypatch.setenv("PIPELINES__VAULT_KEY", "b3RoZXItdmF1bHQta2V5LTAwMDAwMDAwMDAwMDAwMDA=")
     assert ask(settings.data_dir, "restore", str(backup), "--check", "--json") == GOOD
-    assert "cannot be opened with this vault key" in told(capsys)["notes"][0]
+    assert "cannot be opened with this vault key" in printed_json(capsys)["notes"][0]
     assert sorted(path.name for path in settings.data_dir.glob(".*")) == []
 
 

@@ -16,6 +16,6 @@ def test_a_run_without_a_vault_imports_neither_its_libraries_nor_the_other_bank(
         run = ended(begun_anew(tmp_path, environment(bank, **settings), "run", "--json"))
     imported = {line.rpartition("|")[2].strip() for line in run.err.splitlines() if line.startswith("import time:")}
 
-    assert run.told["sources"]["kontist"]["errors"]
+    assert run.parsed["sources"]["kontist"]["errors"]
     assert imported >= {"duckdb", "httpx", "pipelines.notify.dispatch", "pipelines.read.kontist"}
     assert imported & (UNUSED | OF_THE_VAULT | {"pipelines.read.kontomatik"}) == set()

@@ -1,4 +1,4 @@
-"""Every fault does what its name says, as often as it was told to, and to nobody else."""
+"""Every fault does what its name says, as often as it was asked to, and to nobody else."""
 
 from collections.abc import Callable
 from datetime import date, timedelta

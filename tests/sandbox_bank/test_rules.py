@@ -90,7 +90,7 @@ def test_the_ninth_command_at_once_is_refused(visit: Visit, exception: Any, dial
     assert len({reply.content for reply in started}) == 8
 
 
-def test_a_command_takes_as_many_questions_as_it_was_told_to(visit: Visit, dialect: str) -> None:
+def test_a_command_takes_as_many_questions_as_it_was_asked_to(visit: Visit, dialect: str) -> None:
     visitor = visit(World(today=TODAY), dialect=dialect, command_polls=3)
     accepted = visitor.start(visitor.session())
 

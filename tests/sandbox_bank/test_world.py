@@ -267,7 +267,7 @@ def test_impossible_changes_are_refused() -> None:
         world.append("no such account", amount=1)
 
 
-def test_totals_tell_what_each_dialect_can_show() -> None:
+def test_totals_show_what_each_dialect_can_show() -> None:
     world = World(today=TODAY)
     plain, live, openapi = world.totals(), world.totals("live"), world.totals("openapi")
 

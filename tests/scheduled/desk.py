@@ -38,7 +38,7 @@ def days_before_its_end(now: datetime, days: float) -> datetime:
 
 @dataclass(eq=False)
 class HeldUp(Fault):
-    """The bank takes its time: it has accepted an import, and how that stands is not told until it is let go."""
+    """The bank takes its time: it has accepted an import, and gives no state of it until it is let go."""
 
     reached: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)

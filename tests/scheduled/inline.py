@@ -1,4 +1,4 @@
-"""The flows' own functions in this process, at whatever time it is told to be: what Prefect adds is tested on a real server."""
+"""The flows' own functions in this process, at any given time: what Prefect adds is tested on a real server."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -48,8 +48,8 @@ class _Unseen(Progress):
 
 
 @contextmanager
-def in_process(settings: Settings, now: Callable[[], datetime], told: Callable[..., None]) -> Iterator[None]:
-    """Inside the block a flow's function does what it does, at the time that `now` says; `told` is what it ends with."""
+def in_process(settings: Settings, now: Callable[[], datetime], record: Callable[..., None]) -> Iterator[None]:
+    """Inside the block a flow's function does what it does, at the time that `now` says; `record` receives its report."""
 
     @contextmanager
     def under_way(_data_dir: str | None) -> Iterator[Settings]:
@@ -62,7 +62,7 @@ def in_process(settings: Settings, now: Callable[[], datetime], told: Callable[.
                 if isinstance(task, Task):
                     patched.setattr(module, name, Step(task))
             patched.setattr(module, "under_way", under_way)
-            patched.setattr(module, "send_notices", told)
+            patched.setattr(module, "send_notices", record)
         for module in (ingest, consents, run_lock):
             patched.setattr(module, "artifacts", unseen)
         patched.setattr(ingest, "account_rows", _nothing)

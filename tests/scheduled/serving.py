@@ -182,8 +182,8 @@ class Server:
     def all_told(self) -> str:
         """All that our events say, and all that is kept of tasks: names, states, inputs."""
         ours = {"event": {"prefix": ["kontoledger."]}}
-        told = self.ask("/events/filter", {"filter": ours, "limit": 50})["events"]
-        return json.dumps([told, self.ask("/task_runs/filter", {"limit": 200})])
+        result = self.ask("/events/filter", {"filter": ours, "limit": 50})["events"]
+        return json.dumps([result, self.ask("/task_runs/filter", {"limit": 200})])
 
     def logs(self, run_id: str) -> str:
         """All that a run and its tasks logged."""

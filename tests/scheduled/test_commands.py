@@ -33,8 +33,8 @@ def begun(home: Path, *asked: str, **options: Any) -> subprocess.Popen[str]:
 
 def test_output_that_is_full_is_a_sentence_and_status_1(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full, begun(tmp_path, *HELP, stdout=full) as process:
-        _, told = process.communicate(timeout=patient(60))
-    assert (process.returncode, told) == (FAILED, NO_SPACE)
+        _, result = process.communicate(timeout=patient(60))
+    assert (process.returncode, result) == (FAILED, NO_SPACE)
 
 
 def test_a_reader_that_has_gone_is_what_it_is_for_other_programs(tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_a_reader_that_has_gone_is_what_it_is_for_other_programs(tmp_path: Path)
     os.close(reading)
     with begun(tmp_path, *HELP, stdout=writing) as process:
         os.close(writing)
-        _, told = process.communicate(timeout=patient(60))
-    assert (process.returncode, told) == (CLOSED_PIPE, "")
+        _, result = process.communicate(timeout=patient(60))
+    assert (process.returncode, result) == (CLOSED_PIPE, "")
 
 
 @contextmanager
@@ -78,5 +78,5 @@ def test_an_interrupt_while_the_server_is_waited_for_is_a_word_and_130(
     with silent_server(waits.set) as url, begun(tmp_path, asked, env={"PREFECT_API_URL": url}) as process:
         assert waits.wait(patient(60))
         process.send_signal(number)
-        _, told = process.communicate(timeout=patient(60))
-    assert (process.returncode, told) == (INTERRUPTED, "Interrupted.\n")
+        _, result = process.communicate(timeout=patient(60))
+    assert (process.returncode, result) == (INTERRUPTED, "Interrupted.\n")

@@ -93,8 +93,8 @@ def test_a_line_of_the_log_is_one_line_plain_or_as_json(name: str, monkeypatch: 
 
 @hostile
 def test_an_automation_calls_nobody(name: str) -> None:
-    told = yaml.safe_load(AUTOMATIONS.read_text(encoding="utf-8"))["definitions"]["notify"]
+    result = yaml.safe_load(AUTOMATIONS.read_text(encoding="utf-8"))["definitions"]["notify"]
     state = {"name": "Failed", "message": name}
-    for text in (told["subject"], told["body"]):
+    for text in (result["subject"], result["body"]):
         sent = ImmutableSandboxedEnvironment().from_string(text).render(flow_run={"name": name, "state": state})
         assert not [begin for begin in ("<", "@here", "@channel", "@all", "://") if begin in sent]

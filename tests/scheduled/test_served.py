@@ -227,7 +227,7 @@ def test_consents_are_ended_and_erased_with_receipts(ran: Scene) -> None:
     }
 
 
-def test_events_tell_machines_once(ran: Scene) -> None:
+def test_events_reach_machines_once(ran: Scene) -> None:
     kinds = ("consent.expiring", "consent.expired", "consent.revoked")
     consents = ran.server.events(*(f"kontoledger.{kind}" for kind in kinds), count=4)
 
@@ -248,12 +248,12 @@ def test_events_tell_machines_once(ran: Scene) -> None:
     }
 
 
-def test_people_are_told_the_same_once(ran: Scene) -> None:
-    told = [(one["event"], one["key"]) for one in ran.heard]
+def test_people_are_notified_of_the_same_once(ran: Scene) -> None:
+    result = [(one["event"], one["key"]) for one in ran.heard]
 
-    assert len(told) == len(set(told))
-    assert ("kontoledger.consent.expired", ran.consents["over"]) in told
-    assert ("kontoledger.consent.expiring", f"{ran.consents['expiring']} 14") in told
+    assert len(result) == len(set(result))
+    assert ("kontoledger.consent.expired", ran.consents["over"]) in result
+    assert ("kontoledger.consent.expiring", f"{ran.consents['expiring']} 14") in result
 
 
 def test_nothing_that_is_shown_or_logged_names_people_account_numbers_or_secrets(ran: Scene) -> None:
@@ -287,7 +287,7 @@ def test_a_server_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[st
     )
 
 
-def test_status_tells_of_every_deployment(ran: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_shows_every_deployment(ran: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     with ran.server.asked():
         status = command_line.main(["status", "--json"])
 
@@ -340,7 +340,7 @@ def automations_loaded(server: Server) -> Iterator[list[dict[str, Any]]]:
             server.ask(f"/automations/{one}", method="DELETE")
 
 
-def test_a_failed_check_keeps_the_ledger_and_is_told(ran: Scene) -> None:
+def test_a_failed_check_keeps_the_ledger_and_is_reported(ran: Scene) -> None:
     raw, kept = ran.data_dir / "raw.duckdb", ran.data_dir / "raw.kept"
     shutil.copy(raw, kept)
     ledger = digest(ran.data_dir / "ledger.duckdb")
@@ -359,8 +359,8 @@ def test_a_failed_check_keeps_the_ledger_and_is_told(ran: Scene) -> None:
     shown = ran.server.artifacts(run["id"])["kontoledger-checks"]
     assert all(row["rows"] >= 1 and row["check"] for row in shown)
     assert [one["subject"] for one in notified] == [f"kontoledger: {run['name']} ended as ChecksFailed"]
-    told = ran.server.events("kontoledger.check.failed", count=len(shown))
-    assert {one["payload"]["check"] for one in told} == {row["check"] for row in shown}
+    result = ran.server.events("kontoledger.check.failed", count=len(shown))
+    assert {one["payload"]["check"] for one in result} == {row["check"] for row in shown}
 
 
 def taken_up_again(ran: Scene, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:

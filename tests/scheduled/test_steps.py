@@ -125,17 +125,17 @@ def test_a_server_that_went_away_does_not_stop_an_import(monkeypatch: pytest.Mon
 def test_a_server_that_is_away_is_not_called_a_fault_of_this_program() -> None:
     away = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api", PREFECT_CLIENT_MAX_RETRIES: 0})
 
-    with away, pytest.raises(Failure, match="Prefect's server did not answer") as told, guarded():
+    with away, pytest.raises(Failure, match="Prefect's server did not answer") as result, guarded():
         secret_blocks()
 
-    assert "report" not in str(told.value)
+    assert "report" not in str(result.value)
 
 
-def test_any_other_trouble_is_told_by_kind_and_line_only() -> None:
-    with pytest.raises(Failure, match=r"A fault in this program \(ValueError at test_steps.py") as told, guarded():
+def test_any_other_trouble_is_reported_by_kind_and_line_only() -> None:
+    with pytest.raises(Failure, match=r"A fault in this program \(ValueError at test_steps.py") as result, guarded():
         raise ValueError("DE89370400440532013000")
 
-    assert "DE89" not in str(told.value)
+    assert "DE89" not in str(result.value)
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def begun(_data_dir: str | None) -> Iterator[Settings]:
 
 
 def test_one_consent_that_cannot_be_renewed_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, told, why = [], [], []
+    asked, result, why = [], [], []
 
     def sign_in(_: Any, consent_id: str, *, return_state: bool) -> State[Any]:
         asked.append(consent_id)
@@ -154,12 +154,12 @@ def test_one_consent_that_cannot_be_renewed_costs_the_others_nothing(monkeypatch
     monkeypatch.setattr(consents, "under_way", begun)
     monkeypatch.setattr(consents, "watch", lambda _: [])
     monkeypatch.setattr(consents, "sign_in", sign_in)
-    monkeypatch.setattr(consents, "send_notices", told.append)
+    monkeypatch.setattr(consents, "send_notices", result.append)
     monkeypatch.setattr(consents.artifacts, "why", lambda _, reason: why.append(reason))
     with disable_run_logger():
         end = consents.consent_renewals.fn(["c-bad", "c-600d"])
 
-    assert (asked, len(told), why) == (["c-bad", "c-600d"], 1, ["- There is no consent c-bad"])
+    assert (asked, len(result), why) == (["c-bad", "c-600d"], 1, ["- There is no consent c-bad"])
     assert end.is_failed()
 
 
@@ -213,10 +213,10 @@ def late_run(number: int, *, asked_for: bool = False, **parameters: Any) -> Any:
 def test_of_any_number_of_late_runs_the_newest_stays(tmp_path: Path) -> None:
     client = OfManyRuns([late_run(number) for number in range(401)])
 
-    told = operations.tidy(cast(Any, client), tmp_path)
+    result = operations.tidy(cast(Any, client), tmp_path)
 
     assert client.cancelled == list(range(1, 401))
-    assert told == ["ingest/ingest: 400 late runs dropped, the newest stays"]
+    assert result == ["ingest/ingest: 400 late runs dropped, the newest stays"]
 
 
 def test_a_late_run_that_a_person_asked_for_is_never_dropped(tmp_path: Path) -> None:
@@ -344,13 +344,13 @@ def test_a_dead_run_that_a_person_asked_for_is_named_to_be_started_anew(tmp_path
         def set_flow_run_state(self, _: int, state: Any = None, **__: Any) -> None:
             ends.append(f"{state.name}: {state.message}")
 
-    told = operations.tidy(cast(Any, Server([])), tmp_path)
+    result = operations.tidy(cast(Any, Server([])), tmp_path)
 
     assert ends == [
         "Crashed: its process is gone; the next run goes on",
         "Crashed: its process is gone; start it anew, a person asked for it",
     ]
-    assert told == [
+    assert result == [
         "ingest/ingest: run run 0 is marked as crashed, its process is gone",
         "ingest/ingest: run run 1 is marked as crashed, its process is gone. A person asked for it: start it anew",
     ]
@@ -364,10 +364,10 @@ def test_marks_of_killed_runs_are_removed_and_no_living_ones(tmp_path: Path) -> 
             (marks / f"{name}.lock").touch()
             os.utime(marks / f"{name}.lock", (time.time() - age,) * 2)
 
-        told = operations.tidy(cast(Any, OfManyRuns([])), tmp_path)
+        result = operations.tidy(cast(Any, OfManyRuns([])), tmp_path)
 
         assert {path.stem for path in marks.iterdir()} == {"alive", "about-to-lock"}
-    assert told == ["1 mark of killed runs removed"]
+    assert result == ["1 mark of killed runs removed"]
 
 
 def test_status_names_a_server_that_answers_anybody_and_what_lies_there() -> None:
@@ -402,7 +402,7 @@ def test_status_asks_as_a_page_of_another_site_would(login: bool, any_page: bool
     assert found == access.Access(login, any_page, ())
 
 
-def test_one_late_run_is_told_of_as_one() -> None:
-    (told,) = operations.troubles([operations.Standing("ingest", deployed=True, late=1)])
+def test_one_late_run_is_reported_as_one() -> None:
+    (result,) = operations.troubles([operations.Standing("ingest", deployed=True, late=1)])
 
-    assert told.startswith("ingest has 1 late run: ")
+    assert result.startswith("ingest has 1 late run: ")

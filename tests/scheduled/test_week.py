@@ -60,7 +60,7 @@ class Week:
         for account, times in self.bank.world.imports.items():
             self.imports.setdefault(account, set()).update(times)
 
-    def told(self, settings: Settings, *, report: Report | None = None) -> None:
+    def result(self, settings: Settings, *, report: Report | None = None) -> None:
         """What a run ends with."""
         if report is not None:
             self.reports.append(report)
@@ -115,7 +115,7 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
         with pytest.MonkeyPatch.context() as patched:
             plain_loads.use(patched)
             patched.setattr(ledger, "build_and_publish", found.build_at_the_end(ledger.build_and_publish))
-            with in_process(settings, world.clock.now, found.told):
+            with in_process(settings, world.clock.now, found.receive):
                 for moment, one in fire_times(begun, begun + 7 * DAY):
                     world.clock.advance(moment - world.clock.now())
                     found.do(one)
@@ -153,7 +153,7 @@ def test_no_account_is_left_unread_for_long(week: Week) -> None:
 
 def test_warnings_come_on_the_right_days_and_once(week: Week) -> None:
     names = {consent_id: name for name, consent_id in week.consents.items()}
-    told = [
+    result = [
         (
             names[str(notice.payload["consent_id"])],
             notice.payload["step"],
@@ -164,8 +164,8 @@ def test_warnings_come_on_the_right_days_and_once(week: Week) -> None:
         if notice.kind == "consent.expiring"
     ]
 
-    # consent, step, whole days left when it was told, days into the week
-    assert sorted(told) == [
+    # consent, step, whole days left when it was notified, days into the week
+    assert sorted(result) == [
         ("16 days left", 14, 14, 1),
         ("16 days left", 30, 16, 0),
         ("3 days left", 1, 1, 1),
@@ -176,7 +176,7 @@ def test_warnings_come_on_the_right_days_and_once(week: Week) -> None:
     ]
 
 
-def test_a_consent_expires_on_its_day_and_that_is_told(week: Week) -> None:
+def test_a_consent_expires_on_its_day_and_that_is_reported(week: Week) -> None:
     over = week.consents["3 days left"]
 
     with vault_of(week.settings) as vault:

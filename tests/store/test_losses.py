@@ -22,7 +22,7 @@ from pipelines.settings import KontistSettings, KontomatikSettings, Settings
 from pipelines.store.banks import KONTOMATIK
 from pipelines.store.losses import HistoryLost
 from pipelines.store.raw_copy import opened
-from tests.questions.asked import ask, told
+from tests.questions.asked import ask, printed_json
 from tests.support import VAULT_KEY
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
@@ -204,7 +204,7 @@ def test_an_empty_database_in_the_place_of_a_file_is_no_first_run_either(
 
 
 @pytest.mark.parametrize("form", ["--json", "--openmetrics"])
-def test_status_tells_the_rest_beside_an_empty_vault(settings: Settings, capsys: pytest.CaptureFixture[str], form: str) -> None:
+def test_status_shows_the_rest_beside_an_empty_vault(settings: Settings, capsys: pytest.CaptureFixture[str], form: str) -> None:
     lose(settings, "ledger.duckdb", "vault.sqlite")
     (settings.data_dir / "vault.sqlite").touch()
     assert ask(settings.data_dir, "status", "--max-age", "13", form) == FAILED
@@ -246,7 +246,7 @@ def test_an_erasure_without_raw_history_is_neither_recorded_nor_said_to_be_done(
 def test_status_names_every_loss_and_ends_with_1(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     lose(settings, "ledger.duckdb", "vault.sqlite")
     assert ask(settings.data_dir, "status", "--json") == FAILED
-    assert [one.partition(" is missing")[0].rpartition("/")[2] for one in told(capsys)["lost"]] == [
+    assert [one.partition(" is missing")[0].rpartition("/")[2] for one in printed_json(capsys)["lost"]] == [
         "vault.sqlite",
         "ledger.duckdb",
     ]

@@ -19,8 +19,8 @@ SCHEMA = pa.schema([("text", pa.string())])
 
 def test_only_one_holds_a_directory_and_the_other_hears_who(tmp_path: Path) -> None:
     with held(tmp_path, "transform"):
-        told = rf"Process {os.getpid()} \(transform, since .*\. Wait until it has finished"
-        with pytest.raises(Busy, match=told), held(tmp_path, "run"):
+        result = rf"Process {os.getpid()} \(transform, since .*\. Wait until it has finished"
+        with pytest.raises(Busy, match=result), held(tmp_path, "run"):
             raise AssertionError("two hold it")
         assert (tmp_path / "run.holder.json").exists()
     with held(tmp_path, "run"):
@@ -36,7 +36,7 @@ def test_what_a_dead_process_left_blocks_nobody(tmp_path: Path) -> None:
     assert not (tmp_path / "run.holder.json").exists()
 
 
-def test_a_directory_that_cannot_be_made_is_told_of(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(WrongUsage, match="cannot be written"):

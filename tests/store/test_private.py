@@ -150,9 +150,9 @@ def test_what_an_earlier_version_left_open_is_named_by_doctor_and_closed_by_the_
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
         (tmp_path / name).chmod(0o644)
-    told = {one.about: one for one in examine(Settings(data_dir=tmp_path), utc_now)}["files"]
-    assert told.level == "wrong"
-    assert all(str(tmp_path / name) in told.remedy for name in names)
+    result = {one.about: one for one in examine(Settings(data_dir=tmp_path), utc_now)}["files"]
+    assert result.level == "wrong"
+    assert all(str(tmp_path / name) in result.remedy for name in names)
 
     with held(tmp_path, "run"):
         pass
@@ -303,9 +303,9 @@ def test_a_vault_that_cannot_be_locked_names_the_file_system(tmp_path: Path, mon
 
 
 def test_a_ledger_that_cannot_be_locked_is_not_said_to_be_open_elsewhere(tmp_path: Path) -> None:
-    told = 'IO Error: Could not set lock on file "x": '
-    assert "cannot lock files" in str(unreadable(tmp_path, duckdb.IOException(told + "No locks available")))
-    assert "(PID 7) has it open" in str(unreadable(tmp_path, duckdb.IOException(told + "Conflicting lock is held in x (PID 7)")))
+    text = 'IO Error: Could not set lock on file "x": '
+    assert "cannot lock files" in str(unreadable(tmp_path, duckdb.IOException(text + "No locks available")))
+    assert "(PID 7) has it open" in str(unreadable(tmp_path, duckdb.IOException(text + "Conflicting lock is held in x (PID 7)")))
 
 
 def test_what_does_not_fit_into_memory_goes_where_the_next_run_finds_it(fresh: Path) -> None:
