@@ -76,7 +76,7 @@ def test_a_row_that_is_unchanged_is_the_same_whichever_way_its_money_went(custom
         bank, read = asked(customer, row, capsys)
 
         assert (bank["answer"], bank["differences"], bank["read_again_since"]) == ("same", [], None)
-        assert "version 1: shown from" in read
+        assert "version 1: valid from" in read
         assert read.endswith("UTC: the bank says the same\n")
 
 
@@ -209,7 +209,7 @@ def test_a_wrong_password_is_reported_after_what_raw_history_knows(
     assert refused.value.exit_status == FAILED
     assert "a wrong one" not in str(refused.value)
     assert "status: booked" in capsys.readouterr().out
-    assert customer.bank.requests == LOGGING_IN[:1]
+    assert customer.bank.requests == LOGGING_IN  # the bank refuses a refresh token, and an auth token too
 
 
 def test_a_bank_that_is_down_is_asked_once(customer: Customer, capsys: Any) -> None:
@@ -232,5 +232,5 @@ def test_a_bank_that_is_away_costs_no_traceback_and_no_explanation(customer: Cus
     ended = command(customer.data_dir, settings, *asked)
 
     assert ended.status == FAILED
-    assert "version 1: shown from" in ended.out
+    assert "version 1: valid from" in ended.out
     assert ended.err == f"Kontist: {gone.url[7:]} cannot be reached. Check the network and the setting base_url.\n"
