@@ -106,11 +106,11 @@ def ledger(run: Run) -> State[Any]:
 
 
 @flow(name="ingest", flow_run_name="ingest", task_runner=threads(AT_ONCE + 1))
-def ingest(
-    sources: list[BankName] = [],  # noqa: B006  # Prefect's form shows it; nobody changes it
+def ingest(  # each parameter is a field of Prefect's form, so they are eight and not one value
+    sources: list[BankName] = [],  # noqa: B006  # Prefect's form shows the default; nobody changes it
     since: date | None = None,
     full_refresh: bool = False,
-    accept_removals: list[str] = [],  # noqa: B006
+    accept_removals: list[str] = [],  # noqa: B006  # as above
     reserve: Reserve = 0,
     due_hours: DueHours = 5,
     wait_seconds: WaitSeconds = 0,

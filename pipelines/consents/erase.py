@@ -241,6 +241,7 @@ def _remove_from_raw(
     raw, fresh = data_dir / "raw.duckdb", data_dir / "raw.erased.duckdb"
     for leftover in (fresh, fresh.with_name(fresh.name + ".wal")):
         leftover.unlink(missing_ok=True)
+    # Not `changing_raw`: the copy keeps removed rows in its free blocks, so it is written into a fresh file and thrown away.
     with opened(data_dir) as (history, _):
         connection = history.connection
         try:

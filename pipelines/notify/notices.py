@@ -24,6 +24,7 @@ from pipelines.text.sinks import line
 if TYPE_CHECKING:
     from pipelines.consents.expiring import Expiring
     from pipelines.consents.vault import AuditEntry, Consent, Vault
+    from pipelines.run.accounts import Account
     from pipelines.run.report import Report
 
 Kind = Literal[
@@ -134,7 +135,7 @@ def about_gaps(gaps: Iterable[Mapping[str, Any]]) -> list[Notice]:
     ]
 
 
-def about_stale(accounts: Iterable[Mapping[str, Any]], expected: set[str], hours: int, now: datetime) -> list[Notice]:
+def about_stale(accounts: Iterable["Account"], expected: set[str], hours: int, now: datetime) -> list[Notice]:
     """Returns notices of accounts that are `expected` to be read and were not, in full, for `hours`."""
     notices = []
     for account, waited in overdue(accounts, expected, hours, now):
@@ -157,7 +158,7 @@ def about_stale(accounts: Iterable[Mapping[str, Any]], expected: set[str], hours
     return notices
 
 
-def about_held(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
+def about_held(accounts: Iterable["Account"]) -> list[Notice]:
     """Returns notices of accounts with rows that are held for confirmation."""
     return [
         Notice(
@@ -174,7 +175,7 @@ def about_held(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
     ]
 
 
-def about_differences(accounts: Iterable[Mapping[str, Any]]) -> list[Notice]:
+def about_differences(accounts: Iterable["Account"]) -> list[Notice]:
     """Returns notices of accounts whose balances at the bank contradict the movements of the ledger."""
     return [
         Notice(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.run.accounts import accounts
+from pipelines.run.accounts import Account, accounts
 from pipelines.run.summary import gap_sentence
 from pipelines.settings import Settings
 from pipelines.store.losses import HistoryLost
@@ -41,7 +41,7 @@ class Status:
     data_dir: str
     clock: str | None
     """A sentence when the clock has jumped."""
-    accounts: list[dict[str, Any]]
+    accounts: list[Account]
     """As `pipelines.run.accounts.accounts` lists them."""
     consents: list["ConsentStatus"]
     last_run: LastRun | None

@@ -1,12 +1,35 @@
 """The accounts of the published ledger, and how fresh each one is."""
 
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from pipelines.text.endings import Named, endings
 
 
-def accounts(ledger: Path) -> list[dict[str, Any]]:
+class Account(TypedDict):
+    """One account of the published ledger, as `status --json` prints it. A moment is text in UTC, a day of a difference text."""
+
+    account_id: str
+    source: str
+    institution: str
+    account_type: str
+    iban_ends: str | None
+    """Last four characters of the IBAN."""
+    ending: str
+    """End of the number, as long as it tells the account apart from the others."""
+    currency: str
+    last_booked_on: date | None
+    last_imported_at: str | None
+    held_since: str | None
+    gone_at: str | None
+    days: int
+    reconciled_days: int
+    differs_from: str | None
+    differs_until: str | None
+
+
+def accounts(ledger: Path) -> list[Account]:
     """Returns every account of the ledger with its last day, last import and reconciled days; none before the first ledger."""
     if not ledger.exists():
         return []
@@ -58,7 +81,7 @@ def accounts(ledger: Path) -> list[dict[str, Any]]:
         raise unreadable(ledger, error) from None
 
 
-def _named(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _named(listed: list[dict[str, Any]]) -> list[Account]:
     """Returns the accounts with the end of their number that tells them apart (`ending`), in place of the number."""
     shown = endings(
         Named(one["account_id"], one["iban"] or one["source_account_id"], one["account_type"], one["currency"]) for one in listed
@@ -67,4 +90,4 @@ def _named(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
         iban = one.pop("iban")
         del one["source_account_id"]
         one |= {"iban_ends": iban[-4:] if iban else None, "ending": shown[one["account_id"]]}
-    return listed
+    return cast(list[Account], listed)

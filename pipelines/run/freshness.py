@@ -1,6 +1,6 @@
 """Accounts that should be read and have not been for too long: the setting `notifications.stale_hours`, `status --max-age`."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,10 +15,8 @@ from pipelines.text.sinks import line
 if TYPE_CHECKING:
     from pipelines.consents.vault import Consent, Vault
     from pipelines.read.options import Options
+    from pipelines.run.accounts import Account
     from pipelines.settings import Settings
-
-Account = Mapping[str, Any]
-"""As `pipelines.run.accounts.accounts` lists it."""
 
 
 def consented(vault: "Vault") -> set[str]:
@@ -26,13 +24,13 @@ def consented(vault: "Vault") -> set[str]:
     return {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
 
 
-def configured(settings: "Settings", listed: Iterable[Account]) -> set[str]:
+def configured(settings: "Settings", listed: Iterable["Account"]) -> set[str]:
     """Returns the accounts that are read without a stored consent: of banks whose login is in the settings."""
     banks = read_without_consent(settings)
     return {account["account_id"] for account in listed if account["source"] in banks}
 
 
-def overdue(listed: Iterable[Account], wanted: set[str], hours: float, now: datetime) -> list[tuple[Account, int]]:
+def overdue(listed: Iterable["Account"], wanted: set[str], hours: float, now: datetime) -> list[tuple["Account", int]]:
     """Returns those of the `wanted` accounts that were not read in full for `hours`, each with the hours since."""
     found = []
     for account in listed:
@@ -45,7 +43,7 @@ def overdue(listed: Iterable[Account], wanted: set[str], hours: float, now: date
     return found
 
 
-def name_of(account: Account) -> str:
+def name_of(account: "Account") -> str:
     """Returns an account's name for people: its bank, its kind and the end of its number."""
     return line(f"{account['institution']}, {account['account_type']} {account['ending']}")
 
@@ -58,7 +56,7 @@ class Expected:
     over: "list[Consent]" = field(default_factory=list)
 
 
-def expected(settings: "Settings", listed: Iterable[Account]) -> Expected:
+def expected(settings: "Settings", listed: Iterable["Account"]) -> Expected:
     """Returns what should be read by now, the accounts of consents that are over among it; one that a person ended reads none."""
     wanted = configured(settings, listed)
     if not has_vault(settings):
@@ -74,7 +72,7 @@ def expected(settings: "Settings", listed: Iterable[Account]) -> Expected:
 
 
 def overdue_sentences(
-    listed: Sequence[Account], wanted: Expected, hours: float, now: datetime, *, clock: str | None = None
+    listed: Sequence["Account"], wanted: Expected, hours: float, now: datetime, *, clock: str | None = None
 ) -> list[str]:
     """Returns what a person has to look at; nothing where every expected account is read. `clock`: why no age is known."""
     from pipelines.consents.ended import ended_sentence

@@ -32,8 +32,7 @@ class Prefetch:
         self._asked: dict[str, Future[Page]] = {}
 
     def page(self, address: str, wanted: int = 0) -> Page:
-        """Returns the page at `address`, and requests the first of the `wanted` pages behind it, which will be needed for sure.
-        Returns the page at `address`, and requests the first of the `wanted` pages behind it, which will be needed for sure."""
+        """Returns the page at `address`, and requests the first of the `wanted` pages behind it, which will surely be needed."""
         mine = self._asked.pop(address, None)
         following = address
         if wanted and self._most and mine is None:

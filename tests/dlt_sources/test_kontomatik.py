@@ -107,8 +107,8 @@ def test_a_bank_that_refuses_leaves_the_cursor_where_it_was_and_shows_no_secret(
         with pytest.raises(PipelineStepFailed, match="kontomatik: ") as failed:
             own.load("transactions")
 
-        told = str(failed.value) + str(own.pipeline.last_trace.asdict())
-        assert [secret in told for secret in (own.token, own.world.kontomatik_api_key)] == [False, False]
+        result = str(failed.value) + str(own.pipeline.last_trace.asdict())
+        assert [secret in result for secret in (own.token, own.world.kontomatik_api_key)] == [False, False]
         own.load("transactions")
         assert own.present() == own.shown()
 

@@ -1,14 +1,11 @@
 """What bad input gets: a sentence with the cause and the next step, the right exit status, and everything else published."""
 
-import json
 import os
 import re
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,7 +23,7 @@ from sources.sandbox import (
     World,
     XmlBomb,
 )
-from tests.support import FirstRuns, a_bank, assert_the_ledger_is_the_world, environment, ledger_totals, published, rows
+from tests.support import Ended, FirstRuns, a_bank, assert_the_ledger_is_the_world, environment, ledger_totals, published, rows
 
 QUICK = {"SOURCES__KONTOMATIK__COMMAND_DEADLINE": "0.05"}
 
@@ -40,18 +37,8 @@ def a_world() -> World:
     return World(transactions=FEW)
 
 
-@dataclass
-class Said:
+class Said(Ended):
     """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def parsed(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
 
     def is_a_sentence(self) -> bool:
         """One line on standard error, that begins as a sentence does and says what to do next; no traceback."""

@@ -1,14 +1,11 @@
 """`python -m pipelines notify`, and what a run says of notices that could not be sent."""
 
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,24 +15,9 @@ from pipelines.settings import Settings
 from sources.sandbox import World
 from tests.notify.receivers import a_hook, a_post, nobodys_port
 from tests.scheduled.desk import consent, days_before_its_end
-from tests.support import VAULT_KEY, a_bank, environment
+from tests.support import VAULT_KEY, Ended, a_bank, environment
 
-
-@dataclass
-class Said:
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def parsed(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-
-Pipelines = Callable[..., Said]
+Pipelines = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -51,7 +33,7 @@ def pipelines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     monkeypatch.chdir(tmp_path)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def called(*arguments: str, **environ: str) -> Said:
+    def called(*arguments: str, **environ: str) -> Ended:
         with monkeypatch.context() as inside:
             for name, value in environ.items():
                 inside.setenv(name, value)
@@ -59,7 +41,7 @@ def pipelines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
                 cli.main([*arguments])
         said = capsys.readouterr()
         assert "Traceback" not in said.err + said.out
-        return Said(int(str(ending.value.code)), said.out, said.err)
+        return Ended(int(str(ending.value.code)), said.out, said.err)
 
     yield called
     for number, way in before.items():
