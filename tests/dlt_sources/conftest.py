@@ -5,9 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dlt
 import pytest
 
 from tests.consents import postgres
+
+
+class OneRowAKey(dlt.destinations.duckdb):
+    """A destination that merges by key and keeps no versions, as several of dlt's do."""
+
+    def _raw_capabilities(self) -> Any:
+        capabilities = super()._raw_capabilities()
+        capabilities.supported_merge_strategies = ["delete-insert"]
+        capabilities.merge_strategies_selector = None
+        return capabilities
 
 
 @pytest.fixture(autouse=True)
@@ -32,18 +43,16 @@ def postgresql() -> Iterator[str]:
 @pytest.fixture
 def in_duckdb(tmp_path: Path) -> Any:
     """A DuckDB file that does not exist yet."""
-    import dlt
-
     return dlt.destinations.duckdb(str(tmp_path / "bank.duckdb"))
 
 
 @pytest.fixture(params=["duckdb", "postgres", "filesystem"])
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """A destination with nothing in it."""
-    import dlt
-
     if request.param == "duckdb":
         return request.getfixturevalue("in_duckdb")
+    if request.param == "without versions":
+        return OneRowAKey(str(tmp_path / "bank.duckdb"))
     if request.param == "filesystem":
         return dlt.destinations.filesystem(str(tmp_path / "files"))
     import psycopg

@@ -9,6 +9,7 @@ from typing import Any
 
 import dlt
 
+from sources._deliveries import Mode
 from sources._http import Http
 from sources.kontist import kontist
 from sources.kontomatik import kontomatik
@@ -17,11 +18,12 @@ from sources.sandbox import Account, Dialect, SandboxBank, World
 from tests.support import a_bank
 
 PRESENT = {
-    True: "select {columns} from transactions where _dlt_valid_to is null",
-    False: "select {columns} from transactions qualify row_number() over (partition by transaction_id order by read_at desc) = 1"
+    "versions": "select {columns} from transactions where _dlt_valid_to is null",
+    "rows": "select {columns} from transactions",
+    "news": "select {columns} from transactions qualify row_number() over (partition by transaction_id order by read_at desc) = 1"
     " and not removed",
 }
-"""The rows that the bank shows now, where the destination keeps versions and where it does not: as the READMEs say."""
+"""The rows that the bank shows now, by what the destination can keep: as the READMEs say."""
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Desk:
     name = "kontist"
     bank: SandboxBank
     pipeline: dlt.Pipeline
-    keeps_versions: bool
+    keeps: Mode
 
     @property
     def world(self) -> World:
@@ -52,7 +54,7 @@ class Desk:
         """Reads the bank and loads what it shows; of all resources, or of these."""
         source = self.source(**asked)
         chosen = source.with_resources(*resources) if resources else source
-        self.pipeline.run(chosen, loader_file_format=None if self.keeps_versions else "parquet")
+        self.pipeline.run(chosen, loader_file_format="parquet" if self.keeps == "news" else None)
 
     @property
     def cursors(self) -> Any:
@@ -70,7 +72,7 @@ class Desk:
 
     def present(self) -> Any:
         """Returns the transactions that the destination shows now: the bank's id and the cents."""
-        rows = self.query(PRESENT[self.keeps_versions].format(columns="transaction_id, amount_cents"))
+        rows = self.query(PRESENT[self.keeps].format(columns="transaction_id, amount_cents"))
         found = {transaction_id.rpartition(":")[2]: int(cents) for transaction_id, cents in rows}
         assert len(found) == len(rows)
         return found
@@ -104,7 +106,7 @@ class KontomatikDesk(Desk):
     def present(self) -> Any:
         """Counts the transactions that the destination shows now by day, amount and currency."""
         columns = "transaction_id, window_on, amount, currency"
-        rows = self.query(PRESENT[self.keeps_versions].format(columns=columns))
+        rows = self.query(PRESENT[self.keeps].format(columns=columns))
         assert len({row[0] for row in rows}) == len(rows)
         return Counter((str(day), int(amount * 100), currency) for _, day, amount, currency in rows)
 
@@ -139,6 +141,7 @@ def kontomatik_desk(destination: Any, dialect: Dialect = "live", *, transactions
         yield own
 
 
-def _pipeline(destination: Any, dataset: str) -> tuple[dlt.Pipeline, bool]:
+def _pipeline(destination: Any, dataset: str) -> tuple[dlt.Pipeline, Mode]:
     pipeline = dlt.pipeline("bank", destination=destination, dataset_name=dataset)
-    return pipeline, "filesystem" not in destination.destination_type
+    strategies = destination.capabilities().supported_merge_strategies
+    return pipeline, "news" if "files" in destination.destination_name else "versions" if "scd2" in strategies else "rows"

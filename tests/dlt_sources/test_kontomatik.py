@@ -72,6 +72,13 @@ def test_all_resources_together_cost_one_import_and_the_catalog_costs_none(in_du
         assert own.bank.count("POST", "reuse") == 1
 
 
+LONG_AGO = """
+    insert into transactions
+    select * replace (transaction_id || '-old' as transaction_id, 'old' as row_version, date '2025-01-01' as window_on)
+    from transactions limit 1
+"""
+
+
 def test_since_is_where_a_consent_begins_and_end_value_fills_in_what_is_before(in_duckdb: Any) -> None:
     with kontomatik_desk(in_duckdb) as own:
         since = own.world.today - timedelta(days=30)
@@ -79,21 +86,28 @@ def test_since_is_where_a_consent_begins_and_end_value_fills_in_what_is_before(i
         assert own.present() == {row: count for row, count in own.shown().items() if row[0] >= str(since)}
 
         cursors = own.cursors
+        own.query(LONG_AGO)
         own.load("transactions", initial_value="2024-01-01", end_value=since)
-        assert {row for row in own.present() if row[0] > str(own.world.today - timedelta(days=88))} <= set(own.shown())
-        assert len(own.present()) > sum(row[0] >= str(since) for row in own.shown())
+        reached = str(own.world.today - timedelta(days=88))
+        assert {row for row in own.present() if row[0] >= reached} == {row for row in own.shown() if row[0] >= reached}
+        assert "2025-01-01" in {row[0] for row in own.present()}  # a reused consent no longer shows it: that is no deletion
         assert own.cursors == cursors
 
 
 def test_an_answer_that_was_cut_short_removes_nothing(in_duckdb: Any) -> None:
-    with kontomatik_desk(in_duckdb) as own:
-        own.load("transactions")
-        whole, cursors = own.present(), own.cursors
+    with kontomatik_desk(in_duckdb, transactions=8) as own:
+        for days_ago in (1, 60, 1, 60, 1, 60):
+            own.world.append(own.accounts[0], amount="-1.00", day=own.world.today - timedelta(days=days_ago))
+        own.load("transactions", "accounts")
+        whole = own.present()
         own.bank.faults.append(PartialDueToTimeout(times=1, account=own.accounts[0].name))
-        own.load("transactions")
+        own.world.accounts.remove(own.accounts[-1])
+        own.load("transactions", "accounts", lag=70)
+        listed = "select count(*) from accounts where _dlt_valid_to is null"
+        assert (own.present(), own.query(listed)) == (whole, [(len(own.accounts) + 1,)])
 
-        assert own.present() == whole
-        assert own.cursors == cursors
+        own.load("transactions", "accounts")
+        assert own.query(listed) == [(len(own.accounts),)]
 
 
 @pytest.mark.parametrize(
@@ -117,3 +131,16 @@ def test_without_a_consent_dlt_says_which_setting_is_missing(monkeypatch: pytest
     monkeypatch.setenv("SOURCES__KONTOMATIK__API_KEY", "key")
     with pytest.raises(ConfigFieldMissingException, match="SOURCES__KONTOMATIK__MULTIPLE_ACCESS_TOKEN"):
         kontomatik()
+
+
+def test_two_consents_share_a_destination(in_duckdb: Any) -> None:
+    with kontomatik_desk(in_duckdb, transactions=8) as own:
+        own.load("owners", "accounts", consent_id="ada")
+        ada = own.stored("owners"), own.stored("accounts")
+        own.load("owners", "accounts", consent_id="ben")
+
+        present = {
+            name: own.query(f"select consent_id from {name} where _dlt_valid_to is null") for name in ("owners", "accounts")
+        }
+        assert sorted(present["owners"]) == [("ada",)] * ada[0] + [("ben",)] * ada[0]
+        assert present["accounts"] == [("ben",)] * ada[1]  # each account once: it was read through this consent last
