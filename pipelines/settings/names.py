@@ -24,6 +24,12 @@ DLTS = frozenset(
     | {"max_table_nesting", "root_key", "schema_contract", "name", "section", "parallelized"}
 )
 """What dlt itself may read in our sections (`PipelineConfiguration`, a source's own configuration)."""
+_ASKED = frozenset({"since", "initial_value", "end_value", "lag"})
+DLT_SOURCES: Mapping[str, frozenset[str]] = {
+    "sources.kontomatik": _ASKED | {"multiple_access_token", "consent_id", "owner_external_id"},
+    "sources.kontist": _ASKED,
+}
+"""What only the dlt sources read in our sections (`sources/kontist/source.py`): a run is told these in other ways."""
 ALIKE = 0.8
 """How alike two sections' names are, of 1, from which on one is taken for a misspelling of the other (difflib)."""
 
@@ -65,7 +71,7 @@ def _in_file(known: Mapping[str, frozenset[str]], content: Mapping[str, Any], fi
                 yield Unknown(f"the section [{_shown(section)}] in {file}", f"[{ours}]")
             continue
         for name in names:
-            if name not in known[ours] and name not in DLTS:
+            if name not in known[ours] and name not in _others_names(ours):
                 yield Unknown(f"{ours}.{_shown(name)} in {file}", _nearest(known, ours, name))
 
 
@@ -89,10 +95,14 @@ def _in_environment(known: Mapping[str, frozenset[str]], environment: Mapping[st
         *sections, name = variable.lower().split("__")
         section = ".".join(sections)
         ours = _section_meant(known, section) if variable.isupper() else None
-        if ours is None or (ours == section and name in DLTS):
+        if ours is None or (ours == section and name in _others_names(ours)):
             continue
         near = _nearest(known, ours, name)
         yield Unknown(_shown(variable), near and near.replace(".", "__").upper())
+
+
+def _others_names(section: str) -> frozenset[str]:
+    return DLTS | DLT_SOURCES.get(section, frozenset())
 
 
 def _section_meant(known: Mapping[str, frozenset[str]], section: str) -> str | None:
