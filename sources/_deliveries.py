@@ -94,7 +94,7 @@ class Delivery:
 
     def days(
         self, account_id: str, window: Window | None, batches: Iterable[pa.RecordBatch], *, keep_from: date | None = None
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Iterator[pa.RecordBatch | pa.Table]:
         """Yields an account's transactions and the end of those that the bank no longer shows on the window's days.
 
         `window` None: the answer is not complete, and nothing is claimed to be gone. `keep_from`: the first day that may be read
@@ -104,8 +104,9 @@ class Delivery:
             yield from self._news(account_id, window, batches, keep_from)
             return
         if window is not None:
-            yield marker(self.schema, SINCE, account_id=account_id, window_on=window.since or FIRST_DAY)
-            yield marker(self.schema, UNTIL, account_id=account_id, window_on=window.until or LAST_DAY)
+            first = marker(self.schema, SINCE, account_id=account_id, window_on=window.since or FIRST_DAY)
+            last = marker(self.schema, UNTIL, account_id=account_id, window_on=window.until or LAST_DAY)
+            yield pa.Table.from_batches([first, last])
         yield from batches
 
     def whole(self, rows: pa.Table, *, consent_id: str | None = None, complete: bool = True) -> Iterator[pa.RecordBatch]:

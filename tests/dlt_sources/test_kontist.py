@@ -86,6 +86,18 @@ def test_since_is_where_an_account_without_a_cursor_begins_and_end_value_fills_i
         assert own.cursors == cursors
 
 
+def test_an_edit_of_an_old_row_arrives_with_the_next_full_read(in_duckdb: Any) -> None:
+    with desk(in_duckdb) as own:
+        old = own.accounts[0].transactions[-1]
+        own.load("transactions")
+        own.world.correct(old, amount="-77.00")
+
+        own.load("transactions")
+        assert own.present() != own.shown()
+        own.load("transactions", full_read_days=0)
+        assert own.present() == own.shown()
+
+
 def test_a_bank_that_refuses_leaves_the_cursor_where_it_was(in_duckdb: Any) -> None:
     with desk(in_duckdb) as own:
         own.load()

@@ -94,6 +94,18 @@ def test_since_is_where_a_consent_begins_and_end_value_fills_in_what_is_before(i
         assert own.cursors == cursors
 
 
+def test_what_is_booked_late_arrives_with_the_next_far_read(in_duckdb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with kontomatik_desk(in_duckdb) as own:
+        own.load("transactions")
+        own.world.append(own.accounts[0], amount="-7.00", day=own.world.today - timedelta(days=20))
+
+        own.load("transactions")
+        assert own.present() != own.shown()
+        monkeypatch.setattr("sources.kontomatik.source.FAR_READ_DAYS", 0)
+        own.load("transactions")
+        assert own.present() == own.shown()
+
+
 def test_an_answer_that_was_cut_short_removes_nothing(in_duckdb: Any) -> None:
     with kontomatik_desk(in_duckdb, transactions=8) as own:
         for days_ago in (1, 60, 1, 60, 1, 60):
