@@ -39,6 +39,53 @@ def prove(options: argparse.Namespace) -> int:
     return GOOD if certified.complete else CHECKS_FAILED
 
 
+def owners(options: argparse.Namespace) -> int:
+    """Runs `owners`. With `--reveal` it shows national ids, where they are kept, and the audit trail says who looked."""
+    from pipelines.questions.owners import owners as of_ledger
+    from pipelines.questions.owners import revealed
+    from pipelines.store.ledger_reader import ledger_of
+    from pipelines.text import tables
+
+    settings = data_of(options)
+    with ledger_of(settings.data_dir, memory=settings.memory_limit) as connection:
+        listed = of_ledger(connection)
+    if options.reveal:
+        listed = revealed(listed, _national_ids(settings))
+    if options.json:
+        shown = [asdict(one) for one in listed]
+        for one in shown if not options.reveal else ():
+            del one["national_id"]
+        print_json({"owners": shown})
+        return GOOD
+    heads = ("owner", "name", "kind", "accounts", "consents") + (("national id",) if options.reveal else ())
+    rows = [
+        (one.owner_id, one.name or "·", one.kind or "·", str(len(one.accounts)), ", ".join(one.consents))
+        + ((one.national_id or "·",) if options.reveal else ())
+        for one in listed
+    ]
+    tables.show(console(), "Owners", heads, rows)
+    return GOOD
+
+
+def _national_ids(settings: "Settings") -> dict[str, str]:
+    """Returns the national ids that the vault keeps, by owner id. Raises `Failure` where it keeps none."""
+    from pipelines.consents.clients import vault_of
+    from pipelines.read.options import utc_now
+
+    found: dict[str, str] = {}
+    with vault_of(settings) as vault:
+        for consent in vault.consents():
+            if numbers := vault.national_ids.by_owner(consent.consent_id):
+                vault.note(consent.consent_id, "national ids shown", f"{len(numbers)} owners", utc_now())
+                found |= numbers
+    if not found:
+        raise Failure(
+            "No national id is kept",
+            "Set sources.kontomatik.keep_national_ids = true: the next import of each consent brings them, if the bank gives any",
+        )
+    return found
+
+
 def explain(options: argparse.Namespace) -> int:
     """Runs `explain`. A bank that cannot be asked ends `--ask-bank` with 1; the explanation is shown all the same."""
     from pipelines.questions.explain import explanation, text

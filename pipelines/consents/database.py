@@ -81,6 +81,14 @@ keys = sql.Table(
     sql.Column("name", sql.String, primary_key=True),
     sql.Column("sealed_key", sql.LargeBinary, nullable=False),
 )
+national_ids = sql.Table(
+    "national_ids",
+    metadata,
+    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), primary_key=True),
+    sql.Column("person_key", sql.String, primary_key=True),
+    sql.Column("sealed_number", sql.LargeBinary, nullable=False),
+)
+"""National ids of owners, where the settings keep them; empty by default."""
 histories = sql.Table(
     "histories",
     metadata,

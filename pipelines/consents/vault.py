@@ -15,6 +15,7 @@ import sqlalchemy as sql
 
 from pipelines.consents.database import Database, VaultBroken, as_instant, audit, consent_accounts, consents, histories
 from pipelines.consents.keyring import Keyring
+from pipelines.consents.national_ids import NationalIds, forget
 from pipelines.consents.quota import MAY_BE_AHEAD, QuotaCounter
 from pipelines.consents.states import LIFETIME, MOVES, USABLE, MoveRefused, State, warnings_of
 from pipelines.errors import WrongUsage
@@ -79,7 +80,7 @@ class AuditEntry:
 class Vault:
     """The consents of `vault.sqlite`, or of the database at `url`, and their audit trail.
 
-    Its parts: `database` (tables and transactions), `keyring` (encryption), `quota` (imports spent and left).
+    Its parts: `database` (tables and transactions), `keyring` (encryption), `quota` (imports spent and left), `national_ids`.
     """
 
     def __init__(self, path: Path, key: str | None, *, url: str | None = None, who: str | None = None) -> None:
@@ -91,6 +92,7 @@ class Vault:
             self.close()
             raise
         self.quota = QuotaCounter(self.database)
+        self.national_ids = NationalIds(self.database, self.keyring)
         self.who = who or _user()
 
     def close(self) -> None:
@@ -223,6 +225,7 @@ class Vault:
                 values |= {"sealed_token": None, "sealed_key": None}
             if to == "erased":
                 values |= {"owner_external_id": None}
+                forget(connection, consent_id)
             connection.execute(consents.update().where(consents.c.consent_id == consent_id).values(**values))
             self._note(connection, consent_id, f"{row.status} to {to}", reason, now)
 

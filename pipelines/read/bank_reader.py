@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipelines.consents.clients import kontomatik_client
 from pipelines.consents.ended import ended_consents, ended_sentence
 from pipelines.consents.kontist_login import KeptLogin, client_of, kept_login
+from pipelines.consents.national_ids import Recogniser
 from pipelines.consents.states import USABLE
 from pipelines.errors import Failure
 from pipelines.read import kontist
@@ -160,7 +161,8 @@ class KontomatikReader:
         settings, vault = context.settings, context.vault
         if vault is None:
             raise AssertionError("Kontomatik is only wanted with a vault")
-        client = self._reads.open.enter_context(kontomatik_client(settings, context.now, vault.keyring.recognise))
+        recognise = Recogniser(vault.keyring, keeps=settings.kontomatik.keep_national_ids)
+        client = self._reads.open.enter_context(kontomatik_client(settings, context.now, recognise))
         openings = list(self._reads.openings(vault, client)) if self._reads.openings is not None else self._stored(vault)
         plan = KontomatikPlan(
             lookback_days=settings.kontomatik.lookback_days,
@@ -168,7 +170,7 @@ class KontomatikReader:
             reserve=context.options.reserve,
             **self._reads.asked(KONTOMATIK),
         )
-        self._reader = kontomatik.Reader(context, plan, client)
+        self._reader = kontomatik.Reader(context, plan, client, recognise)
         self._requests = lambda: client.requests
         return [
             ReadTask(

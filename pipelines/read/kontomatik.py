@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from pipelines.consents.national_ids import Recogniser
 from pipelines.consents.quota import NEVER_SENT, REFUSED, Attempt, NoneLeft
 from pipelines.consents.sign_in import Opening, asked_since
 from pipelines.consents.states import UNNAMED, MoveRefused
@@ -41,7 +42,9 @@ _DIALECT = "Check the setting sources.kontomatik.dialect with `python -m pipelin
 class Reader:
     """Reads consents through one client, in parallel, into spools of the run's own folder."""
 
-    def __init__(self, context: RunContext, plan: KontomatikPlan, client: "KontomatikClient") -> None:
+    def __init__(
+        self, context: RunContext, plan: KontomatikPlan, client: "KontomatikClient", recognise: Recogniser | None = None
+    ) -> None:
         if context.vault is None:
             raise AssertionError("Kontomatik is only read with a vault")
         self._context = context
@@ -50,6 +53,7 @@ class Reader:
         self._now = context.now
         self._plan = plan
         self._client = client
+        self._recognise = recognise
 
     def read(self, number: int, opening: Opening) -> Reading:
         """Imports through one consent, the `number`th of this run; may be called from several threads.
@@ -217,6 +221,8 @@ class Reader:
         narrowed = attempt.since is not None and first and self._first_day(opening) is not None
         self._vault.covers(consent.consent_id, [account.account_id for account in accounts])
         reading.owners[consent.consent_id] = (outcome.import_id, result.owners)
+        if self._recognise is not None:
+            self._vault.national_ids.keep(consent.consent_id, self._recognise.numbers_of(result.owners))
         for account in accounts:
             part = Outcome(
                 KONTOMATIK.name,

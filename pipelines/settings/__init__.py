@@ -81,6 +81,7 @@ class KontomatikSettings:
     imports_per_day: int = 4
     lookback_days: int = 14
     redirect_url: str | None = None
+    keep_national_ids: bool = False
 
     @property
     def configured(self) -> bool:

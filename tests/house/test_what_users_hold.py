@@ -28,6 +28,7 @@ SECTIONS = {
 NOT_SET = ("kontomatik", "kontist", "notifications", "sandbox")
 EXAMPLES = {
     "allow_payments": True,
+    "keep_national_ids": True,
     "dialect": "live",
     "auth": "basic",
     "base_url": "https://bank.example",

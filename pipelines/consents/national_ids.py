@@ -1,0 +1,90 @@
+"""Keeps national ids of owners, encrypted, where the setting `sources.kontomatik.keep_national_ids` asks for it.
+
+Raw history and ledger hold a keyed hash of such a number and nothing else. The number itself is in the vault only, encrypted
+with a key of its consent, and goes when the consent is erased.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sql
+
+from pipelines.consents.database import Database, keys, national_ids
+from pipelines.consents.keyring import Keyring
+
+PERSON = "person_key"
+"""The kind of number that is kept: that of a person (`nationalId`, `polishPesel`), not that of a document."""
+
+
+class Recogniser:
+    """Makes the hash of each identity number, and remembers the numbers of persons if `keeps`, until they are stored."""
+
+    def __init__(self, keyring: Keyring, *, keeps: bool) -> None:
+        self._keyring = keyring
+        self._keeps = keeps
+        self._numbers: dict[str, str] = {}
+
+    def __call__(self, kind: str, number: str) -> str:
+        """Returns the keyed hash of an identity number."""
+        found = self._keyring.recognise(kind, number)
+        if self._keeps and kind == PERSON:
+            self._numbers[found] = number.strip()
+        return found
+
+    def numbers_of(self, owners: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+        """Returns the numbers of these owners, by their hash; nothing where none are kept."""
+        found = {str(owner[PERSON]) for owner in owners if owner.get(PERSON)}
+        return {key: number for key, number in self._numbers.items() if key in found}
+
+
+class NationalIds:
+    """The national ids of each consent's owners, encrypted."""
+
+    def __init__(self, database: Database, keyring: Keyring) -> None:
+        self._database = database
+        self._keyring = keyring
+
+    def keep(self, consent_id: str, numbers: Mapping[str, str]) -> None:
+        """Stores numbers by their hash, in place of those that this consent's owners had before."""
+        if not numbers:
+            return
+        sealed_key = self._sealed_key(consent_id)
+        fresh = sealed_key is None
+        sealed_key = sealed_key or self._keyring.new_key()
+        rows = [
+            {"consent_id": consent_id, "person_key": key, "sealed_number": self._keyring.encrypt(sealed_key, number)}
+            for key, number in numbers.items()
+        ]
+        with self._database.transaction() as connection:
+            if fresh:
+                connection.execute(keys.insert().values(name=_key_name(consent_id), sealed_key=sealed_key))
+            connection.execute(national_ids.delete().where(national_ids.c.consent_id == consent_id))
+            connection.execute(national_ids.insert(), rows)
+
+    def by_owner(self, consent_id: str) -> dict[str, str]:
+        """Returns the national ids of a consent's owners by the ledger's `owner_id`. Raises `VaultBroken` without the key."""
+        sealed_key = self._sealed_key(consent_id)
+        if sealed_key is None:
+            return {}
+        rows = self._database.read(sql.select(national_ids).where(national_ids.c.consent_id == consent_id))
+        return {owner_id(row.person_key): self._keyring.decrypt(sealed_key, row.sealed_number) for row in rows}
+
+    def _sealed_key(self, consent_id: str) -> bytes | None:
+        rows = self._database.read(sql.select(keys.c.sealed_key).where(keys.c.name == _key_name(consent_id)))
+        return rows[0].sealed_key if rows else None
+
+
+def forget(connection: sql.Connection, consent_id: str) -> None:
+    """Destroys the national ids of a consent's owners, and their key."""
+    connection.execute(national_ids.delete().where(national_ids.c.consent_id == consent_id))
+    connection.execute(keys.delete().where(keys.c.name == _key_name(consent_id)))
+
+
+def owner_id(person_key: str) -> str:
+    """Returns the ledger's id of the person with this hash (`transforms/models/intermediate/int_owners.sql`)."""
+    return f"o-{hashlib.md5(person_key.encode(), usedforsecurity=False).hexdigest()[:16]}"
+
+
+def _key_name(consent_id: str) -> str:
+    return f"national ids of {consent_id}"
