@@ -1,7 +1,8 @@
 """What is kept of Kontomatik: the fields of an import's result in either dialect, one raw table each.
 
 Not kept: birth dates and places, citizenships and kinds of document. National ids and document numbers of owners are kept as a
-keyed hash only (`person_key`, `document_key`): enough to recognise a person again, worth nothing without the vault.
+keyed hash only (`person_key`, `document_key`): enough to recognise a person again, worth nothing without the vault. The vault
+itself keeps national ids, encrypted, where the settings ask for it.
 """
 
 from sources._columns import (

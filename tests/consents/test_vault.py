@@ -371,7 +371,7 @@ def test_a_damaged_file_is_a_sentence(tmp_path: Path, content: bytes) -> None:
 def test_a_vault_cut_short_or_spoilt_anywhere_is_a_sentence_with_the_way_back(tmp_path: Path) -> None:
     path = tmp_path / "vault.sqlite"
     vault = Vault(path, VAULT_KEY)
-    for _ in range(30):
+    for _ in range(50):  # most pages hold rows
         add(vault)
     vault.close()
     whole = path.read_bytes()
