@@ -29,10 +29,10 @@ def test_national_ids_are_shown_on_demand_recorded_and_gone_with_the_consent(
         settings = settings_for(bank, tmp_path)
 
         plain = the_killer.run(environ, "owners", "--json")
-        assert {one["name"] for one in plain.told["owners"]} == {ADA.name, BEN.name}
-        assert not any("national_id" in one for one in plain.told["owners"])
+        assert {one["name"] for one in plain.parsed["owners"]} == {ADA.name, BEN.name}
+        assert not any("national_id" in one for one in plain.parsed["owners"])
         shown = the_killer.run(environ, "owners", "--reveal", "--json")
-        assert {one["name"]: one["national_id"] for one in shown.told["owners"]} == {
+        assert {one["name"]: one["national_id"] for one in shown.parsed["owners"]} == {
             ADA.name: ADA.national_id,
             BEN.name: BEN.national_id,
         }
@@ -60,7 +60,7 @@ def test_no_national_id_is_kept_unless_the_settings_ask_for_it(the_killer: Kille
             assert vault.national_ids.by_owner(vault.consents()[0].consent_id) == {}
         ended = the_killer.run(environ, "owners", "--reveal", "--json")
         assert ended.status == 1
-        assert "keep_national_ids" in ended.told["error"]
+        assert "keep_national_ids" in ended.parsed["error"]
 
 
 def test_the_vault_and_the_ledger_name_a_person_alike() -> None:
