@@ -1,12 +1,13 @@
 """`make bench`: what runs cost, beside the physical limit and dlt alone, as tables in Markdown.
 
-    python -m benchmarks [--rows N ...] [--kontomatik N] [--rounds N]
+    python -m benchmarks [--rows N ...] [--kontomatik N] [--rounds N] [--memory MB] [--into README.md]
 
 All ways read the same sandbox in another process, in turn, and every time is that of a whole process. Seconds depend on the
 machine and on what else it does; the ratios of one run hardly do.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ SMALL = 20_000
 """Rows up to which first runs are measured several times, and `rest_api` is tried, which reads all pages at every run."""
 PAGES_AWAY, LATENCY = 250, 0.05
 KONTOMATIK = 100_000
+BEGIN, END = "<!-- make bench -->", "<!-- end of make bench -->"
+"""Around the tables in a document."""
 
 
 class Ways:
@@ -128,14 +131,28 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--rounds", type=int, default=3, help=f"times that each is measured; first runs of more than {SMALL:,} rows once"
     )
+    parser.add_argument("--memory", type=int, help="mebibytes of DuckDB in our runs (default: as a run chooses them)")
+    parser.add_argument("--into", type=Path, metavar="FILE", help=f"put the tables there, too, between {BEGIN} and {END}")
     options = parser.parse_args(arguments)
+    if options.memory is not None:
+        os.environ["PIPELINES__MEMORY_MB"] = str(options.memory)
     found = [measured for rows in options.rows for measured in history(rows, options.rounds)]
     found.append(far_away(options.rounds))
     of_kontomatik = min(KONTOMATIK, max(options.rows)) if options.kontomatik is None else options.kontomatik
     if of_kontomatik:
         found.append(kontomatik(of_kontomatik, options.rounds))
-    print(markdown(found))
-    print(growth(found))
+    tables = f"{markdown(found, options.rounds)}\n{growth(found)}"
+    print(tables)
+    if options.into is not None:
+        _put(options.into, tables)
+
+
+def _put(path: Path, tables: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        sys.exit(f"{path} has no place between {BEGIN} and {END}")
+    before, _, rest = text.partition(BEGIN)
+    path.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
 
 
 if __name__ == "__main__":  # the measuring processes import this file too

@@ -41,7 +41,7 @@ class Bank:
 
     def environment(self, *, kontomatik: bool = False) -> dict[str, str]:
         """Returns the environment of a run that reads this bank: Kontist's login, or Kontomatik's key."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("SOURCES__", "PIPELINES__"))}
+        own = {name: value for name, value in os.environ.items() if not name.startswith("SOURCES__")}
         if not kontomatik:
             return own | {
                 "SOURCES__KONTIST__BASE_URL": self.url,

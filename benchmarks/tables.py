@@ -21,8 +21,8 @@ class Measured:
     costs: Mapping[str, Cost]
 
 
-def markdown(found: Sequence[Measured]) -> str:
-    """Returns the table of seconds and ratios."""
+def markdown(found: Sequence[Measured], rounds: int) -> str:
+    """Returns the table of seconds and ratios, and where they come from."""
     peers = [way for one in found for way in one.costs if way not in (LIMIT, OURS)]
     peers = sorted(set(peers))
     head = [
@@ -45,7 +45,10 @@ def markdown(found: Sequence[Measured]) -> str:
         cpu = "" if limit is None else f" ({ours.cpu / limit.cpu:.1f} ×)"
         lines.append([*cells, f"{ours.requests:,}", f"{ours.cpu:.1f} s{cpu}", f"{ours.mebibytes:.0f} MiB"])
     where = f"{os.cpu_count()} processors, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}"
-    return f"{_table(lines)}\n\nWhole processes, medians; {where}. {_of_the_bank(found)}"
+    load = f"{os.getloadavg()[2]:.1f} processes wanted a processor (the benchmark itself: about 1.5)"
+    return (
+        f"{_table(lines)}\n\nWhole processes, medians of {rounds}; {where}; in the last 15 minutes {load}. {_of_the_bank(found)}"
+    )
 
 
 def growth(found: Sequence[Measured]) -> str:
