@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 from pipelines.consents.kontist_login import KeptLogin
 from pipelines.read.context import RunContext
@@ -17,6 +18,7 @@ from sources._spool import SpoolFile
 from sources.kontist.accounts import Account
 from sources.kontist.client import KontistClient
 from sources.kontist.columns import TRANSACTIONS
+from sources.kontist.prefetch import Prefetch
 from sources.kontist.transactions import read_transactions
 
 
@@ -28,6 +30,7 @@ class Reader:
         self._plan = plan
         self._client = client
         self._kept = kept
+        self._prefetch = partial(Prefetch, most=context.settings.kontist.pages_in_flight)
         self._consent_id = kept.consent.consent_id if kept and kept.consent else None
 
     def read(self) -> Reading:
@@ -72,7 +75,9 @@ class Reader:
         spool = SpoolFile(history.work / f"kontist-{number}.parquet", read_by_source(TRANSACTIONS))
         known = KnownAccount(history.connection.cursor(), KONTIST, account.account_id)
         try:
-            read = read_transactions(self._client, account, depth=depth, since=since, known=known, spool=spool)
+            read = read_transactions(
+                self._client, account, depth=depth, since=since, known=known, spool=spool, prefetch=self._prefetch
+            )
         except SourceError as error:
             self._end_failed(error, outcome)
             return

@@ -115,6 +115,7 @@ class KontistSettings:
     refresh_token: str | None = field(default=None, repr=False)
     lookback_days: int = 45
     requests_per_minute: int = 90
+    pages_in_flight: int = 16
     full_read_days: int = 7
     allow_payments: bool = False
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from sources._errors import SourceError, Unavailable, Unexpected
 from sources.kontist.accounts import Account
 from sources.kontist.client import KontistClient, Page, first_page
+from sources.kontist.page_groups import read_pages
 from sources.kontist.prefetch import Prefetch
 from sources.kontist.responses import ASK_A_PERSON, BANK
-from sources.kontist.rows import Rows, each_once, part, read_rows
+from sources.kontist.rows import Rows, each_once, part
 
 REPEATED = "a transaction came twice"
 STEPS_BACK = 3
@@ -91,6 +92,8 @@ class Walk:
     """Where in `ids` the last page ends."""
     _most: int = 0
     """The largest `total` so far."""
+    _read: dict[str, tuple[Page, Rows]] = field(default_factory=dict)
+    """By address, pages that have arrived early and were read with another one."""
     _shift: int = 0
     """How many rows must have gone above a page that was read again."""
     _steps_back: int = 0
@@ -160,7 +163,13 @@ class Walk:
 
     def _ask(self, address: str, wanted: int = 0) -> tuple[Page, Rows]:
         page = self.prefetch.page(address, wanted)
-        rows = read_rows(page.rows, self.account.source_account_id)
+        read = self._read.pop(address, None)
+        if read is None or read[0] is not page:
+            group = [(address, page), *self.prefetch.arrived(address)]
+            together = read_pages([one.rows for _, one in group], self.account.source_account_id)
+            self._read = {where: (one, rows) for (where, one), rows in zip(group, together, strict=False)}
+            read = self._read.pop(address)
+        rows = read[1]
         once = each_once(rows)
         self.repeats += len(rows.ids) - len(once.ids)
         return page, once

@@ -5,13 +5,13 @@ address. So a bank that pages in another way costs a few useless requests, and n
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
 from sources.kontist.client import Page
 
-MOST = 8
-"""Pages under way at once. With 50 ms an answer, 250 pages take 13.4 s one after the other, and 1.9 s so."""
+MOST = 16
+"""Pages under way at once. With 50 ms an answer, 250 pages take 13.4 s one after the other, 1.9 s with 8 at once, 1.1 s so."""
 _NUMBER = re.compile(r"(?<=[?&]page=)[0-9]{1,9}(?=$|&)")
 
 
@@ -47,6 +47,14 @@ class Prefetch:
             return mine.result()
         self.requests += 1
         return self._fetch(address)
+
+    def arrived(self, address: str) -> Iterator[tuple[str, Page]]:
+        """Yields the pages behind `address` that are there already, each with its address, up to the first that is not."""
+        while (address := next_number(address)) in self._asked:
+            future = self._asked[address]
+            if not future.done() or future.exception() is not None:
+                return
+            yield address, future.result()
 
     def close(self) -> None:
         """Drops the pages that were not needed, and waits for those under way: no request runs beside what comes next."""

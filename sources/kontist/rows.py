@@ -57,7 +57,7 @@ _ATTRIBUTE = {camel: name for name, camel in _CAMEL.items()} | {name: name for n
 _DIRECTIONS = ("from", "pending_from", "pendingFrom", "to")
 _NOT_STORED = ("invoicePreviewUrl", "invoiceDownloadUrl", "invoice_preview_url", "invoice_download_url")
 _NO_TEXTS = {"id", "amount", "booking_date", "valuta_date", "original_amount", "user_selected_booking_date"}
-_TEXTS = [name for name in _FIELDS if name not in _NO_TEXTS and _CAMEL[name] not in _NOT_STORED]
+TEXTS = [name for name in _FIELDS if name not in _NO_TEXTS and _CAMEL[name] not in _NOT_STORED]
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ def _batch(
         "original_amount_minor": pa.array(_read("original_amount", original_minor, sent, extra), WHOLE),
         "user_selected_booking_date": pa.array(_read("user_selected_booking_date", instant, sent, extra), INSTANT),
     }
-    for name in _TEXTS:
+    for name in TEXTS:
         try:
             columns[name] = pa.array(sent[name], TEXT)
         except pa.ArrowException:  # not texts alone

@@ -24,8 +24,9 @@ from sources._spool import SpoolFile
 from sources._versions import Rules, Shown, Window, identified, versioned_rows
 from sources.kontist.accounts import Account, Orders
 from sources.kontist.auth import Login
-from sources.kontist.client import KontistClient
+from sources.kontist.client import KontistClient, Page
 from sources.kontist.columns import ACCOUNTS, STANDING_ORDERS, TIMED_ORDERS, TRANSACTIONS, UNVERSIONED
+from sources.kontist.prefetch import MOST, Prefetch
 from sources.kontist.responses import BANK
 from sources.kontist.transactions import read_transactions
 from sources.kontist.values import BERLIN
@@ -62,6 +63,7 @@ def kontist(
     lookback_days: int = 45,
     full_read_days: int = 7,
     requests_per_minute: int = 90,
+    pages_in_flight: int = MOST,
     on_new_refresh_token: Callable[[str], None] | None = None,
 ) -> Iterable[DltResource]:
     """Reads the accounts of one login: `accounts`, `transactions`, `standing_orders`, `timed_orders`.
@@ -82,6 +84,7 @@ def kontist(
         lookback_days: The setting of the same name.
         full_read_days: Days after which everything is read again: old rows can be edited.
         requests_per_minute: 0 is no limit of our own.
+        pages_in_flight: Pages that are requested at once in a read of many pages; 1 is one after the other.
         on_new_refresh_token: Gets every refresh token that the bank hands out, before it is used.
     """
     asked = Asked.of(since, initial_value, end_value, lookback_days if lag is None else lag)
@@ -101,7 +104,7 @@ def kontist(
         finally:
             http.close()
 
-    return _resources(opened, _Plan(asked, full_read_days, datetime.now(BERLIN).date()))
+    return _resources(opened, _Plan(asked, full_read_days, datetime.now(BERLIN).date(), pages_in_flight))
 
 
 def _resources(opened: Callable[[], AbstractContextManager[KontistClient]], plan: "_Plan") -> Iterable[DltResource]:
@@ -155,9 +158,11 @@ def _transactions(bank: KontistClient, account: Account, plan: "_Plan", delivery
     depth, since = plan.window(cursor, may_deepen=delivery.mode == "versions")
     with TemporaryDirectory() as folder:
         spool = SpoolFile(Path(folder) / "rows.parquet", read_by_source(TRANSACTIONS))
-        read = read_transactions(bank, account, depth=depth, since=since, known=_Known(cursor), spool=spool)
+        read = read_transactions(
+            bank, account, depth=depth, since=since, known=_Known(cursor), spool=spool, prefetch=plan.prefetch
+        )
         shown = Shown(account_id=account.account_id, file=spool.close())
-        moved = plan.moved(cursor, read.since, _days(shown.file), account.row.get("balance_cents"))
+        moved = plan.moved(cursor, read.since, _days(shown.file), (read.account or account.row).get("balance_cents"))
         keep_from = None if plan.asked.is_backfill or "through" not in moved else plan.read_again_from(moved)
         window = Window(read.since, plan.asked.end_value)
         rows = _subtracted(identified(RULES, shown, window), moved, keep_from)
@@ -239,6 +244,11 @@ class _Plan:
     asked: Asked
     full_read_days: int
     today: date
+    pages_in_flight: int = MOST
+
+    def prefetch(self, fetch: Callable[[str], Page]) -> Prefetch:
+        """Makes the fetcher of one way down an account's pages."""
+        return Prefetch(fetch, self.pages_in_flight)
 
     def window(self, cursor: Mapping[str, Any], *, may_deepen: bool) -> tuple[Depth, date | None]:
         """Returns how deep to read, and from which day on. `may_deepen`: the destination can take up edits of old rows."""

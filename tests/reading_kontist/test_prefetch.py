@@ -77,8 +77,9 @@ def test_fetched_ahead_a_still_account_reads_the_same_at_the_same_cost(size: int
     assert all(count == 1 for number, count in Counter(pages_of(bank)).items() if number > 1)
 
 
-def test_at_most_eight_pages_are_under_way() -> None:
-    together, under_way, most = Barrier(MOST), 0, 0
+def test_no_more_pages_are_under_way_than_the_setting_says() -> None:
+    at_once = 3
+    together, under_way, most = Barrier(at_once), 0, 0
     bank = FakeBank(a_row_a_day(40))
     client = bank.client()
     fetch = client.transactions_page
@@ -87,17 +88,27 @@ def test_at_most_eight_pages_are_under_way() -> None:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
-        if 2 <= int(address.partition("page=")[2] or 1) <= MOST + 1:
-            together.wait(patient(10))  # only if all eight of them are asked for at once does this pass
+        if 2 <= int(address.partition("page=")[2] or 1) <= at_once + 1:
+            together.wait(patient(10))  # only if all of them are asked for at once does this pass
         under_way -= 1
         return fetch(address)
 
     client.transactions_page = watched  # type: ignore[method-assign]
     spool = MemorySpool()
-    read_transactions(client, ACCOUNT, depth="full", since=None, known=Memory(), spool=spool)
+    read_transactions(
+        client, ACCOUNT, depth="full", since=None, known=Memory(), spool=spool, prefetch=partial(Prefetch, most=at_once)
+    )
 
     assert spool.ids == list(range(40, 0, -1))
-    assert most == MOST
+    assert most == at_once
+
+
+def test_one_page_in_flight_is_one_page_after_the_other() -> None:
+    bank = FakeBank(a_row_a_day(9))
+    spool = read(bank, prefetch=partial(Prefetch, most=1))[1]
+
+    assert spool.ids == list(range(9, 0, -1))
+    assert pages_of(bank) == [1, 2, 3, 4, 5, 1]
 
 
 def test_nothing_is_asked_before_page_one_is_judged() -> None:
@@ -275,7 +286,7 @@ def test_a_wait_for_our_own_limit_is_reported_in_minutes_to_come(capsys: pytest.
     assert capsys.readouterr().err == f"Kontist: waiting, {limit}; about 3 minutes to come.\n"
 
 
-def test_an_answer_takes_its_time_once_for_eight_pages() -> None:
+def test_an_answer_takes_its_time_once_for_all_pages_in_flight() -> None:
     world = World(transactions=1111)
     took = {}
     for most in (0, MOST):
