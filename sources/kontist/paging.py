@@ -96,6 +96,8 @@ class Walk:
     """By address, pages that have arrived early and were read with another one."""
     _shift: int = 0
     """How many rows must have gone above a page that was read again."""
+    _repeated: bool = False
+    """A page began with rows of the page before."""
     _steps_back: int = 0
     _refused: int = 0
 
@@ -142,7 +144,7 @@ class Walk:
     @property
     def is_steady(self) -> bool:
         """Whether nothing so far told of a change: what does not fit then is the bank's contradiction."""
-        return self.total == self.first_total and not self.gone and not self._steps_back
+        return self.total == self.first_total and not self.gone and not self._steps_back and not self._repeated
 
     def shifted(self, sign: str) -> Shifted:
         """Returns the sign that ends this attempt."""
@@ -233,6 +235,7 @@ class Walk:
         self.at_end = page.next is None
         self.unknown_fields |= rows.unknown_fields
         self.lost |= joint.lost
+        self._repeated = self._repeated or joint.new > 0
         new = part(rows, joint.new)
         if new.ids:
             self._steps_back = 0
