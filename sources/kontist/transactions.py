@@ -117,7 +117,7 @@ class _Attempt:
         look.down_to(None)
         if self._depth == "shallow" and look.found_changes:
             raise Shifted(FIRST_PAGE)
-        if (sign := self._misfit(walk, look)) and not sign.contradiction:
+        if (sign := self._misfit(walk, look)) and (look.found_changes or not sign.contradiction):
             look.down_to(self._recent(walk))
         for _ in range(1 + AGAIN):
             if sign := self._misfit(walk, look):
