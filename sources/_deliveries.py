@@ -98,7 +98,7 @@ class Delivery:
         """Yields an account's transactions and the end of those that the bank no longer shows on the window's days.
 
         `window` None: the answer is not complete, and nothing is claimed to be gone. `keep_from`: the first day that may be read
-        again, before which a destination without versions is told nothing more.
+        again, before which a destination without versions gets nothing more.
         """
         if self.mode != "versions":
             yield from self._news(account_id, window, batches, keep_from)

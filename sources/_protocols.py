@@ -22,7 +22,7 @@ class Spool(Protocol):
         """Keeps these rows behind the ones before."""
 
     def add_in_front(self, rows: pa.RecordBatch) -> None:
-        """Keep these rows in front of all others."""
+        """Keeps these rows in front of all others."""
 
     def reject(self, reason: str, payload: dict[str, Any], window_on: date | None) -> None:
         """Keeps a row that cannot be understood, for quarantine. `payload` is the bank's row; values are redacted later.

@@ -35,7 +35,7 @@ AUTUMN = date(2024, 10, 25)
 
 
 def settings_for(bank: SandboxBank, data_dir: Path, **more: Any) -> Settings:
-    """What `environment` says, as a value. `kontomatik` and `kontist` in `more` are those sections' own settings."""
+    """Returns what `environment` says, as a value. `kontomatik` and `kontist` in `more` are those sections' own settings."""
     world = bank.world
     kontomatik = {"poll_interval": 0.01, "command_deadline": 5.0, "imports_per_day": MANY} | more.pop("kontomatik", {})
     kontist = {"email": world.kontist_email, "password": world.kontist_password, "requests_per_minute": 0}
@@ -51,7 +51,7 @@ def settings_for(bank: SandboxBank, data_dir: Path, **more: Any) -> Settings:
 
 
 def environment(bank: SandboxBank, **more: str) -> dict[str, str]:
-    """The same for a process of its own."""
+    """Returns the same for a process of its own."""
     world = bank.world
     ours = {
         "PIPELINES__VAULT_KEY": VAULT_KEY,
@@ -78,7 +78,7 @@ class Ended:
 
     @property
     def parsed(self) -> dict[str, Any]:
-        """Its one JSON object."""
+        """Returns its one JSON object."""
         found: dict[str, Any] = json.loads(self.out)
         return found
 
@@ -130,7 +130,7 @@ def command(folder: Path, environ: Mapping[str, str], *arguments: str, given: st
 def read(
     bank: SandboxBank, data_dir: Path, options: Options | None = None, *, ledger: bool = True, sign_in: bool = False, **more: Any
 ) -> Report:
-    """The main job in this process, at the world's time. The first read at Kontomatik signs in, and so does one with `sign_in`.
+    """Runs the main job in this process, at the world's time. The first read at Kontomatik signs in, as with `sign_in`.
 
     Without `ledger` raw history is published and the ledger stays as it is: most of a run's time is the ledger's.
     """
@@ -173,27 +173,27 @@ class FirstRuns:
 
 
 def published(data_dir: Path, *_: Any, **__: Any) -> Published:
-    """In place of `pipelines.store.ledger.build_and_publish`, for what is not about the ledger: leaves it as it is."""
+    """Leaves the ledger as it is, in place of `pipelines.store.ledger.build_and_publish`: for what is not about the ledger."""
     return Published(data_dir / "ledger.duckdb", {}, [], 0.0)
 
 
 @contextmanager
 def a_bank(world: World, *faults: Any, **more: Any) -> Iterator[SandboxBank]:
-    """The sandbox, without a quota unless one is named."""
+    """Yields the sandbox, without a quota unless one is named."""
     with running(world, *faults, **{"imports_per_day": MANY} | more) as bank:
         yield bank
 
 
 @contextmanager
 def opened(data_dir: Path, name: str = "ledger") -> Iterator[duckdb.DuckDBPyConnection]:
-    """The ledger or raw history, for reading."""
+    """Opens the ledger or raw history for reading."""
     with duckdb.connect(data_dir / f"{name}.duckdb", read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         yield connection
 
 
 def rows(data_dir: Path, query: str, *, of: str = "ledger") -> list[tuple[Any, ...]]:
-    """What a query finds."""
+    """Returns what a query finds."""
     with opened(data_dir, of) as connection:
         return connection.execute(query).fetchall()
 
@@ -202,7 +202,7 @@ KEY = "case when a.source = 'kontist' then a.iban else a.source_account_id end"
 
 
 def ledger_totals(data_dir: Path) -> dict[tuple[str, str], Totals]:
-    """What `World.totals` says, from the ledger."""
+    """Returns what `World.totals` says, from the ledger."""
     found = rows(
         data_dir,
         f"""
@@ -217,7 +217,7 @@ def ledger_totals(data_dir: Path) -> dict[tuple[str, str], Totals]:
 
 
 def ledger_balances(data_dir: Path) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:
-    """The balance that each account has, and the one that its last day ends with."""
+    """Returns the balance that each account has, and the one that its last day ends with."""
     query = f"""
         select a.source, {KEY}, a.balance, coalesce(d.closing_balance, a.balance)
         from accounts a left join (
@@ -228,7 +228,7 @@ def ledger_balances(data_dir: Path) -> dict[tuple[str, str], tuple[Decimal, Deci
 
 
 def assert_the_ledger_is_the_world(data_dir: Path, bank: SandboxBank) -> None:
-    """Every account's counts, sums and balance, to the cent."""
+    """Checks every account's counts, sums and balance, to the cent."""
     world = bank.world
     assert ledger_totals(data_dir) == world.totals(bank.dialect)
     names = dict(zip(world.totals(bank.dialect), world.accounts, strict=True))
@@ -236,6 +236,6 @@ def assert_the_ledger_is_the_world(data_dir: Path, bank: SandboxBank) -> None:
 
 
 def account_id(data_dir: Path, account: Any) -> str:
-    """The ledger's id of one of the world's accounts."""
+    """Returns the ledger's id of one of the world's accounts."""
     ((found,),) = rows(data_dir, f"select account_id from accounts a where source = '{account.bank}' and {KEY} = '{account.key}'")
     return str(found)

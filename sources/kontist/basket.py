@@ -124,7 +124,7 @@ class Basket:
 
     @property
     def refused(self) -> int:
-        """How many rows could not be understood."""
+        """Returns how many rows could not be understood."""
         return self._older_refused + sum(len(rows.refused) for rows in self._newest)
 
     def sums(self) -> Sums:

@@ -133,17 +133,17 @@ class Walk:
 
     @property
     def newest(self) -> int | None:
-        """Berlin day of the newest row of the first page, in days since 1970."""
+        """Returns the Berlin day of the newest row of the first page, in days since 1970."""
         return self.first.newest if self.first else None
 
     @property
     def gone(self) -> int:
-        """How many of the seen rows have gone since, at least."""
+        """Returns how many of the seen rows have gone since, at least."""
         return self._shift + len(self.lost)
 
     @property
     def is_steady(self) -> bool:
-        """Whether nothing so far told of a change: what does not fit then is the bank's contradiction."""
+        """Returns whether nothing so far showed a change: what does not fit then is the bank's contradiction."""
         return self.total == self.first_total and not self.gone and not self._steps_back and not self._repeated
 
     def shifted(self, sign: str) -> Shifted:

@@ -18,7 +18,7 @@ FIRST_PAGE = "its first page changed"
 VAIN_LOOKS = 3
 """Looks at the top of an account that are no shorter than the one before. More rows arrive then than are read."""
 _STEADY = [name for name in SCHEMA.names if name != "extra"]
-"""Columns that tell of a change. A field that we do not know may be different in each answer."""
+"""Columns that show a change. A field that we do not know may be different in each answer."""
 
 
 @dataclass

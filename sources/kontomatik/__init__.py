@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """The dlt source costs the import of dlt: only who asks for it waits for that."""
+        """Imports the dlt source when it is asked for: the import of dlt takes long."""
         if name == "kontomatik":
             from sources.kontomatik.source import kontomatik
 

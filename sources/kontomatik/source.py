@@ -98,35 +98,35 @@ Opened = Callable[[], AbstractContextManager[KontomatikClient]]
 def _resources(opened: Opened, consent: "_Consent", plan: "_Plan") -> Iterable[DltResource]:
     @dlt.resource(name="import", selected=False)
     def imported() -> Iterator[Any]:
-        """The one import, shared by all that is selected."""
+        """Returns the one import, shared by all that is selected."""
         with closed_with_the_last_user(lambda: _with_folder(opened)) as ((client, folder), shared):
             cursors = dlt.current.resource_state("transactions").setdefault("accounts", {})
             first_day = plan.since(cursors, versions=mode() == "versions")
             yield shared(_Imported(consent.imported(client, first_day, folder), first_day))
 
     def owners(read: _Imported) -> Iterator[Any]:
-        """The people behind the consent."""
+        """Returns the people behind the consent."""
         delivery = _delivery("owners")
         yield delivery.begin()
         rows = versioned_rows([{"consent_id": consent.consent_id, **one} for one in read.result.owners], delivery.schema)
         yield from delivery.whole(rows, consent_id=consent.consent_id)
 
     def accounts(read: _Imported) -> Iterator[Any]:
-        """The accounts and cards of the consent."""
+        """Returns the accounts and cards of the consent."""
         delivery = _delivery("accounts")
         yield delivery.begin()
         rows = versioned_rows([read.row_of(one, consent.consent_id) for one in read.readable], delivery.schema)
         yield from delivery.whole(rows, consent_id=consent.consent_id, complete=read.is_whole)
 
     def transactions(read: _Imported) -> Iterator[Any]:
-        """The transactions of each account and card, from the import's first day on."""
+        """Returns the transactions of each account and card, from the import's first day on."""
         delivery = _delivery("transactions")
         yield delivery.begin()
         for account in read.readable:
             yield from _transactions(account, read, plan, delivery)
 
     def institutions() -> Iterator[Any]:
-        """The banks that Kontomatik covers; costs no import."""
+        """Returns the banks that Kontomatik covers; costs no import."""
         yield INSTITUTIONS.empty_table()
         with opened() as client:
             yield pa.Table.from_pylist(_listed(client), schema=INSTITUTIONS)
@@ -273,7 +273,7 @@ class _Plan:
     def since(self, cursors: Mapping[str, Any], *, versions: bool) -> date | None:
         """Returns the first day that the import shall cover, the earliest that one of its accounts needs; None: all there is.
 
-        A destination without versions is always told of all days that a reused consent shows: what is booked late is among them.
+        A destination without versions always gets all days that a reused consent shows: what is booked late is among them.
         """
         known = [one for one in cursors.values() if one["consent_id"] == self.consent_id]
         if self.asked.is_backfill or not known:
