@@ -22,8 +22,9 @@ from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.destination.exceptions import DestinationCapabilitiesException
 from dlt.common.destination.utils import resolve_merge_strategy
 
-from sources._columns import INSTANT, TRUTH, dlt_columns, required
-from sources._versions import Window
+from sources._columns import INSTANT, QUARANTINE, TRUTH, dlt_columns, required
+from sources._spool import Rejected
+from sources._versions import Window, digest
 from sources._windows import FIRST_DAY, LAST_DAY, SINCE, STAGED, UNTIL, marker, staged_scope
 
 Client = TypeVar("Client")
@@ -33,6 +34,8 @@ Mode = Literal["versions", "rows", "news"]
 """What the destination can keep: versions, present rows, or only what is appended."""
 REMOVAL = (required("removed", TRUTH), required("read_at", INSTANT))
 """Columns that a destination without versions gets: whether the bank no longer shows the row, and when that was read."""
+REJECTED = pa.schema([*(field for field in QUARANTINE if field.name not in ("import_id", "row_version")), REMOVAL[1]])
+"""Columns of the table `quarantine`, with the moment of the read."""
 HASH_DIGITS = 12
 """Digits of a row's hash that the state keeps: enough to notice a change."""
 
@@ -118,6 +121,28 @@ class Delivery:
         if consent_id is not None and complete:
             yield marker(self.schema, SINCE, consent_id=consent_id)
         yield from rows.to_batches()
+
+    def rejected(self, account_id: str, rows: Iterable[Rejected]) -> Iterator[Any]:
+        """Yields the rows that cannot be understood, for the table `quarantine`: each once, and it stays there."""
+        known: list[str] = self._state("quarantined", account_id, []) if self.mode == "news" else []
+        found = {}
+        for row in rows:
+            quarantine_id = f"q-{digest(account_id, row.digest)}"
+            if quarantine_id not in known:
+                own = {"quarantine_id": quarantine_id, "account_id": account_id, "read_at": self._read_at}
+                found[quarantine_id] = own | {"window_on": row.window_on, "reason": row.reason, "payload": row.payload}
+        if not found:
+            return
+        if self.mode == "news":
+            known += found
+        hints = dlt.mark.make_hints(
+            table_name="quarantine",
+            columns={},  # not those of the resource's own table; the rows bring theirs
+            primary_key="quarantine_id",
+            write_disposition="append" if self.mode == "news" else {"disposition": "merge"},
+        )
+        batch = pa.Table.from_pylist(list(found.values()), schema=REJECTED)
+        yield dlt.mark.with_hints(batch, hints, create_table_variant=True)
 
     def _state(self, name: str, scope: str, empty: Any) -> Any:
         """Returns what dlt's state keeps of a scope: it is loaded with the rows, or not at all."""

@@ -32,6 +32,13 @@ class Rejected:
     digest: str
     """Of the whole row, so that it is recognised when the bank shows it again."""
 
+    @classmethod
+    def of(cls, reason: str, payload: Mapping[str, Any], window_on: date | None) -> "Rejected":
+        """Returns the row without its values about people and money."""
+        whole = json.dumps(payload, sort_keys=True, default=str, ensure_ascii=False)
+        digest = hashlib.sha256(whole.encode()).hexdigest()
+        return cls(reason, json.dumps(redacted(payload), sort_keys=True), window_on, digest)
+
 
 class SpoolFile:
     """Implements `sources._protocols.Spool`: rows go to a parquet file as they come, numbered in the bank's order."""
@@ -62,9 +69,7 @@ class SpoolFile:
 
     def reject(self, reason: str, payload: dict[str, Any], window_on: date | None) -> None:
         """Keeps a row for quarantine, without its values about people and money."""
-        whole = json.dumps(payload, sort_keys=True, default=str, ensure_ascii=False)
-        digest = hashlib.sha256(whole.encode()).hexdigest()
-        self.rejected.append(Rejected(reason, json.dumps(redacted(payload), sort_keys=True), window_on, digest))
+        self.rejected.append(Rejected.of(reason, payload, window_on))
 
     def clear(self) -> None:
         """Deletes what was written, to start again."""

@@ -79,12 +79,13 @@ def identified(rules: Rules, shown: Shown, window: Window) -> Iterator[pa.Record
 def _numbered(rules: Rules, shown: Shown, window: Window) -> dict[int, tuple[int, int]]:
     """Returns by position the number among equal rows of a day, and among the booked ones; counted from the oldest row, so that a
     later twin never takes an earlier one's number."""
-    keys = pq.read_table(shown.file, columns=["window_on", rules.amount, *rules.booked_by], partitioning=None)
+    keys = pq.read_table(shown.file, columns=["window_on", rules.amount, "position", *rules.booked_by], partitioning=None)
     days, amounts, booked = keys["window_on"].to_pylist(), keys[rules.amount].to_pylist(), rules.booked(keys)
     equal: Counter[tuple[date, Any]] = Counter()
     in_day: Counter[date] = Counter()
     found: dict[int, tuple[int, int]] = {}
-    for place in reversed(range(len(days))) if shown.newest_first else range(len(days)):
+    positions = keys["position"].to_pylist()
+    for place in sorted(range(len(days)), key=positions.__getitem__, reverse=shown.newest_first):
         day = days[place]
         if window.holds(day):
             equal[day, amounts[place]] += 1

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import dlt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from dlt.common import logger
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
@@ -20,7 +19,7 @@ from sources._cursors import Asked, Day, day_of, overdue
 from sources._deliveries import Delivery, closed_with_the_last_user, hints, without_imports
 from sources._http import Http, Pace
 from sources._protocols import Depth
-from sources._spool import SpoolFile
+from sources._spool import Rejected, SpoolFile
 from sources._versions import Rules, Shown, Window, identified, versioned_rows
 from sources.kontist.accounts import Account, Orders
 from sources.kontist.auth import Login
@@ -132,7 +131,11 @@ def _resources(opened: Callable[[], AbstractContextManager[KontistClient]], plan
         def read(listed: _Listed) -> Iterator[Any]:
             delivery = _delivery(name)
             yield delivery.begin()
-            rows = [row for account in listed.accounts for row in ask(listed.bank, account).rows.to_pylist()]
+            rows = []
+            for account in listed.accounts:
+                shown = ask(listed.bank, account)
+                rows += shown.rows.to_pylist()
+                yield from delivery.rejected(account.account_id, [Rejected.of(*one, None) for one in shown.rejected])
             yield from delivery.whole(versioned_rows(rows, delivery.schema))
 
         return read
@@ -169,8 +172,7 @@ def _transactions(bank: KontistClient, account: Account, plan: "_Plan", delivery
         yield from delivery.days(account.account_id, window, rows, keep_from=keep_from)
     if not plan.asked.is_backfill and moved:
         cursors[account.account_id] = moved
-    if spool.rejected:
-        logger.warning(f"kontist: {len(spool.rejected)} rows of {account.account_id} cannot be understood and are left out")
+    yield from delivery.rejected(account.account_id, spool.rejected)
 
 
 def _days(file: Path | None) -> list[date]:

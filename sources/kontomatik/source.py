@@ -172,7 +172,7 @@ def _transactions(account: AccountRead, read: "_Imported", plan: "_Plan", delive
     window = plan.window(shown, read.since, known="through" in cursor)
     keep_from = None if plan.asked.is_backfill else reachable(plan.today)
     if account.partial:
-        logger.warning(f"kontomatik: the bank cut the answer about {account.account_id} short; the next read asks for it again")
+        logger.error(f"kontomatik: the bank cut the answer about {account.account_id} short; the next read asks for it again")
         yield from delivery.days(account.account_id, None, identified(RULES, shown, _shown_whole(shown)))
     elif window is not None:
         yield from delivery.days(account.account_id, window, identified(RULES, shown, window), keep_from=keep_from)
@@ -180,8 +180,7 @@ def _transactions(account: AccountRead, read: "_Imported", plan: "_Plan", delive
         cursors.setdefault(account.account_id, {"consent_id": plan.consent_id})
     elif not plan.asked.is_backfill:
         cursors[account.account_id] = plan.moved(cursor, read.since)
-    if spool.rejected:
-        logger.warning(f"kontomatik: {len(spool.rejected)} rows of {account.account_id} cannot be understood and are left out")
+    yield from delivery.rejected(account.account_id, spool.rejected)
 
 
 def _days(shown: Shown) -> list[date]:
@@ -252,7 +251,7 @@ class _Consent:
             self.on_new_token(result.token)
         for account in result.accounts:
             if account.error is not None:
-                logger.warning(f"kontomatik: {account.account_id} is left out: {account.error}")
+                logger.error(f"kontomatik: {account.account_id} is left out: {account.error}")
         return result
 
 

@@ -70,8 +70,11 @@ def test_ids_numbers_and_versions_are_those_of_raw_history(
     since = data.draw(st.none() | st.dates(FIRST, FIRST + timedelta(days=2)))
     with tempfile.TemporaryDirectory() as folder:
         spool = SpoolFile(Path(folder) / "rows.parquet", columns)
-        if rows:
-            spool.add(pa.RecordBatch.from_pylist(rows if newest_first else rows[::-1], schema=columns))
+        in_order = rows if newest_first else rows[::-1]
+        first = data.draw(st.integers(0, len(rows)))  # the newest rows may be written last, in front of the others
+        for part, write in ((in_order[first:], spool.add), (in_order[:first], spool.add_in_front)):
+            if part:
+                write(pa.RecordBatch.from_pylist(part, schema=columns))
         outcome = Outcome(bank.name, datetime(2026, 3, 20, tzinfo=UTC), account_id="bank:a")
         answer = Answer(
             outcome=outcome,

@@ -13,7 +13,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.read.options import Options
 from sources.kontist import kontist
-from sources.sandbox import TooManyRequests
+from sources.sandbox import BadRow, TooManyRequests
 from tests.dlt_sources.desk import desk
 from tests.patience import patient
 from tests.support import ROOT, read, rows
@@ -155,3 +155,15 @@ def test_without_a_login_dlt_says_which_setting_is_missing() -> None:
         kontist()
 
     assert "SOURCES__KONTIST__EMAIL" in str(missing.value)
+
+
+@pytest.mark.parametrize("destination", ["duckdb", "filesystem"], indirect=True)
+def test_a_row_that_cannot_be_understood_is_in_quarantine_once_and_its_neighbours_load(destination: Any) -> None:
+    with desk(destination) as own:
+        own.bank.faults.append(BadRow(account=own.accounts[0].name))
+        own.load("transactions")
+        own.load("transactions")
+
+        assert own.present() == own.shown()
+        ((reason, payload),) = own.query("select reason, payload from quarantine")
+        assert (reason, "text of" in payload) == ("amount is not a whole number of cents", True)
