@@ -1,0 +1,60 @@
+"""DataFrames of the ledger: exact money, dates, moments with their zone."""
+
+import sys
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipelines.errors import Failure, WrongUsage
+from pipelines.questions.frames import frame
+from tests.support import FirstRuns, rows
+
+
+@pytest.fixture(scope="module")
+def folder(first_runs: FirstRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ledger")
+    first_runs.copy(folder)
+    return folder
+
+
+def test_money_is_exact_a_day_is_a_date_and_a_moment_has_its_zone(folder: Path) -> None:
+    found = frame("transactions", data_dir=folder)
+
+    assert {type(one) for one in found["amount"]} == {Decimal}
+    assert found["amount"].sum() == rows(folder, "select sum(amount) from transactions")[0][0]
+    assert dict(found.groupby("account_id")["amount"].sum().items()) == dict(
+        rows(folder, "select account_id, sum(amount) from transactions group by all")
+    )
+    assert {type(one) for one in found["booked_on"].dropna()} == {date}
+    assert isinstance(found["first_seen_at"].dtype, pd.DatetimeTZDtype)
+    assert len(found) == rows(folder, "select count(*) from transactions")[0][0]
+    assert not any(found[name].dtype.kind == "f" for name in found.columns)
+
+
+def test_a_query_gives_a_frame_too(folder: Path) -> None:
+    found = frame("select currency, count(*) as n, null::bigint as none from transactions group by all", data_dir=folder)
+
+    assert str(found["none"].dtype) == str(found["n"].dtype) == "Int64"
+    assert found["n"].sum() == rows(folder, "select count(*) from transactions")[0][0]
+
+
+def test_a_table_that_is_not_there_and_a_query_that_is_none_are_named(folder: Path) -> None:
+    with pytest.raises(WrongUsage, match="Did you mean transactions") as caught:
+        frame("transaction", data_dir=folder)
+    assert "`transaction`" in str(caught.value)
+    with pytest.raises(WrongUsage, match="not understood"):
+        frame("select from where", data_dir=folder)
+    with pytest.raises(WrongUsage, match="gives no rows"):
+        frame("-- nothing", data_dir=folder)
+    with pytest.raises(Failure, match="no ledger"):
+        frame("transactions", data_dir=folder / "nothing")
+
+
+def test_without_pandas_it_says_how_to_get_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+
+    with pytest.raises(Failure, match="pip install pandas"):
+        frame("transactions", data_dir=folder)
