@@ -1,5 +1,7 @@
 """DataFrames of the ledger: exact money, dates, moments with their zone."""
 
+import re
+import runpy
 import sys
 from datetime import date
 from decimal import Decimal
@@ -10,7 +12,7 @@ import pytest
 
 from pipelines.errors import Failure, WrongUsage
 from pipelines.questions.frames import frame
-from tests.support import FirstRuns, rows
+from tests.support import ROOT, FirstRuns, rows
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +60,26 @@ def test_without_pandas_it_says_how_to_get_it(folder: Path, monkeypatch: pytest.
 
     with pytest.raises(Failure, match="pip install pandas"):
         frame("transactions", data_dir=folder)
+
+
+def test_the_readmes_example_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PIPELINES__DATA_DIR", str(folder))
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+    exec(compile(example, "README.md", "exec"), {})  # noqa: S102  # our own text
+
+    ((total,),) = rows(folder, "select sum(amount) from transactions where currency = 'EUR' and status = 'booked'")
+    assert str(total) in capsys.readouterr().out
+
+
+def test_the_notebook_shows_the_ledgers_sums(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINES__DATA_DIR", str(folder))
+    notebook = runpy.run_path(str(ROOT / "docs" / "notebook.py"), run_name="notebook")
+
+    _, defined = notebook["app"].run()
+
+    months = defined["months"].stack().to_dict()
+    query = "select strftime(booked_on, '%Y-%m'), currency, sum(amount) from transactions where status = 'booked' group by all"
+    assert {key: total for key, total in months.items() if total == total} == {  # a month without any is NaN
+        (month, currency): total for month, currency, total in rows(folder, query)
+    }
