@@ -234,7 +234,7 @@ def hints(name: str, schema: pa.Schema, key: tuple[str, ...]) -> dict[str, Any]:
 def closed_with_the_last_user(
     opened: Callable[[], AbstractContextManager[Client]],
 ) -> Iterator[tuple[Client, Callable[[Item], Item]]]:
-    """Opens a client for all resources of one extraction, which dlt runs in any order and ends without a word.
+    """Opens a client for all resources of one extraction, which dlt runs in any order and ends without notice.
 
     Gives the client and a function to call with the item that the resources share: the client is closed when the last of them has
     let go of it. Until that function is called, the block closes it.

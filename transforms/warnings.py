@@ -26,7 +26,7 @@ where transactions.status = 'pending' and reads[1] - transaction_on > 42
 _ASKED = (
     (
         "select count(*) from ledger.in_transit where overdue",
-        "{number} own transfer{s} under way for more than ten days: the other account is not read, it is no transfer, or the two"
+        "{number} internal transfer{s} unmatched for more than ten days: the other account is not read, it is no transfer, or the two"
         " amounts of a confirmed pair differ (`in_transit`)",
     ),
     (

@@ -178,7 +178,7 @@ class Differ:
         )
 
     def _add_late(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
-        """Adds the late rows: those that are shown before the window and are news."""
+        """Adds the late rows: new ones that are shown before the window."""
         if self._one("select count(*) from answered where window_on < ?", [claim]):
             oldest_first = "desc" if newest_first else "asc"
             self._connection.execute(

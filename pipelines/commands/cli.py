@@ -151,7 +151,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--max-age",
         type=age,
         metavar="HOURS",
-        help="end with 4 when an account that should be read was not for so long, or a consent is over",
+        help="end with 4 when an account that should be read is older than this, or a consent is over",
     )
     form = status.add_mutually_exclusive_group()
     form.add_argument(

@@ -17,7 +17,7 @@ from pipelines.consents.upkeep import can_be_ended, end_at_its_bank
 from pipelines.errors import GOOD, PARTIAL, Busy, Failure, WrongUsage
 from pipelines.read.options import Options, utc_now
 from pipelines.read.windows import refuse_a_day_to_come
-from pipelines.store.banks import KONTIST, KONTOMATIK
+from pipelines.store.banks import KONTOMATIK, bank_named
 from pipelines.store.lock import held, prepare
 from pipelines.store.losses import missing_raw, missing_vault, refuse
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def connect(options: argparse.Namespace) -> int:
     """Runs `connect kontomatik` and `connect kontist`."""
-    if options.source == KONTIST.name:
+    if not bank_named(options.source).by_consent:
         from pipelines.commands.login import connect as log_in
 
         if options.since is not None:
@@ -177,7 +177,7 @@ def add(options: argparse.Namespace) -> int:
         token = getpass("Token (not shown): ")
     else:
         token = sys.stdin.read()
-    if options.source == KONTIST.name:
+    if not bank_named(options.source).by_consent:
         from pipelines.commands.login import add as add_login
 
         return add_login(options, token)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sources.kontomatik.client import KontomatikClient
 
 LEFT_OPEN = timedelta(hours=1)
-"""After so long a sign-in that nobody finished is given up."""
+"""A sign-in that nobody finished is given up after this time."""
 
 
 class SignInFailed(Failure):

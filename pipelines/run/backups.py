@@ -281,7 +281,7 @@ def _put_vault(settings: Settings, trial: Path, backup: Backup, notes: list[str]
 
 
 def _put_missing(data_dir: Path, trial: Path, notes: list[str]) -> list[str]:
-    """Puts missing receipts and seeds into place; those that are there stay."""
+    """Restores missing receipts and seeds; existing ones stay."""
     put = []
     for path in sorted(file for name in FOLDERS for file in (trial / name).rglob("*") if file.is_file()):
         name = str(path.relative_to(trial))

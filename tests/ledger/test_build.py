@@ -204,7 +204,7 @@ def test_the_warnings_of_a_good_ledger_are_sentences_with_numbers(tmp_path: Path
 
     assert built.failed == []
     assert [notice.partition(":")[0].partition(" to ")[0] for notice in built.notices] == [
-        "1 own transfer under way for more than ten days",
+        "1 internal transfer unmatched for more than ten days",
         "1 account whose bank moved more or less than the ledger holds",
         "1 suggested transfer",
     ]

@@ -1,4 +1,4 @@
-"""The orders that Kontist lists: those that its customers live by, and what was ordered, changed and cancelled since."""
+"""The orders that Kontist lists: the ones its customers begin with, and those ordered, changed and cancelled since."""
 
 from typing import Any
 
