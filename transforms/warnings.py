@@ -26,8 +26,8 @@ where transactions.status = 'pending' and reads[1] - transaction_on > 42
 _ASKED = (
     (
         "select count(*) from ledger.in_transit where overdue",
-        "{number} internal transfer{s} unmatched for more than ten days: the other account is not read, it is no transfer, or the two"
-        " amounts of a confirmed pair differ (`in_transit`)",
+        "{number} internal transfer{s} unmatched for more than ten days: the other account is not read, it is no transfer, or the"
+        " two amounts of a confirmed pair differ (`in_transit`)",
     ),
     (
         "select count(distinct account_id) from ledger.coverage where difference_amount is not null",

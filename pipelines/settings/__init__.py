@@ -28,7 +28,7 @@ class Thresholds:
     changes_percent: int
 
     def hold(self, known: int, gone: int, altered: int) -> bool:
-        """Returns whether this number of rows is held for confirmation. A whole window is; the correction of its only row is not."""
+        """Returns whether these rows are held for confirmation. A whole window is; the correction of its only row is not."""
         touched = gone + altered
         if known and (gone == known or (touched == known and known > 1)):
             return True
