@@ -78,21 +78,33 @@ def empty_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `raw.duckdb` with both banks' tables and nothing in them, made as a first run makes it."""
     from pipelines.store.load import Changeset, load
     from pipelines.store.raw_copy import opened
+    from tests.plain_loads import by_dlt
 
     folder = tmp_path_factory.mktemp("empty")
-    with opened(folder) as (history, publish):
+    with by_dlt(), opened(folder) as (history, publish):
         for dataset in ("kontist", "kontomatik"):
             load(history, Changeset(dataset))
         publish()
     return folder / "raw.duckdb"
 
 
-@pytest.fixture
-def plain_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Raw history is loaded without dlt: for tests that are not about loading."""
+@pytest.fixture(scope="session", autouse=True)
+def plain_loads() -> Iterator[None]:
+    """Raw history is loaded without dlt: few tests are about loading. Commands in processes of their own load by dlt."""
     from tests import plain_loads
 
-    plain_loads.use(monkeypatch)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        plain_loads.use(monkeypatch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def by_dlt(plain_loads: None) -> Iterator[None]:
+    """Raw history is loaded by dlt in all of the file, as by every command."""
+    from tests import plain_loads as loads
+
+    with loads.by_dlt():
+        yield
 
 
 def pytest_unconfigure() -> None:

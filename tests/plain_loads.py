@@ -6,7 +6,8 @@
 import base64
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,12 +19,22 @@ from pipelines.store.raw_copy import RawCopy
 from sources._windows import scope
 
 Said = tuple[Mapping[str, load.Batches], Mapping[str, Any], bool]
+_REAL = load._source, load._load_by_dlt
 
 
 def use(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loads by plain SQL until `monkeypatch` is undone."""
     monkeypatch.setattr(load, "_source", lambda _, said, cursors, *, all_tables: (said, cursors, all_tables))
     monkeypatch.setattr(load, "_load_by_dlt", _load)
+
+
+@contextmanager
+def by_dlt() -> Iterator[None]:
+    """Loads by dlt inside the block."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(load, "_source", _REAL[0])
+        monkeypatch.setattr(load, "_load_by_dlt", _REAL[1])
+        yield
 
 
 def _load(history: RawCopy, dataset: str, source: Callable[[], Said]) -> None:

@@ -25,6 +25,7 @@ from pipelines.store.lock import held
 from sources.sandbox import Dialect, SandboxBank, Totals, World, running
 from tests.forks import Fork, Order, bare, forks
 from tests.patience import patient
+from tests.plain_loads import by_dlt
 
 ROOT = Path(__file__).parents[1]
 VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="
@@ -165,7 +166,7 @@ class FirstRuns:
         about = (dialect, sources, *world.items())
         if about not in self._made:
             folder = self._new_folder()
-            with a_bank(World(**world), dialect=dialect) as bank:
+            with by_dlt(), a_bank(World(**world), dialect=dialect) as bank:
                 assert read(bank, folder, Options(sources)).status == "ok"
             self._made[about] = folder
         shutil.copytree(self._made[about], data_dir, dirs_exist_ok=True)

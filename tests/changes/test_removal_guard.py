@@ -17,7 +17,6 @@ from sources.sandbox import EmptyAnswer
 from tests.histories import Raw, Row, kontist, kontomatik, raw_history
 from tests.support import FirstRuns, a_bank, account_id, assert_the_ledger_is_the_world, ledger_totals, read, rows
 
-pytestmark = pytest.mark.usefixtures("plain_loads")
 TEN = [kontist(n, f"2026-03-{n:02d}", n) for n in range(10, 0, -1)]
 NINE = [kontist(n, f"2026-03-{n:02d}", -100 * n, name=f"shop {n}") for n in range(9, 0, -1)]
 NINE_WITHOUT_IDS = [kontomatik(f"2026-03-{n:02d}", f"-{n}.00", title=f"shop {n}") for n in range(9, 0, -1)]

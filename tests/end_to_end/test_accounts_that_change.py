@@ -14,7 +14,6 @@ from pipelines.run.report import Report
 from sources.sandbox import Dialect, World
 from tests.support import FirstRuns, a_bank, account_id, read, rows, troubled
 
-pytestmark = pytest.mark.usefixtures("plain_loads")
 NEW_IBAN = {"kontist": "DE89370400440532013000", "kontomatik": "PL61109010140000071219812874"}
 FIRST = {"kontist": "4711", "kontomatik": "Konto Start"}
 

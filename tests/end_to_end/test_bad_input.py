@@ -23,6 +23,7 @@ from sources.sandbox import (
     World,
     XmlBomb,
 )
+from tests.plain_loads import by_dlt
 from tests.support import Ended, FirstRuns, a_bank, assert_the_ledger_is_the_world, environment, ledger_totals, published, rows
 
 QUICK = {"SOURCES__KONTOMATIK__COMMAND_DEADLINE": "0.05"}
@@ -180,7 +181,7 @@ def test_a_folder_where_nothing_can_be_written(pipelines: Pipelines, tmp_path: P
 
 def test_a_folder_whose_name_is_a_pattern_or_a_quote(pipelines: Pipelines, tmp_path: Path) -> None:
     odd = tmp_path / "a=b [x] *'\"ü"
-    with a_bank(a_world()) as bank:
+    with by_dlt(), a_bank(a_world()) as bank:
         assert pipelines("connect", "kontomatik", "--mock", "--data-dir", str(odd), bank=bank).status == 0
         assert pipelines("run", "--data-dir", str(odd), bank=bank).status == 0
         assert_the_ledger_is_the_world(odd, bank)

@@ -7,6 +7,7 @@ import pytest
 from sources.sandbox import World
 from tests.support import a_bank, read, rows
 
+pytestmark = pytest.mark.usefixtures("by_dlt")
 ROOM = "9999999999999.99"
 BEYOND = ("10000000000000.00", "123456789012345.67", "9999999999999999.99")
 

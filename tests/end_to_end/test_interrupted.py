@@ -29,6 +29,7 @@ from tests.support import (
     read,
 )
 
+pytestmark = pytest.mark.usefixtures("by_dlt")
 DEATHS = 2
 """`make bench` does fifty."""
 

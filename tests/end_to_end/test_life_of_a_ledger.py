@@ -13,6 +13,7 @@ from pipelines.run.summary import as_json
 from sources.sandbox import Dialect, World
 from tests.support import FirstRuns, a_bank, assert_the_ledger_is_the_world, command, environment, read, rows
 
+pytestmark = pytest.mark.usefixtures("by_dlt")
 DIALECTS = ("openapi", "live")
 
 

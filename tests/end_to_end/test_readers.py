@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from pipelines.read.options import Options
 from tests.support import FirstRuns, a_bank, read, rows
 
@@ -18,7 +16,6 @@ for _ in sys.stdin:
 COUNT = "select count(*) from transactions"
 
 
-@pytest.mark.usefixtures("plain_loads")
 def test_an_open_reader_waits_for_no_run_and_no_run_for_it(first_runs: FirstRuns, tmp_path: Path) -> None:
     world, kontist = first_runs.copy(tmp_path, sources=("kontist",)), Options(sources=("kontist",))
     with a_bank(world) as bank:

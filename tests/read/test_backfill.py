@@ -3,16 +3,12 @@
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from pipelines.consents.sign_in import mock_opening
 from pipelines.read.options import Options
 from pipelines.run.steps import Run
 from pipelines.store.lock import held
 from sources.sandbox import World
 from tests.support import a_bank, rows, settings_for
-
-pytestmark = pytest.mark.usefixtures("plain_loads")
 
 
 def test_a_backfill_reads_what_the_banks_show_and_names_what_only_a_new_sign_in_does(tmp_path: Path) -> None:

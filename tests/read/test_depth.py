@@ -130,7 +130,6 @@ def test_the_published_ledger_knows_of_differences_and_one_that_cannot_say_asks_
     assert known_differences(tmp_path) == {}
 
 
-@pytest.mark.usefixtures("plain_loads")
 def test_a_row_that_the_usual_window_passes_over_is_found_by_the_run_after(tmp_path: Path) -> None:
     """And the run after that asks for the usual days again: what differed is explained."""
     world = World(today=date(2024, 12, 31))

@@ -3,13 +3,9 @@
 from datetime import date, timedelta
 from pathlib import Path
 
-import pytest
-
 from pipelines.read.options import Options
 from sources.sandbox import World
 from tests.support import FirstRuns, a_bank, assert_the_ledger_is_the_world, read, troubled
-
-pytestmark = pytest.mark.usefixtures("plain_loads")
 
 
 def test_since_never_passes_over_days_that_are_still_to_be_read(first_runs: FirstRuns, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from pipelines.commands.stop import Stop
 from pipelines.store.load import Changeset, load
 from pipelines.store.raw_copy import opened
 
+pytestmark = pytest.mark.usefixtures("by_dlt")
+
 
 @pytest.fixture
 def stop() -> Iterator[Stop]:

@@ -26,7 +26,6 @@ from pipelines.settings import Settings
 from pipelines.store import ledger
 from pipelines.store.ledger import Published
 from sources.sandbox import Refuses, SandboxBank, World, running
-from tests import plain_loads
 from tests.scheduled.desk import consent, days_before_its_end, ending
 from tests.scheduled.inline import in_process
 from tests.support import assert_the_ledger_is_the_world, read, settings_for
@@ -113,7 +112,6 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Week]:
                 vault.covers(name, vault.accounts_of(first))
                 vault.imported(name, begun)
         with pytest.MonkeyPatch.context() as patched:
-            plain_loads.use(patched)
             patched.setattr(ledger, "build_and_publish", found.build_at_the_end(ledger.build_and_publish))
             with in_process(settings, world.clock.now, found.receive):
                 for moment, one in fire_times(begun, begun + 7 * DAY):

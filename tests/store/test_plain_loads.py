@@ -49,13 +49,12 @@ def left(raw: Raw) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("dataset", ["kontist", "kontomatik"])
-def test_plain_sql_leaves_what_dlt_leaves(dataset: str, tmp_path: Path, empty_raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_sql_leaves_what_dlt_leaves(dataset: str, tmp_path: Path, empty_raw: Path) -> None:
     (tmp_path / "raw.duckdb").write_bytes(empty_raw.read_bytes())
-    with raw_history(tmp_path, dataset) as raw:
+    with plain_loads.by_dlt(), raw_history(tmp_path, dataset) as raw:
         life(raw)
         by_dlt = left(raw)
     (tmp_path / "new").mkdir()
-    plain_loads.use(monkeypatch)
     with raw_history(tmp_path / "new", dataset) as raw:
         load(raw.history, Changeset(dataset))
         life(raw)
@@ -64,6 +63,7 @@ def test_plain_sql_leaves_what_dlt_leaves(dataset: str, tmp_path: Path, empty_ra
 
 
 @pytest.mark.parametrize("dataset", ["kontist", "kontomatik"])
+@pytest.mark.usefixtures("by_dlt")
 def test_tables_that_are_made_before_the_first_load_are_those_that_dlt_would_make(dataset: str, tmp_path: Path) -> None:
     def tables(history: RawCopy) -> list[tuple[Any, ...]]:
         query = "select schema_name, table_name, sql from duckdb_tables() where starts_with(schema_name, ?) order by all"

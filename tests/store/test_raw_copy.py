@@ -13,6 +13,8 @@ from pipelines.store.atomic_files import publish
 from pipelines.store.raw_copy import opened
 from tests.histories import Raw, kontist, kontomatik, raw_history
 
+pytestmark = pytest.mark.usefixtures("by_dlt")
+
 BLOCK = 262_144
 
 
