@@ -59,7 +59,7 @@ class Week:
         for account, times in self.bank.world.imports.items():
             self.imports.setdefault(account, set()).update(times)
 
-    def result(self, settings: Settings, *, report: Report | None = None) -> None:
+    def receive(self, settings: Settings, *, report: Report | None = None) -> None:
         """What a run ends with."""
         if report is not None:
             self.reports.append(report)
