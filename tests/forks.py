@@ -253,6 +253,7 @@ def main(orders: int) -> None:
     before = dict(os.environ)
     for name in NEEDED:
         import_module(name)
+    import_module("sources._http")._trusted()  # reads certificates, once for all forks
     imported = {name: value for name, value in os.environ.items() if before.get(name) != value}
     gc.collect()
     gc.freeze()

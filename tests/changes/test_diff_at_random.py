@@ -221,7 +221,7 @@ READS = st.tuples(st.lists(CHANGES, max_size=4), st.integers(0, 12), st.sampled_
 
 
 @given(lives=st.lists(READS, min_size=4, max_size=6))
-@settings(max_examples=6)
+@settings(max_examples=5)
 def test_the_short_way_to_identify_rows_ends_where_the_plain_one_does(kept: Kept, lives: list[Any]) -> None:
     kept.empty()
     kept.differ = Checked
@@ -235,7 +235,7 @@ def test_the_short_way_to_identify_rows_ends_where_the_plain_one_does(kept: Kept
 
 
 @given(lives=st.lists(READS, min_size=2, max_size=6))
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_history_holds_what_the_bank_shows(kept: Kept, lives: list[Any]) -> None:
     kept.empty()
     with_ids = kept.shape is KONTIST.shape
@@ -293,7 +293,7 @@ FAULTS = st.sampled_from(["sign", "hundredfold", "shift", "half", "empty"])
     before=st.lists(CHANGES, min_size=3, max_size=12),
     reads=st.lists(st.tuples(st.booleans(), st.lists(CHANGES, max_size=2)), max_size=5),
 )
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_whatever_is_held_no_payment_is_there_twice_and_what_is_new_is_there(
     kept: Kept, fault: str, before: list[Any], reads: list[Any]
 ) -> None:
@@ -342,7 +342,7 @@ def test_whatever_is_held_no_payment_is_there_twice_and_what_is_new_is_there(
     lost=st.integers(0, 11),
     again=st.booleans(),
 )
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_a_row_that_history_lost_is_not_forgotten_when_newer_days_are_read(
     kept: Kept, lives: list[Any], lost: int, again: bool
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.consents.killing import Killer
-from tests.consents.quick import CERTIFICATES, INSTEAD
+from tests.consents.quick import INSTEAD
 
 
 @pytest.fixture(scope="session")
@@ -30,13 +30,6 @@ def new_folder(tmp_path: Path, empty_raw: Path) -> Callable[[], Path]:
         return folder
 
     return make
-
-
-@pytest.fixture(autouse=True)
-def no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here leaves the machine."""
-    module, name, way = CERTIFICATES
-    monkeypatch.setattr(f"{module}.{name}", way)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.consents.quick import CERTIFICATES, INSTEAD
+from tests.consents.quick import INSTEAD
 from tests.support import VAULT_KEY, Ended, command
 
 
@@ -69,8 +69,6 @@ def environment(bank: Any, data_dir: Path, **more: str) -> dict[str, str]:
 
 def _prepare(steps: Path, before: int | None, ahead: float, quick: bool) -> None:
     _time(ahead)
-    module, name, way = CERTIFICATES
-    setattr(sys.modules[module], name, way)
     if quick:
         for module, name, way in INSTEAD:
             setattr(module, name, way)

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import ssl
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +34,4 @@ def published(data_dir: Path, *_: Any, **__: Any) -> ledgers.Published:
     return ledgers.Published(data_dir / "no ledger", {}, [], 0.0)
 
 
-def no_certificates(*_: Any, **__: Any) -> ssl.SSLContext:
-    """In place of httpx's own context: the bank is on loopback, and reading the certificates takes longer than asking it."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-CERTIFICATES = ("httpx._transports.default", "create_ssl_context", no_certificates)
 INSTEAD = ((loads, "load", load), (loads, "cursors", cursors), (ledgers, "build_and_publish", published))
