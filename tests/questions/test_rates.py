@@ -116,6 +116,7 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         from_file(tmp_path / "none.csv")
 
 
+@pytest.mark.usefixtures("by_dlt")
 def test_rates_are_loaded_merged_and_counted_with(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "first.csv").write_bytes(HISTORY)
     (tmp_path / "second.csv").write_bytes(b"Date,PLN,CZK\n2026-11-20,4.5,25\n")
