@@ -94,9 +94,10 @@ pairs as (
             when later.is_marked and later.iban is null and days <= 14 then 3
         end                                                         as rank
     from comparable as later
+    -- by an equality: an amount that moves often in one direction would meet itself with `<>`
     inner join comparable as earlier
         on earlier.account_id = later.account_id and earlier.currency = later.currency and earlier.cents = later.cents
-        and earlier.is_out <> later.is_out and later.day between earlier.day and earlier.day + 60
+        and earlier.is_out = not later.is_out and later.day between earlier.day and earlier.day + 60
     where later.transaction_id <> earlier.transaction_id
         and not earlier.is_marked
         and (later.is_marked or later.reference is not null)
