@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 ALL = date.min
 """The start of a window over everything that a bank has."""
-BATCH = 50_000
+BATCH = 10_000
+"""Rows that are handed on at once: dlt holds a few batches in memory, as rows of a parquet file and encoded."""
 
 
 @dataclass(frozen=True, kw_only=True)

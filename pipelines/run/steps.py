@@ -146,6 +146,7 @@ class Run:
             self._time("extract")
             readings = self._tasks.joined()
             self._attempts = [attempt for reading in readings.values() for attempt in reading.attempts]
+            _give_back_memory()
             load_readings(self._context, self.report, self._states, readings)
             self._stage = "loaded"
 
@@ -171,6 +172,7 @@ class Run:
         """Builds the ledger, checks it, publishes it, unless nothing could be read. A check that fails is in the report."""
         self._mark = time.perf_counter()
         if not self.report.all_failed:
+            _give_back_memory()
             publish_ledger(self._settings, self.report, self._progress)
         if self._openings is None:
             from pipelines.run.freshness import stale_accounts
@@ -222,6 +224,17 @@ def publish_ledger(settings: Settings, report: Report, progress: Progress) -> No
     except LedgerRefused as refused:
         report.refused = str(refused)
         report.checks = refused.checks
+
+
+def _give_back_memory() -> None:
+    """Returns to the system what an earlier step has freed: Arrow and the C library of Linux keep it. DuckDB needs it next."""
+    import ctypes
+
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    with suppress(AttributeError, OSError, TypeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _refuse_a_loss(settings: Settings, vault: "Vault | None") -> None:
