@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipelines.consents.clients import kontomatik_client
 from pipelines.consents.ended import ended_consents, ended_sentence
 from pipelines.consents.kontist_login import KeptLogin, client_of, kept_login
-from pipelines.consents.national_ids import Recogniser
 from pipelines.consents.states import USABLE
 from pipelines.errors import Failure
 from pipelines.read import kontist
@@ -155,6 +154,7 @@ class KontomatikReader:
 
     def find(self) -> Sequence[ReadTask]:
         """Returns a task for each consent that is due."""
+        from pipelines.consents.national_ids import Recogniser
         from pipelines.read import kontomatik
 
         context = self._reads.context
