@@ -21,8 +21,10 @@ from dlt.common.configuration.container import Container
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.destination.exceptions import DestinationCapabilitiesException
 from dlt.common.destination.utils import resolve_merge_strategy
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.extract.exceptions import CurrentSourceNotAvailable
 
-from sources._columns import INSTANT, QUARANTINE, TRUTH, dlt_columns, required
+from sources._columns import INSTANT, QUARANTINE, TRUTH, dlt_columns
 from sources._spool import Rejected
 from sources._versions import Window, digest
 from sources._windows import FIRST_DAY, LAST_DAY, SINCE, STAGED, UNTIL, marker, staged_scope
@@ -32,8 +34,9 @@ Item = TypeVar("Item")
 
 Mode = Literal["versions", "rows", "news"]
 """What the destination can keep: versions, present rows, or only what is appended."""
-REMOVAL = (required("removed", TRUTH), required("read_at", INSTANT))
-"""Columns that a destination without versions gets: whether the bank no longer shows the row, and when that was read."""
+REMOVAL = (pa.field("removed", TRUTH), pa.field("read_at", INSTANT))
+"""Columns that a destination without versions gets: whether the bank no longer shows the row, and when that was read. Null in the
+rows of before, where a table had versions once."""
 REJECTED = pa.schema([*(field for field in QUARANTINE if field.name not in ("import_id", "row_version")), REMOVAL[1]])
 """Columns of the table `quarantine`, with the moment of the read."""
 HASH_DIGITS = 12
@@ -54,7 +57,35 @@ def without_imports(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field for field in schema if field.name != "import_id"])
 
 
-def mode() -> Mode:
+def mode(resource: str | None = None) -> Mode:
+    """Returns what is loaded of a resource, None the running one: what its destination can keep, or less if its user wants less.
+
+    Raises `ValueError` for `replace`: a read does not show all rows.
+    """
+    wanted = _write_disposition(resource)
+    if wanted is None or (isinstance(wanted, dict) and wanted.get("strategy") == "scd2"):
+        return _possible()
+    match wanted["disposition"] if isinstance(wanted, dict) else wanted:
+        case "append":
+            return "news"
+        case "merge":
+            return "rows"
+    raise ValueError(
+        "this source reads again only the days since its cursor, so only `append` and `merge` are possible;"
+        ' to load everything anew, use refresh="drop_resources"'
+    )
+
+
+def _write_disposition(resource: str | None = None) -> Any:
+    """Returns the write disposition of a resource: ours, or its user's; None outside of a pipeline."""
+    try:
+        found = dlt.current.source().resources[resource] if resource else dlt.current.resource()
+    except (CurrentSourceNotAvailable, KeyError):
+        return None
+    return found.write_disposition
+
+
+def _possible() -> Mode:
     """Returns what the destination of the running pipeline can keep; without a destination, that of the declared hints."""
     container = Container()
     if DestinationCapabilitiesContext not in container:
@@ -92,6 +123,8 @@ class Delivery:
         if self.mode == "rows":
             columns["removed"]["hard_delete"] = True
         disposition: Any = {"disposition": "merge"} if self.mode == "rows" else "append"
+        if isinstance(own := _write_disposition(), dict) and own.get("strategy") != "scd2":
+            disposition = own
         hints = dlt.mark.make_hints(columns=columns, primary_key=self._key, write_disposition=disposition)
         return dlt.mark.with_hints(self.columns.empty_table(), hints)
 
@@ -222,6 +255,16 @@ def _add_range(covered: list[list[str | None]], window: Window) -> None:
 
 def _holds(window: Window, entry: list[str]) -> bool:
     return len(entry) < 2 or window.holds(date.fromisoformat(entry[1]))
+
+
+def taken(table: str, account_id: str, consent_id: str) -> bool:
+    """Returns whether the account was read through another consent in this very load: its rows must not be in it twice."""
+    try:
+        package: Any = dlt.current.load_package_state()["state"]
+    except CurrentLoadPackageStateNotAvailable:
+        return False
+    readers = package.setdefault("read_through", {}).setdefault(table, {})
+    return bool(readers.setdefault(account_id, consent_id) != consent_id)
 
 
 def hints(name: str, schema: pa.Schema, key: tuple[str, ...]) -> dict[str, Any]:

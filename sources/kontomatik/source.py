@@ -19,7 +19,7 @@ from dlt.extract import DltResource
 
 from sources._columns import dlt_columns, read_by_source
 from sources._cursors import Asked, Day, day_of, overdue
-from sources._deliveries import Delivery, closed_with_the_last_user, hints, mode, without_imports
+from sources._deliveries import Delivery, closed_with_the_last_user, hints, mode, taken, without_imports
 from sources._http import Http
 from sources._spool import Spools
 from sources._versions import Rules, Shown, Window, identified, versioned_rows
@@ -101,7 +101,7 @@ def _resources(opened: Opened, consent: "_Consent", plan: "_Plan") -> Iterable[D
         """Returns the one import, shared by all that is selected."""
         with closed_with_the_last_user(lambda: _with_folder(opened)) as ((client, folder), shared):
             cursors = dlt.current.resource_state("transactions").setdefault("accounts", {})
-            first_day = plan.since(cursors, versions=mode() == "versions")
+            first_day = plan.since(cursors, versions=mode("transactions") == "versions")
             yield shared(_Imported(consent.imported(client, first_day, folder), first_day))
 
     def owners(read: _Imported) -> Iterator[Any]:
@@ -115,7 +115,8 @@ def _resources(opened: Opened, consent: "_Consent", plan: "_Plan") -> Iterable[D
         """Returns the accounts and cards of the consent."""
         delivery = _delivery("accounts")
         yield delivery.begin()
-        rows = versioned_rows([read.row_of(one, consent.consent_id) for one in read.readable], delivery.schema)
+        listed = [one for one in read.readable if not taken("accounts", one.account_id, consent.consent_id)]
+        rows = versioned_rows([read.row_of(one, consent.consent_id) for one in listed], delivery.schema)
         yield from delivery.whole(rows, consent_id=consent.consent_id, complete=read.is_whole)
 
     def transactions(read: _Imported) -> Iterator[Any]:
@@ -123,6 +124,8 @@ def _resources(opened: Opened, consent: "_Consent", plan: "_Plan") -> Iterable[D
         delivery = _delivery("transactions")
         yield delivery.begin()
         for account in read.readable:
+            if taken("transactions", account.account_id, consent.consent_id):
+                continue
             yield from _transactions(account, read, plan, delivery)
 
     def institutions() -> Iterator[Any]:

@@ -12,6 +12,7 @@ from dlt.common.configuration.exceptions import ConfigFieldMissingException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.read.options import Options
+from sources._errors import Unavailable
 from sources.kontist import kontist
 from sources.sandbox import BadRow, TooManyRequests
 from tests.dlt_sources.desk import desk
@@ -98,6 +99,18 @@ def test_an_edit_of_an_old_row_arrives_with_the_next_full_read(in_duckdb: Any) -
         assert own.present() == own.shown()
 
 
+def test_a_write_disposition_of_ones_own_is_followed_unless_it_would_lose_rows(in_duckdb: Any) -> None:
+    with desk(in_duckdb) as own:
+        own.keeps = "news"
+        own.pipeline.run(own.source().with_resources("transactions"), write_disposition="append")
+        own.world.append(own.accounts[0], amount="-1.00")
+        own.pipeline.run(own.source().with_resources("transactions"), write_disposition="append")
+        assert (own.present(), own.stored()) == (own.shown(), len(own.shown()))
+
+        with pytest.raises(PipelineStepFailed, match="only `append` and `merge` are possible"):
+            own.pipeline.run(own.source(), write_disposition="replace")
+
+
 def test_a_bank_that_refuses_leaves_the_cursor_where_it_was(in_duckdb: Any) -> None:
     with desk(in_duckdb) as own:
         own.load()
@@ -107,6 +120,7 @@ def test_a_bank_that_refuses_leaves_the_cursor_where_it_was(in_duckdb: Any) -> N
 
         with pytest.raises(PipelineStepFailed) as failed:
             own.load()
+        assert isinstance(failed.value.exception.__cause__, Unavailable)
         assert "kontist: the bank says that we ask too often" in str(failed.value)
         assert own.world.kontist_password not in str(failed.value) + str(own.pipeline.last_trace.asdict())
         assert own.cursors == cursors
