@@ -9,7 +9,6 @@ from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
 from pipelines.store.losses import missing_vault, refuse
 from sources._errors import Misconfigured, SourceError
-from sources._http import Http
 
 if TYPE_CHECKING:
     from pipelines.consents.vault import Vault
@@ -21,6 +20,7 @@ def kontomatik_client(
     settings: Settings, now: Callable[[], datetime], recognise: Callable[[str, str], str] | None = None
 ) -> Iterator["KontomatikClient"]:
     """Opens a client of Kontomatik. `recognise` makes the hash that is kept of an owner's identity number."""
+    from sources._http import Http
     from sources.kontomatik.client import KontomatikClient
 
     own = settings.kontomatik

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from pipelines.errors import WrongUsage
 from pipelines.store.atomic_files import replacing, write_private
 from sources._errors import SourceError
-from sources._http import Http, Patience, moment_of
 
 if TYPE_CHECKING:
     from pipelines.consents.vault import Vault
@@ -82,6 +81,8 @@ def jumped(data_dir: Path, now: datetime) -> str | None:
 
 def bank_time(settings: "Settings", vault: "Vault | None" = None) -> tuple[str, datetime | None]:
     """Returns the configured bank that was asked last, and the time in the `Date` of its answer; None when none gave one."""
+    from sources._http import Http, Patience, moment_of
+
     asked = ""
     for asked, base_url, path in _banks(settings, vault):
         with suppress(SourceError):

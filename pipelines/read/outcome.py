@@ -4,11 +4,13 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.store.banks import Bank
 from sources._protocols import Depth
-from sources._spool import SpoolFile
+
+if TYPE_CHECKING:
+    from sources._spool import SpoolFile
 
 Status = Literal["complete", "partial", "failed", "skipped", "doubted"]
 
@@ -124,7 +126,7 @@ class Answer:
     outcome: Outcome
     account: dict[str, Any]
     """The row of `accounts`, without hash and import."""
-    spool: SpoolFile
+    spool: "SpoolFile"
     depth: Depth
     since: date | None
     as_of: date

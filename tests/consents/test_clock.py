@@ -15,6 +15,7 @@ from pipelines.consents.vault import Vault
 from pipelines.questions import doctor, status
 from pipelines.read.due import due
 from pipelines.settings import KontistSettings, Settings
+from sources._http import Http
 from sources.sandbox import World
 from tests.consents.customers import DIALECTS, VAULT_KEY, a_bank, connected, only_ben, read, settings_for, states, the_vault
 
@@ -115,7 +116,7 @@ def test_a_bank_that_sends_no_time_is_not_used_and_is_no_fault(tmp_path: Path, s
     settings = Settings(data_dir=tmp_path, vault_key=VAULT_KEY, kontist=own)
     answer = httpx.Response(200, headers={"Date": shown.encode()})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clock.Http, "request", lambda *_: answer)
+        patch.setattr(Http, "request", lambda *_: answer)
         assert clock.bank_time(settings) == ("kontist", None)
         clock.check(settings, lambda: NOON)
 
