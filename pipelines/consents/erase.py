@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pipelines.consents.vault import ERASURE_ASKED, NO_REASON, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
-from pipelines.store import leftovers
+from pipelines.store import dlt_folder, leftovers
 from pipelines.store.atomic_files import publish, replace_text
 from pipelines.store.banks import read_without_consent
 from pipelines.store.losses import missing_raw, refuse
@@ -136,6 +136,7 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         receipt.steps.append("raw history was written anew without these rows; the file before it was removed")
         _rebuild_ledger(settings, receipt)
     (settings.data_dir / "run.last.json").unlink(missing_ok=True)
+    dlt_folder.remove(settings.data_dir)
     receipt.steps.append("the consent's key and token were destroyed in the vault")
     if len(chain) > 1:
         receipt.steps.append(f"the consents that it had replaced were erased with it: {', '.join(chain[1:])}")

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from pipelines.errors import RawBroken
 from pipelines.store.banks import BANKS
+from pipelines.store.dlt_folder import FOLDER, PIPELINE
 from pipelines.store.raw_copy import RawCopy
 from sources._windows import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned, scope
 
@@ -93,13 +94,15 @@ def _create_tables(history: RawCopy, dataset: str) -> None:
 def cursors(history: RawCopy, dataset: str) -> dict[str, Any]:
     """Returns the cursors that the last load left in dlt's state; empty before the first load.
 
-    dlt's own decoder would cost its import. A test holds that both read the same.
+    dlt's own decoder would cost its import. A test holds that both read the same. In earlier versions the pipeline had the
+    bank's name.
     """
     if not was_loaded(history, dataset):
         return {}
     rows = history.connection.execute(
-        f"select state from {dataset}._dlt_pipeline_state where pipeline_name = ? order by version desc, created_at desc limit 1",
-        [dataset],
+        f"select state from {dataset}._dlt_pipeline_state where pipeline_name in ($1, $2)"
+        " order by pipeline_name = $1 desc, version desc, created_at desc limit 1",
+        [PIPELINE, dataset],
     ).fetchall()
     if not rows:
         return {}
@@ -163,8 +166,8 @@ def _load_by_dlt(history: RawCopy, dataset: str, source: "Callable[[], DltSource
 
     try:
         pipeline = dlt.pipeline(
-            pipeline_name=dataset,
-            pipelines_dir=str(history.work / "dlt"),
+            pipeline_name=PIPELINE,
+            pipelines_dir=str(history.work / FOLDER / dataset),
             destination=_looking_up_once(dlt.destinations.duckdb(history.connection)),
             dataset_name=dataset,
         )

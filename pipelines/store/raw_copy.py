@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import RawBroken
-from pipelines.store import leftovers
+from pipelines.store import dlt_folder, leftovers
 from pipelines.store.atomic_files import copy, publish
 from pipelines.store.losses import Identity, identified, missing_raw, refuse, swapped
 
@@ -65,7 +65,7 @@ def opened(data_dir: Path, *, start_new: bool = False, memory: str = MEMORY) -> 
             identity = identified(connection, data_dir)
         except (duckdb.Error, OSError) as error:
             raise broken(raw, error) from None
-        publisher = Publisher(connection, copied, raw)
+        publisher = Publisher(connection, copied, raw, work)
         try:
             yield RawCopy(connection, work, identity), publisher
         except duckdb.Error as error:
@@ -83,10 +83,11 @@ def opened(data_dir: Path, *, start_new: bool = False, memory: str = MEMORY) -> 
 class Publisher:
     """Ends the work on the copy: checkpoint, read through, close, sync, rename."""
 
-    def __init__(self, connection: "DuckDBPyConnection", copied: Path, raw: Path) -> None:
+    def __init__(self, connection: "DuckDBPyConnection", copied: Path, raw: Path, work: Path) -> None:
         self._connection = connection
         self._copied = copied
         self._raw = raw
+        self._work = work
 
     def __call__(self) -> None:
         """Publishes data and dlt's state together."""
@@ -99,6 +100,7 @@ class Publisher:
             publish(self._copied, self._raw, self._raw.with_name("raw.previous.duckdb"))
         except (duckdb.Error, OSError) as error:
             raise broken(self._raw, error) from None
+        dlt_folder.keep(self._work, self._raw.parent)
 
 
 def read_through(connection: "DuckDBPyConnection") -> None:

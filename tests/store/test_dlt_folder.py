@@ -1,0 +1,70 @@
+"""What dlt's own tools see of a run's load: docs/dlt.md."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.store import dlt_folder
+from tests.support import ROOT, FirstRuns, rows
+
+
+@pytest.fixture(scope="module")
+def folder(first_runs: FirstRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("here")
+    first_runs.copy(folder / "data")
+    return folder
+
+
+def test_the_documents_examples_run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(folder)
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "dlt.md").read_text(encoding="utf-8"), re.DOTALL)
+
+    exec(compile(example, "dlt.md", "exec"), {})  # noqa: S102  # our own text
+
+    ((versions,),) = rows(folder / "data", "select count(*) from kontist.transactions", of="raw")
+    assert capsys.readouterr().out.splitlines()[-1] == str(versions)
+
+
+@pytest.mark.parametrize(("question", "answer"), [("info", "Resources in schema: kontomatik"), ("trace", "LOADED")])
+def test_dlts_command_shows_the_last_load(folder: Path, question: str, answer: str) -> None:
+    command = [
+        Path(sys.executable).with_name("dlt"),
+        "pipeline",
+        "--pipelines-dir",
+        "data/dlt/kontomatik",
+        "kontoledger",
+        question,
+    ]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stderr
+    assert answer in ended.stdout
+
+
+def test_the_folder_holds_no_row_and_is_its_owners_alone(folder: Path) -> None:
+    kept = list((folder / "data" / "dlt").rglob("*"))
+
+    assert {path.stat().st_mode & 0o077 for path in kept} == {0}
+    assert [path for path in kept if path.suffix in (".parquet", ".gz", ".sql", ".jsonl")] == []
+
+
+def test_a_disk_that_refuses_the_folder_fails_no_run(tmp_path: Path) -> None:
+    (tmp_path / "work" / "dlt" / "kontist").mkdir(parents=True)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "dlt").touch()
+
+    dlt_folder.keep(tmp_path / "work", tmp_path / "data")
+
+    assert (tmp_path / "data" / "dlt").is_file()
+
+
+def test_an_erasure_removes_the_folder(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "data" / "dlt", tmp_path / "dlt")
+
+    dlt_folder.remove(tmp_path)
+
+    assert not (tmp_path / "dlt").exists()
