@@ -49,7 +49,7 @@ def _load(history: RawCopy, dataset: str, source: Callable[[], Said]) -> None:
     history.connection.execute(
         f"insert into {dataset}._dlt_pipeline_state"
         f" select coalesce(max(version), 0) + 1, 4, $name, $state, $now, '', '', '' from {dataset}._dlt_pipeline_state",
-        {"name": dataset, "state": packed, "now": now},
+        {"name": load.PIPELINE, "state": packed, "now": now},
     )
     history.connection.execute(f"insert into {dataset}._dlt_loads values ('{now.timestamp()}', '{dataset}', 0, ?, '')", [now])
 

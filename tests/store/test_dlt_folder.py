@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from pipelines.store import dlt_folder
-from tests.support import ROOT, FirstRuns, rows
+from pipelines.read.options import Options
+from pipelines.store import dlt_folder, load, raw_copy
+from tests.support import ROOT, FirstRuns, a_bank, read, rows
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +70,19 @@ def test_an_erasure_removes_the_folder(folder: Path, tmp_path: Path) -> None:
     dlt_folder.remove(tmp_path)
 
     assert not (tmp_path / "dlt").exists()
+
+
+def test_cursors_that_an_earlier_version_left_are_taken_over(first_runs: FirstRuns, tmp_path: Path, by_dlt: None) -> None:
+    """Its pipeline had the bank's name."""
+    world = first_runs.copy(tmp_path, sources=("kontist",))
+    with duckdb.connect(tmp_path / "raw.duckdb") as connection:
+        connection.execute("update kontist._dlt_pipeline_state set pipeline_name = 'kontist'")
+    with raw_copy.opened(tmp_path) as (history, _):
+        assert len(load.cursors(history, "kontist")["accounts"]) == 2
+    world.append("4711", amount="-1.00")
+    with a_bank(world) as bank:
+        for new in (1, 0):
+            report = read(bank, tmp_path, Options(("kontist",)), ledger=False)
+            assert [one.counts.new for one in report.outcomes] == [new, 0]
+    names = "select distinct pipeline_name from kontist._dlt_pipeline_state"
+    assert set(rows(tmp_path, names, of="raw")) == {("kontist",), ("kontoledger",)}
