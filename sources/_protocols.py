@@ -4,7 +4,7 @@ A source never sees raw history. It fills a `Spool` with what the bank shows, in
 whether a page brings anything new. The spool is on disk, so that a history of any length costs one batch of memory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, Protocol
@@ -32,6 +32,19 @@ class Spool(Protocol):
 
     def clear(self) -> None:
         """Forgets everything: the read starts again."""
+
+
+class Keeper(Protocol):
+    """Where the parts of a long read outlive the process, for the run that takes the read up."""
+
+    def kept(self) -> Iterator[bytes]:
+        """Yields the parts of the read that broke off, in their order; none if it is too old or belongs to another read."""
+
+    def keep(self, part: bytes) -> None:
+        """Keeps one more part, whole or not at all. Never raises: a read that cannot be kept goes on."""
+
+    def forget(self) -> None:
+        """Drops all parts."""
 
 
 class Known(Protocol):

@@ -123,6 +123,11 @@ class Basket:
         self.newest_rows = sum(len(rows.ids) for rows in self._newest)
 
     @property
+    def first(self) -> Rows | None:
+        """The first page."""
+        return self._newest[0] if self._newest else None
+
+    @property
     def refused(self) -> int:
         """Returns how many rows could not be understood."""
         return self._older_refused + sum(len(rows.refused) for rows in self._newest)

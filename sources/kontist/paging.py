@@ -11,12 +11,13 @@ places behind it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit, urlunsplit
 
 from sources._errors import SourceError, Unavailable, Unexpected
 from sources.kontist.accounts import Account
 from sources.kontist.client import KontistClient, Page, first_page
 from sources.kontist.page_groups import read_pages
-from sources.kontist.prefetch import Prefetch
+from sources.kontist.prefetch import Prefetch, numbered
 from sources.kontist.responses import ASK_A_PERSON, BANK
 from sources.kontist.rows import Rows, each_once, part
 
@@ -54,6 +55,23 @@ class Shifted(Exception):
         return Unavailable(BANK, f"an account kept changing while it was read: {self.sign}", "The next run reads it again")
 
 
+@dataclass(frozen=True)
+class Reached:
+    """How far a walk has come."""
+
+    rows: int
+    page_rows: int
+    """Rows of the first page."""
+    following: str | None
+    """Path of the next page; None at the end."""
+    oldest: int | None
+    """Berlin day of the last row, in days since 1970."""
+    repeats: int
+    gone: int
+    dropped: int
+    """Of the rows that went, those that a second look has taken out."""
+
+
 @dataclass
 class Walk:
     """One way down an account's pages, from the newest row on.
@@ -76,6 +94,8 @@ class Walk:
     """Of all rows that were seen, in the bank's order."""
     first: Rows | None = None
     """The first page."""
+    page_rows: int = 0
+    """How many rows it has."""
     first_total: int | None = None
     total: int | None = None
     """As the last page announces it."""
@@ -86,6 +106,8 @@ class Walk:
     """Ids that were seen and that a later page lacks."""
 
     seen: set[str] = field(default_factory=set)
+    following: str | None = None
+    """Address of the next page."""
     _trail: list[tuple[str, int]] = field(default_factory=list)
     """Of each page the address, and where in `ids` it begins."""
     _end: int = 0
@@ -108,7 +130,7 @@ class Walk:
         """
         start = self.client.http.url(first_page(self.account))
         asked = {start + form for form in ("", "/", "?page=1", "/?page=1")}
-        address = start
+        address = self.following or start
         while True:
             wanted = self._wanted()
             self.client.http.pace.to_come = wanted
@@ -130,6 +152,47 @@ class Walk:
                 raise Unexpected(BANK, "an empty page names a next one", ASK_A_PERSON)
             address = page.next
             asked.add(address)
+
+    def reached(self, dropped: int) -> Reached:
+        """Returns how far this walk has come; a second look has `dropped` so many of its rows."""
+        path = urlsplit(self.following or "")
+        return Reached(
+            rows=len(self.ids),
+            page_rows=self.page_rows,
+            following=urlunsplit(("", "", path.path, path.query, "")) or None,
+            oldest=self.oldest,
+            repeats=self.repeats,
+            gone=self.gone,
+            dropped=dropped,
+        )
+
+    def go_on_from(self, reached: Reached, first: Rows | None) -> None:
+        """Goes on with a walk that broke off, of which `ids` holds the rows and `first` some of the newest."""
+        try:
+            self.following = reached.following and self.client.resolved(first_page(self.account), reached.following)
+        except SourceError:
+            raise Shifted("its next page is another account's") from None
+        self.at_end = reached.following is None
+        self.first, self.page_rows, self.oldest = first, reached.page_rows, reached.oldest
+        self.repeats, self._shift = reached.repeats, reached.gone
+        self.pages_read = 2  # more than one: the rows are to be confirmed
+
+    def go_on_behind(self) -> None:
+        """Sets the next page to the one that holds the last of the rows now, as many rows as the first page has on each.
+
+        It must show some of the rows. Raises `Shifted` if the pages have no numbers.
+        """
+        if self.following is None:
+            return
+        number = (len(self.ids) - 1) // max(1, self.page_rows) + 1
+        address = numbered(self.following, number)
+        if not address:
+            raise Shifted("its pages have no numbers")
+        self.following = address
+        self.pages_read = max(2, number)
+        self._trail = [(numbered(address, number - 1), len(self.ids))] if number > 1 else []
+        self._end = len(self.ids) + 1  # nowhere: a page that only follows does not join
+        self._most = self.total or 0
 
     @property
     def newest(self) -> int | None:
@@ -228,11 +291,11 @@ class Walk:
     def _take(self, page: Page, rows: Rows, joint: "_Joint") -> Rows:
         """Keeps in mind what a page showed, and returns its new rows."""
         if self.first is None:
-            self.first, self.first_total = rows, page.total
+            self.first, self.first_total, self.page_rows = rows, page.total, len(rows.ids)
         self.total = page.total
         self._most = max(self._most, page.total or 0)
         self.pages_read += 1
-        self.at_end = page.next is None
+        self.following, self.at_end = page.next, page.next is None
         self.unknown_fields |= rows.unknown_fields
         self.lost |= joint.lost
         self._repeated = self._repeated or joint.new > 0

@@ -72,6 +72,11 @@ class Prefetch:
         return self._pool.submit(self._fetch, address)
 
 
+def numbered(address: str, number: int) -> str:
+    """Returns the address with this page number, or nothing for an address without one."""
+    return _NUMBER.sub(str(number), address) if len(_NUMBER.findall(address)) == 1 else ""
+
+
 def next_number(address: str) -> str:
     """Returns the address with its page number raised by one, or nothing for an address without one."""
     return _NUMBER.sub(lambda number: str(int(number[0]) + 1), address) if len(_NUMBER.findall(address)) == 1 else ""

@@ -153,6 +153,8 @@ def part(rows: Rows, start: int, stop: int | None = None) -> Rows:
     if start == 0 and stop >= len(rows.ids):
         return rows
     ids = rows.ids[start:stop]
+    if rows.batch.num_rows == len(rows.ids) and not rows.refused:
+        return Rows(rows.batch.slice(start, len(ids)), ids, rows.days[start:stop], (), rows.unknown_fields)
     wanted = pa.array([one for one in ids if one is not None], TEXT)
     refused = (Refused(one.place - start, one.reason, one.payload) for one in rows.refused if start <= one.place < stop)
     batch = rows.batch.filter(pc.is_in(rows.batch.column("source_transaction_id"), wanted))

@@ -8,13 +8,16 @@ page, thus at one answer, so that the account is known as it was at one moment.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import date
 
 from sources.kontist.basket import Basket
 from sources.kontist.paging import REPEATED, Shifted, Walk
 from sources.kontist.prefetch import Prefetch
-from sources.kontist.rows import SCHEMA, Rows, part
+from sources.kontist.rows import SCHEMA, Rows, day, part
 
 FIRST_PAGE = "its first page changed"
+RECENT_DAYS = 45
+"""Days before an account's newest row in which rows still move: reservations become bookings, users edit."""
 VAIN_LOOKS = 3
 """Looks at the top of an account that are no shorter than the one before. More rows arrive then than are read."""
 _STEADY = [name for name in SCHEMA.names if name != "extra"]
@@ -28,6 +31,8 @@ class SecondLook:
     walk: Walk
     basket: Basket
     fetched: Callable[[], AbstractContextManager[Prefetch]]
+    replaced: Callable[[int, list[Rows]], None] = lambda *_: None
+    """Called with the number of newest rows that were replaced, and the rows in their place."""
     found_changes: bool = False
     """Whether a look showed other rows than the walk."""
     dropped: int = 0
@@ -51,6 +56,12 @@ class SecondLook:
             vain += pages >= before and reach is None
             reach, before = None, pages
         raise Shifted("rows arrive faster than they can be read").error()
+
+    def recent(self) -> int:
+        """Returns the Berlin day down to which rows are young enough to move, or the day of the oldest reservation."""
+        newest, pending = self.walk.newest, self.basket.sums().pending_on
+        first = (date.min - day(0)).days if newest is None else newest - RECENT_DAYS
+        return first if pending is None else min(first, pending)
 
     def _look(self, reach: int | None) -> tuple[int, bool]:
         known = {one: place for place, one in enumerate(self.walk.ids[: self.basket.newest_rows]) if one is not None}
@@ -94,11 +105,13 @@ class SecondLook:
         self.found_changes = self.found_changes or old != new or not _same_page(walk, again)
         self.dropped += len(were - are)
         self.arrived += taken - cut
-        self.basket.replace(cut, _first_rows(pages, taken))
+        first = list(_first_rows(pages, taken))
+        self.basket.replace(cut, first)
+        self.replaced(cut, first)
         walk.ids[:cut] = new
         walk.seen -= were - are
         walk.seen |= are
-        walk.total, walk.first = again.total, again.first
+        walk.total, walk.first, walk.page_rows = again.total, again.first, again.page_rows
         walk.unknown_fields |= again.unknown_fields
         return new[on_top:] != old
 

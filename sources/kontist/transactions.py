@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date
 
-from sources._protocols import Depth, Known, Reading, Spool
+from sources._protocols import Depth, Keeper, Known, Reading, Spool
 from sources.kontist.accounts import Account
 from sources.kontist.basket import Basket
 from sources.kontist.client import KontistClient, Page
+from sources.kontist.kept_read import Record, take_up
 from sources.kontist.paging import Shifted, Walk
 from sources.kontist.prefetch import Prefetch
 from sources.kontist.rows import Rows, day
@@ -19,8 +20,6 @@ from sources.kontist.second_look import FIRST_PAGE, SecondLook
 
 AGAIN = 3
 """How often a read starts again when its pages contradict each other."""
-RECENT_DAYS = 45
-"""Days before an account's newest row in which rows still move: reservations become bookings, users edit."""
 
 
 def read_transactions(
@@ -32,6 +31,7 @@ def read_transactions(
     known: Known,
     spool: Spool,
     prefetch: Callable[[Callable[[str], Page]], Prefetch] = Prefetch,
+    keeper: Keeper | None = None,
 ) -> Reading:
     """Fills `spool` with what the bank shows of `account`, and returns from which day on that is complete.
 
@@ -52,6 +52,9 @@ def read_transactions(
     they show the same rows; else it is to be confirmed once more. So a balance that is late, counts reservations or did not begin
     at nothing costs a few pages, and never the account.
 
+    A full read is kept by `keeper` part by part while it goes on, and one that broke off is taken up: the recent pages are read
+    again, then those from the last kept row on. Where the pages no longer join, the account is read anew.
+
     The list of accounts is requested once more, for the balance, when rows arrived meanwhile and for each further attempt.
 
     `requests` counts the requested pages, those of abandoned attempts too. Raises `Unavailable` when the account kept
@@ -61,13 +64,15 @@ def read_transactions(
         raise ValueError("a deep read needs the day that it reaches back to")
     requests = 0
     for attempts_left in range(AGAIN, -1, -1):
-        attempt = _Attempt(client, account, (depth, since, known), spool, prefetch)
+        record = Record(keeper if depth == "full" else None)
+        attempt = _Attempt(client, account, (depth, since, known), (spool, record), prefetch)
         try:
             return attempt.read(requests)
         except Shifted as sign:
             if not attempts_left:
                 raise sign.error() from None
         requests += attempt.requests
+        record.forget()
         spool.clear()
         account = _as_it_is_now(client, account)
     raise AssertionError("unreachable")
@@ -81,14 +86,14 @@ class _Attempt:
         client: KontistClient,
         account: Account,
         wanted: tuple[Depth, date | None, Known],
-        spool: Spool,
+        into: tuple[Spool, Record],
         prefetch: Callable[[Callable[[str], Page]], Prefetch],
     ) -> None:
         self.requests = 0
         self._client = client
         self._account = account
         self._depth, self._since, self._known = wanted
-        self._basket = Basket(spool)
+        self._basket, self._record = Basket(into[0]), into[1]
         self._prefetch = prefetch
 
     def read(self, requests: int) -> Reading:
@@ -96,35 +101,58 @@ class _Attempt:
         is_enough = _stop_rule(self._depth, self._since, self._known)
         with self._fetched() as fetched:
             walk = Walk(self._client, self._account, fetched, _reach(self._depth, self._since))
-            for rows in walk.pages():
-                self._basket.take(rows)
-                if is_enough(rows, self._basket.refused_on):
-                    break
-        claim = self._since
-        if self._depth != "deep":
-            claim = None if walk.at_end or walk.oldest is None else day(walk.oldest + 1)
-        look = SecondLook(walk, self._basket, self._fetched)
-        if walk.pages_read > 1:
-            self._confirm(walk, look, claim)
-        elif sign := self._misfit(walk, look):
-            raise sign
+            look = SecondLook(walk, self._basket, self._fetched, self._record.replaced)
+            with self._kept_on_break(walk, look):
+                if parts := self._record.kept():
+                    take_up(walk, look, parts)
+                for rows in () if walk.at_end else walk.pages():
+                    self._basket.take(rows)
+                    self._record.add(rows)
+                    if self._record.is_due:
+                        self._record.save(walk.reached(look.dropped))
+                    if is_enough(rows, self._basket.refused_on):
+                        break
+                fetched.close()
+                claim = self._claim(walk)
+                if walk.pages_read > 1:
+                    self._confirm(walk, look, claim)
+                elif sign := self._misfit(walk, look):
+                    raise sign
         self._basket.empty()
         account = self._account.row if look.found_changes else None
         requests += self.requests
         return Reading(self._depth, claim, requests=requests, account=account, unknown_fields=frozenset(walk.unknown_fields))
+
+    def _claim(self, walk: Walk) -> date | None:
+        if self._depth == "deep":
+            return self._since
+        return None if walk.at_end or walk.oldest is None else day(walk.oldest + 1)
+
+    @contextmanager
+    def _kept_on_break(self, walk: Walk, look: SecondLook) -> Iterator[None]:
+        """Keeps what was read when the block breaks off, and when a long read has come to its end."""
+        try:
+            yield
+        except Shifted:
+            raise
+        except BaseException:
+            self._record.save(walk.reached(look.dropped))
+            raise
+        if self._record.has_kept:
+            self._record.save(walk.reached(look.dropped))
 
     def _confirm(self, walk: Walk, look: SecondLook, claim: date | None) -> None:
         look.down_to(None)
         if self._depth == "shallow" and look.found_changes:
             raise Shifted(FIRST_PAGE)
         if (sign := self._misfit(walk, look)) and (look.found_changes or not sign.contradiction):
-            look.down_to(self._recent(walk))
+            look.down_to(look.recent())
         for _ in range(1 + AGAIN):
             if sign := self._misfit(walk, look):
                 raise sign
             if look.found_changes:
                 self._account = _as_it_is_now(self._client, self._account)
-            if _vouched_for(self._account, claim, self._known, self._basket) or not look.down_to(self._recent(walk)):
+            if _vouched_for(self._account, claim, self._known, self._basket) or not look.down_to(look.recent()):
                 break
         else:
             raise Shifted("its balance does not fit what it shows")
@@ -147,12 +175,6 @@ class _Attempt:
         if rows - self._basket.refused > total:
             return walk.shifted("the bank shows more transactions than it announces")
         return None
-
-    def _recent(self, walk: Walk) -> int:
-        """Returns the Berlin day down to which rows are young enough to move, or the day of the oldest reservation."""
-        newest, pending = walk.newest, self._basket.sums().pending_on
-        first = (date.min - day(0)).days if newest is None else newest - RECENT_DAYS
-        return first if pending is None else min(first, pending)
 
     @contextmanager
     def _fetched(self) -> Iterator[Prefetch]:
