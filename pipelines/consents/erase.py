@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pipelines.consents.vault import ERASURE_ASKED, NO_REASON, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
-from pipelines.store import dlt_folder, leftovers
+from pipelines.store import dlt_folder, leftovers, unfinished
 from pipelines.store.atomic_files import publish, replace_text
 from pipelines.store.banks import read_without_consent
 from pipelines.store.losses import missing_raw, refuse
@@ -128,6 +128,7 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
     own, shared = _accounts(settings.data_dir, vault, consent.source, chain)
     receipt.accounts_removed = len(own)
     leftovers.remove(settings.data_dir)
+    unfinished.forget_all(settings.data_dir)
     receipt.steps.append("nothing is left of what a run that was broken off had read")
     receipts = settings.data_dir / "receipts"
     if (settings.data_dir / "raw.duckdb").exists():

@@ -16,6 +16,7 @@ from pipelines.consents.revocation import StillRevoking, end_stored, to_be_ended
 from pipelines.consents.states import USABLE, MoveRefused
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
+from pipelines.store import unfinished
 from pipelines.store.lock import locked, prepare
 from sources._errors import ConsentGone, Misconfigured, SourceError
 from sources._http import Http, Pace, Patience
@@ -221,7 +222,11 @@ class Ending:
     now: Callable[[], datetime]
 
     def delete(self, token: str) -> None:
-        """Ends this refresh token, and the auth token of this request. Raises `ConsentGone` if it was gone already."""
+        """Ends this refresh token, and the auth token of this request; what was read with it and not loaded goes.
+
+        Raises `ConsentGone` if it was gone already.
+        """
+        unfinished.forget_all(self.settings.data_dir)
         kept = KeptLogin(self.settings, None, self.now, Login(refresh_token=token))
         with one_renewal(self.settings.data_dir), client_of(kept) as client:
             if not client.invalidate():

@@ -11,6 +11,7 @@ from pipelines.read.outcome import Answer, BankRun, Outcome, Reading, login_outc
 from pipelines.read.windows import KontistPlan
 from pipelines.store.banks import KONTIST
 from pipelines.store.known import KnownAccount, known_as
+from pipelines.store.unfinished import UnfinishedRead
 from sources._columns import read_by_source
 from sources._errors import ConsentGone, SourceError, is_retryable
 from sources._identity import tail
@@ -30,6 +31,7 @@ class Reader:
         self._plan = plan
         self._client = client
         self._kept = kept
+        self._label = self._so_far = ""
         self._prefetch = partial(Prefetch, most=context.settings.kontist.pages_in_flight)
         self._consent_id = kept.consent.consent_id if kept and kept.consent else None
 
@@ -38,6 +40,7 @@ class Reader:
         reading = Reading(BankRun(KONTIST.name))
         started_at = self._context.now()
         self._client.http.pace.waiting = self._show_wait
+        self._client.on_rows = self._show_rows
         try:
             accounts = self._client.accounts()
         except SourceError as error:
@@ -58,6 +61,7 @@ class Reader:
     def _read_account(self, number: int, account: Account, reading: Reading) -> None:
         label = f"account {tail(account.row.get('iban') or account.source_account_id)}"
         self._context.progress.stage(f"{KONTIST.title}: {label}")
+        self._label, self._so_far = label, ""
         outcome = Outcome(
             KONTIST.name,
             self._context.now(),
@@ -73,10 +77,20 @@ class Reader:
         depth, since = self._plan.window(account.account_id)
         outcome.depth = depth
         spool = SpoolFile(history.work / f"kontist-{number}.parquet", read_by_source(TRANSACTIONS))
+        keeper = self._keeper(account.account_id)
+        if depth != "full" or self._plan.full:  # a person asks for all that the bank shows now
+            keeper.forget()
         known = KnownAccount(history.connection.cursor(), KONTIST, account.account_id)
         try:
             read = read_transactions(
-                self._client, account, depth=depth, since=since, known=known, spool=spool, prefetch=self._prefetch
+                self._client,
+                account,
+                depth=depth,
+                since=since,
+                known=known,
+                spool=spool,
+                prefetch=self._prefetch,
+                keeper=keeper,
             )
         except SourceError as error:
             self._end_failed(error, outcome)
@@ -100,11 +114,22 @@ class Reader:
         outcome.unknown_fields = tuple(sorted(unknown))
         reading.answers.append(answer)
 
+    def _keeper(self, account_id: str) -> UnfinishedRead:
+        """Returns where a long read of this account is kept, if it breaks off."""
+        return UnfinishedRead(self._context.settings.data_dir, account_id, self._plan.basis(account_id), self._context.now())
+
+    def _show_rows(self, pages: int, rows: int, total: int | None) -> None:
+        """Shows how far the read of an account has come."""
+        if pages > 1:
+            self._so_far = f", {pages} pages and {rows} rows read"
+            self._context.progress.step(f"{KONTIST.title}: {self._label}{self._so_far}", rows, max(rows, total or 0))
+
     def _show_wait(self, seconds: float) -> None:
         minutes = max(1, math.ceil(seconds / 60))
         self._context.progress.waits(
             f"Kontist: waiting, we send {self._client.http.pace.per_minute} requests a minute at most"
             f" (sources.kontist.requests_per_minute); about {minutes} minute{'s' if minutes > 1 else ''} to come"
+            f"{self._so_far}"
         )
 
     def _end_failed(self, error: SourceError, outcome: Outcome) -> None:

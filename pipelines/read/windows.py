@@ -78,6 +78,10 @@ class ReadPlan:
     """Whether an account is unread while it is not read back to `since`: nobody asked for less."""
     deadline: Deadline = NONE
 
+    def basis(self, account_id: str) -> dict[str, Any]:
+        """Returns what this plan knows of an account before it is read."""
+        return {"cursor": self.cursors.get(account_id), "held": self.held.get(account_id)}
+
     def overdue(self, last: str | None, days: int) -> bool:
         """Returns whether `last` is at least this many days ago, or never was."""
         return overdue(last, days, self.today)

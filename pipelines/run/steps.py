@@ -17,6 +17,7 @@ from pipelines.read.windows import refuse_a_day_to_come
 from pipelines.run.report import Report
 from pipelines.run.sources import wanted_banks
 from pipelines.settings import Settings
+from pipelines.store import unfinished
 from pipelines.store.banks import BANKS, KONTIST, KONTOMATIK, Bank
 from pipelines.store.losses import missing_ledger, missing_raw, missing_vault, other_ledger, other_vault, refuse, swapped
 from sources._errors import SourceError
@@ -67,6 +68,7 @@ class Run:
         self._deadline = Deadline(settings.run_deadline)
         self._stage: Literal["reading", "broken", "loaded", "published"] = "reading"
         self._attempts: list[tuple[str, str]] = []
+        self._loaded: list[str | None] = []
 
     def __enter__(self) -> "Run":
         """Maintains the consents, opens a copy of raw history, and lists what is to be read.
@@ -147,6 +149,7 @@ class Run:
             readings = self._tasks.joined()
             self._attempts = [attempt for reading in readings.values() for attempt in reading.attempts]
             _give_back_memory()
+            self._loaded = [answer.outcome.account_id for reading in readings.values() for answer in reading.answers]
             load_readings(self._context, self.report, self._states, readings)
             self._stage = "loaded"
 
@@ -161,6 +164,7 @@ class Run:
             context.vault.belongs_to(context.history.identity.history_id, self._now())
         self._publish()
         self._stage = "published"
+        unfinished.forget(self._settings.data_dir, self._loaded)
         if context.vault is not None:
             from pipelines.run.handover import hand_over
 

@@ -5,7 +5,10 @@ import re
 import shutil
 import tempfile
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+
+from pipelines.store import unfinished
 
 WORK, SPILL, TRIAL = ".work", ".spill", ".restore"
 _PREFIX = "kontoledger-"
@@ -62,7 +65,8 @@ def own_spill(data_dir: Path) -> Path:
 
 
 def remove(data_dir: Path) -> None:
-    """Removes everything that a killed run has left. The caller holds the lock of runs."""
+    """Removes everything that a killed run has left, but a read that can be taken up. The caller holds the lock of runs."""
+    unfinished.forget_old(data_dir, datetime.now(UTC))
     for path in [*(data_dir / name for name in _FILES), *(data_dir / "receipts").glob("*.new")]:
         with suppress(OSError):
             path.unlink(missing_ok=True)

@@ -70,7 +70,7 @@ def open_files(data_dir: Path) -> list[Path]:
     Not the ledger, which its owner may share, and not `seeds/`, which people edit.
     """
     found = []
-    for folder in (data_dir, data_dir / "export", data_dir / "receipts"):
+    for folder in (data_dir, data_dir / "export", data_dir / "receipts", *data_dir.glob("unfinished/*")):
         with suppress(OSError):
             found += [path for path in sorted(folder.iterdir()) if _is_ours(path, data_dir) and _is_open(path)]
     return found

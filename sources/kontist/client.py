@@ -59,6 +59,8 @@ class KontistClient:
         renewing: Callable[[], AbstractContextManager[str | None]] = nullcontext,
     ) -> None:
         self.http = http
+        self.on_rows: Callable[[int, int, int | None], None] = lambda *_: None
+        """Called with the pages and rows of an account that were read so far, and the number of its rows."""
         self.tokens = Tokens(http, login, clock=clock, on_new_refresh_token=on_new_refresh_token, renewing=renewing)
 
     def accounts(self) -> list[Account]:

@@ -108,6 +108,7 @@ class _Attempt:
                 for rows in () if walk.at_end else walk.pages():
                     self._basket.take(rows)
                     self._record.add(rows)
+                    self._client.on_rows(walk.pages_read, len(walk.ids), walk.total)
                     if self._record.is_due:
                         self._record.save(walk.reached(look.dropped))
                     if is_enough(rows, self._basket.refused_on):

@@ -20,6 +20,7 @@ from pipelines.consents.vault import Vault
 from pipelines.errors import Failure
 from pipelines.settings import Settings
 from pipelines.store import load, raw_copy
+from pipelines.store.unfinished import UnfinishedRead
 from sources.sandbox import DropsConnection, HtmlInsteadOfJson, Refuses, SandboxBank, ServerError, World
 from sources.sandbox.world.people import ADA, BEN, CARD_NUMBER, CZK_MAIN, PLN_EUR, PLN_MAIN, PLN_SHARED, SAVINGS_NUMBER
 from tests.consents.customers import (
@@ -176,6 +177,8 @@ def test_erasing_leaves_nothing_of_the_owner_but_what_another_consent_reads(
         theirs = [PLN_MAIN, PLN_SHARED, ADA.name, ADA.email, BEN.name, BEN.email, "customer 4711"]
         assert [one for one in (PLN_EUR, CZK_MAIN, *theirs) if not holds(data, one)] == []
 
+        UnfinishedRead(data, "kontist:1", {}, bank.world.clock.now()).keep(PLN_EUR.encode())  # a read that broke off
+        assert "part-000001.arrow" in holds(data, PLN_EUR)
         ended = the_killer.run(environ, "consents", "erase", ada, "--yes", "--json", quick=quick)
 
         assert (ended.status, states(settings)) == (0, {ben: "active", ada: "erased"})

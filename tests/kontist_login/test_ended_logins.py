@@ -18,6 +18,7 @@ from pipelines.read.options import Options
 from pipelines.run.report import Report
 from pipelines.run.sources import NothingToRead, wanted_banks
 from pipelines.store.banks import KONTIST, KONTOMATIK
+from pipelines.store.unfinished import UnfinishedRead
 from sources.sandbox import ServerError
 from sources.sandbox.banks.wire import problem
 from tests.kontist_login.logins import a_customer, good, tokens_asked
@@ -136,11 +137,14 @@ def test_disconnecting_ends_the_token_at_the_bank_and_destroys_it_here(tmp_path:
     with a_customer(tmp_path) as customer:
         consent, _ = customer.connect()
         token = customer.token(consent)
+        data_dir = customer.settings().data_dir
+        UnfinishedRead(data_dir, "kontist:1", {}, customer.world.clock.now()).keep(b"a read that broke off")
         with customer.vault() as vault:
             assert kontist_login.to_disconnect(vault).consent_id == consent.consent_id
             end_at_its_bank(customer.settings(), vault, consent.consent_id, customer.world.clock.now)
             assert vault.consent(consent.consent_id).status_reason == "confirmed by the bank"
         assert customer.sealed() == [None]
+        assert not (data_dir / "unfinished").exists()
         assert not customer.alive(token)
         assert tokens_asked(customer.bank)[-2:] == ["DELETE refresh-token", "DELETE auth-token"]
         with pytest.raises(NothingToRead):

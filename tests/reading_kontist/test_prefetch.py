@@ -278,12 +278,13 @@ def test_a_wait_for_our_own_limit_is_reported_in_minutes_to_come(capsys: pytest.
         KontistClient(http, Login("a@example.com", "x")),
     )
     http.pace.waiting = reader._show_wait
+    reader._show_rows(12, 600, 2000)
     http.pace.to_come = 5
     for _ in range(4):
         http.pace.wait()
     http.close()
     limit = "we send 2 requests a minute at most (sources.kontist.requests_per_minute)"
-    assert capsys.readouterr().err == f"Kontist: waiting, {limit}; about 3 minutes to come.\n"
+    assert capsys.readouterr().err == f"Kontist: waiting, {limit}; about 3 minutes to come, 12 pages and 600 rows read.\n"
 
 
 def test_an_answer_takes_its_time_once_for_all_pages_in_flight() -> None:

@@ -29,6 +29,7 @@ from pipelines.store.ledger_reader import ledger_of, unreadable
 from pipelines.store.lock import NoLocks, held, prepare
 from pipelines.store.raw_copy import opened
 from pipelines.store.read_only import read_only
+from pipelines.store.unfinished import UnfinishedRead
 from tests.histories import kontist, raw_history
 from tests.questions.asked import ask
 
@@ -221,10 +222,14 @@ def test_a_path_that_duckdb_reads_as_another_is_refused(fresh: Path, name: str, 
 def test_whatever_a_killed_run_left_goes_when_the_data_directory_is_held_next(tmp_path: Path) -> None:
     kept = ("raw.duckdb", "raw.previous.duckdb", "ledger.duckdb", "vault.sqlite", "receipts/erased-1.json", "seeds/rules.new")
     left = ("raw.new.duckdb", "raw.new.duckdb.wal", "raw.erased.duckdb", "ledger.new.duckdb", "raw.previous.duckdb.new")
+    UnfinishedRead(tmp_path, "kontist:1", {}, utc_now()).keep(b"of a read that can be taken up")
+    kept += tuple(str(one.relative_to(tmp_path)) for one in (tmp_path / "unfinished").rglob("*.*"))
+    left += ("unfinished/0123456789abcdef/part-000001.arrow", f"{Path(kept[-1]).parent}/part-000002.arrow.new")
     left += ("run.last.json.new", "receipts/erased-2.json.new", ".work/kontist-1.parquet", ".spill/duckdb_temp_storage.tmp")
     for name in kept + left:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("")
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    os.utime(tmp_path / "unfinished/0123456789abcdef/part-000001.arrow", (0, 0))
     with held(tmp_path, "serve", name="serve"):  # beside a run that may be at work
         assert (tmp_path / ".work").exists()
     with held(tmp_path, "erase"):
