@@ -37,6 +37,7 @@ KEYS = {"owners": ("consent_id", "position"), "accounts": ("account_id",), "tran
 UNNAMED = "bank not named"
 
 
+# dlt fills each argument from the setting of its name: hence so many.
 @dlt.source(name="kontomatik", section="kontomatik", max_table_nesting=0)
 def kontomatik(
     since: Day = None,
@@ -127,6 +128,8 @@ def _resources(opened: Opened, consent: "_Consent", plan: "_Plan") -> Iterable[D
             if taken("transactions", account.account_id, consent.consent_id):
                 continue
             yield from _transactions(account, read, plan, delivery)
+        if read.is_whole and not plan.asked.is_backfill:
+            _forget_gone_accounts({one.account_id for one in read.result.accounts}, consent.consent_id)
 
     def institutions() -> Iterator[Any]:
         """Returns the banks that Kontomatik covers; costs no import."""
@@ -184,6 +187,13 @@ def _transactions(account: AccountRead, read: "_Imported", plan: "_Plan", delive
     elif not plan.asked.is_backfill:
         cursors[account.account_id] = plan.moved(cursor, read.since)
     yield from delivery.rejected(account.account_id, spool.rejected)
+
+
+def _forget_gone_accounts(listed: set[str], consent_id: str) -> None:
+    """Drops the cursors of accounts that the consent no longer has: they would ask for ever more days."""
+    cursors = dlt.current.resource_state().setdefault("accounts", {})
+    for account_id in [one for one, cursor in cursors.items() if cursor["consent_id"] == consent_id and one not in listed]:
+        del cursors[account_id]
 
 
 def _days(shown: Shown) -> list[date]:

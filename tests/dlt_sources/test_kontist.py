@@ -29,24 +29,24 @@ def test_a_destination_follows_the_bank(destination: Any) -> None:
         edited = own.world.append(main, amount="-9.00")
         moved = own.world.append(main, amount="-10.00", day=own.world.today - timedelta(days=60))
 
-        own.load()
+        own.load("transactions", "accounts")
         first = own.stored()
         assert own.present() == own.shown()
 
-        own.load()  # nothing new
+        own.load("transactions", "accounts")  # nothing new
         assert (own.stored(), own.stored("accounts")) == (first, 1)
 
         own.world.append(main, amount="12.34")
         own.world.correct(edited, amount="-9.50")
         own.world.correct(moved, day=own.world.today - timedelta(days=1))  # from before the window into it
         own.world.delete(deleted)  # its day is empty now
-        own.load()
+        own.load("transactions", "accounts")
         assert own.present() == own.shown()
         added = {"versions": 3, "news": 4, "rows": 0}  # new, edited, moved; the deletion, where it is a row; or what is left
         assert own.stored() == first + added[own.keeps]
 
         own.world.accounts.append(linked_later)
-        own.load()
+        own.load("transactions", "accounts")
         assert own.present() == own.shown()
 
 
@@ -113,20 +113,20 @@ def test_a_write_disposition_of_ones_own_is_followed_unless_it_would_lose_rows(i
 
 def test_a_bank_that_refuses_leaves_the_cursor_where_it_was(in_duckdb: Any) -> None:
     with desk(in_duckdb) as own:
-        own.load()
+        own.load("transactions")
         cursors = own.cursors
         own.world.append(own.accounts[0], amount="-1.00")
         own.bank.faults.append(TooManyRequests(times=1, retry_after=3600, path_contains="transactions"))
 
         with pytest.raises(PipelineStepFailed) as failed:
-            own.load()
+            own.load("transactions")
         assert isinstance(failed.value.exception.__cause__, Unavailable)
         assert "kontist: the bank says that we ask too often" in str(failed.value)
         assert own.world.kontist_password not in str(failed.value) + str(own.pipeline.last_trace.asdict())
         assert own.cursors == cursors
 
         own.bank.faults.clear()
-        own.load()
+        own.load("transactions")
         assert own.present() == own.shown()
 
 

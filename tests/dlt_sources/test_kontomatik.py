@@ -10,7 +10,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.read.options import Options
 from sources.kontomatik import kontomatik
-from sources.sandbox import CommandFails, PartialDueToTimeout, Refuses
+from sources.sandbox import BadRow, CommandFails, PartialDueToTimeout, Refuses
 from tests.dlt_sources.desk import kontomatik_desk
 from tests.support import read, rows
 
@@ -24,23 +24,23 @@ def test_a_destination_follows_the_bank(destination: Any) -> None:
         edited = own.world.append(main, amount="-9.00", description="before")
         twins = [own.world.append(main, amount="-10.00", day=today) for _ in range(2)]
 
-        own.load()
+        own.load("transactions", "accounts")
         first = own.stored()
         assert own.present() == own.shown()
 
-        own.load()  # nothing new
+        own.load("transactions", "accounts")  # nothing new
         assert own.stored() == first
 
         own.world.append(main, amount="12.34")
         own.world.correct(edited, description="after")
         own.world.delete(deleted)  # its day is empty now
         own.world.delete(twins[0])
-        own.load()
+        own.load("transactions", "accounts")
         assert own.present() == own.shown()
 
         own.world.accounts.append(linked_later)
-        own.load()  # the account is seen for the first time, from the first day of a usual read on
-        own.load()
+        own.load("transactions", "accounts")  # the account is seen for the first time, from the first day of a usual read on
+        own.load("transactions", "accounts")
         assert own.present() == own.shown()
         assert own.bank.count("POST", "reuse") == 5
 
@@ -64,9 +64,11 @@ def test_the_rows_are_those_of_the_ledgers_own_run(in_duckdb: Any, tmp_path: Pat
 
 def test_all_resources_together_cost_one_import_and_the_catalog_costs_none(in_duckdb: Any) -> None:
     with kontomatik_desk(in_duckdb) as own:
+        own.bank.faults.append(BadRow(times=1))
         own.load()
         assert own.bank.count("POST", "reuse") == 1
-        assert set(own.pipeline.default_schema.data_table_names()) == {"owners", "accounts", "transactions", "institutions"}
+        tables = {"owners", "accounts", "transactions", "institutions", "quarantine"}
+        assert set(own.pipeline.default_schema.data_table_names()) == tables
 
         own.load("institutions")
         assert own.bank.count("POST", "reuse") == 1
@@ -120,6 +122,7 @@ def test_an_answer_that_was_cut_short_removes_nothing(in_duckdb: Any) -> None:
 
         own.load("transactions", "accounts")
         assert own.query(listed) == [(len(own.accounts),)]
+        assert len(own.cursors["resources"]["transactions"]["accounts"]) == len(own.accounts)
 
 
 @pytest.mark.parametrize(
