@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from sources.sandbox import Dialect, SandboxBank, Totals, World, running
 from tests.forks import Fork, Order, bare, forks
 from tests.patience import patient
 from tests.plain_loads import by_dlt
+from transforms.engine import literal
 
 ROOT = Path(__file__).parents[1]
 VAULT_KEY = "dGVzdHMtb25seS12YXVsdC1rZXktMDAwMDAwMDAwMDA="
@@ -185,6 +188,15 @@ def a_bank(world: World, *faults: Any, **more: Any) -> Iterator[SandboxBank]:
         yield bank
 
 
+_ASKED = count()
+
+
+@cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    """Returns what files are attached to for a look into them: to start another DuckDB for one question costs ten times the question."""
+    return duckdb.connect()
+
+
 @contextmanager
 def opened(data_dir: Path, name: str = "ledger") -> Iterator[duckdb.DuckDBPyConnection]:
     """Opens the ledger or raw history for reading."""
@@ -195,8 +207,14 @@ def opened(data_dir: Path, name: str = "ledger") -> Iterator[duckdb.DuckDBPyConn
 
 def rows(data_dir: Path, query: str, *, of: str = "ledger") -> list[tuple[Any, ...]]:
     """Returns what a query finds."""
-    with opened(data_dir, of) as connection:
-        return connection.execute(query).fetchall()
+    name = f"asked_{next(_ASKED)}"
+    with _duckdb().cursor() as connection:
+        connection.execute(f"attach {literal(data_dir / f'{of}.duckdb')} as {name} (read_only)")
+        try:
+            connection.execute(f"use {name}; set TimeZone = 'UTC'")
+            return connection.execute(query).fetchall()
+        finally:
+            connection.execute(f"use memory; detach {name}")
 
 
 KEY = "case when a.source = 'kontist' then a.iban else a.source_account_id end"
