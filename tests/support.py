@@ -193,7 +193,7 @@ _ASKED = count()
 
 @cache
 def _duckdb() -> duckdb.DuckDBPyConnection:
-    """Returns what files are attached to for a look into them: to start another DuckDB for one question costs ten times the question."""
+    """Returns a DuckDB that files are attached to: to start another one for a question costs ten times the question."""
     return duckdb.connect()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,6 +81,16 @@ def a_bank(world: World | None = None, *faults: Fault, **more: Any) -> Iterator[
 
         bank.kontomatik._consent = remembered  # type: ignore[method-assign]
         yield bank, given
+
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TOKEN = "ma-7f3c-secret-of-180-days"
+
+
+def add(vault: Vault, token: str | None = TOKEN, **more: Any) -> str:
+    """Stores a consent; returns its id."""
+    about = {"source": "kontomatik", "institution": "KontoBank", "access_mode": "MULTIPLE", "now": NOON, "token": token}
+    return vault.add(**about | more).consent_id
 
 
 @contextmanager

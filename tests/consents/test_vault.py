@@ -1,14 +1,12 @@
 """The registry of consents: which moves there are, what the trail holds, and what nobody can read. On SQLite and PostgreSQL."""
 
-import contextlib
 import itertools
-import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.consents.database import VaultBroken, audit, consents
-from pipelines.consents.keyring import new_vault_key
 from pipelines.consents.states import LIFETIME, MOVES, STATES, USABLE, MoveRefused, State
 from pipelines.consents.vault import Vault
 from pipelines.errors import WrongUsage
 from tests.consents import postgres
-from tests.consents.customers import OTHER_KEY, VAULT_KEY
+from tests.consents.customers import NOON, OTHER_KEY, TOKEN, VAULT_KEY, add
 from tests.patience import patient
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-TOKEN = "ma-7f3c-secret-of-180-days"
 SECRETS = ("sealed_key", "sealed_token", "sealed_sign_in")
 Opens = Callable[..., Vault]
 
@@ -84,11 +79,6 @@ def opens(place: Place) -> Iterator[Opens]:
     yield opened
     for vault in made:
         vault.close()
-
-
-def add(vault: Vault, token: str | None = TOKEN, **more: Any) -> str:
-    about = {"source": "kontomatik", "institution": "KontoBank", "access_mode": "MULTIPLE", "now": NOON, "token": token}
-    return vault.add(**about | more).consent_id
 
 
 def row_of(vault: Vault, consent_id: str) -> Any:
@@ -353,58 +343,6 @@ def test_all_who_recognise_first_agree(opens: Opens) -> None:
     assert len(found) == 1
 
 
-# ---- what is wrong with the database
-
-
-@pytest.mark.parametrize(
-    "content", [b"this is no database at all, and it is long enough to be one" * 20, b"SQLite format 3\0" + b"\xff" * 4096]
-)
-def test_a_damaged_file_is_a_sentence(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "vault.sqlite"
-    path.write_bytes(content)
-    with pytest.raises(
-        VaultBroken, match=r"The vault .*vault.sqlite cannot be used \(DatabaseError\). Check .* restore a backup"
-    ):
-        Vault(path, VAULT_KEY)
-
-
-def test_a_vault_cut_short_or_spoilt_anywhere_is_a_sentence_with_the_way_back(tmp_path: Path) -> None:
-    path = tmp_path / "vault.sqlite"
-    vault = Vault(path, VAULT_KEY)
-    for _ in range(50):  # most pages hold rows
-        add(vault)
-    vault.close()
-    whole = path.read_bytes()
-    damages = [whole[: len(whole) * part // 8] for part in range(1, 8)]
-    damages += [whole[:at] + b"\xff" * 64 + whole[at + 64 :] for at in range(0, len(whole) - 64, 1500)]
-    broken = []
-    for damage in damages:
-        path.write_bytes(damage)
-        try:
-            opened = Vault(path, VAULT_KEY)
-            try:
-                for consent in opened.consents():
-                    assert opened.token(consent.consent_id) == TOKEN
-                opened.trail()
-            finally:
-                opened.close()
-        except VaultBroken as result:
-            broken.append(damage)
-            assert result.next_step
-    assert broken[:7] == damages[:7]
-    assert len(broken) > len(damages) // 3
-
-
-def test_a_database_of_somebody_else_is_no_vault(tmp_path: Path) -> None:
-    path = tmp_path / "vault.sqlite"
-    with contextlib.closing(sqlite3.connect(path)) as other:
-        other.execute("create table consents (name text)")
-    with pytest.raises(VaultBroken, match=r"is no vault: its table consents has no consent_id, source.*restore a backup"):
-        Vault(path, VAULT_KEY)
-    with contextlib.closing(sqlite3.connect(path)) as other:
-        assert other.execute("select name from sqlite_master").fetchall() == [("consents",)]
-
-
 def test_a_vault_of_an_earlier_version_gets_the_columns_that_it_lacks(opens: Opens) -> None:
     vault = opens()
     own = add(vault)
@@ -448,40 +386,8 @@ def test_processes_that_make_one_vault_at_once_all_succeed(place: Place) -> None
     vault.close()
 
 
-def test_a_vault_that_somebody_else_writes_to_is_waited_for(tmp_path: Path) -> None:
-    path = tmp_path / "vault.sqlite"
-    vault = Vault(path, VAULT_KEY)
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    other.execute("begin immediate")
-    threading.Timer(0.1, other.rollback).start()
-    assert vault.consent(add(vault)).status == "active"
-    vault.close()
-    other.close()
-
-
-@pytest.mark.parametrize("url", ["nonsense", "postgresql+nodriver://a:b@c/d", "mysql://user:secret@host/name", "nosuch://"])
-def test_an_address_that_cannot_be_used_is_reported_without_its_password(tmp_path: Path, url: str) -> None:
-    with pytest.raises(WrongUsage, match="Write it as SQLAlchemy does") as refused:
-        Vault(tmp_path / "vault.sqlite", VAULT_KEY, url=url)
-    assert "secret" not in str(refused.value)
-
-
-def test_a_server_that_is_away_is_reported_without_its_password(tmp_path: Path) -> None:
-    with pytest.raises(VaultBroken, match="The vault's database cannot be used") as refused:
-        Vault(tmp_path / "vault.sqlite", VAULT_KEY, url=f"postgresql+psycopg://user:secret@/name?host={tmp_path}")
-    assert "secret" not in str(refused.value)
-    assert not (tmp_path / "vault.sqlite").exists()
-
-
 def test_an_id_that_nobody_has_is_reported(opens: Opens) -> None:
     vault = opens()
     for ask in (vault.consent, vault.token, vault.sign_in):
         with pytest.raises(WrongUsage, match="There is no consent c-nobody"):
             ask("c-nobody")
-
-
-def test_fresh_keys_are_keys() -> None:
-    assert new_vault_key() != new_vault_key()
-    vault = Vault(Path("/nonexistent"), new_vault_key(), url="sqlite://")
-    vault.refuse_without_key()
-    vault.close()

@@ -7,13 +7,28 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
-from pipelines.notify.notices import Notice
+from pipelines.notify.notices import Kind, Notice
 from tests.patience import patient
+
+NOW = datetime(2026, 3, 27, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
+
+
+def a_notice(key: str, kind: Kind = "hole") -> Notice:
+    """Returns a notice about an account."""
+    return Notice(kind, key, f"About {key}", f"This happened to {key}.", {"account_id": key, "days": 3, "until": None})
+
+
+def holes(*keys: str) -> list[Notice]:
+    """Returns a notice about each gap."""
+    return [a_notice(key) for key in keys]
 
 
 @dataclass

@@ -14,8 +14,7 @@ from pipelines.notify.channels import channels
 from pipelines.notify.notices import Notice
 from pipelines.notify.outbox import Delivery, Outbox
 from pipelines.settings import NotificationSettings
-from tests.notify.receivers import Post, a_hook, a_post, nobodys_port
-from tests.notify.test_outbox import NOW, holes
+from tests.notify.receivers import NOW, Post, a_hook, a_post, holes, nobodys_port
 
 NOTICE = Notice(
     "consent.expiring",

@@ -10,8 +10,7 @@ from pipelines.notify.notices import Notice, about_differences, about_held, abou
 from pipelines.settings import NotificationSettings
 from pipelines.text.sinks import line
 from tests.house.hostile import HOSTILE, steering
-from tests.notify.receivers import a_hook, a_post
-from tests.notify.test_outbox import NOW
+from tests.notify.receivers import NOW, a_hook, a_post
 
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
 CALLS = ("<!", "<@", "@here", "@channel", "@all", "://evil", "](", "www.")

@@ -15,6 +15,7 @@ import yaml
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
 
 from flows import consents, ingest
+from flows.deployments import SCHEDULE, TAGS, TIMEZONE
 from pipelines.commands.cli import parser
 from tests.support import ROOT
 
@@ -127,3 +128,27 @@ def test_a_line_of_the_log_is_a_line_of_json(capsys: pytest.CaptureFixture[str])
         "Skipped: %s\nbusy",
         ["ingest"],
     )
+
+
+def test_the_file_says_what_the_code_says() -> None:
+    written = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+
+    said = [
+        {
+            "name": one.name,
+            "entrypoint": f"{one.flow.fn.__module__}.{one.flow.fn.__name__}",
+            "description": one.about,
+            "tags": TAGS,
+            "schedules": [{"cron": one.cron, "timezone": TIMEZONE}],
+            "parameters": one.parameters,
+        }
+        for one in SCHEDULE
+    ]
+
+    assert [without_pool(one) for one in written] == said
+    assert {one["work_pool"]["name"] for one in written} == {"kontoledger"}
+
+
+def without_pool(deployment: dict[str, Any]) -> dict[str, Any]:
+    """A deployment of the file as the code would say it."""
+    return {"parameters": {}} | {name: value for name, value in deployment.items() if name != "work_pool"}

@@ -1,23 +1,16 @@
 """The deployments on a real Prefect server, served by a process of its own against the sandbox bank."""
 
-import hashlib
 import json
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import duckdb
 import httpx
 import pytest
-import yaml
 from prefect.client.orchestration import get_client
 from prefect.exceptions import Abort
 from prefect.flow_engine import run_flow
@@ -25,108 +18,18 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from flows import __main__ as command_line
 from flows import operations
-from flows.deployments import SCHEDULE, TAGS, TIMEZONE
 from flows.ingest import ingest
 from flows.run_lock import marked
 from pipelines.consents.clients import vault_of
-from pipelines.settings import Settings
 from pipelines.store.lock import held
-from sources.sandbox import SandboxBank, World
+from sources.sandbox import World
 from tests.patience import patient
-from tests.scheduled.desk import consent, days_before_its_end, ending, held_up, somebody_listening
-from tests.scheduled.serving import AUTHORIZED, LONG, Server, Serving, names_of, serving, until
-from tests.scheduled.serving import environment as serving_environment
-from tests.support import ROOT, VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, read, settings_for
+from tests.scheduled.desk import held_up
+from tests.scheduled.scene import Scene, automations_loaded, digest, prefect
+from tests.scheduled.serving import AUTHORIZED, Server, Serving, names_of, serving, until
+from tests.support import VAULT_KEY, a_bank, assert_the_ledger_is_the_world, environment, settings_for
 
 DEPLOYMENTS = {"ingest", "reuse-multiple-access", "consent-renewals", "consent-revocation", "kontist-full-read", "catalog"}
-
-
-@dataclass
-class Scene:
-    """A bank, a data directory with consents of every age, and the deployments served."""
-
-    server: Server
-    served: Serving
-    bank: SandboxBank
-    settings: Settings
-    environ: dict[str, str]
-    heard: list[dict[str, Any]]
-    consents: dict[str, str] = field(default_factory=dict)
-    runs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-
-    @property
-    def data_dir(self) -> Path:
-        return self.settings.data_dir
-
-    @property
-    def folder(self) -> Path:
-        return self.data_dir.parent
-
-    def imports(self) -> int:
-        """How often the bank was asked for an import."""
-        return sum(len(times) for times in self.bank.world.imports.values())
-
-
-def block_document(server: Server, slug: str, name: str, data: dict[str, Any]) -> str:
-    """What `Secret(value=…).save(name)` does, for a block of any type; its id."""
-    kind = server.ask(f"/block_types/slug/{slug}")
-    schema = server.ask("/block_schemas/filter", {"block_schemas": {"block_type_id": {"any_": [kind["id"]]}}})[0]
-    about = {"name": name, "data": data, "block_type_id": kind["id"], "block_schema_id": schema["id"]}
-    return str(server.ask("/block_documents/", about)["id"])
-
-
-@pytest.fixture(scope="module")
-def scene(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """The vault key is on the server only, as a Secret block."""
-    folder = tmp_path_factory.mktemp("served")
-    now = datetime.now(UTC)
-    with a_bank(World(transactions=160)) as bank, somebody_listening() as (hook, heard):
-        settings = settings_for(bank, folder / "data")
-        read(bank, settings.data_dir)
-        with vault_of(settings) as vault:
-            (first,) = vault.consents()
-            token = vault.token(first.consent_id)
-        consents = {
-            "first": first.consent_id,
-            "expiring": consent(settings, days_before_its_end(now, 13), token),
-            "over": consent(settings, days_before_its_end(now, -1)),
-            "revoking": ending(settings, now - timedelta(days=9), now),
-            "unwanted": consent(settings, now - timedelta(days=30)),
-        }
-        with vault_of(settings) as vault:
-            vault.covers(consents["expiring"], vault.accounts_of(first.consent_id))
-        block_document(server, "secret", "kontoledger-vault-key", {"value": VAULT_KEY})
-        environ = environment(
-            bank,
-            PIPELINES__DATA_DIR=str(settings.data_dir),
-            NOTIFICATIONS__WEBHOOK_URL=hook,
-            NOTIFICATIONS__STALE_HOURS="0",
-        )
-        del environ["PIPELINES__VAULT_KEY"]
-        with serving(server, folder, environ) as served:
-            yield Scene(server, served, bank, settings, environ, heard, consents)
-
-
-@pytest.fixture(scope="module")
-def ran(scene: Scene) -> Scene:
-    """Every deployment was run once, `ingest` twice at once."""
-    server, unwanted = scene.server, scene.consents["unwanted"]
-    server.let_nothing_come_due()
-    begun = {
-        "consent-revocation": [server.trigger("consent-revocation", consent_id=unwanted, erase=True, confirm_erasure=True)],
-        "consent-renewals": [server.trigger("consent-renewals", sign_in_for=[scene.consents["expiring"]])],
-        "catalog": [server.trigger("catalog")],
-    }
-    scene.runs |= {name: server.ended(*runs) for name, runs in begun.items()}
-    scene.bank.world.append("4711", amount="-12.34")
-    scene.bank.world.append("Konto Start", amount="56.78")
-    scene.runs["ingest"] = server.ended(server.trigger("ingest"), server.trigger("ingest"))
-    begun = {
-        "reuse-multiple-access": [server.trigger("reuse-multiple-access", wait_seconds=60)],
-        "kontist-full-read": [server.trigger("kontist-full-read")],
-    }
-    scene.runs |= {name: server.ended(*runs) for name, runs in begun.items()}
-    return scene
 
 
 def test_all_are_deployed_with_schedule_time_zone_and_described_parameters(scene: Scene) -> None:
@@ -326,20 +229,6 @@ def test_a_wrong_login_is_named(server: Server, capsys: pytest.CaptureFixture[st
     )
 
 
-@contextmanager
-def automations_loaded(server: Server) -> Iterator[list[dict[str, Any]]]:
-    """Inside the block the rules of deploy/automations.yaml are the server's; what they send, as its header says to set it up."""
-    with somebody_listening() as (hook, notified):
-        said = {"name": "kontoledger", "url": hook, "json_data": {"subject": "{{subject}}", "body": "{{body}}"}}
-        block = block_document(server, "custom-webhook", "kontoledger", said)
-        rules = (ROOT / "deploy" / "automations.yaml").read_text(encoding="utf-8").replace(str(UUID(int=0)), block)
-        made = [server.ask("/automations/", rule)["id"] for rule in yaml.safe_load(rules)["automations"]]
-        assert len(made) == 6
-        yield notified
-        for one in made:
-            server.ask(f"/automations/{one}", method="DELETE")
-
-
 def test_a_failed_check_keeps_the_ledger_and_is_reported(ran: Scene) -> None:
     raw, kept = ran.data_dir / "raw.duckdb", ran.data_dir / "raw.kept"
     shutil.copy(raw, kept)
@@ -458,41 +347,6 @@ def stopped_in_order(ran: Scene, served: Serving) -> None:
     assert not [line for line in ("Traceback", "Warning:") if line in served.log.read_text()], served.log.read_text()
 
 
-def prefect(server: Server, environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Prefect's own command line, in the project's folder."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env=serving_environment(server.home, **server.client, KONTOLEDGER_HOME=str(ROOT), **environ),
-        capture_output=True,
-        text=True,
-        timeout=LONG,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-def test_the_file_says_what_the_code_says() -> None:
-    written = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-
-    said = [
-        {
-            "name": one.name,
-            "entrypoint": f"{one.flow.fn.__module__}.{one.flow.fn.__name__}",
-            "description": one.about,
-            "tags": TAGS,
-            "schedules": [{"cron": one.cron, "timezone": TIMEZONE}],
-            "parameters": one.parameters,
-        }
-        for one in SCHEDULE
-    ]
-
-    assert [without_pool(one) for one in written] == said
-    assert {one["work_pool"]["name"] for one in written} == {"kontoledger"}
-
-
 def test_a_worker_of_a_pool_runs_what_was_deployed(server: Server, tmp_path: Path) -> None:
     server.ask("/work_pools/", {"name": "kontoledger", "type": "process"})
     with a_bank(World(transactions=20)) as bank:
@@ -508,13 +362,3 @@ def test_a_worker_of_a_pool_runs_what_was_deployed(server: Server, tmp_path: Pat
 
     assert (run["state_name"], run["name"]) == ("Completed", "ingest: Kontist"), run["state"]
     assert (settings.data_dir / "ledger.duckdb").exists()
-
-
-def without_pool(deployment: dict[str, Any]) -> dict[str, Any]:
-    """A deployment of the file as the code would say it."""
-    return {"parameters": {}} | {name: value for name, value in deployment.items() if name != "work_pool"}
-
-
-def digest(path: Path) -> str:
-    """What a file holds, in short."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

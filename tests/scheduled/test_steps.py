@@ -12,14 +12,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
-import httpx
 import pytest
 from prefect import Task
 from prefect.client.schemas.objects import State, StateType
 from prefect.logging import disable_run_logger
 from prefect.runner import Runner
 from prefect.settings import (
-    PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_HOME,
@@ -27,7 +25,7 @@ from prefect.settings import (
 )
 from prefect.states import Completed, Failed, Pending
 
-from flows import access, concurrency, consents, ingest, operations, run_lock, serving
+from flows import concurrency, consents, ingest, operations, run_lock, serving
 from flows.guard import guarded
 from flows.secrets import secret_blocks
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Busy, Failure, WrongUsage
@@ -368,38 +366,6 @@ def test_marks_of_killed_runs_are_removed_and_no_living_ones(tmp_path: Path) -> 
 
         assert {path.stem for path in marks.iterdir()} == {"alive", "about-to-lock"}
     assert result == ["1 mark of killed runs removed"]
-
-
-def test_status_names_a_server_that_answers_anybody_and_what_lies_there() -> None:
-    well = access.Access(login=True, any_page=False, blocks=("kontoledger-vault-key",))
-    open_to_all = access.Access(login=False, any_page=True, blocks=("kontoledger-vault-key",))
-
-    assert operations.troubles([], well) == []
-    no_login, any_page = operations.troubles([], open_to_all)
-    assert "no login" in no_login
-    assert "kontoledger-vault-key" in no_login
-    assert "PREFECT_SERVER_CORS_ALLOWED_ORIGINS" in any_page
-
-
-@pytest.mark.parametrize(("login", "any_page"), [(True, False), (False, True), (False, False)])
-def test_status_asks_as_a_page_of_another_site_would(login: bool, any_page: bool) -> None:
-    """A server in memory, behind Prefect's own client."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        if login and "authorization" not in request.headers:
-            return httpx.Response(401, request=request)
-        if request.url.path.endswith("/filter"):
-            return httpx.Response(200, json=[], request=request)
-        shown = {"access-control-allow-origin": "*"} if any_page and "origin" in request.headers else {}
-        return httpx.Response(200, json="0.8.4", headers=shown, request=request)
-
-    documents = SimpleNamespace(read_block_documents_by_type=lambda *_, **__: [SimpleNamespace(name="of somebody else")])
-    mounted = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api", PREFECT_API_AUTH_STRING: "kontoledger:right"})
-    with mounted, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(httpx.HTTPTransport, "handle_request", lambda _, request: answer(request))
-        found = access.access(cast(Any, documents))
-
-    assert found == access.Access(login, any_page, ())
 
 
 def test_one_late_run_is_reported_as_one() -> None:
