@@ -31,6 +31,7 @@ from pipelines.store.raw_copy import opened
 from pipelines.store.read_only import read_only
 from pipelines.store.unfinished import UnfinishedRead
 from tests.histories import kontist, raw_history
+from tests.plain_loads import by_dlt
 from tests.questions.asked import ask
 
 HOSTILE = ("bank=kontist, all* of [1] people's data", 'Bücher (alt); #1 100% & say "when" {a,b}')
@@ -192,7 +193,7 @@ def test_a_data_directory_of_any_name_works_and_what_a_killed_run_read_goes_from
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     data_dir.mkdir()
     (data_dir / "raw.duckdb").write_bytes(empty_raw.read_bytes())
-    with raw_history(data_dir, "kontist") as raw:
+    with by_dlt(), raw_history(data_dir, "kontist") as raw:
         raw.read({"A": [kontist(1, "2026-03-01", 100)]})
         assert raw.current("amount_cents") == [(100,)]
     assert list(temporary.iterdir()) == []
