@@ -10,7 +10,7 @@ run: .venv/.ready
 	$(BIN)/python -m pipelines run --sandbox
 
 test: .venv/.ready-test
-	$(BIN)/python -m pytest -n 3
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3  # tests that were compiled once are not compiled again
 
 check: .venv/.ready-test
 	$(BIN)/ruff format --check .
