@@ -71,10 +71,14 @@ class Record:
 
     def replaced(self, cut: int, pages: Sequence[Rows]) -> None:
         """Notes that `pages` took the place of the `cut` newest rows."""
+        if self.keeper is None:
+            return
         self._notes.append((cut, list(pages)))
 
     def add(self, rows: Rows) -> None:
         """Notes a page."""
+        if self.keeper is None:
+            return
         if not self._notes or self._notes[-1][0] is not None:
             self._notes.append((None, []))
         self._notes[-1][1].append(rows)

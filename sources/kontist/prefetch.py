@@ -35,7 +35,7 @@ class Prefetch:
         """Returns the page at `address`, and requests the first of the `wanted` pages behind it, which will surely be needed."""
         mine = self._asked.pop(address, None)
         following = address
-        if wanted and self._most and mine is None:
+        if wanted and self._most > 0 and mine is None:
             mine = self._ask(address)  # beside those behind it
         for _ in range(min(wanted, self._most - 1)):
             following = next_number(following)

@@ -6,6 +6,7 @@ seen enough. What it saw in whole days becomes the account's window; inside it t
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import date
 
 from sources._protocols import Depth, Keeper, Known, Reading, Spool
@@ -62,12 +63,13 @@ def read_transactions(
     """
     if depth == "deep" and since is None:
         raise ValueError("a deep read needs the day that it reaches back to")
-    requests = 0
+    requests, listed = 0, account
     for attempts_left in range(AGAIN, -1, -1):
         record = Record(keeper if depth == "full" else None)
         attempt = _Attempt(client, account, (depth, since, known), (spool, record), prefetch)
         try:
-            return attempt.read(requests)
+            reading = attempt.read(requests)
+            return reading if attempt.account is listed else replace(reading, account=attempt.account.row)
         except Shifted as sign:
             if not attempts_left:
                 raise sign.error() from None
@@ -91,7 +93,7 @@ class _Attempt:
     ) -> None:
         self.requests = 0
         self._client = client
-        self._account = account
+        self.account = account
         self._depth, self._since, self._known = wanted
         self._basket, self._record = Basket(into[0]), into[1]
         self._prefetch = prefetch
@@ -100,7 +102,7 @@ class _Attempt:
         """Reads as far as it is wanted; raises `Shifted` if the pages do not fit. `requests` were made before."""
         is_enough = _stop_rule(self._depth, self._since, self._known)
         with self._fetched() as fetched:
-            walk = Walk(self._client, self._account, fetched, _reach(self._depth, self._since))
+            walk = Walk(self._client, self.account, fetched, _reach(self._depth, self._since))
             look = SecondLook(walk, self._basket, self._fetched, self._record.replaced)
             with self._kept_on_break(walk, look):
                 if parts := self._record.kept():
@@ -120,9 +122,8 @@ class _Attempt:
                 elif sign := self._misfit(walk, look):
                     raise sign
         self._basket.empty()
-        account = self._account.row if look.found_changes else None
         requests += self.requests
-        return Reading(self._depth, claim, requests=requests, account=account, unknown_fields=frozenset(walk.unknown_fields))
+        return Reading(self._depth, claim, requests=requests, unknown_fields=frozenset(walk.unknown_fields))
 
     def _claim(self, walk: Walk) -> date | None:
         if self._depth == "deep":
@@ -152,8 +153,8 @@ class _Attempt:
             if sign := self._misfit(walk, look):
                 raise sign
             if look.found_changes:
-                self._account = _as_it_is_now(self._client, self._account)
-            if _vouched_for(self._account, claim, self._known, self._basket) or not look.down_to(look.recent()):
+                self.account = _as_it_is_now(self._client, self.account)
+            if _vouched_for(self.account, claim, self._known, self._basket) or not look.down_to(look.recent()):
                 break
         else:
             raise Shifted("its balance does not fit what it shows")

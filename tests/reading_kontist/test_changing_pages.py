@@ -151,7 +151,7 @@ def first_read(
     return reading, spool
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     size=st.integers(0, 30),
     page_size=st.integers(2, 5),
@@ -185,7 +185,7 @@ def test_a_busy_account_is_first_read_right_and_in_one_go(seed: int | None) -> N
 @pytest.mark.parametrize("what", ["come", "go", "swap"])
 def test_whatever_happens_at_a_page_border_is_corrected_without_a_restart(what: str) -> None:
     """Rows come above, go at and move across each border between two pages, before each request."""
-    for asked, border in product(range(2, 7), (3, 6, 9)):
+    for asked, border in product((2, 3, 5), (3, 6, 9)):
         for places in ([border - 1], [border], [0, border], [border, 0], [border - 1, border]):
             bank = ChangingBank(page_size=3)
             plan = {asked: (what, places if what != "swap" else [places[0], border + 1])}

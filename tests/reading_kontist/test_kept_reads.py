@@ -114,7 +114,7 @@ def test_a_short_read_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(keeper.parts) == 61
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     size=st.integers(20, 120),
     page_size=st.integers(2, 7),

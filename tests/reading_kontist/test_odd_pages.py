@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sources._errors import Unavailable, Unexpected
-from tests.reading_kontist.fake_bank import FakeBank, a_row_a_day, page_bodies, read, row
+from tests.reading_kontist.fake_bank import FakeBank, a_row_a_day, known_of, page_bodies, read, row
 
 # ---- pages that lead astray
 
@@ -109,6 +109,16 @@ def test_a_row_that_comes_while_we_read_is_read_too_and_the_balance_with_it() ->
     assert (spool.ids, spool.cleared, reading.requests) == ([6, 5, 4, 3, 2, 1], 0, 4)
     assert (reading.account or {})["balance_cents"] == 600
     assert read(FakeBank(a_row_a_day(5)))[0].account is None, "nothing happened: the account's row is as it was"
+
+
+def test_a_shallow_read_starts_again_when_a_row_comes_and_brings_the_balance_with_it() -> None:
+    bank = FakeBank(a_row_a_day(9))
+    known = known_of(bank.rows[4:])
+    bank.meanwhile = lambda asked: bank.rows.insert(0, row(10)) if asked == 2 else None
+    reading, spool = read(bank, "shallow", known=known)
+
+    assert (spool.ids[0], spool.cleared) == (10, 1)
+    assert (reading.account or {})["balance_cents"] == 1000
 
 
 def test_a_row_that_comes_before_the_second_look_is_read_too() -> None:

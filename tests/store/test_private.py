@@ -147,9 +147,10 @@ def test_exports_are_private_from_the_start(fresh: Path, careless: None) -> None
 
 def test_what_an_earlier_version_left_open_is_named_by_doctor_and_closed_by_the_next_run(tmp_path: Path) -> None:
     names = ("raw.previous.duckdb", "outbox.sqlite", "run.last.json", "export/accounts.csv", "receipts/erased-1.txt")
+    names += ("unfinished/0123456789abcdef/part-000001.arrow",)
     shared = ("ledger.duckdb", "seeds/rules.csv", "notes.txt")
     for name in names + shared:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
         (tmp_path / name).chmod(0o644)
     result = {one.about: one for one in examine(Settings(data_dir=tmp_path), utc_now)}["files"]
