@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pipelines.errors import Failure, WrongUsage
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
 
 
@@ -15,9 +16,10 @@ def frame(what: str, *, data_dir: Path | str | None = None) -> "pd.DataFrame":
 
     Money is `Decimal` (dtype object), a day a `date`, a moment a timestamp in UTC, a whole number `Int64`, a truth `boolean`: a
     missing value makes no float of them. Without `data_dir` the settings name the data directory, as for every command.
+    A query reads the ledger and no other file, and writes none.
 
-    Raises `WrongUsage` for a table that the ledger does not have, and for a query that it does not understand; `Failure` without
-    pandas, or where the ledger cannot be read.
+    Raises `WrongUsage` for a table that the ledger does not have, and for a query that it does not understand or that cannot be
+    computed; `Failure` without pandas, or where the ledger cannot be read.
     """
     from pipelines.settings import load_settings
     from pipelines.store.ledger_reader import ledger_of
@@ -29,21 +31,47 @@ def frame(what: str, *, data_dir: Path | str | None = None) -> "pd.DataFrame":
     import duckdb
     import pyarrow as pa
 
-    exact = {pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     settings = load_settings(data_dir=None if data_dir is None else Path(data_dir))
     with ledger_of(settings.data_dir, memory=settings.memory_limit) as connection:
-        query = f'from "{what}"' if re.fullmatch(r"\w+", what) else what
+        connection.execute("set enable_external_access = false")
+        query = "from " + ".".join(f'"{part}"' for part in what.split(".")) if re.fullmatch(r"\w+(\.\w+)?", what) else what
         try:
             found = connection.sql(query)
             rows = None if found is None else found.to_arrow_table()
         except duckdb.CatalogException as error:
             raise WrongUsage(f"The ledger does not have what `{what}` names", _nearest(error)) from None
-        except (duckdb.ParserException, duckdb.BinderException, duckdb.InvalidInputException) as error:
-            raise WrongUsage("The query is not understood", str(error).splitlines()[0]) from None
+        except (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException):
+            raise  # it is the file
+        except duckdb.Error as error:
+            raise _refused(error, settings.memory_limit) from None
     if rows is None:
         raise WrongUsage("The statement gives no rows", "Give a table or a query")
-    frame: pd.DataFrame = rows.to_pandas(types_mapper=exact.get)
+    whole = {
+        kind: pd.Int64Dtype() for kind in (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32())
+    }
+    exact = {**whole, pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    try:
+        frame: pd.DataFrame = rows.to_pandas(types_mapper=exact.get)
+    except (ValueError, NotImplementedError):
+        raise WrongUsage("A day is not within the years 1 to 9999", "Leave it out, or cast it to text") from None
     return frame
+
+
+def _refused(error: "duckdb.Error", memory: str) -> Failure:
+    """Returns the failure for a query that cannot be computed. What DuckDB says about a value would repeat the value."""
+    import duckdb
+
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return Failure(
+            f"The query needs more memory than {memory}", "Ask for less: columns that are needed, or a part of the days"
+        )
+    if isinstance(error, duckdb.PermissionException):
+        return WrongUsage("The query reads or writes another file than the ledger", "Join other data in pandas")
+    if isinstance(error, duckdb.ParserException | duckdb.BinderException | duckdb.InvalidInputException):
+        return WrongUsage("The query is not understood", str(error).splitlines()[0])
+    return WrongUsage(
+        f"The query cannot be computed ({type(error).__name__})", "Correct it: a value does not fit what is done to it"
+    )
 
 
 def _nearest(error: Exception) -> str:

@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sources._errors import ConsentGone, Misconfigured, Rejected, Unexpected
-from sources._http import Http
+from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unexpected
+from sources._http import AGAIN_LATER, Http
 from sources.kontist.responses import BANK, LOG_IN_AGAIN, decoded, json_bytes, refusal
 
 AUTH_TOKEN = "/api/user/auth-token"  # noqa: S105 (a path)
@@ -66,6 +66,7 @@ class Tokens:
         self._header: str | None = None
         self._renew_at = 0.0
         self._over = False
+        self._wrong: SourceError | None = None
 
     def authorization(self, *, refused: str | None = None) -> str:
         """Returns the header's value. `refused` is one that the bank has just answered with 401: a newer one is returned.
@@ -132,10 +133,13 @@ class Tokens:
         """Logs in by e-mail and password: with the refresh token that the bank gives for them.
 
         Where the bank refuses one, an auth token is asked for once: the vendor document gives both for e-mail and password.
+        A password that the bank has refused for both is not sent again: each time may count towards a locked login.
         """
         email, password = self._email_and_password()
+        if self._wrong is not None:
+            raise self._wrong
         answer = self._http.request("POST", REFRESH_TOKEN, json={"email": email, "password": password}, repeatable=True)
-        if answer.is_client_error and answer.status_code not in (408, 429):
+        if answer.is_client_error and answer.status_code not in AGAIN_LATER:
             self._log_in_without_refresh_token(answer.status_code)
             return
         token = _token(decoded(json_bytes(answer)), "token")
@@ -147,8 +151,9 @@ class Tokens:
         """Asks for an auth token by e-mail and password. Raises for the status `refused` if the bank refuses this, too."""
         email, password = self._email_and_password()
         answer = self._http.request("POST", AUTH_TOKEN, json={"email": email, "password": password}, repeatable=True)
-        if answer.is_client_error and answer.status_code not in (408, 429):
-            raise _wrong_password(refused) if refused in (400, 401, 422) else refusal(refused)
+        if answer.is_client_error and answer.status_code not in AGAIN_LATER:
+            self._wrong = _wrong_password(refused) if refused in (400, 401, 422) else refusal(refused)
+            raise self._wrong
         self._use(decoded(json_bytes(answer)))
 
     def _renew_by(self, refresh: str) -> None:

@@ -55,6 +55,32 @@ def test_a_table_that_is_not_there_and_a_query_that_is_none_are_named(folder: Pa
         frame("transactions", data_dir=folder / "nothing")
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("select counterparty_name::int from transactions", "cannot be computed"),
+        ("select * from read_csv('/etc/hosts')", "another file"),
+        ("copy accounts to 'accounts.csv'", "another file"),
+        ("select date '10000-01-01'", "years 1 to 9999"),
+    ],
+)
+def test_a_query_that_cannot_be_computed_is_no_damage_of_the_ledger(folder: Path, query: str, said: str) -> None:
+    with pytest.raises(WrongUsage, match=said) as caught:
+        frame(query, data_dir=folder)
+    assert "transform" not in str(caught.value)
+
+
+def test_a_small_or_large_whole_number_makes_no_float(folder: Path) -> None:
+    found = frame("select 1::smallint as a, 18446744073709551615::ubigint as b union all select null, null", data_dir=folder)
+
+    assert [str(kind) for kind in found.dtypes] == ["Int64", "UInt64"]
+    assert found["b"][0] == 2**64 - 1
+
+
+def test_a_table_may_be_named_with_its_catalog(folder: Path) -> None:
+    assert len(frame("ledger.accounts", data_dir=folder)) == len(frame("accounts", data_dir=folder))
+
+
 def test_without_pandas_it_says_how_to_get_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
 
