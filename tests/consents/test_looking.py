@@ -164,7 +164,7 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bank that is away is asked once."""
     from sources import _http
 
-    monkeypatch.setattr(_http, "Patience", lambda: _http_patience)
+    monkeypatch.setattr(_http, "Patience", lambda *_: _http_patience)
     assert _http.Patience() is _http_patience
 
 
