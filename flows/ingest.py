@@ -123,7 +123,7 @@ def ingest(  # each parameter is a field of Prefect's form, so they are eight an
         since: Read again from this day.
         full_refresh: Read all that the banks still show.
         accept_removals: Accounts (their ids) whose bank removed or changed rows that are held for confirmation: accept that.
-        reserve: Imports of each account's four in 24 hours that are kept back for people.
+        reserve: Imports of each account's four in 24 hours that are reserved for manual use.
         due_hours: A consent whose last import is younger than this is skipped, in hours; 0: every consent is due.
         wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).
@@ -151,7 +151,7 @@ def reuse_multiple_access(
     As `python -m pipelines run --source kontomatik --due-hours 5`. Without a consent there is nothing to do.
 
     Args:
-        reserve: Imports of each account's four in 24 hours that are kept back for people.
+        reserve: Imports of each account's four in 24 hours that are reserved for manual use.
         due_hours: A consent whose last import is younger than this is skipped, in hours; 0: every consent is due.
         wait_seconds: How long to wait for a run that holds the data directory, before this one is skipped.
         data_dir: Where data is kept; empty: as the settings say (pipelines.data_dir).

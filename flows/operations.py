@@ -126,7 +126,7 @@ def tidy(client: SyncPrefectClient, data_dir: Path) -> list[str]:
         for run in _runs(client, deployment, types=UNDER_WAY):
             if _is_gone(run, data_dir):
                 client.set_flow_run_state(run.id, Crashed(message=_what_now(run)), force=True)
-                asked = "" if run.auto_scheduled else ". A person asked for it: start it anew"
+                asked = "" if run.auto_scheduled else ". A person requested it: start it again"
                 sentences.append(f"{name}: run {run.name} is marked as crashed, its process is gone{asked}")
             else:
                 begun += 1
@@ -156,7 +156,7 @@ def repeated(late: Sequence[FlowRun]) -> list[FlowRun]:
 
 
 def _what_now(run: FlowRun) -> str:
-    return "its process is gone; " + ("the next run goes on" if run.auto_scheduled else "start it anew, a person asked for it")
+    return "its process is gone; " + ("the next run goes on" if run.auto_scheduled else "start it again: a person requested it")
 
 
 def _is_gone(run: FlowRun, data_dir: Path) -> bool:

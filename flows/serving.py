@@ -93,7 +93,7 @@ class _Orderly(Runner):
         if not self.started or self._loop is None:
             sys.exit(0)
         if not self.stopping:
-            say("Stopping: runs under way are broken off ...")
+            say("Stopping: current runs are interrupted ...")
             asyncio.run_coroutine_threadsafe(self.astop(), self._loop)
 
     async def cancel_all(self) -> None:
@@ -130,7 +130,7 @@ class _Orderly(Runner):
         try:
             await self._cancellation_manager.cancel(await self._client.read_flow_run(run_id), STOPPED)
         except Exception as error:  # a server that is away must not keep a run alive
-            say(f"Run {run_id} is ended without Prefect's server ({type(error).__name__})", error=True)
+            say(f"Run {run_id} was ended without Prefect's server ({type(error).__name__})", error=True)
             await self._process_manager.kill(run_id)
 
     async def _pause_schedules(self) -> None:

@@ -91,7 +91,9 @@ def _resource_error(raw: Path, ledger: Path, what: str, text: str) -> TransformE
     if "No space left" in text:
         return OutOfSpace(f"The disk of {ledger.parent} is full: free some space, then run again. {BEFORE}")
     if "Out of Memory" in text or "failed to allocate" in text or "failed to pin" in text:
-        return OutOfMemory(f"{what} needs more memory than it may have: raise the memory limit. {BEFORE}")
+        return OutOfMemory(
+            f"{what} needs more memory than it may have: raise the memory limit (setting pipelines.memory_mb). {BEFORE}"
+        )
     if str(raw) in text or "checksum" in text:  # what is being written has no old checksum to differ from
         return RawUnreadable(raw, text)
     return CannotWrite(f"{ledger}, or what did not fit into memory, cannot be written: {text}. {BEFORE}")

@@ -23,11 +23,11 @@ examples:
   python -m pipelines run --source kontist      one bank only
   python -m pipelines run --since 2026-01-01    read again from a day
   python -m pipelines status                    how fresh each account is, days left of each consent
-  python -m pipelines status --max-age 13       for a watch: ends with 4 when an account is older or a consent is over
+  python -m pipelines status --max-age 13       for a monitor: ends with 4 when an account is older or a consent has ended
 
 exit status: 0 good · 1 failed, nothing new published · 2 wrong usage or configuration · 3 a check failed, the ledger
-published before stays · 4 published, but something could not be read (it is named) · 130 interrupted · 141 the reader of
-the output has gone (`| head`)
+published before stays · 4 published, but something could not be read (it is named) · 130 interrupted · 141 the program that
+read the output has ended (`| head`)
 """
 
 
@@ -134,13 +134,13 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     run.add_argument(
         "--due-hours", type=hours, metavar="N", help="Kontomatik: only consents whose last import is at least N hours ago"
     )
-    run.add_argument("--reserve", type=count, default=0, metavar="N", help="reserve N imports per account for people")
+    run.add_argument("--reserve", type=count, default=0, metavar="N", help="reserve N imports per account for manual use")
     _waiting(run)
     _start_new(run)
     run.add_argument("--sandbox", action="store_true", help="read the built-in sandbox bank, into a data directory of its own")
     _json(run)
     backfill = command(
-        "backfill", "commands.run.backfill", "read older days; names each account that its bank does not show so far (then 4)"
+        "backfill", "commands.run.backfill", "read older days; name each account whose bank does not show them (status 4)"
     )
     backfill.add_argument("--since", type=day, required=True, metavar="DATE", help="first day to read (YYYY-MM-DD)")
     _sources(backfill)
@@ -151,7 +151,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--max-age",
         type=age,
         metavar="HOURS",
-        help="end with 4 when an account that should be read is older than this, or a consent is over",
+        help="end with 4 when an account that should be read is older than this, or a consent has ended",
     )
     form = status.add_mutually_exclusive_group()
     form.add_argument(
@@ -167,7 +167,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _json(command("check", "commands.run.check", "check the published ledger against raw history again, without network"))
 
     catalog = command(
-        "catalog", "commands.reference_data.catalog", "the banks that Kontomatik covers; without filters also kept in the ledger"
+        "catalog", "commands.reference_data.catalog", "list the banks of Kontomatik; without filters, store them in the ledger"
     )
     catalog.add_argument("--country", metavar="C", help="two letters, e.g. pl")
     catalog.add_argument("--access-mode", choices=("SINGLE", "MULTIPLE", "MIXED"))
@@ -184,9 +184,9 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     restore = command(
         "restore", "commands.backup.restore", "bring back a backup, or the raw history before the last run; asks first"
     )
-    restore.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="what `backup` wrote")
-    restore.add_argument("--previous", action="store_true", help="the raw history before the last run; again, and it is undone")
-    restore.add_argument("--check", action="store_true", help="only try: checksums, vault key, and a ledger built and checked")
+    restore.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="a folder that `backup` wrote")
+    restore.add_argument("--previous", action="store_true", help="the raw history before the last run; a second time undoes it")
+    restore.add_argument("--check", action="store_true", help="change nothing: test checksums and vault key, check a ledger")
     restore.add_argument("--yes", action="store_true", help="do not ask; without a terminal it has to be given")
     _json(restore)
 
@@ -196,7 +196,7 @@ def _data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     doctor.add_argument("--new-vault-key", action="store_true", help="print a fresh vault key and do nothing else")
     _json(doctor)
 
-    notify = command("notify", "commands.notify.notify", "send the pending notices (every run does so, too)")
+    notify = command("notify", "commands.notify.notify", "send the pending notifications (every run does so, too)")
     notify.add_argument("--test", action="store_true", help="send a test message to every notification channel")
     _json(notify)
 
@@ -211,18 +211,18 @@ def _asking_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     prove = command(
         "prove",
         "commands.questions.prove",
-        "reconciliation report of an account: every day read and reconciled, or what is missing (then 3)",
+        "reconciliation report of an account: which days were read and reconciled, and what is missing (status 3)",
     )
-    prove.add_argument("account", metavar="ACCOUNT", help="its id, or the end of its IBAN if no other ends so")
+    prove.add_argument("account", metavar="ACCOUNT", help="its id, or the last characters of its IBAN")
     prove.add_argument("--from", dest="first", type=day, required=True, metavar="DATE", help="first day (YYYY-MM-DD)")
     prove.add_argument("--to", dest="last", type=day, required=True, metavar="DATE", help="last day")
     _json(prove)
-    owners = command("owners", "commands.questions.owners", "who owns the accounts that Kontomatik reads")
-    owners.add_argument("--reveal", action="store_true", help="show national ids, where they are kept; the audit trail notes it")
+    owners = command("owners", "commands.questions.owners", "list the owners of the accounts that Kontomatik reads")
+    owners.add_argument("--reveal", action="store_true", help="show national ids that are kept; the audit trail records it")
     _json(owners)
     explain = command("explain", "commands.questions.explain", "where a transaction came from: versions, imports, loads, rules")
     explain.add_argument("transaction_id", metavar="TRANSACTION_ID")
-    explain.add_argument("--ask-bank", action="store_true", help="also ask Kontist what it says of it now (one request)")
+    explain.add_argument("--ask-bank", action="store_true", help="also request it from Kontist and compare it")
     _json(explain)
     export = command("export", "commands.questions.export", "copy the ledger to files for other programs")
     export.add_argument("--format", choices=("csv", "parquet", "beancount"), required=True)
@@ -231,7 +231,7 @@ def _asking_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     rates = command(
         "rates",
         "commands.reference_data.rates",
-        "load the European Central Bank's reference rates (CSV), to convert amounts with",
+        "load reference rates of the European Central Bank (CSV); the ledger converts amounts by them",
     )
     rates.add_argument("--file", type=Path, metavar="PATH")
     rates.add_argument("--url", metavar="URL", help="https address of such a file")
@@ -241,11 +241,11 @@ def _asking_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     connect = command("connect", "commands.consents.connect", "connect a bank and import at once; kontist: log in once")
     connect.add_argument("source", choices=SOURCES)
-    connect.add_argument("--email", help="at Kontist; the password is asked for without echo, or piped in, and not kept")
+    connect.add_argument("--email", help="for kontist; the password is asked for or piped in, and not kept")
     connect.add_argument("--target", metavar="T", help="the bank, as the catalog names it")
     connect.add_argument("--access-mode", choices=("SINGLE", "MULTIPLE", "MIXED"), default="MULTIPLE")
     connect.add_argument(
-        "--since", type=day, metavar="DATE", help="first day to import (default: all that the bank gives; kontomatik)"
+        "--since", type=day, metavar="DATE", help="for kontomatik: first day to import (default: all that the bank shows)"
     )
     connect.add_argument("--mock", action="store_true", help="use a mock session at Kontomatik's test bank")
     connect.add_argument("--login", metavar="L", help="with --mock: the test customer (default test1; live dialect)")
@@ -262,19 +262,19 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _json(consents)
     _json(command("list", "commands.consents.show_list", "every consent with its days left (no token, ever)", actions))
     add = command("add", "commands.consents.add", "store a consent whose token is on standard input", actions)
-    add.add_argument("source", choices=SOURCES, help="of kontist: a refresh token")
-    add.add_argument("--institution", help="the bank's name (kontomatik; default: as its first import has it)")
+    add.add_argument("source", choices=SOURCES, help="for kontist the token is a refresh token")
+    add.add_argument("--institution", help="for kontomatik: the bank's name (default: from the first import)")
     add.add_argument("--target", help="the bank's target name, if known")
     add.add_argument("--access-mode", choices=("MULTIPLE", "MIXED"), default="MULTIPLE")
-    add.add_argument("--signed-in", type=day, metavar="DATE", help="day of the sign-in, the first of 180 (default today)")
-    renew = command("renew", "commands.consents.renew", "sign in anew; the old consent works until the new one has", actions)
+    add.add_argument("--signed-in", type=day, metavar="DATE", help="day of the sign-in, the first of 180 days (default today)")
+    renew = command("renew", "commands.consents.renew", "sign in again; the old consent works until the new one does", actions)
     renew.add_argument("consent_id", metavar="ID")
     renew.add_argument("--target", metavar="T", help="the bank's target, if it has changed")
     _signing_in(renew)
     _json(renew)
     for name, about in (
-        ("revoke", "end a consent at the bank; done when the bank said so"),
-        ("erase", "revoke it, then remove for good all that only it brought, with a receipt"),
+        ("revoke", "end a consent at the bank; done when the bank has confirmed it"),
+        ("erase", "revoke a consent, then remove for good the data that only it brought; writes a receipt"),
     ):
         one = command(name, f"commands.consents.{name}", about, actions)
         one.add_argument("consent_id", metavar="ID")
@@ -290,7 +290,7 @@ def _consent_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         "re-encrypt the vault with a new key (pipelines.vault_key = NEW,OLD)",
         actions,
     )
-    trail = command("trail", "commands.consents.trail", "who did what to a consent, when, and what came of it", actions)
+    trail = command("trail", "commands.consents.trail", "who did what to a consent, when, and with what result", actions)
     trail.add_argument("consent_id", metavar="ID", nargs="?")
     _json(trail)
 
@@ -325,7 +325,7 @@ def _payment_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     _recipient(create)
     create.add_argument("--on", type=day, required=True, metavar="DATE", help="day of the payment")
     _existing(command("cancel", "pay.commands.cancel_timed_order", "cancel a timed order", actions))
-    _json(command("trail", "pay.commands.trail", "who paid what, when, and what came of it", kinds))
+    _json(command("trail", "pay.commands.trail", "who paid what, when, and with what result", kinds))
 
 
 def _recipient(command: argparse.ArgumentParser) -> None:
@@ -338,12 +338,12 @@ def _recipient(command: argparse.ArgumentParser) -> None:
 
 
 def _existing(command: argparse.ArgumentParser) -> None:
-    command.add_argument("order_id", metavar="ID", help="as the table of orders has it")
+    command.add_argument("order_id", metavar="ID", help="`order_id` in the ledger's table of these orders")
     _payer(command)
 
 
 def _payer(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--from", dest="account", metavar="ACCOUNT", help="which account pays, e.g. the end of its IBAN")
+    command.add_argument("--from", dest="account", metavar="ACCOUNT", help="the account that pays, e.g. the end of its IBAN")
 
 
 def _signing_in(command: argparse.ArgumentParser) -> None:
@@ -374,7 +374,7 @@ def _start_new(command: argparse.ArgumentParser) -> None:
         "--start-new",
         action="store_true",
         default=False,
-        help="begin anew what is missing of raw history, vault and ledger, and keep what is there, whatever it belonged to",
+        help="make a missing raw history, vault or ledger anew; keep those that are there, even if they belong to another history",
     )
 
 

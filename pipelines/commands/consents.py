@@ -35,7 +35,7 @@ def connect(options: argparse.Namespace) -> int:
         from pipelines.commands.login import connect as log_in
 
         if options.since is not None:
-            raise WrongUsage("`connect kontist` imports nothing, so --since says nothing", "Give it to `run`")
+            raise WrongUsage("`connect kontist` imports nothing, so --since has no effect", "Give --since to `run`")
         return log_in(options)
     refuse_a_day_to_come("--since", options.since, utc_now)
     settings = _configured(options)
@@ -44,7 +44,7 @@ def connect(options: argparse.Namespace) -> int:
         from pipelines.consents.sign_in import MockLogin, mock_opening
 
         if options.locale:
-            raise WrongUsage("A mock session has no sign-in page, so --locale says nothing", "Leave it out")
+            raise WrongUsage("A mock session has no sign-in page, so --locale has no effect", "Leave it out")
         who = MockLogin(options.login, options.country, options.access_mode, options.owner_external_id)
         who.refuse_unknown(settings.kontomatik.dialect)
         openings = mock_opening(utc_now, options.since, who)
@@ -213,7 +213,7 @@ def revoke(options: argparse.Namespace) -> int:
 def erase(options: argparse.Namespace) -> int:
     """Runs `consents erase ID`: ends the consent if it is not over, then removes what it brought. Asks a person first.
 
-    Nothing is recorded before the settings are known to reach the bank and somebody has said yes.
+    Nothing is recorded before the settings are known to reach the bank and somebody has confirmed it.
     """
     from pipelines.consents import erase as erasing
 
@@ -257,7 +257,7 @@ def _cancel(options: argparse.Namespace, settings: "Settings") -> int:
         return GOOD
     say(f"The erasure of consent {consent.consent_id} is withdrawn; the consent is {consent.status}, its data stays.")
     if consent.status == "revoking":
-        say("Its end at the bank goes on: the bank may have ended it already.")
+        say("Its revocation goes on, because the bank may have ended it already.")
     return GOOD
 
 

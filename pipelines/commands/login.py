@@ -47,7 +47,7 @@ def disconnect(options: argparse.Namespace) -> int:
         return GOOD
     say(f"Consent {consent.consent_id} is {consent.status}: {consent.status_reason}.")
     if settings.kontist.configured:
-        say("The settings sources.kontist hold a login too: unless it is removed, runs go on with that.", error=True)
+        say("The settings sources.kontist hold a login, too. Runs use it until you remove it.", error=True)
     return GOOD
 
 

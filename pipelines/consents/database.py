@@ -74,7 +74,7 @@ audit = sql.Table(
     sql.Column("what", sql.String, nullable=False),
     sql.Column("outcome", sql.String, nullable=False),
 )
-"""Who did what to which consent, when, and what came of it. Rows are only ever added: the database itself refuses the rest."""
+"""Who did what to which consent, when, and with what result. Rows are only ever added: the database itself refuses the rest."""
 keys = sql.Table(
     "keys",
     metadata,
@@ -118,8 +118,8 @@ _TRIGGERS = {
 }
 """Whether the audit trail refuses changes already, by dialect."""
 WAY_BACK = (
-    "Check that it is a database of this project, writable by this user, with space left; if damaged, restore a backup, or move"
-    " it away and connect the banks again: raw history and ledger are not touched"
+    "Check that it is a database of this project, that this user can write it, and that its disk has space left. If it is damaged,"
+    " restore a backup, or move it away and connect the banks again: raw history and ledger are not touched"
 )
 PATIENCE = 30
 """Seconds for which a process waits for another that writes to the vault, or makes it."""

@@ -186,7 +186,7 @@ def _left_behind(kept: KeptLogin) -> str:
     """Returns what a failed login leaves: a token is stored before its use, and its end is on record."""
     if kept.consent is None:
         return "No login was stored"
-    return f"No login came of it; consent {kept.consent.consent_id} stands in the list as expired"
+    return f"This login was not kept; the list shows consent {kept.consent.consent_id} as expired"
 
 
 @contextmanager

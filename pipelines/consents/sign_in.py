@@ -112,7 +112,7 @@ def finished_sign_in(vault: "Vault", client: "KontomatikClient", consent: "Conse
     remembered = vault.sign_in(consent.consent_id)
     if remembered is None:
         vault.move(consent.consent_id, "expired", "the sign-in was never finished", now)
-        raise SignInFailed(f"The sign-in of consent {consent.consent_id} cannot be taken up again", "Connect the bank again")
+        raise SignInFailed(f"The sign-in of consent {consent.consent_id} cannot be continued", "Connect the bank again")
     status = client.sign_in_status(_sign_in(remembered))
     if status.state == "pending":
         return None

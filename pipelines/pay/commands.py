@@ -142,7 +142,7 @@ def cancel_timed_order(options: argparse.Namespace) -> int:
 
 
 def trail(options: argparse.Namespace) -> int:
-    """Runs `pay trail`: who paid what from which account, step by step, and what came of it."""
+    """Runs `pay trail`: who paid what from which account, step by step, and with what result."""
     from pipelines.commands.consents import show_trail
 
     with vault_of(data_of(options)) as vault:

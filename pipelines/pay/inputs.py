@@ -24,7 +24,7 @@ def cents(text: str) -> int:
         raise WrongUsage("The amount is not a plain number of euros", "Write it like 12.50: digits, a point, two digits at most")
     found = int(Decimal(text.strip()).scaleb(2))
     if not 0 < found < LARGEST_CENTS:
-        raise WrongUsage("The amount is not more than nothing", "Give what is to be paid, in euros")
+        raise WrongUsage("The amount is zero or less", "Give the amount to pay, in euros")
     return found
 
 

@@ -91,7 +91,7 @@ def _readers(data_dir: Path) -> Iterator[Finding]:
     if others & 0o022:
         yield Finding("data directory access", "wrong", f"{data_dir} can be written by others", f"chmod go-w {quoted}")
     elif others:
-        found = f"{data_dir} is open to others, who find a ledger.duckdb that they may read in it, and no other file"
+        found = f"{data_dir} is open to others: they can read its ledger.duckdb, and no other file"
         yield Finding("data directory access", "note", found, f"If nobody else shall read the ledger: chmod 700 {quoted}")
     if files := [path for path in open_files(data_dir) if path.name != "vault.sqlite"]:  # which has a finding of its own
         names = ", ".join(str(path.relative_to(data_dir)) for path in files[:3]) + (" and more" if len(files) > 3 else "")

@@ -39,7 +39,7 @@ def frame(what: str, *, data_dir: Path | str | None = None) -> "pd.DataFrame":
             found = connection.sql(query)
             rows = None if found is None else found.to_arrow_table()
         except duckdb.CatalogException as error:
-            raise WrongUsage(f"The ledger does not have what `{what}` names", _nearest(error)) from None
+            raise WrongUsage(f"The ledger has no table or column that `{what}` names", _nearest(error)) from None
         except (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException):
             raise  # it is the file
         except duckdb.Error as error:

@@ -69,7 +69,7 @@ def gather(settings: Settings) -> Status:
 def held_sentence(account_id: str, since: str) -> str:
     """Returns a sentence: an account waits for a confirmation, and how to give it."""
     return (
-        f"! {account_id}: what its bank no longer shows, or shows otherwise, is held for confirmation since {since}."
+        f"! {account_id}: rows that its bank no longer shows, or shows changed, are held for confirmation since {since}."
         f" If the bank is right: `python -m pipelines run --accept-removals {account_id}`"
     )
 

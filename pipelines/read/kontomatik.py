@@ -200,7 +200,7 @@ class Reader:
         if spent.by_bank:
             reason = _BANKS_WORD
         elif kept:
-            reason = f"the last {kept} of {per_day} imports in 24 hours are kept back for people (--reserve)"
+            reason = f"the last {kept} of {per_day} imports in 24 hours are reserved for manual use (--reserve)"
         return f"{reason}; {_next_text(spent.next_at)}"
 
     def _store_token(self, consent: Consent, result: ImportResult) -> None:

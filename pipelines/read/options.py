@@ -30,7 +30,7 @@ class Options:
     """An account is unread while it is not read back to `since`."""
     accept_removals: tuple[str, ...] = ()
     reserve: int = 0
-    """Imports of each account's four in 24 hours that are kept back for people."""
+    """Imports of each account's four in 24 hours that are reserved for manual use."""
     due_after: timedelta | None = None
     """Only consents whose last import is at least this long ago; None: all of them."""
     start_new: bool = False

@@ -58,7 +58,7 @@ def known_differences(data_dir: Path) -> dict[str, date]:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadPlan:
-    """How one bank is read in one run: how far back each account, what is kept back for people, and until when."""
+    """How one bank is read in one run: how far back each account, what is reserved for manual use, and until when."""
 
     cursors: Mapping[str, Any]
     """Of each known account."""
@@ -136,7 +136,7 @@ class KontomatikPlan(ReadPlan):
     pending_since: Mapping[str, date] = field(default_factory=dict)
     """Day of each account's oldest known reservation."""
     reserve: int = 0
-    """Imports of each account's four in 24 hours that are kept back for people."""
+    """Imports of each account's four in 24 hours that are reserved for manual use."""
 
     @property
     def reachable(self) -> date:

@@ -63,7 +63,7 @@ def make(settings: Settings, folder: Path, now: datetime) -> Backup:
         raise WrongUsage(f"There is nothing to back up in {data_dir}", "`python -m pipelines run` makes it")
     refuse_odd_path(folder, "folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise WrongUsage(f"{folder} is there already", "Name a folder that is not: a backup never replaces another")
+        raise WrongUsage(f"{folder} exists already", "Name a new folder: a backup never replaces another")
     if folder.absolute().is_relative_to(data_dir.absolute()):
         raise WrongUsage(f"{folder} lies in the data directory", "Name a folder on another disk: both would be lost together")
     beside = folder.with_name(f".{folder.name}.unfinished")

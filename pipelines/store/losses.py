@@ -106,7 +106,7 @@ def missing_raw(data_dir: Path, vault: "KnowsImports | None" = None) -> HistoryL
     state = "is missing" if not raw.exists() else "holds no table of a raw history"
     return HistoryLost(
         f"Raw history {raw} {state}, and {known}: this is no first run, and nothing was read or changed",
-        f"Look whether the right disk is mounted. {'. '.join([*ways, BACKUP])}."
+        f"Check that the right disk is mounted. {'. '.join([*ways, BACKUP])}."
         f" To begin anew with what the banks still show: {START_NEW}; the ledger then holds only that",
     )
 
@@ -124,7 +124,7 @@ def missing_vault(settings: "Settings", vault: "KnowsImports | None" = None) -> 
     return HistoryLost(
         f"{named} is {'empty' if there else 'missing'}, and the history beside it was read with its consents; nothing was read or"
         " changed",
-        f"Look whether the right disk is mounted, and the right database named. {BACKUP}. Without one: {START_NEW} begins an"
+        f"Check that the right disk is mounted, and that the right database is named. {BACKUP}. Without one: {START_NEW} begins an"
         " empty vault, then connect every bank again and ask the vendor to end the old consents; raw history stays",
     )
 
@@ -136,7 +136,7 @@ def missing_ledger(data_dir: Path) -> HistoryLost | None:
         return None
     return HistoryLost(
         f"The ledger {ledger} is missing, though the last run published it; nothing was read or changed",
-        "Look whether the right disk is mounted. `python -m pipelines transform` builds it again from raw history;"
+        "Check that the right disk is mounted. `python -m pipelines transform` builds it again from raw history;"
         f" {START_NEW} does so after reading the banks",
     )
 

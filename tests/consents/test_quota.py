@@ -174,7 +174,8 @@ def test_people_keep_what_is_reserved(new_folder: Any) -> None:
         kept = read(bank, config, Options(("kontomatik",), reserve=2))
         assert (kept.outcomes[0].status, kept.exit_status, kept.banks[0].imports) == ("skipped", 0, 0)
         assert (
-            "the last 2 of 4 imports in 24 hours are kept back for people (--reserve); next possible" in kept.outcomes[0].reason
+            "the last 2 of 4 imports in 24 hours are reserved for manual use (--reserve); next possible"
+            in kept.outcomes[0].reason
         )
         assert read(bank, config).banks[0].imports == 1
 

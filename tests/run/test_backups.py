@@ -191,7 +191,7 @@ def test_what_was_erased_since_is_named_when_it_is_there_again(
 
 
 def test_a_backup_never_replaces_another_lies_elsewhere_and_a_loss_is_not_backed_up(settings: Settings, backup: Path) -> None:
-    with pytest.raises(WrongUsage, match="is there already"):
+    with pytest.raises(WrongUsage, match="exists already"):
         ask(settings.data_dir, "backup", str(backup))
     with pytest.raises(WrongUsage, match="lies in the data directory"):
         ask(settings.data_dir, "backup", str(settings.data_dir / "backup"))

@@ -346,11 +346,11 @@ def test_a_dead_run_that_a_person_asked_for_is_named_to_be_started_anew(tmp_path
 
     assert ends == [
         "Crashed: its process is gone; the next run goes on",
-        "Crashed: its process is gone; start it anew, a person asked for it",
+        "Crashed: its process is gone; start it again: a person requested it",
     ]
     assert result == [
         "ingest/ingest: run run 0 is marked as crashed, its process is gone",
-        "ingest/ingest: run run 1 is marked as crashed, its process is gone. A person asked for it: start it anew",
+        "ingest/ingest: run run 1 is marked as crashed, its process is gone. A person requested it: start it again",
     ]
 
 

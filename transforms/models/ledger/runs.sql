@@ -1,4 +1,4 @@
--- One row per run that read, or tried to read, an account: when, and what came of it at the banks.
+-- One row per run that read, or tried to read, an account: when, and with what result at the banks.
 -- grain:  run_id
 -- checks: not_null(started_at, status, accounts, failed, held, skipped), accepted(status, 'ok', 'partial', 'failed')
 
