@@ -374,7 +374,7 @@ def _start_new(command: argparse.ArgumentParser) -> None:
         "--start-new",
         action="store_true",
         default=False,
-        help="make a missing raw history, vault or ledger anew; keep those that are there, even if they belong to another history",
+        help="make a missing raw history, vault or ledger anew; keep those that are there, even if they belong elsewhere",
     )
 
 

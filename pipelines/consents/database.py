@@ -118,8 +118,8 @@ _TRIGGERS = {
 }
 """Whether the audit trail refuses changes already, by dialect."""
 WAY_BACK = (
-    "Check that it is a database of this project, that this user can write it, and that its disk has space left. If it is damaged,"
-    " restore a backup, or move it away and connect the banks again: raw history and ledger are not touched"
+    "Check that it is a database of this project, that this user can write it, and that its disk has space left. If it is"
+    " damaged, restore a backup, or move it away and connect the banks again: raw history and ledger are not touched"
 )
 PATIENCE = 30
 """Seconds for which a process waits for another that writes to the vault, or makes it."""

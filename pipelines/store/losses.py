@@ -124,8 +124,8 @@ def missing_vault(settings: "Settings", vault: "KnowsImports | None" = None) -> 
     return HistoryLost(
         f"{named} is {'empty' if there else 'missing'}, and the history beside it was read with its consents; nothing was read or"
         " changed",
-        f"Check that the right disk is mounted, and that the right database is named. {BACKUP}. Without one: {START_NEW} begins an"
-        " empty vault, then connect every bank again and ask the vendor to end the old consents; raw history stays",
+        f"Check that the right disk is mounted, and that the right database is named. {BACKUP}. Without one: {START_NEW} begins"
+        " an empty vault, then connect every bank again and ask the vendor to end the old consents; raw history stays",
     )
 
 
