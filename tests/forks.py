@@ -125,7 +125,7 @@ class Forks:
             self._process = subprocess.Popen(
                 [sys.executable, "-W", "error", "-m", "tests.forks", str(theirs.fileno())],
                 cwd=ROOT,
-                env=bare() | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},  # one thread: Python warns of forks of more
+                env=bare() | {"PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
