@@ -104,11 +104,17 @@ class Delivery:
     `key` are the columns that name a row.
     """
 
-    def __init__(self, schema: pa.Schema, key: tuple[str, ...]) -> None:
+    def __init__(
+        self, schema: pa.Schema, key: tuple[str, ...], *, keeps: Mode | None = None, memory: dict[str, Any] | None = None
+    ) -> None:
+        """By default `keeps` is what the running pipeline's destination can keep, and `memory` the running resource's state."""
         self.schema = schema
-        self.mode = mode()
+        self.mode = keeps or mode()
         self._key = key
         self._read_at = datetime.now(UTC)
+        self._memory: dict[str, Any] = {} if memory is None else memory
+        if memory is None and self.mode != "versions":
+            self._memory = dlt.current.resource_state()
 
     @property
     def columns(self) -> pa.Schema:
@@ -179,14 +185,14 @@ class Delivery:
 
     def _state(self, name: str, scope: str, empty: Any) -> Any:
         """Returns what dlt's state keeps of a scope: it is loaded with the rows, or not at all."""
-        return dlt.current.resource_state().setdefault(name, {}).setdefault(scope, empty)
+        return self._memory.setdefault(name, {}).setdefault(scope, empty)
 
     def _news(
         self, scope: str, window: Window | None, batches: Iterable[pa.RecordBatch], keep_from: date | None
     ) -> Iterator[pa.RecordBatch]:
         known: dict[str, list[str]] = self._state("delivered", scope, {})
         covered: list[list[str | None]] = self._state("covered", scope, []) if "window_on" in self.schema.names else []
-        kept_from: str | None = dlt.current.resource_state().get("kept_from", {}).get(scope)
+        kept_from: str | None = self._memory.get("kept_from", {}).get(scope)
         shown = set()
         for batch in batches:
             wanted = []
@@ -209,7 +215,7 @@ class Delivery:
             _add_range(covered, window)
         if keep_from is not None:
             first = max(keep_from.isoformat(), kept_from or "")
-            dlt.current.resource_state().setdefault("kept_from", {})[scope] = first
+            self._memory.setdefault("kept_from", {})[scope] = first
             for name in [name for name, entry in known.items() if entry[1] < first]:
                 del known[name]
 

@@ -169,7 +169,9 @@ def _transactions(bank: KontistClient, account: Account, plan: "_Plan", delivery
         moved = plan.moved(cursor, read.since, _days(shown.file), (read.account or account.row).get("balance_cents"))
         keep_from = None if plan.asked.is_backfill or "through" not in moved else plan.read_again_from(moved)
         window = Window(read.since, plan.asked.end_value)
-        rows = _subtracted(identified(RULES, shown, window), moved, keep_from)
+        # Rows that are shown before the window are no news, but for one that was moved out of it: all of them are delivered.
+        days = Window(day_of(cursor.get("not_before"))) if "through" in cursor else window
+        rows = _subtracted(identified(RULES, shown, days), moved, keep_from)
         yield from delivery.days(account.account_id, window, rows, keep_from=keep_from)
     if not plan.asked.is_backfill and moved:
         cursors[account.account_id] = moved

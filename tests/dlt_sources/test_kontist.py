@@ -28,6 +28,7 @@ def test_a_destination_follows_the_bank(destination: Any) -> None:
         deleted = own.world.append(main, amount="-8.00", day=own.world.today - timedelta(days=3))
         edited = own.world.append(main, amount="-9.00")
         moved = own.world.append(main, amount="-10.00", day=own.world.today - timedelta(days=60))
+        moved_back = own.world.append(main, amount="-11.00", day=own.world.today - timedelta(days=10))
 
         own.load("transactions", "accounts")
         first = own.stored()
@@ -39,10 +40,12 @@ def test_a_destination_follows_the_bank(destination: Any) -> None:
         own.world.append(main, amount="12.34")
         own.world.correct(edited, amount="-9.50")
         own.world.correct(moved, day=own.world.today - timedelta(days=1))  # from before the window into it
+        own.world.correct(moved_back, day=own.world.today - timedelta(days=55))  # and out of it
         own.world.delete(deleted)  # its day is empty now
         own.load("transactions", "accounts")
         assert own.present() == own.shown()
-        added = {"versions": 3, "news": 4, "rows": 0}  # new, edited, moved; the deletion, where it is a row; or what is left
+        # new, edited, moved twice; the deletion, where it is a row; or what is left
+        added = {"versions": 4, "news": 5, "rows": 0}
         assert own.stored() == first + added[own.keeps]
 
         own.world.accounts.append(linked_later)
