@@ -126,9 +126,9 @@ class Nothing:
 
 
 @contextmanager
-def desk(destination: Any, *, transactions: int = 60) -> Iterator[Desk]:
+def desk(destination: Any, *, transactions: int = 60, page_size: int = 50) -> Iterator[Desk]:
     """Opens a desk at Kontist, in a small world of today: payments in two years, the last days among them."""
-    with a_bank(World(transactions=transactions)) as bank:
+    with a_bank(World(transactions=transactions), page_size=page_size) as bank:
         yield Desk(bank, *_pipeline(destination, "kontist"))
 
 

@@ -91,7 +91,7 @@ def test_since_is_where_an_account_without_a_cursor_begins_and_end_value_fills_i
 
 
 def test_an_edit_of_an_old_row_arrives_with_the_next_full_read(in_duckdb: Any) -> None:
-    with desk(in_duckdb) as own:
+    with desk(in_duckdb, page_size=10) as own:  # of which a usual read asks for two
         old = own.accounts[0].transactions[-1]
         own.load("transactions")
         own.world.correct(old, amount="-77.00")
