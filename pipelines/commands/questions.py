@@ -50,7 +50,7 @@ def owners(options: argparse.Namespace) -> int:
     with ledger_of(settings.data_dir, memory=settings.memory_limit) as connection:
         listed = of_ledger(connection)
     if options.reveal:
-        listed = revealed(listed, _national_ids(settings))
+        listed = revealed(listed, _national_ids(settings, {one.owner_id for one in listed}))
     if options.json:
         shown = [asdict(one) for one in listed]
         for one in shown if not options.reveal else ():
@@ -67,15 +67,16 @@ def owners(options: argparse.Namespace) -> int:
     return GOOD
 
 
-def _national_ids(settings: "Settings") -> dict[str, str]:
-    """Returns the national ids that the vault keeps, by owner id. Raises `Failure` where it keeps none."""
+def _national_ids(settings: "Settings", owner_ids: set[str]) -> dict[str, str]:
+    """Returns the national ids that the vault keeps of these owners, by owner id. Raises `Failure` where it keeps none."""
     from pipelines.consents.clients import vault_of
     from pipelines.read.options import utc_now
 
     found: dict[str, str] = {}
     with vault_of(settings) as vault:
         for consent in vault.consents():
-            if numbers := vault.national_ids.by_owner(consent.consent_id):
+            kept = vault.national_ids.by_owner(consent.consent_id)
+            if numbers := {owner: number for owner, number in kept.items() if owner in owner_ids}:
                 vault.note(consent.consent_id, "national ids shown", f"{len(numbers)} owners", utc_now())
                 found |= numbers
     if not found:

@@ -32,8 +32,10 @@ class Recogniser:
             self._numbers[found] = number.strip()
         return found
 
-    def numbers_of(self, owners: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-        """Returns the numbers of these owners, by their hash; nothing where none are kept."""
+    def numbers_of(self, owners: Iterable[Mapping[str, Any]]) -> dict[str, str] | None:
+        """Returns the numbers of these owners, by their hash; None where none are to be kept."""
+        if not self._keeps:
+            return None
         found = {str(owner[PERSON]) for owner in owners if owner.get(PERSON)}
         return {key: number for key, number in self._numbers.items() if key in found}
 
@@ -45,10 +47,18 @@ class NationalIds:
         self._database = database
         self._keyring = keyring
 
-    def keep(self, consent_id: str, numbers: Mapping[str, str]) -> None:
-        """Stores numbers by their hash, in place of those that this consent's owners had before."""
-        if not numbers:
-            return
+    def take_over(self, consent_id: str, replaces: str | None, numbers: Mapping[str, str] | None) -> None:
+        """Stores the numbers that an import showed, by their hash; those of the consent that it `replaces` go.
+
+        None: none are to be kept any more, so those before are destroyed. An answer without any number changes nothing.
+        """
+        if numbers is None:
+            self._destroy(consent_id, replaces)
+        elif numbers:
+            self._keep(consent_id, numbers)
+            self._destroy(replaces)
+
+    def _keep(self, consent_id: str, numbers: Mapping[str, str]) -> None:
         sealed_key = self._sealed_key(consent_id)
         fresh = sealed_key is None
         sealed_key = sealed_key or self._keyring.new_key()
@@ -61,6 +71,12 @@ class NationalIds:
                 connection.execute(keys.insert().values(name=_key_name(consent_id), sealed_key=sealed_key))
             connection.execute(national_ids.delete().where(national_ids.c.consent_id == consent_id))
             connection.execute(national_ids.insert(), rows)
+
+    def _destroy(self, *consent_ids: str | None) -> None:
+        for consent_id in consent_ids:
+            if consent_id is not None and self._sealed_key(consent_id) is not None:
+                with self._database.transaction() as connection:
+                    forget(connection, consent_id)
 
     def by_owner(self, consent_id: str) -> dict[str, str]:
         """Returns the national ids of a consent's owners by the ledger's `owner_id`. Raises `VaultBroken` without the key."""

@@ -222,7 +222,8 @@ class Reader:
         self._vault.covers(consent.consent_id, [account.account_id for account in accounts])
         reading.owners[consent.consent_id] = (outcome.import_id, result.owners)
         if self._recognise is not None:
-            self._vault.national_ids.keep(consent.consent_id, self._recognise.numbers_of(result.owners))
+            numbers = self._recognise.numbers_of(result.owners)
+            self._vault.national_ids.take_over(consent.consent_id, consent.replaces, numbers)
         for account in accounts:
             part = Outcome(
                 KONTOMATIK.name,

@@ -4,6 +4,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from pipelines.errors import Failure
+
 FOLDER = "dlt"
 PIPELINE = "kontoledger"
 """Name of the dlt pipeline that loads a bank. Each bank has a folder of its own for it, `dlt/kontist` and so on."""
@@ -23,8 +25,17 @@ def keep(work: Path, data_dir: Path) -> None:
 
 
 def remove(data_dir: Path) -> None:
-    """Removes it: its state names accounts."""
-    shutil.rmtree(data_dir / FOLDER, ignore_errors=True)
+    """Removes it: its state names accounts. Raises `Failure` when it cannot be removed."""
+    folder = data_dir / FOLDER
+    try:
+        if folder.is_symlink() or folder.is_file():
+            folder.unlink()
+        elif folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise Failure(
+            f"{folder} names accounts and cannot be removed ({error.strerror})", "Remove it, or correct the permissions"
+        ) from None
 
 
 def _make_private(folder: Path) -> None:

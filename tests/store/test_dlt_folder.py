@@ -5,10 +5,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import duckdb
 import pytest
 
+from pipelines.errors import Failure
 from pipelines.read.options import Options
 from pipelines.store import dlt_folder, load, raw_copy
 from tests.support import ROOT, FirstRuns, a_bank, read, rows
@@ -70,6 +72,18 @@ def test_an_erasure_removes_the_folder(folder: Path, tmp_path: Path) -> None:
     dlt_folder.remove(tmp_path)
 
     assert not (tmp_path / "dlt").exists()
+
+
+def test_an_erasure_fails_rather_than_leave_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dlt" / "kontist").mkdir(parents=True)
+    with monkeypatch.context() as refused, pytest.raises(Failure, match="names accounts"):
+        refused.setattr("os.rmdir", Mock(side_effect=PermissionError(13, "Permission denied")))
+        dlt_folder.remove(tmp_path)
+
+    (tmp_path / "dlt").rename(tmp_path / "elsewhere")
+    (tmp_path / "dlt").symlink_to(tmp_path / "elsewhere")
+    dlt_folder.remove(tmp_path)
+    assert not (tmp_path / "dlt").is_symlink()
 
 
 def test_cursors_that_an_earlier_version_left_are_taken_over(first_runs: FirstRuns, tmp_path: Path, by_dlt: None) -> None:
