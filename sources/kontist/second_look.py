@@ -18,7 +18,7 @@ from sources.kontist.rows import SCHEMA, Rows, day, part
 FIRST_PAGE = "its first page changed"
 RECENT_DAYS = 45
 """Days before an account's newest row in which rows still move: reservations become bookings, users edit."""
-VAIN_LOOKS = 3
+VAIN_LOOKS = 10
 """Looks at the top of an account that are no shorter than the one before. More rows arrive then than are read."""
 _STEADY = [name for name in SCHEMA.names if name != "extra"]
 """Columns that show a change. A field that we do not know may be different in each answer."""

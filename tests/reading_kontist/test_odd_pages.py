@@ -198,7 +198,7 @@ def test_an_account_to_which_rows_come_faster_than_pages_can_be_read_is_left_to_
 
     with pytest.raises(Unavailable, match="kept changing"):
         read(bank)
-    assert bank.pages_asked == 5 + 3 * 5
+    assert bank.pages_asked == 5 + 10 * 5
 
 
 def test_an_account_whose_rows_keep_going_is_left_to_the_next_run() -> None:
