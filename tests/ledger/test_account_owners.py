@@ -44,3 +44,18 @@ def test_an_account_that_two_consents_read_is_linked_to_the_owners_of_both() -> 
             "select name, linked_by from ledger.account_owners join ledger.owners using (owner_id)"
         ).fetchall()
         assert set(found) == {("Ada Example", "account"), ("Carol Beispiel", "consent")}
+
+
+def test_an_owner_whom_the_bank_no_longer_shows_owns_nothing_and_one_whose_data_changed_is_linked_once() -> None:
+    ended = {"valid_to": "2026-04-01T12:00:00+00:00"}
+    given = {
+        "kontomatik.accounts": [{"consent_id": "c-1"}],
+        "kontomatik.owners": [
+            {**PEOPLE[0], "email": "ada@old.test", **ended},
+            {**PEOPLE[0], "email": "ada@new.test", "valid_from": ended["valid_to"]},
+            {**PEOPLE[1], **ended},
+        ],
+    }
+    with built(given) as connection:
+        found = connection.execute("select name, email from ledger.account_owners join ledger.owners using (owner_id)").fetchall()
+        assert found == [("Ada Example", "ada@new.test")]

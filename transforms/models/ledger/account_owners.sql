@@ -1,10 +1,11 @@
--- One row per account and owner: who owns which account, as far as the bank says so.
+-- One row per account and owner: who owns which account now, as far as the bank says so.
 -- grain:  account_id, owner_id
 -- checks: relationship(account_id, accounts), relationship(owner_id, owners), not_null(linked_by), accepted(linked_by, 'account', 'consent')
 
 with
 
-owners   as (select * from intermediate.int_owners),
+-- Whom the bank no longer shows owns nothing
+owners   as (select * from intermediate.int_owners where valid_to is null),
 accounts as (select * from staging.stg_kontomatik__accounts),
 known    as (select account_id from intermediate.int_accounts),
 
