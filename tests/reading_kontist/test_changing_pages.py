@@ -95,7 +95,7 @@ def amount_of(number: int) -> int:
     return int.from_bytes(sha256(str(number).encode()).digest()[:5])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     size=st.integers(0, 12),
     page_size=st.integers(1, 4),
