@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         TooManyRequests,
         UnknownCommandState,
     )
+    from .query_faults import CursorLoop, FractionOfACent, LostEnd, QueryError, ReversedPage
     from .spoilers import (
         BadRow,
         BrokenXml,
@@ -55,7 +56,7 @@ else:
 
     def __getattr__(name: str) -> object:
         """Faults are for tests; who only runs the bank does not wait for them to be imported."""
-        for module in ("faults", "spoilers") if name in __all__ else ():
+        for module in ("faults", "spoilers", "query_faults") if name in __all__ else ():
             found = getattr(import_module(f".{module}", __name__), name, None)
             if found is not None:
                 return found
@@ -69,20 +70,25 @@ __all__ = [
     "Clock",
     "CommandFails",
     "CommandNeverEnds",
+    "CursorLoop",
     "Dialect",
     "DropsConnection",
     "EmptyAnswer",
     "ExternalEntity",
     "Fault",
+    "FractionOfACent",
     "HtmlInsteadOfJson",
     "LegacyRows",
+    "LostEnd",
     "NextLoop",
     "NextToForeignHost",
     "OutOfOrderPage",
     "PageShift",
     "PartialDueToTimeout",
+    "QueryError",
     "Refuses",
     "RepeatedRow",
+    "ReversedPage",
     "SandboxBank",
     "ServerError",
     "SlowAnswer",

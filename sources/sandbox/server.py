@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from .bank import Fault
 
 log = logging.getLogger(__name__)
-_PHRASES = {200: "OK", 202: "Accepted", 204: "No Content", 400: "Bad Request", 401: "Unauthorized"} | {
+_PHRASES = {
+    200: "OK",
+    201: "Created",
+    202: "Accepted",
+    204: "No Content",
+    302: "Found",
+    400: "Bad Request",
+    401: "Unauthorized",
+} | {
     404: "Not Found",
     409: "Conflict",
     429: "Too Many Requests",

@@ -11,15 +11,20 @@ from collections.abc import Callable
 from datetime import date
 from functools import lru_cache
 from json.encoder import encode_basestring
+from typing import TYPE_CHECKING, Any
 
 from ..world.people import ADA
 from ..world.records import Account, Transaction
 from ..world.values import berlin_midnight
 from ..world.world import World
+from .oauth import OAuth
 from .orders import standing_orders, timed_orders
 from .payments import Payments
 from .tokens import Scope, Tokens
 from .wire import Answer, Call, Shown, as_json, problem
+
+if TYPE_CHECKING:
+    from .graphql import GraphQl
 
 ENVELOPE = "application/vnd.kontist.transactionlist.v2.1+json"
 _quoted = lru_cache(maxsize=4096)(encode_basestring)
@@ -32,12 +37,18 @@ class Kontist:
         self.world = world
         self.tokens = Tokens(world)
         self.rotates = False
+        self.oauth = OAuth(world, self.tokens)
+        self._graphql: GraphQl | None = None
         self._payments = Payments(world)
         self._page_size = page_size
         self._shown = shown
 
     def answer(self, call: Call) -> Answer:
         parts = call.path.strip("/").split("/")
+        if parts[1:2] == ["oauth"] or parts[1:3] == ["user", "mfa"]:
+            return self.oauth.answer(call)
+        if parts == ["api", "graphql"] and call.method == "POST":
+            return self.graphql.answer(call, self._application(call))
         if parts[1:2] == ["user"] and len(parts) == 3 and parts[2] in ("auth-token", "refresh-token"):
             return self._token(call, "auth" if parts[2] == "auth-token" else "refresh")
         if not self._known(call):
@@ -60,7 +71,22 @@ class Kontist:
                 return as_json(timed_orders(self.world, account), about="orders")
         return problem(404, "Not Found")
 
+    @property
+    def graphql(self) -> "GraphQl":
+        """The live service. Its library is imported when somebody uses it."""
+        if self._graphql is None:
+            from .graphql import GraphQl
+
+            self._graphql = GraphQl(self.world, self._shown)
+        return self._graphql
+
     # ---- who asks
+
+    def _application(self, call: Call) -> dict[str, Any] | None:
+        """Returns the claims of an access token that OAuth2 has given."""
+        kind, _, bearer = call.headers.get("authorization", "").partition(" ")
+        claims = self.tokens.read(bearer, "auth") if kind == "Bearer" else None
+        return claims if claims is not None and "scopes" in claims else None
 
     def _known(self, call: Call) -> bool:
         kind, _, credential = call.headers.get("authorization", "").partition(" ")

@@ -88,6 +88,14 @@ class World:
         return f"sandbox-password-{self.seed}"
 
     @property
+    def kontist_client_id(self) -> str:
+        return f"sandbox-client-{self.seed}"
+
+    @property
+    def kontist_client_secret(self) -> str:
+        return f"sandbox-client-secret-{self.seed}"
+
+    @property
     def kontomatik_api_key(self) -> str:
         return f"sandbox-api-key-{self.seed}"
 
