@@ -27,7 +27,7 @@ from dlt.extract.exceptions import CurrentSourceNotAvailable
 from sources._columns import INSTANT, QUARANTINE, TRUTH, dlt_columns
 from sources._spool import Rejected
 from sources._versions import Window, digest
-from sources._windows import FIRST_DAY, LAST_DAY, SINCE, STAGED, UNTIL, marker, staged_scope
+from sources._windows import FIRST_DAY, LAST_DAY, SINCE, STAGED, UNTIL, WHOLE_ACCOUNT, marker, staged_scope
 
 Client = TypeVar("Client")
 Item = TypeVar("Item")
@@ -145,7 +145,9 @@ class Delivery:
         if self.mode != "versions":
             yield from self._news(account_id, window, batches, keep_from)
             return
-        if window is not None:
+        if window == Window():
+            yield marker(self.schema, WHOLE_ACCOUNT, account_id=account_id)
+        elif window is not None:
             first = marker(self.schema, SINCE, account_id=account_id, window_on=window.since or FIRST_DAY)
             last = marker(self.schema, UNTIL, account_id=account_id, window_on=window.until or LAST_DAY)
             yield pa.Table.from_batches([first, last])

@@ -37,8 +37,8 @@ def scope(dataset: str, name: str, schema: pa.Schema) -> str:
 
 # A source that loads into any destination puts its windows beside its rows: as marker rows, which dlt stages and a filter keeps
 # out of the table. So windows and rows are of one load, and dlt's schema never changes.
-SINCE, UNTIL = "window since", "window until"
-STAGED = f"row_version NOT IN ('{SINCE}', '{UNTIL}')"
+SINCE, UNTIL, WHOLE_ACCOUNT = "window since", "window until", "window of everything"
+STAGED = f"row_version NOT IN ('{SINCE}', '{UNTIL}', '{WHOLE_ACCOUNT}')"
 FIRST_DAY, LAST_DAY = date(1, 1, 1), date(9999, 12, 31)
 
 
@@ -49,13 +49,18 @@ def staged_scope(schema: pa.Schema) -> str:
     Of a consent's lists: those of the consent, and of the accounts that it lists.
     """
     if "window_on" in schema.names:
+        # The earliest and the last day of all windows are looked up once, and leave few rows to compare with their account's own:
+        # else PostgreSQL searches the staging table for each row of the destination (50,000 rows: 34 s, so 2.5 s).
         inside = (
-            f"EXISTS (SELECT 1 FROM {{staging_table}} AS first_day, {{staging_table}} AS last_day"
-            f" WHERE first_day.row_version = '{SINCE}' AND last_day.row_version = '{UNTIL}'"
-            " AND first_day.account_id = {table}.account_id AND last_day.account_id = {table}.account_id"
-            " AND {table}.window_on >= first_day.window_on AND {table}.window_on < last_day.window_on)"
+            f"({{table}}.window_on >= (SELECT min(window_on) FROM {{staging_table}} WHERE row_version = '{SINCE}')"
+            f" AND {{table}}.window_on < (SELECT max(window_on) FROM {{staging_table}} WHERE row_version = '{UNTIL}')"
+            f" AND EXISTS (SELECT 1 FROM {{staging_table}} AS first_day WHERE first_day.row_version = '{SINCE}'"
+            " AND first_day.account_id = {table}.account_id AND {table}.window_on >= first_day.window_on)"
+            f" AND EXISTS (SELECT 1 FROM {{staging_table}} AS last_day WHERE last_day.row_version = '{UNTIL}'"
+            " AND last_day.account_id = {table}.account_id AND {table}.window_on < last_day.window_on))"
         )
-        return f"({inside} OR {{table}}.transaction_id IN (SELECT transaction_id FROM {{staging_table}}))"
+        of_account = f"{{table}}.account_id IN (SELECT account_id FROM {{staging_table}} WHERE row_version = '{WHOLE_ACCOUNT}')"
+        return f"({of_account} OR {inside} OR {{table}}.transaction_id IN (SELECT transaction_id FROM {{staging_table}}))"
     of_consent = f"{{table}}.consent_id IN (SELECT consent_id FROM {{staging_table}} WHERE row_version = '{SINCE}')"
     if "account_id" in schema.names:
         return f"({of_consent} OR {{table}}.account_id IN (SELECT account_id FROM {{staging_table}} WHERE {STAGED}))"
