@@ -94,7 +94,7 @@ class Shown(Progress):
         self._key = key
         self._lock = threading.Lock()
         self._artifact: UUID | None = None
-        self._told = float("-inf")
+        self._shown_at = float("-inf")
         self._logger = get_run_logger()
 
     def stage(self, text: str) -> None:
@@ -108,12 +108,12 @@ class Shown(Progress):
     def reached(self, percent: float, text: str) -> None:
         """Shows the progress: every two seconds, and at the end."""
         with self._lock:
-            if time.monotonic() - self._told < EVERY and percent < 100:
+            if time.monotonic() - self._shown_at < EVERY and percent < 100:
                 return
-            self._told = time.monotonic()
-            _kept(lambda: self._tell(percent, text))
+            self._shown_at = time.monotonic()
+            _kept(lambda: self._publish(percent, text))
 
-    def _tell(self, percent: float, text: str) -> None:
+    def _publish(self, percent: float, text: str) -> None:
         if self._artifact is None:
             self._artifact = cast(UUID, create_progress_artifact(percent, key=self._key, description=sinks.markdown(text)))
         else:

@@ -25,9 +25,9 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract.exceptions import CurrentSourceNotAvailable
 
 from sources._columns import INSTANT, QUARANTINE, TRUTH, dlt_columns
+from sources._merge_scopes import FIRST_DAY, LAST_DAY, SINCE, STAGED, UNTIL, WHOLE_ACCOUNT, marker, staged_scope
 from sources._spool import Rejected
 from sources._versions import Window, digest
-from sources._windows import FIRST_DAY, LAST_DAY, SINCE, STAGED, UNTIL, WHOLE_ACCOUNT, marker, staged_scope
 
 Client = TypeVar("Client")
 Item = TypeVar("Item")

@@ -1,7 +1,7 @@
 """How the banks' tables reach dlt: declared columns, windows, history.
 
 A versioned table is merged with dlt's `scd2` strategy: a row that the bank no longer shows, or shows otherwise, is retired, and
-its old version stays. `sources/_windows.py` limits what may be retired.
+its old version stays. `sources/_merge_scopes.py` limits what may be retired.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ import pyarrow as pa
 from dlt.extract import DltResource, DltSource
 
 from sources._columns import dlt_columns
-from sources._windows import is_versioned, scope
+from sources._merge_scopes import is_versioned, scope
 
 Batches = Callable[[], Iterable[pa.RecordBatch]]
 """Yields a table's rows, exactly in its declared columns."""

@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.store import load
 from pipelines.store.raw_copy import RawCopy
-from sources._windows import scope
+from sources._merge_scopes import scope
 
 Said = tuple[Mapping[str, load.Batches], Mapping[str, Any], bool]
 _REAL = load._source, load._load_by_dlt

@@ -17,6 +17,7 @@ from transforms.models import LAYERS, Model, in_order, load
 
 PAGE = Path(__file__).parent.parent / "docs" / "catalogue.md"
 DEFAULT = Path("data/ledger.duckdb")
+USAGE = "usage: python -m transforms.catalog [LEDGER]\n"
 
 _HEAD = """\
 # What is in `ledger.duckdb`
@@ -44,12 +45,15 @@ def catalogue(ledger: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the page; 0 when done, 1 when there is no ledger to write it from."""
+    """Writes the page; 0 when done, 1 when there is no ledger to write it from, 2 for an option: it has none."""
+    if arguments and arguments[0].startswith("-"):
+        sys.stderr.write(USAGE)
+        return 2
     ledger = Path(arguments[0]) if arguments else DEFAULT
     try:
         page = catalogue(ledger)
     except TransformError as error:
-        sys.stderr.write(f"{error}\nusage: python -m transforms.catalog [LEDGER]\n")
+        sys.stderr.write(f"{error}\n{USAGE}")
         return 1
     PAGE.write_text(page, encoding="utf-8")
     return 0

@@ -50,10 +50,10 @@ def restore(options: argparse.Namespace) -> int:
             restored = backups.check(settings, whole)
         else:
             restored = backups.restore(settings, whole)
-    return _told(options, restored)
+    return _show(options, restored)
 
 
-def _told(options: argparse.Namespace, restored: "Restored") -> int:
+def _show(options: argparse.Namespace, restored: "Restored") -> int:
     if options.json:
         content = {"files": restored.files, "transactions": restored.transactions, "notes": restored.notes}
         print_json({"restored": not options.check} | content)

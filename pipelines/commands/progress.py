@@ -17,12 +17,12 @@ class Quiet(Progress):
     """Says once on standard error that the work waits."""
 
     def __init__(self) -> None:
-        self._said = False
+        self._has_said = False
 
     def waits(self, text: str) -> None:
         """Receives that the work waits, for a minute or more."""
-        if not self._said:
-            self._said = True
+        if not self._has_said:
+            self._has_said = True
             say(f"{text}.", error=True)
 
 

@@ -141,12 +141,13 @@ def text(explained: Explanation, bank: BankAnswer) -> str:
         found += "" if _shown(explained) else ", though its list has stopped showing it"
     lines = [f"asked at {bank.asked_at:%Y-%m-%d %H:%M:%S} UTC: {found}"]
     lines += [
-        f"  {one['field']}: {_told(one['ledger'])} in the ledger, {_told(one['bank'])} at the bank" for one in bank.differences
+        f"  {one['field']}: {_as_text(one['ledger'])} in the ledger, {_as_text(one['bank'])} at the bank"
+        for one in bank.differences
     ]
     if bank.read_again_since:
         lines.append(f"to read it again: python -m pipelines run --source kontist --since {bank.read_again_since}")
     return "\n".join(map(line, lines))
 
 
-def _told(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return "nothing" if value is None else str(value)

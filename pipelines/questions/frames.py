@@ -70,7 +70,7 @@ def _refused(error: "duckdb.Error", memory: str) -> Failure:
     if isinstance(error, duckdb.ParserException | duckdb.BinderException | duckdb.InvalidInputException):
         return WrongUsage("The query is not understood", str(error).splitlines()[0])
     return WrongUsage(
-        f"The query cannot be computed ({type(error).__name__})", "Correct it: a value does not fit what is done to it"
+        f"The query cannot be computed ({type(error).__name__})", "Correct it: an operation does not accept a value"
     )
 
 

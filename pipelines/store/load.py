@@ -25,7 +25,7 @@ from pipelines.errors import RawBroken
 from pipelines.store.banks import BANKS
 from pipelines.store.dlt_folder import FOLDER, PIPELINE
 from pipelines.store.raw_copy import RawCopy
-from sources._windows import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned, scope
+from sources._merge_scopes import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned, scope
 
 if TYPE_CHECKING:
     from dlt.extract import DltSource

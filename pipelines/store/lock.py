@@ -50,7 +50,9 @@ def held(data_dir: Path, command: str, patience: float = 0, *, name: str = "run"
         try:
             lock = taken(data_dir / f"{name}.lock", patience, poll=0.5)
         except Timeout:
-            raise Busy(f"{_told(holder)} holds {data_dir}", "Wait until it has finished, or stop it, then run again") from None
+            raise Busy(
+                f"{_holder_of(holder)} holds {data_dir}", "Wait until it has finished, or stop it, then run again"
+            ) from None
         except OSError as error:
             raise WrongUsage(
                 f"{data_dir / f'{name}.lock'} cannot be locked ({os.strerror(error.errno or 0)})",
@@ -129,7 +131,7 @@ def try_locks(folder: Path) -> None:
                 raise NoLocks(folder, error) from None
 
 
-def _told(holder: Path) -> str:
+def _holder_of(holder: Path) -> str:
     try:
         about = json.loads(holder.read_text(encoding="utf-8"))
         return f"Process {about['pid']} ({about['command']}, since {about['since']})"

@@ -73,7 +73,7 @@ def identified(connection: "DuckDBPyConnection", data_dir: Path) -> Identity:
 def swapped(data_dir: Path) -> HistoryLost | None:
     """Returns what to say where raw history was last published at another path, which now holds the history of this one."""
     here = str(data_dir.absolute())
-    for history_id, there in _said(data_dir / "raw.duckdb").histories:
+    for history_id, there in _content(data_dir / "raw.duckdb").histories:
         if there != here and _is_of(Path(there), here, other_than=history_id):
             return HistoryLost(
                 f"The data directories {here} and {there} are swapped: each holds the history of the other; nothing was read or"
@@ -89,7 +89,7 @@ def missing_raw(data_dir: Path, vault: "KnowsImports | None" = None) -> HistoryL
     A database without any table of ours counts as missing: DuckDB makes an empty one of a file that somebody looks for.
     """
     raw, previous = data_dir / "raw.duckdb", data_dir / "raw.previous.duckdb"
-    if raw.exists() and _said(raw).is_ours:
+    if raw.exists() and _content(raw).is_ours:
         return None
     witness = next((file for file in (previous, data_dir / "ledger.duckdb") if file.exists()), None)
     if witness is not None:
@@ -146,7 +146,7 @@ def other_ledger(data_dir: Path) -> HistoryLost | None:
     ledger, raw = data_dir / "ledger.duckdb", data_dir / "raw.duckdb"
     if not ledger.exists() or not raw.exists():
         return None
-    published, known = _said(ledger).accounts, _said(raw).accounts
+    published, known = _content(ledger).accounts, _content(raw).accounts
     if not published or published & known or not known:
         return None
     return HistoryLost(
@@ -170,7 +170,7 @@ def other_vault(data_dir: Path, vault: "KnowsImports | None") -> HistoryLost | N
 
 def histories_of(data_dir: Path) -> set[str]:
     """Returns the id of the raw history in a folder; nothing where none is, or where an earlier version wrote it."""
-    return {history_id for history_id, _ in _said(data_dir / "raw.duckdb").histories}
+    return {history_id for history_id, _ in _content(data_dir / "raw.duckdb").histories}
 
 
 def refuse(*losses: HistoryLost | None) -> None:
@@ -181,7 +181,7 @@ def refuse(*losses: HistoryLost | None) -> None:
 
 
 def _knows_consents(data_dir: Path) -> bool:
-    return any(_said(data_dir / name).has_consents for name in ("raw.duckdb", "ledger.duckdb"))
+    return any(_content(data_dir / name).has_consents for name in ("raw.duckdb", "ledger.duckdb"))
 
 
 def _was_published(data_dir: Path) -> bool:
@@ -195,12 +195,12 @@ def _is_of(data_dir: Path, path: str, *, other_than: str) -> bool:
     """Returns whether the data directory `data_dir` holds another history, which was last published at `path`."""
     if not (data_dir / "ledger.duckdb").exists():
         return False
-    histories = _said(data_dir / "raw.duckdb").histories
+    histories = _content(data_dir / "raw.duckdb").histories
     return any(path == its_path and history_id != other_than for history_id, its_path in histories)
 
 
 @dataclass(frozen=True)
-class _Said:
+class _Content:
     """What raw history or a ledger says of itself: the histories with their paths, its accounts, and whether it has consents."""
 
     histories: frozenset[tuple[str, str]] = frozenset()
@@ -210,20 +210,20 @@ class _Said:
     """Whether it has any table of a raw history; a file that cannot be read is reported elsewhere."""
 
 
-def _said(path: Path) -> _Said:
+def _content(path: Path) -> _Content:
     """Returns the content of a file; nothing where it is missing or cannot be read, which others report."""
     if not path.exists():
-        return _Said()
+        return _Content()
     import duckdb
 
     with suppress(duckdb.Error, OSError):
         at = path.stat()
-        return _said_once(path, at.st_ino, at.st_mtime_ns, at.st_size)
-    return _Said()
+        return _read_once(path, at.st_ino, at.st_mtime_ns, at.st_size)
+    return _Content()
 
 
 @lru_cache(maxsize=8)
-def _said_once(path: Path, *_state: int) -> _Said:
+def _read_once(path: Path, *_state: int) -> _Content:
     """Opens each state of a file once: a run asks several times, and to open one costs more than the questions."""
     import duckdb
 
@@ -239,7 +239,7 @@ def _said_once(path: Path, *_state: int) -> _Said:
 
         names = ", ".join(f"'{schema}'" for schema in ("kontoledger", *(bank.name for bank in BANKS)))
         schemas = ("main",) if path.name == "ledger.duckdb" else tuple(bank.name for bank in BANKS)
-        return _Said(
+        return _Content(
             frozenset(rows("select history_id, data_dir from kontoledger.history")),
             frozenset(account for schema in schemas for (account,) in rows(f"select distinct account_id from {schema}.accounts")),
             any(rows(f"select 1 from {schema}.consents limit 1") for schema in schemas),

@@ -226,17 +226,17 @@ class Payments:
         try:
             headers = {"Accept": "application/json", "Authorization": self._client.tokens.authorization()}
         except SourceError as error:  # no login, so the request itself was never sent
-            raise _told(error, nothing) from None
+            raise _unpaid(error, nothing) from None
         try:
             answer = self._client.http.request(method, address, headers=headers, json=body, repeatable=False)
         except Unreached as error:
-            raise _told(error, nothing) from None
+            raise _unpaid(error, nothing) from None
         except SourceError as error:  # no answer in time, half of one, a redirect: it may have been done all the same
             raise Uncertain(BANK, error.cause, LOOK_FIRST, code=error.code) from None
         status = answer.status_code
         if status in refusals if refusals else 400 <= status < 500 and status != 408:
             if status in (401, 404, 429):
-                raise _told(refusal(status), nothing)
+                raise _unpaid(refusal(status), nothing)
             raise Rejected(BANK, *refused, code=str(status))
         if not answer.is_success:
             raise Uncertain(BANK, f"the bank answered {status}", LOOK_FIRST, code=str(status))
@@ -267,7 +267,7 @@ def _last_part(address: Any) -> str:
     return str(address).rstrip("/").rpartition("/")[2]
 
 
-def _told(error: SourceError, nothing: str) -> SourceError:
+def _unpaid(error: SourceError, nothing: str) -> SourceError:
     """Returns the same error, which also says that nothing came of it."""
     return type(error)(error.bank, error.cause, f"{nothing}. {error.next_step}", code=error.code)
 

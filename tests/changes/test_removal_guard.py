@@ -1,4 +1,4 @@
-"""A bank that suddenly shows less, or everything otherwise, is not believed at once; what is new loads all the same."""
+"""Rows that a bank suddenly no longer shows, or shows changed, are held for confirmation; new rows load all the same."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -50,7 +50,7 @@ def test_a_handful_that_is_all_there_was_is_held(ids: Raw) -> None:
 
 
 @pytest.mark.parametrize(("known", "status"), [(35, "complete"), (34, "doubted")])
-def test_a_fifth_of_many_is_believed_and_no_more(ids: Raw, known: int, status: str) -> None:
+def test_a_fifth_of_many_is_accepted_and_no_more(ids: Raw, known: int, status: str) -> None:
     many = [kontist(100 + n, "2026-02-01", n) for n in range(known)]
     ids.read({"A": many})
     ids.read({"A": many[7:]})
@@ -91,7 +91,7 @@ def test_the_balance_of_a_held_account_is_the_banks_latest(ids: Raw) -> None:
     assert ids.query("select balance_cents from kontist.accounts where _dlt_valid_to is null") == [(500,)]
 
 
-def test_one_correction_in_a_short_window_is_believed_at_once(no_ids: Raw) -> None:
+def test_one_correction_in_a_short_window_is_accepted_at_once(no_ids: Raw) -> None:
     """Without ids a corrected amount is a row that goes and one that comes, on one day."""
     old = kontomatik("2026-02-01", "1.00")
     no_ids.read({"A": [kontomatik("2026-03-05", "-5.00"), old]})
@@ -270,7 +270,7 @@ def test_the_thresholds_of_changes_are_settings(fresh: Path) -> None:
         assert raw.outcomes["A"].status == "complete"
 
 
-def test_three_reads_over_a_day_are_believed(ids: Raw) -> None:
+def test_three_reads_over_a_day_are_accepted(ids: Raw) -> None:
     ids.read({"A": TEN})
     statuses = []
     for _ in range(4):  # eight hours apart
@@ -300,7 +300,7 @@ def test_another_answer_starts_the_waiting_anew(ids: Raw) -> None:
     assert len(ids.current("transaction_id")) == 10
 
 
-def test_a_bank_that_comes_to_its_senses_is_believed_at_once(ids: Raw) -> None:
+def test_a_bank_that_shows_its_rows_again_is_accepted_at_once(ids: Raw) -> None:
     ids.read({"A": TEN})
     ids.read({"A": []})
     ids.read({"A": TEN})

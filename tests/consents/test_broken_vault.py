@@ -1,4 +1,4 @@
-"""A vault that cannot be opened: a sentence with the way back, and never a password of its address."""
+"""A vault that cannot be opened: a sentence with the recovery, and never a password of its address."""
 
 import contextlib
 import sqlite3
@@ -26,7 +26,7 @@ def test_a_damaged_file_is_a_sentence(tmp_path: Path, content: bytes) -> None:
         Vault(path, VAULT_KEY)
 
 
-def test_a_vault_cut_short_or_spoilt_anywhere_is_a_sentence_with_the_way_back(tmp_path: Path) -> None:
+def test_a_vault_cut_short_or_damaged_anywhere_is_a_sentence_with_the_recovery(tmp_path: Path) -> None:
     path = tmp_path / "vault.sqlite"
     vault = Vault(path, VAULT_KEY)
     for _ in range(50):  # most pages hold rows

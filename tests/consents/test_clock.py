@@ -1,4 +1,4 @@
-"""A clock that is wrong: nothing is read, expired or counted on its word, and what it has done once is undone."""
+"""A clock that is wrong: nothing is read, expired or counted by it, and its earlier effects are corrected."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

@@ -115,7 +115,7 @@ def test_no_consent_waits_for_the_catalog_to_be_ended(tmp_path: Path, dialect: s
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_gone_already_is_believed_once_the_bank_has_understood_us(tmp_path: Path, dialect: str) -> None:
+def test_gone_already_counts_once_the_bank_has_understood_the_dialect(tmp_path: Path, dialect: str) -> None:
     with a_bank(World(transactions=12), HtmlInsteadOfJson(times=1, path_contains="catalog"), dialect=dialect) as (bank, given):
         settings, now = settings_for(bank, tmp_path), bank.world.clock.now
         with the_vault(settings) as vault, kontomatik_client(settings, now) as client:

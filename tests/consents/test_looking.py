@@ -1,4 +1,4 @@
-"""What doctor finds and how it says to mend it, and the banks that the catalog lists."""
+"""What doctor finds and how it says to fix it, and the banks that the catalog lists."""
 
 import re
 from collections.abc import Callable

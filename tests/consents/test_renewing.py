@@ -1,4 +1,4 @@
-"""Make before break: the old consent works until the new one has made its first good import, and ends last."""
+"""A renewal: the old consent works until the new one has made its first good import, and ends last."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The registry of consents: which moves there are, what the trail holds, and what nobody can read. On SQLite and PostgreSQL."""
+"""The vault: which moves there are, what the trail holds, and what nobody can read. On SQLite and PostgreSQL."""
 
 import itertools
 import stat

@@ -271,7 +271,7 @@ def test_whatever_one_bank_answers_the_other_is_published(pipelines: Pipelines, 
         assert rows(data, "select count(*) from quarantine") == [(0,)]
 
 
-def test_a_corrupt_history_names_the_way_back(pipelines: Pipelines, first_runs: FirstRuns, tmp_path: Path) -> None:
+def test_a_corrupt_history_names_the_recovery(pipelines: Pipelines, first_runs: FirstRuns, tmp_path: Path) -> None:
     data = tmp_path / "data"
     with a_bank(first_runs.copy(data, transactions=FEW), dialect="live") as bank:
         bank.world.append("4711", amount="2.00")

@@ -1,4 +1,4 @@
-"""A bank that is forgotten in one place would be missing there without a word: each list of banks names all of them."""
+"""Each list of banks names all of them: a bank that one list lacks would be missing there silently."""
 
 import re
 from pathlib import Path

@@ -38,7 +38,7 @@ def test_folders_import_only_what_they_may() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_sandbox_is_a_witness_of_its_own() -> None:
+def test_the_sandbox_is_an_independent_oracle() -> None:
     for path in (ROOT / "sources" / "sandbox").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []

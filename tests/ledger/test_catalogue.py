@@ -20,7 +20,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_is_current(ledger: Path) -> None:
-    """To mend it: build any ledger, then `python -m transforms.catalog LEDGER`."""
+    """To correct it: build any ledger, then `python -m transforms.catalog LEDGER`."""
     assert catalogue(ledger) == PAGE.read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The ways out, over real sockets on loopback: what arrives, what counts as not arrived, and what is never said."""
+"""The notification channels, over real sockets on loopback: what arrives, what counts as not arrived, and what is never sent."""
 
 import base64
 import logging
@@ -155,7 +155,7 @@ def test_a_webhook_that_is_away_has_not(setting: str) -> None:
     assert sent(NotificationSettings(**{setting: f"http://127.0.0.1:{nobodys_port()}/hook"})) == [False]
 
 
-def test_whatever_apprise_knows_is_a_way_out_each_for_itself() -> None:
+def test_each_address_that_apprise_knows_is_a_channel_of_its_own() -> None:
     with a_hook() as hook, a_hook(500) as broken:
         urls = f"json://127.0.0.1:{hook.port}/a  json://127.0.0.1:{broken.port}/b"
         assert sent(NotificationSettings(urls=urls)) == [True, False]

@@ -148,7 +148,7 @@ def test_a_test_message_says_who_did_not_get_it(pipelines: Pipelines) -> None:
     assert {call.said["message"] for call in hook.heard} == {TEST.text}, "what waits is not sent by a test"
 
 
-def test_a_way_out_that_breaks_in_a_test_is_one_that_fails(pipelines: Pipelines, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_channel_that_breaks_in_a_test_counts_as_failed(pipelines: Pipelines, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> bool:
         raise RuntimeError("https://us3r:s3cr3t@example.com")
 

@@ -84,7 +84,7 @@ def test_what_arrived_before_a_failure_is_not_sent_again(tmp_path: Path) -> None
     assert ann.keys == ["a", "b", "c", "d"]
 
 
-def test_a_way_out_that_breaks_is_one_that_fails(tmp_path: Path) -> None:
+def test_a_channel_that_breaks_counts_as_failed(tmp_path: Path) -> None:
     def broken(_notice: Notice) -> bool:
         raise RuntimeError("https://user:password@example.com")
 

@@ -1,4 +1,4 @@
-"""What today's balances contradict is not proven by yesterday's: the certificate names the whole stretch and the next step."""
+"""A day that a later balance contradicts is not reconciled by an earlier one; the certificate names it and the next step."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal

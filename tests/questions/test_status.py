@@ -171,7 +171,7 @@ def test_an_account_that_was_never_read_is_too_old_and_one_that_nobody_expects_i
     assert overdue_sentences([account], Expected({ACCOUNT}), 1, NOW) == said
 
 
-def test_no_age_is_believed_while_the_clock_is_wrong() -> None:
+def test_no_age_is_known_while_the_clock_is_wrong() -> None:
     (said,) = overdue_sentences([an_account()], Expected({ACCOUNT}), 99, NOW, clock="The clock went back")
     assert "The clock went back" in said
 

@@ -1,4 +1,4 @@
-"""A long read that breaks off is taken up where it stopped, if the pages still join."""
+"""A long read that is interrupted is continued where it stopped, if the pages still join."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Pages that lead astray, contradict each other or shift while they are read."""
+"""Pages that lead to another host or in a circle, contradict each other, or shift while they are read."""
 
 from datetime import date, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What cannot be fetched again is copied whole, and comes back whole; what is no whole backup changes nothing."""
+"""A backup holds everything that cannot be fetched again, and a restore brings it back; an incomplete backup changes nothing."""
 
 import json
 import shutil

@@ -71,7 +71,7 @@ def silent_server(asked: Callable[[], None]) -> Iterator[str]:
 
 @pytest.mark.parametrize("asked", ["status", "tidy"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_while_the_server_is_waited_for_is_a_word_and_130(
+def test_an_interrupt_while_the_server_is_waited_for_is_a_sentence_and_130(
     tmp_path: Path, asked: str, number: signal.Signals
 ) -> None:
     waits = threading.Event()

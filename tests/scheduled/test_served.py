@@ -290,7 +290,7 @@ def test_a_run_that_is_begun_twice_imports_once_and_cancelled_leaves_no_half_sta
     assert "fault in this program" not in ran.server.logs(run_id), "to be cancelled is no bug"
 
 
-def test_a_killed_worker_is_healed_by_the_next(ran: Scene) -> None:
+def test_a_killed_worker_is_replaced_by_the_next(ran: Scene) -> None:
     """Its run is closed in the books, its import is resumed and not repeated, and the ledger is whole."""
     ran.bank.world.append("4712", amount="-9.99")
     before, imports = digest(ran.data_dir / "raw.duckdb"), ran.imports()

@@ -59,7 +59,7 @@ def test_pauses_between_tries_grow() -> None:
         (WrongUsage("There is no such consent"), False),
     ],
 )
-def test_what_a_person_has_to_mend_is_not_tried_again(trouble: Exception, again: bool) -> None:
+def test_what_a_person_has_to_correct_is_not_tried_again(trouble: Exception, again: bool) -> None:
     state: State[Any] = Failed(data=trouble)
 
     for step in (consents.watch, consents.end, consents.finish_erasing, consents.fetch_catalog, consents.keep_catalog):
@@ -217,7 +217,7 @@ def test_of_any_number_of_late_runs_the_newest_stays(tmp_path: Path) -> None:
     assert result == ["ingest/ingest: 400 late runs dropped, the newest stays"]
 
 
-def test_a_late_run_that_a_person_asked_for_is_never_dropped(tmp_path: Path) -> None:
+def test_a_late_run_that_a_person_requested_is_never_dropped(tmp_path: Path) -> None:
     erasure = late_run(1, asked_for=True, consent_id="c-1", erase=True)
     client = OfManyRuns([late_run(0), erasure, late_run(2), late_run(3, asked_for=True), late_run(4, asked_for=True)])
 
@@ -253,7 +253,7 @@ class Standstill(Exception):
     """The watch has gone on for long enough."""
 
 
-def test_serve_hears_of_cancellations_after_any_outage_of_the_server(
+def test_serve_learns_of_cancellations_after_any_outage_of_the_server(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Prefect's own watch gives up for good after three polls in vain."""
@@ -327,7 +327,7 @@ def test_a_temporary_directory_that_cannot_be_written_is_named_with_the_next_ste
         pass
 
 
-def test_a_dead_run_that_a_person_asked_for_is_named_to_be_started_anew(tmp_path: Path) -> None:
+def test_a_dead_run_that_a_person_requested_is_named_to_be_started_again(tmp_path: Path) -> None:
     """The next scheduled run does not do what this one was asked for."""
     began = datetime.now(UTC) - 2 * operations.BEGINS_WITHIN
     runs = [late_run(0), late_run(1, asked_for=True, consent_id="c-1")]

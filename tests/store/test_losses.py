@@ -105,7 +105,7 @@ def test_an_empty_data_directory_is_a_first_run(tmp_path: Path) -> None:
         (("ledger.duckdb",), ("ledger.duckdb is missing", "transform", "--start-new")),
     ],
 )
-def test_a_run_that_has_lost_a_file_stops_names_the_way_back_and_changes_nothing(
+def test_a_run_that_has_lost_a_file_stops_names_the_recovery_and_changes_nothing(
     settings: Settings, lost: tuple[str, ...], ways: tuple[str, ...]
 ) -> None:
     left = lose(settings, *lost)

@@ -17,7 +17,7 @@ from tests.support import VAULT_KEY
 SCHEMA = pa.schema([("text", pa.string())])
 
 
-def test_only_one_holds_a_directory_and_the_other_hears_who(tmp_path: Path) -> None:
+def test_only_one_holds_a_directory_and_the_other_names_its_holder(tmp_path: Path) -> None:
     with held(tmp_path, "transform"):
         result = rf"Process {os.getpid()} \(transform, since .*\. Wait until it has finished"
         with pytest.raises(Busy, match=result), held(tmp_path, "run"):

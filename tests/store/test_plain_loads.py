@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.store.load import TABLES, Changeset, _load_by_dlt, _source, load
 from pipelines.store.raw_copy import RawCopy, opened
-from sources._windows import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned
+from sources._merge_scopes import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned
 from tests import plain_loads
 from tests.histories import Raw, kontist, kontomatik, raw_history
 

@@ -1,4 +1,4 @@
--- A day does not begin with the balance that the day before ended with, does not add up, or a day is left out.
+-- A day does not begin with the closing balance of the day before, its amounts do not add up, or a day is missing.
 with
 
 days as (

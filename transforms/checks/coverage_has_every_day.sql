@@ -1,4 +1,4 @@
--- A day of an account's balances has no word about who saw it, or the other way round.
+-- A day of `balances_daily` has no row in `coverage`, or the other way round.
 with
 
 days as (select account_id, count(*) as days, sum(hash(day)) as content from ledger.balances_daily group by account_id),

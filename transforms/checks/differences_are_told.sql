@@ -1,4 +1,4 @@
--- A day differs without an amount, a day that is right has one, or balances and coverage disagree.
+-- A day differs without an amount, a day that reconciles has one, or `balances_daily` and `coverage` disagree.
 select account_id
 from ledger.coverage
 group by account_id

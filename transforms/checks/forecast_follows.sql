@@ -1,4 +1,4 @@
--- The forecast of an account does not begin with its balance, does not add up, or leaves out a payment that is expected.
+-- The forecast of an account does not begin with its balance, does not add up, or lacks an expected payment.
 with
 
 days as (

@@ -1,4 +1,4 @@
--- The versions of a transaction overlap, leave a gap in time, or name a change that no version can have made.
+-- The versions of a transaction overlap, leave a gap in time, or have a `change` that is impossible for them.
 with
 
 versions as (select transaction_id, valid_from, valid_to, change from ledger.transaction_history),

@@ -1,4 +1,4 @@
--- A bank account's leg is on another account's ledger account, or money is booked to a bank account that it did not move on.
+-- The leg of a bank account is on the ledger account of another one, or money is booked to a bank account on which it did not move.
 select postings.account_id, postings.ledger_account
 from (select distinct account_id, leg, ledger_account from ledger.postings) as postings
 left join ledger.accounts on accounts.account_id = postings.account_id and accounts.ledger_account = postings.ledger_account

@@ -1,4 +1,4 @@
--- An amount is converted for which no rate was published in the week before, or one in the reporting currency is not left as it is.
+-- An amount is converted though no rate was published in the week before, or an amount in the reporting currency is changed.
 with
 
 days as (

@@ -1,4 +1,4 @@
--- A transfer names a movement that is not there, or with another amount; or a transaction names a transfer that is not matched.
+-- A transfer names a movement that is missing or has another amount; or a transaction names a transfer that is not matched.
 with
 
 named as (

@@ -1,4 +1,4 @@
--- A balance is missing without being called unknown, or is called unknown and is there.
+-- A balance is missing and its proof is not `unknown`, or it is there and its proof is `unknown`.
 select account_id, day
 from ledger.balances_daily
 where (proof = 'unknown') is distinct from (closing_balance is null)

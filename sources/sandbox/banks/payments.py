@@ -70,7 +70,7 @@ class Payments:
             return problem(400, fault)
         number = f"{self._digits(32)}ctrx"
         self._wait(number, account, sent)
-        return as_json(self._told(account, number, sent, "confirmation_required"))
+        return as_json(self._transfer_reply(account, number, sent, "confirmation_required"))
 
     def _confirm_transfer(self, call: Call, account: Account, number: str) -> Answer:
         given, waiting = call.json(), self._waiting.get(number)
@@ -89,9 +89,9 @@ class Payments:
             party_iban=given["iban"],
             description=given.get("note"),
         )
-        return as_json(self._told(account, number, given, "accepted"))
+        return as_json(self._transfer_reply(account, number, given, "accepted"))
 
-    def _told(self, account: Account, number: str, sent: dict[str, Any], status: str) -> dict[str, Any]:
+    def _transfer_reply(self, account: Account, number: str, sent: dict[str, Any], status: str) -> dict[str, Any]:
         return {
             "status": status,
             "recipient": sent["recipient"],

@@ -1,4 +1,4 @@
--- One row per bank account or card, with what the bank reported last.
+-- One row per bank account or card, with the values that the bank reported last.
 -- grain:  account_id
 -- checks: not_null(source, source_account_id, institution, account_type, ledger_account), accepted(source, 'kontist', 'kontomatik'),
 --         accepted(account_type, 'account', 'card')

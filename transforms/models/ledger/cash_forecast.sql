@@ -1,4 +1,4 @@
--- One row per account and day to come: what its balance will be if nothing but the expected payments moves it.
+-- One row per account and future day: its balance if only the expected payments move it.
 -- grain:  account_id, day
 -- checks: not_null(currency, opening_balance, expected_in, expected_out, closing_balance), relationship(account_id, accounts)
 

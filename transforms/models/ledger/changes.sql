@@ -1,4 +1,4 @@
--- One row per transaction that the last run brought, changed or took away, with what was shown before and after.
+-- One row per transaction that the last run added, changed or removed, with the values before and after.
 -- grain:  transaction_id
 -- checks: not_null(run_id, account_id, noticed_at), accepted(change, 'new', 'changed', 'removed')
 

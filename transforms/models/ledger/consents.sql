@@ -1,4 +1,4 @@
--- One row per consent, as the registry knew it at the last run.
+-- One row per consent, as the vault had it at the last run.
 -- grain:  consent_id
 -- checks: not_null(source, institution, access_mode, status, created_at, read_at)
 

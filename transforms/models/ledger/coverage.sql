@@ -1,4 +1,4 @@
--- One row per account and day, from its first booked movement to the last day that is known: who saw it last, and what proves it.
+-- One row per account and day, from its first booked movement to the last known day: which import covered it last, and how it is reconciled.
 -- grain:  account_id, day
 -- checks: not_null(status), accepted(status, 'seen', 'unfinished', 'unseen', 'hole'),
 --         accepted(proof, 'chain', 'reported', 'derived', 'differs', 'unknown'), relationship(account_id, accounts)

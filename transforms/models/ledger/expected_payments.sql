@@ -1,4 +1,4 @@
--- One row per payment that an order promises: to come, or already fulfilled or missed.
+-- One row per payment of a standing or timed order: expected, already paid, or missing.
 -- grain:  expected_payment_id
 -- checks: not_null(account_id, order_id, due_on, amount, currency), accepted(order_kind, 'standing', 'timed'),
 --         accepted(status, 'expected', 'due', 'executed', 'late', 'different amount', 'missing'), relationship(account_id, accounts)

@@ -1,4 +1,4 @@
--- One row per booked movement to or from an own account whose other end is not there, or not in full: the balance of `Assets:Transit`.
+-- One row per booked movement to or from an own account whose other half is missing, or smaller: the balance of `Assets:Transit`.
 -- grain:  transaction_id
 -- checks: not_null(account_id, booked_on, amount, currency, days, overdue, decided_by), relationship(account_id, accounts)
 

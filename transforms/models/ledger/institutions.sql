@@ -1,4 +1,4 @@
--- One row per way in to a bank, as Kontomatik's catalog listed it when it was read last; empty until `catalog` has read it.
+-- One row per sign-in of a bank (`target`), as the last read catalog of Kontomatik lists it; empty until `catalog` has read it.
 -- grain:  target
 -- checks: not_null(source, institution, name, country, access_modes, beta, read_at)
 

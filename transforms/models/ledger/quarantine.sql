@@ -1,4 +1,4 @@
--- One row per row of a bank that could not be understood and is not in the other tables.
+-- One row per row of a bank that could not be understood; it is in no other table.
 -- grain:  quarantine_id
 -- checks: not_null(source, account_id, reason, payload, first_seen_at), accepted(source, 'kontist', 'kontomatik')
 

@@ -1,4 +1,4 @@
--- One row per transaction that is shown now and of which its bank says more than `transactions` holds.
+-- One row per current transaction for which its bank gives more fields than `transactions` has.
 -- grain:  transaction_id
 -- checks: not_null(account_id, source), accepted(source, 'kontist', 'kontomatik'),
 --         relationship(transaction_id, transactions), relationship(account_id, accounts)

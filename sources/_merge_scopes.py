@@ -1,4 +1,4 @@
-"""Windows: which known rows one load may retire.
+"""Limits a merge: which known rows one load may retire.
 
 The windows of the accounts that were read in full stand in `read_windows`, and transactions whose known version lies before their
 window in `moved_rows`: two small tables beside the data, rewritten before each load, so that dlt's schema never changes.
