@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from pipelines.consents.database import Database, keys, national_ids
+from pipelines.consents.database import Database, consents, keys, national_ids
 from pipelines.consents.keyring import Keyring
 
 PERSON = "person_key"
@@ -59,16 +59,20 @@ class NationalIds:
             self._destroy(replaces)
 
     def _keep(self, consent_id: str, numbers: Mapping[str, str]) -> None:
-        sealed_key = self._sealed_key(consent_id)
-        fresh = sealed_key is None
-        sealed_key = sealed_key or self._keyring.new_key()
-        rows = [
-            {"consent_id": consent_id, "person_key": key, "sealed_number": self._keyring.encrypt(sealed_key, number)}
-            for key, number in numbers.items()
-        ]
         with self._database.transaction() as connection:
-            if fresh:
-                connection.execute(keys.insert().values(name=_key_name(consent_id), sealed_key=sealed_key))
+            # Processes that share a database wait here for each other; an erased consent brings nothing any more.
+            held = sql.select(consents.c.status).where(consents.c.consent_id == consent_id).with_for_update()
+            if connection.execute(held).scalar() == "erased":
+                return
+            name = _key_name(consent_id)
+            sealed_key = connection.execute(sql.select(keys.c.sealed_key).where(keys.c.name == name)).scalar()
+            if sealed_key is None:
+                sealed_key = self._keyring.new_key()
+                connection.execute(keys.insert().values(name=name, sealed_key=sealed_key))
+            rows = [
+                {"consent_id": consent_id, "person_key": key, "sealed_number": self._keyring.encrypt(sealed_key, number)}
+                for key, number in numbers.items()
+            ]
             connection.execute(national_ids.delete().where(national_ids.c.consent_id == consent_id))
             connection.execute(national_ids.insert(), rows)
 

@@ -87,6 +87,9 @@ def test_numbers_move_with_a_renewal_and_go_when_the_setting_is_taken_back(tmp_p
         assert reads(new, old, keeps=True) == [0, 1]
         assert reads(old, None, keeps=True) == [1, 1]
         assert reads(new, old, keeps=False) == [0, 0]
+        vault.move(new, "expired", "its time is over", utc_now())
+        vault.move(new, "erased", "done", utc_now())
+        assert reads(new, None, keeps=True) == [0, 0]
 
 
 def test_the_vault_and_the_ledger_name_a_person_alike() -> None:
