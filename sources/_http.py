@@ -238,7 +238,7 @@ class Http:
         except RuntimeError:
             if not self._client.is_closed:
                 raise
-            raise Unreached(self.bank, "reading was broken off", "The next run goes on") from None
+            raise Unreached(self.bank, "reading was interrupted", "The next run goes on") from None
         return limited(self.bank, response, limits, clock, began)
 
     def _away(self, error: httpx.HTTPError) -> SourceError:

@@ -129,7 +129,7 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
     receipt.accounts_removed = len(own)
     leftovers.remove(settings.data_dir)
     unfinished.forget_all(settings.data_dir)
-    receipt.steps.append("nothing is left of what a run that was broken off had read")
+    receipt.steps.append("the rows that an interrupted run had read were removed, if there were any")
     receipts = settings.data_dir / "receipts"
     if (settings.data_dir / "raw.duckdb").exists():
         # Written down before it is done: after a crash nobody could count again what is gone.

@@ -108,7 +108,7 @@ class ReadTasks:
             return failed(bank, self._context, str(error), retryable=is_retryable(error))
         except Exception as error:  # a bug in one bank's reader must not cost the other bank's data
             if self._closing:  # its client was closed under it
-                return failed(bank, self._context, f"{bank.name} was broken off: the run was stopped")
+                return failed(bank, self._context, f"{bank.name} was interrupted: the run was stopped")
             fault = f"{bank.name}: a fault in this program ({where(error)}). Please report it with this line"
             return failed(bank, self._context, fault)
         return None

@@ -1,4 +1,4 @@
-"""Backups: what cannot be fetched or made again, copied while nobody writes, with checksums; and the way back.
+"""Backups: what cannot be fetched or made again, copied while nobody writes, with checksums; and the restore.
 
 A backup is a folder. Its `backup.json` is written last and names every file with its SHA-256: a folder without it is unfinished.
 """

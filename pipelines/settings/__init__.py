@@ -192,7 +192,7 @@ class Settings:
 
     @property
     def thresholds(self) -> Thresholds:
-        """Removals and changes that are believed at once."""
+        """Removals and changes that are accepted at once."""
         return Thresholds(
             self.removals_believed, self.removals_believed_percent, self.changes_believed, self.changes_believed_percent
         )

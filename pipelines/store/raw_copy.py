@@ -38,7 +38,7 @@ class RawCopy:
 def opened(data_dir: Path, *, start_new: bool = False, memory: str = MEMORY) -> Iterator[tuple[RawCopy, "Publisher"]]:
     """Opens a working copy of `raw.duckdb` in `data_dir`, new at the first run; yields it and its publisher.
 
-    Raises `RawBroken`, with the way back to the file before, when it cannot be opened or there is no space for it; `HistoryLost`
+    Raises `RawBroken`, with the recovery of the file before, when it cannot be opened or there is no space for it; `HistoryLost`
     when there was one and it is missing, or it is that of another data directory, unless a person has said `start_new`.
     """
     import duckdb

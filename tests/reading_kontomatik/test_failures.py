@@ -243,7 +243,7 @@ def test_a_client_closed_under_a_read_has_broken_it_off_and_sent_nothing() -> No
     http = Http("kontomatik", "https://kontomatik.test/v1", transport=httpx.MockTransport(lambda _: httpx.Response(500)))
     http.close()
 
-    with pytest.raises(Unreached, match="broken off"):
+    with pytest.raises(Unreached, match="interrupted"):
         KontomatikClient(http, KEY, "live").start_import(SESSION, None)
 
 
