@@ -1,4 +1,4 @@
--- One row per account and day, from its first booked movement, or difference, to the last day that is known.
+-- One row per account and day, from its first booked movement or difference to the last known day.
 -- grain:  account_id, day
 -- checks: not_null(day)
 

@@ -1,4 +1,4 @@
--- One row per account or card that a bank ever showed, as it showed it last.
+-- One row per account or card that a bank has ever shown, with the values that it showed last.
 -- grain:  account_id
 -- checks: not_null(source, source_account_id, institution, account_type)
 

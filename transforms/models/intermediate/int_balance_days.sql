@@ -1,4 +1,4 @@
--- One row per account whose bank gives a balance: that balance, and the last day whose movements it holds.
+-- One row per account whose bank gives a balance: that balance, and the last day whose movements it includes.
 -- grain:  account_id
 -- checks: not_null(balance_on, balance)
 

@@ -1,4 +1,4 @@
--- One row per account and day with booked movements: what moved in the account's own currency.
+-- One row per account and day with booked movements: their sums in the account's own currency.
 -- grain:  account_id, day
 -- checks: not_null(money_in, money_out, transactions)
 

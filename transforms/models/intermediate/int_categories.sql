@@ -1,4 +1,4 @@
--- One row per combination of what a bank says a movement is, where the seed `categories` knows an account of the ledger for it.
+-- One row per combination of a bank's category, type, labels and direction that the seed `categories` maps to an account of the ledger.
 -- grain:  kind
 -- checks: not_null(source, labels, direction, ledger_account, decided_by), accepted(direction, 'in', 'out')
 

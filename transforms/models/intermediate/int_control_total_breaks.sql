@@ -1,4 +1,4 @@
--- One row per account and day whose booked movements differ from those that were read: a row was lost, doubled or changed since.
+-- One row per account and day whose booked movements differ from its control total: a row was lost, doubled or changed after the read.
 -- grain:  account_id, day
 -- checks: not_null(missing_rows)
 

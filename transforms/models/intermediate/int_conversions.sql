@@ -1,4 +1,4 @@
--- One row per currency and day for which both rates are known: millionths of each currency for one euro, the account's and the reporting one's.
+-- One row per account currency and day for which its rate and the reporting currency's are known: millionths of each for one euro.
 -- grain:  currency, day
 -- checks: not_null(of_this, of_reporting)
 

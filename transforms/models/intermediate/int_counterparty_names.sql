@@ -1,4 +1,4 @@
--- One row per name and IBAN that a bank ever showed together: the counterparty that they stand for, by IBAN first, then by name.
+-- One row per name and IBAN that a bank has shown together, with their counterparty: by IBAN first, then by name.
 -- grain:  name_and_iban
 -- checks: not_null(counterparty_id)
 

@@ -1,4 +1,4 @@
--- One row per account and day of its history: what proves that all its movements are there.
+-- One row per account and day of its history: how the day is reconciled.
 -- grain:  account_id, day
 -- checks: accepted(proof, 'chain', 'reported', 'derived', 'differs', 'unknown')
 

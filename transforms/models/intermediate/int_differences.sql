@@ -1,4 +1,4 @@
--- One row per account and stretch of days on which money moved at the bank that the ledger lacks, or the other way round.
+-- One row per account and stretch of days in which the bank moved more or less money than the ledger holds.
 -- grain:  account_id, day, found_in
 -- checks: not_null(difference_amount, anywhere_before), accepted(found_in, 'running balances', 'account balance', 'reports', 'rows read')
 

@@ -1,4 +1,4 @@
--- One row per account and stretch of days, with the last import that claims to know all of them.
+-- One row per account and stretch of days, with the last import that covers all of them.
 -- grain:  account_id, from_on
 -- checks: not_null(to_on, import_id)
 

@@ -1,4 +1,4 @@
--- One row per currency whose smallest unit is not a hundredth, by ISO 4217: what one such unit is worth.
+-- One row per currency whose smallest unit is not a hundredth (ISO 4217): the value of one such unit.
 -- grain:  currency
 -- checks: accepted(exponent, 0, 3, 4)
 

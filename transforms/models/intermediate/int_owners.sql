@@ -1,4 +1,4 @@
--- Every version of every owner, with the id that makes it one person.
+-- One row per version of an owner, with the id of the person.
 -- grain:  consent_id, position, valid_from
 -- checks: not_null(owner_id)
 

@@ -1,4 +1,4 @@
--- One row per version of a transaction that has more than one: what came before it and what came after.
+-- One row per version of a transaction with several versions: the version before it and the one after it.
 -- grain:  transaction_id, valid_from
 -- checks: not_null(first_seen_at)
 

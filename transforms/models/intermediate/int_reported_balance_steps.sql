@@ -1,4 +1,4 @@
--- One row per account and moment at which a bank without running balances showed something new: whether its balance follows the movements.
+-- One row per account and moment at which a bank without running balances showed news: whether its balance follows the movements.
 -- grain:  account_id, nth
 -- checks: not_null(day, drift_amount, tied, difference_amount)
 

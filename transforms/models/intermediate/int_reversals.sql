@@ -1,4 +1,4 @@
--- One row per booked transaction that gives an earlier one back: a returned or cancelled payment, in either direction.
+-- One row per booked transaction that reverses an earlier one: a returned or cancelled payment, in either direction.
 -- grain:  transaction_id
 -- checks: not_null(reversal_of), accepted(evidence, 'reference', 'counterparty', 'text')
 

@@ -1,4 +1,4 @@
--- One row per booked transaction that a rule of the user is about: the first such rule.
+-- One row per booked transaction that a rule of the user matches: the first such rule.
 -- grain:  transaction_id
 -- checks: not_null(rule, ledger_account)
 

@@ -1,4 +1,4 @@
--- One row per account and booked day whose every movement carries the bank's running balance: where that chain ends.
+-- One row per account and booked day whose movements all carry the bank's running balance: the end of that chain.
 -- grain:  account_id, day
 -- checks: not_null(account_id, day, chains, balance, first_balance)
 

@@ -1,4 +1,4 @@
--- One row per account and stretch of days up to one where the bank's running balances say what it held: what is unaccounted for.
+-- One row per account and stretch of days that ends with a day of running balances: the amount that is unaccounted for.
 -- grain:  account_id, day, is_report
 -- checks: not_null(difference_amount)
 

@@ -1,4 +1,4 @@
--- One row per payment that a standing or timed order promised: those whose day has come while the order stood, and those to come.
+-- One row per payment of a standing or timed order: those whose day has come while the order was active, and future ones.
 -- grain:  account_id, order_id, order_kind, due_on
 -- checks: not_null(amount, currency, known_through, called_off), accepted(order_kind, 'standing', 'timed')
 

@@ -1,4 +1,4 @@
--- One row: the settings of the seed `settings`, each with its default where the seed does not name it.
+-- One row: the settings of the seed `settings`, and the default of each that the seed does not name.
 -- grain:  reporting_currency
 -- checks: not_null(forecast_days)
 

@@ -1,4 +1,4 @@
--- One row per booked transaction that plainly succeeds a pending one, which the bank has stopped showing.
+-- One row per booked transaction that certainly succeeds a pending one, which the bank has stopped showing.
 -- grain:  transaction_id
 -- checks: not_null(succeeds_transaction_id)
 

@@ -1,4 +1,4 @@
--- One row per booked transaction that may be one end of a transfer between own accounts, with what speaks for it.
+-- One row per booked transaction that may be one half of a transfer between own accounts, with its evidence.
 -- grain:  transaction_id
 -- checks: not_null(account_id, day, currency, cents, is_out, names_own, is_marked)
 

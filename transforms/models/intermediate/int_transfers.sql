@@ -1,4 +1,4 @@
--- One row per pair of movements that are the two ends of one transfer between own accounts, by the best evidence for it.
+-- One row per pair of movements that are the two halves of one transfer between own accounts, by the best evidence.
 -- grain:  out_transaction_id
 -- checks: not_null(in_transaction_id), accepted(evidence, 'decision', 'both_ibans', 'exchange', 'one_iban', 'reference', 'kind', 'amount')
 

@@ -1,4 +1,4 @@
--- One row per confirmed pair of unequal amounts: what left and did not come, or came and had not left, with the larger of the two.
+-- One row per confirmed pair of unequal amounts: the remainder, with the larger movement.
 -- grain:  transaction_id
 -- checks: not_null(account_id, booked_on, amount, currency)
 

@@ -1,4 +1,4 @@
--- Every login at Kontist that the registry knew at the last run.
+-- Every login at Kontist that the vault held at the last run.
 -- grain:  consent_id
 -- checks: not_null(read_at)
 

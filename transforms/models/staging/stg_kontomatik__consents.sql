@@ -1,4 +1,4 @@
--- Every consent that the registry knew at the last run.
+-- Every consent that the vault held at the last run.
 -- grain:  consent_id
 -- checks: not_null(read_at)
 

@@ -1,4 +1,4 @@
--- Every way in to a bank that Kontomatik's catalog listed when it was read last.
+-- Every sign-in of a bank that Kontomatik's catalog listed when it was read last.
 -- grain:  target
 -- checks: not_null(institution, name, country, beta, read_at)
 

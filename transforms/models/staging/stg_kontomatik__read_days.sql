@@ -1,4 +1,4 @@
--- What each day of a Kontomatik account holds by what was read of it.
+-- The control totals of each day of a Kontomatik account: number and sum of the booked rows that were read.
 -- grain:  account_id, day
 -- checks: not_null(rows)
 
