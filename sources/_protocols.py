@@ -35,10 +35,10 @@ class Spool(Protocol):
 
 
 class Keeper(Protocol):
-    """Where the parts of a long read outlive the process, for the run that takes the read up."""
+    """Keeps the parts of a long read beyond the process, for the run that resumes it."""
 
     def kept(self) -> Iterator[bytes]:
-        """Yields the parts of the read that broke off, in their order; none if it is too old or belongs to another read."""
+        """Yields the parts of the interrupted read, in their order; none if it is too old or belongs to another read."""
 
     def keep(self, part: bytes) -> None:
         """Keeps one more part, whole or not at all. Never raises: a read that cannot be kept goes on."""

@@ -173,7 +173,7 @@ def tidy(settings: "Settings", now: Callable[[], datetime]) -> Tidied:
 def sign_in_link(settings: "Settings", consent_id: str, now: Callable[[], datetime]) -> tuple[Consent, str]:
     """Starts the sign-in that renews a consent; returns the new, pending consent and the bank's link, good for minutes.
 
-    The next run takes it up once the customer has signed in. Raises `WrongUsage` for a consent that cannot be renewed, or where
+    The next run completes it once the customer has signed in. Raises `WrongUsage` for a consent that cannot be renewed, or where
     the service needs a `redirect_url` and none is set.
     """
     check(settings, now)

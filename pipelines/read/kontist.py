@@ -115,7 +115,7 @@ class Reader:
         reading.answers.append(answer)
 
     def _keeper(self, account_id: str) -> UnfinishedRead:
-        """Returns where a long read of this account is kept, if it breaks off."""
+        """Returns where a long read of this account is stored, in case it is interrupted."""
         return UnfinishedRead(self._context.settings.data_dir, account_id, self._plan.basis(account_id), self._context.now())
 
     def _show_rows(self, pages: int, rows: int, total: int | None) -> None:

@@ -65,7 +65,7 @@ def own_spill(data_dir: Path) -> Path:
 
 
 def remove(data_dir: Path) -> None:
-    """Removes everything that a killed run has left, but a read that can be taken up. The caller holds the lock of runs."""
+    """Removes everything that a killed run has left, except a read that can be resumed. The caller holds the lock of runs."""
     unfinished.forget_old(data_dir, datetime.now(UTC))
     for path in [*(data_dir / name for name in _FILES), *(data_dir / "receipts").glob("*.new")]:
         with suppress(OSError):

@@ -1,7 +1,7 @@
-"""Keeps the parts of long reads that broke off, for the next run: one folder for each account, in `unfinished/`.
+"""Keeps the parts of interrupted long reads for the next run: one folder for each account, in `unfinished/`.
 
-Nothing of it is loaded: a read takes it up, checks it against the bank, and fills its spool with it. It goes when the rows of the
-account are in raw history, after seven days, and with every erasure or ended login.
+Nothing of it is loaded directly: a read resumes from it, checks it against the bank, and fills its spool with it. It is removed when
+the rows of the account are in raw history, after seven days, and with every erasure or ended login.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ from pipelines.store.atomic_files import replace_text, replacing, sync
 
 UNFINISHED = "unfinished"
 LONGEST = timedelta(days=7)
-"""How old a read may be that is taken up."""
+"""The largest age of a read that is resumed."""
 _ABOUT = "about.json"
 
 
 class UnfinishedRead:
     """Implements `sources._protocols.Keeper`: the parts of one account's read, in files that are the owner's alone.
 
-    `basis` is what the account's cursor says before the read. A read that began from another one is not taken up: its rows have
-    been loaded, or are held for confirmation, which asks for an independent read.
+    `basis` is what the account's cursor says before the read. A read that began from another cursor is not resumed: its rows have
+    been loaded, or are held for confirmation, which needs an independent read.
     """
 
     def __init__(self, data_dir: Path, account_id: str, basis: Mapping[str, Any], now: datetime) -> None:
@@ -95,7 +95,7 @@ def forget_all(data_dir: Path) -> None:
 
 
 def forget_old(data_dir: Path, now: datetime) -> None:
-    """Removes what no read takes up any more, and half-written parts."""
+    """Removes the reads that cannot be resumed any more, and half-written parts."""
     for folder in _folders(data_dir):
         with suppress(OSError):
             files = list(folder.iterdir())

@@ -1,4 +1,4 @@
-"""Keeps what a long read has seen, so that a later run takes it up where it broke off.
+"""Stores the rows of a long read, so that a later run resumes it after an interruption.
 
 A read is kept in parts, each whole in itself: rows that follow those of the parts before, or rows that take the place of the
 newest ones. The last part says how far the read has come. Nothing of it counts until the bank's pages have been seen to join it.
@@ -41,7 +41,7 @@ class Part:
 
 @dataclass
 class Record:
-    """Writes one read down for `keeper`, at most every few seconds and when it breaks off."""
+    """Stores one read by `keeper`, at most every few seconds and when it is interrupted."""
 
     keeper: Keeper | None
     clock: Callable[[], float] = time.monotonic
@@ -55,7 +55,7 @@ class Record:
         self._last = self.clock()
 
     def kept(self) -> list[Part]:
-        """Returns the parts of a read that broke off; none if there is nothing that can be used."""
+        """Returns the parts of an interrupted read; none if they cannot be used."""
         if self.keeper is None:
             return []
         try:
@@ -107,8 +107,8 @@ class Record:
             self.keeper.forget()
 
 
-def take_up(walk: Walk, look: SecondLook, parts: Sequence[Part]) -> None:
-    """Takes up a read that broke off: what was kept, then the recent pages as they are now.
+def resume(walk: Walk, look: SecondLook, parts: Sequence[Part]) -> None:
+    """Resumes an interrupted read: takes the stored rows, then reads the recent pages as they are now.
 
     Raises `Shifted` where what was kept does not join what the bank shows.
     """

@@ -167,7 +167,7 @@ class Walk:
         )
 
     def go_on_from(self, reached: Reached, first: Rows | None) -> None:
-        """Goes on with a walk that broke off, of which `ids` holds the rows and `first` some of the newest."""
+        """Resumes an interrupted walk, of which `ids` holds the rows and `first` some of the newest."""
         try:
             self.following = reached.following and self.client.resolved(first_page(self.account), reached.following)
         except SourceError:

@@ -256,7 +256,7 @@ class _Plan:
         return Prefetch(fetch, self.pages_in_flight)
 
     def window(self, cursor: Mapping[str, Any], *, may_deepen: bool) -> tuple[Depth, date | None]:
-        """Returns how deep to read, and from which day on. `may_deepen`: the destination can take up edits of old rows."""
+        """Returns how deep to read, and from which day on. `may_deepen`: the destination can apply edits of old rows."""
         if "through" not in cursor:
             first = self.asked.initial_value
         elif may_deepen and overdue(cursor.get("full_on"), self.full_read_days, self.today):

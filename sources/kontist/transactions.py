@@ -13,7 +13,7 @@ from sources._protocols import Depth, Keeper, Known, Reading, Spool
 from sources.kontist.accounts import Account
 from sources.kontist.basket import Basket
 from sources.kontist.client import KontistClient, Page
-from sources.kontist.kept_read import Record, take_up
+from sources.kontist.kept_read import Record, resume
 from sources.kontist.paging import Shifted, Walk
 from sources.kontist.prefetch import Prefetch
 from sources.kontist.rows import Rows, day
@@ -53,8 +53,8 @@ def read_transactions(
     they show the same rows; else it is to be confirmed once more. So a balance that is late, counts reservations or did not begin
     at nothing costs a few pages, and never the account.
 
-    A full read is kept by `keeper` part by part while it goes on, and one that broke off is taken up: the recent pages are read
-    again, then those from the last kept row on. Where the pages no longer join, the account is read anew.
+    `keeper` stores a full read part by part. An interrupted read is resumed: the recent pages are read again, then the pages from
+    the last stored row on. Where the pages no longer join, the account is read again from the start.
 
     The list of accounts is requested once more, for the balance, when rows arrived meanwhile and for each further attempt.
 
@@ -106,7 +106,7 @@ class _Attempt:
             look = SecondLook(walk, self._basket, self._fetched, self._record.replaced)
             with self._kept_on_break(walk, look):
                 if parts := self._record.kept():
-                    take_up(walk, look, parts)
+                    resume(walk, look, parts)
                 for rows in () if walk.at_end else walk.pages():
                     self._basket.take(rows)
                     self._record.add(rows)
@@ -132,7 +132,7 @@ class _Attempt:
 
     @contextmanager
     def _kept_on_break(self, walk: Walk, look: SecondLook) -> Iterator[None]:
-        """Keeps what was read when the block breaks off, and when a long read has come to its end."""
+        """Stores the rows when the block is interrupted, and when a long read has come to its end."""
         try:
             yield
         except Shifted:
