@@ -1,7 +1,7 @@
 """Keeps the parts of interrupted long reads for the next run: one folder for each account, in `unfinished/`.
 
-Nothing of it is loaded directly: a read resumes from it, checks it against the bank, and fills its spool with it. It is removed when
-the rows of the account are in raw history, after seven days, and with every erasure or ended login.
+Nothing of it is loaded directly: a read resumes from it, checks it against the bank, and fills its spool with it. It is removed
+when the rows of the account are in raw history, after seven days, and with every erasure or ended login.
 """
 
 import hashlib
