@@ -22,8 +22,11 @@ from sources.kontist.responses import ASK_A_PERSON, BANK
 from sources.kontist.rows import Rows, each_once, part
 
 REPEATED = "a transaction came twice"
+TOO_FAST = "rows arrive faster than they can be read"
 STEPS_BACK = 3
 """How often a read goes back one page without a new row in between."""
+VAIN_PAGES = 100
+"""Pages in a row that show no new row. More rows arrive then than are read."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ class Walk:
     _repeated: bool = False
     """A page began with rows of the page before."""
     _steps_back: int = 0
+    _vain_pages: int = 0
     _refused: int = 0
 
     def pages(self) -> Iterator[Rows]:
@@ -269,7 +273,7 @@ class Walk:
         return _Joint(first - known[0], new, lost, last + 1 + new - known[-1] - 1)
 
     def _joined_behind(self, page: Page, rows: Rows) -> "_Joint | None":
-        begins = self._end - ((page.total or 0) - (self.total or 0) if self.pages_read else 0)
+        begins = self._end - _grown(page.total, self.total)
         if (
             begins + len(rows.ids) <= 0 < self.pages_read
         ):  # more rows than a page holds have arrived: they are all above the seen ones
@@ -279,6 +283,8 @@ class Walk:
 
     def _nameless(self, at: int, ids: tuple[str | None, ...], place: int) -> int:
         """Returns how many rows without an id follow in both."""
+        if at < 0:  # above all seen rows
+            return 0
         count = 0
         while at + count < len(self.ids) and place + count < len(ids) and self.ids[at + count] is None is ids[place + count]:
             count += 1
@@ -300,8 +306,11 @@ class Walk:
         self.lost |= joint.lost
         self._repeated = self._repeated or joint.new > 0
         new = part(rows, joint.new)
+        self._vain_pages += 1
         if new.ids:
-            self._steps_back = 0
+            self._steps_back = self._vain_pages = 0
+        if self._vain_pages > VAIN_PAGES:
+            raise Shifted(TOO_FAST).error()
         self.ids += new.ids
         self.seen.update(one for one in new.ids if one is not None)
         self._end = len(self.ids) if new.ids else joint.end
@@ -321,6 +330,10 @@ class Walk:
             raise Shifted("a page begins with a newer day than the page before ended with", contradiction=True)
         if days:
             self.oldest = days[-1]
+
+
+def _grown(total: int | None, before: int | None) -> int:
+    return 0 if total is None or before is None else total - before
 
 
 def _is_less(total: int | None, before: int | None) -> bool:

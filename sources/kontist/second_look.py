@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from sources.kontist.basket import Basket
-from sources.kontist.paging import REPEATED, Shifted, Walk
+from sources.kontist.paging import REPEATED, TOO_FAST, Shifted, Walk
 from sources.kontist.prefetch import Prefetch
 from sources.kontist.rows import SCHEMA, Rows, day, part
 
@@ -55,7 +55,7 @@ class SecondLook:
                 return changed
             vain += pages >= before and reach is None
             reach, before = None, pages
-        raise Shifted("rows arrive faster than they can be read").error()
+        raise Shifted(TOO_FAST).error()
 
     def recent(self) -> int:
         """Returns the Berlin day down to which rows are young enough to move, or the day of the oldest reservation."""

@@ -154,7 +154,11 @@ class _Attempt:
                 raise sign
             if look.found_changes:
                 self.account = _as_it_is_now(self._client, self.account)
-            if _vouched_for(self.account, claim, self._known, self._basket) or not look.down_to(look.recent()):
+            if _vouched_for(self.account, claim, self._known, self._basket):
+                break
+            if not look.down_to(look.recent()):
+                if self._is_uncounted(walk) and (look.found_changes or not walk.is_steady):
+                    raise Shifted("rows changed, and the bank does not say how many there are")
                 break
         else:
             raise Shifted("its balance does not fit what it shows")
@@ -166,17 +170,22 @@ class _Attempt:
         rows, total = len(walk.ids), walk.total
         if walk.gone > look.dropped:
             return Shifted("a transaction went")
-        if total is None or walk.first_total is None:
+        if self._is_uncounted(walk):
             return None
         if not walk.at_end:
-            changed = total - walk.first_total != look.arrived
+            changed = (total or 0) - (walk.first_total or 0) != look.arrived
             return Shifted("its number of transactions changed") if changed else None
-        # It is not known whether `total` counts an unreadable row.
-        if rows + walk.repeats < total:
+        if rows + walk.repeats < (total or 0):
             return walk.shifted("the bank announces more transactions than it shows")
-        if rows - self._basket.refused > total:
+        # It is not known whether `total` counts an unreadable row: if nothing changed, it may or may not.
+        unsure = self._basket.refused if walk.is_steady and not look.found_changes else 0
+        if rows - unsure > (total or 0):
             return walk.shifted("the bank shows more transactions than it announces")
         return None
+
+    def _is_uncounted(self, walk: Walk) -> bool:
+        """Returns whether the bank does not say how many rows there should be."""
+        return walk.total is None or (walk.first_total is None and not walk.at_end)
 
     @contextmanager
     def _fetched(self) -> Iterator[Prefetch]:

@@ -206,3 +206,34 @@ def test_rows_that_came_last_stand_first_also_where_older_rows_were_written_befo
     rows = parquet.read_table(spool.close() or "").sort_by("position").to_pylist()
     assert [int(one["source_transaction_id"]) for one in rows] == bank.looks[-1]
     assert spool.rows == len(bank.rows)
+
+
+class SilentBank(ChangingBank):
+    """Does not say how many rows there are."""
+
+    def _page(self, number: int) -> Json:
+        return super()._page(number) | {"total": None}
+
+
+def test_a_row_that_goes_hides_no_other_one_where_the_bank_announces_no_total() -> None:
+    bank = SilentBank(page_size=5)
+    _reading, spool = first_read(bank, 200, {30: ("go", [2])})
+
+    assert spool.cleared == 1
+
+
+def test_an_old_row_that_goes_is_noticed_beside_one_that_cannot_be_understood() -> None:
+    bank = ChangingBank(page_size=5)
+    bank.begin(200, {41: ("go", [150])})  # before the second look
+    bank.rows[100]["amount"] = "x"
+    _reading, spool = read(bank)
+
+    assert spool.ids == [one for one in bank.looks[-1] if one != 100]
+
+
+def test_a_read_ends_when_each_page_shows_only_rows_that_arrived_meanwhile() -> None:
+    bank = ChangingBank(page_size=2)
+    with pytest.raises(Unavailable, match="faster than they can be read"):
+        first_read(bank, 6, {asked: ("come", [0, 0]) for asked in range(2, 200)})
+
+    assert bank.pages_asked < 150

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sources._errors import Unavailable, Unexpected
+from sources._errors import SourceError, Unavailable, Unexpected
 from tests.reading_kontist.fake_bank import FakeBank, a_row_a_day, known_of, page_bodies, read, row
 
 # ---- pages that lead astray
@@ -273,3 +273,11 @@ def test_signed_links_and_unknown_fields_may_differ_at_every_look() -> None:
 
     bank.meanwhile = sign_again
     assert read(bank)[0].requests == 4
+
+
+def test_a_longer_second_page_and_a_larger_total_are_no_crash() -> None:
+    rows = a_row_a_day(6)
+    following = "/api/accounts/4711/transactions?page=2"
+    first, second = {"next": following, "total": 6, "results": rows[:1]}, {"next": None, "total": 9, "results": rows[1:]}
+    with pytest.raises(SourceError):
+        read(FakeBank(rows, instead=page_bodies(first, second)))
