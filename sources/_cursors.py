@@ -6,6 +6,8 @@ from typing import Any
 
 Day = str | date | None
 """A day as dlt users write it: `"2025-01-01"`, a date, or a moment, of which the day counts."""
+LONGEST_LAG = 36_500
+"""Days; a longer one would reach back beyond the calendar."""
 
 
 def overdue(last: str | None, days: int, today: date) -> bool:
@@ -39,13 +41,20 @@ class Asked:
     """Days before the cursor that are read again."""
 
     @classmethod
-    def of(cls, since: Day, initial_value: Day, end_value: Day, lag: int) -> "Asked":
-        """Returns what the arguments of a source ask for. `since` is another name of `initial_value`."""
+    def of(cls, since: Day, initial_value: Day, end_value: Day, lag: int, *, today: date) -> "Asked":
+        """Returns what the arguments of a source ask for. `since` is another name of `initial_value`.
+
+        Raises `ValueError` for what can only be a slip: a cursor would keep it and leave out rows.
+        """
         if since is not None and initial_value is not None:
             raise ValueError("since and initial_value are the same: give one of them")
         first, end = day_of(since if since is not None else initial_value), day_of(end_value)
         if first is not None and end is not None and end <= first:
             raise ValueError("end_value must be a day after initial_value")
+        if first is not None and first > today:
+            raise ValueError(f"the first day {first} lies in the future: nothing before it would ever be read")
+        if not 0 <= lag <= LONGEST_LAG:
+            raise ValueError(f"lag must be a number of days from 0 to {LONGEST_LAG}")
         return cls(initial_value=first, end_value=end, lag=lag)
 
     @property

@@ -9,6 +9,7 @@
 Without `scd2` the source remembers in dlt's state what it has delivered: id and hash of the rows that are read again.
 """
 
+import json
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -34,6 +35,7 @@ Item = TypeVar("Item")
 
 Mode = Literal["versions", "rows", "news"]
 """What the destination can keep: versions, present rows, or only what is appended."""
+CONTENT: dict[Mode, str] = {"versions": "versions", "rows": "the present rows", "news": "appended changes"}
 REMOVAL = (pa.field("removed", TRUTH), pa.field("read_at", INSTANT))
 """Columns that a destination without versions gets: whether the bank no longer shows the row, and when that was read. Null in the
 rows of before, where a table had versions once."""
@@ -112,9 +114,12 @@ class Delivery:
         self.mode = keeps or mode()
         self._key = key
         self._read_at = datetime.now(UTC)
-        self._memory: dict[str, Any] = {} if memory is None else memory
-        if memory is None and self.mode != "versions":
-            self._memory = dlt.current.resource_state()
+        self._memory: dict[str, Any] = dlt.current.resource_state() if memory is None else memory
+        if (kept := self._memory.setdefault("keeps", self.mode)) != self.mode:
+            raise ValueError(
+                f"this table holds {CONTENT[kept]} and cannot go on with {CONTENT[self.mode]}: rows would be in it twice."
+                ' Keep the write_disposition, load into another dataset, or use refresh="drop_resources"'
+            )
 
     @property
     def columns(self) -> pa.Schema:
@@ -153,10 +158,17 @@ class Delivery:
             yield pa.Table.from_batches([first, last])
         yield from batches
 
-    def whole(self, rows: pa.Table, *, consent_id: str | None = None, complete: bool = True) -> Iterator[pa.RecordBatch]:
-        """Yields a list of one consent or of all accounts; what it leaves out is gone if the list is `complete`."""
+    def whole(
+        self, rows: pa.Table, *, consent_id: str | None = None, complete: bool = True, elsewhere: Iterable[dict[str, Any]] = ()
+    ) -> Iterator[pa.RecordBatch]:
+        """Yields a list of one consent or of all accounts; what it leaves out is gone if the list is `complete`.
+
+        `elsewhere` are the keys of rows that another consent delivers in this load: they are not gone.
+        """
         window = Window() if complete else None
         if self.mode != "versions":
+            for key in elsewhere:
+                self._state("delivered", consent_id or "", {}).pop(self._name(key, consent_id or ""), None)
             yield from self._news(consent_id or "", window, rows.to_batches(), None)
             return
         if consent_id is not None and complete:
@@ -226,18 +238,16 @@ class Delivery:
         return [name for name in self.schema.names if name in {*self._key, "row_version", "window_on"}]
 
     def _name(self, row: dict[str, Any], scope: str) -> str:
-        return "|".join(str(row[column]) for column in self._key).removeprefix(f"{scope}:")
+        if self._key == ("transaction_id",):
+            return str(row["transaction_id"]).removeprefix(f"{scope}:")
+        return json.dumps([row[column] for column in self._key])
 
     def _tombstone(self, name: str, entry: list[str], scope: str) -> dict[str, Any]:
         neutral: dict[str, Any] = marker(self.schema, "removed").to_pylist()[0]
         if "window_on" in neutral:
             own = {"transaction_id": f"{scope}:{name}", "account_id": scope, "window_on": date.fromisoformat(entry[1])}
             return neutral | own
-        values = dict(zip(self._key, name.split("|"), strict=True))
-        return neutral | {
-            column: int(value) if pa.types.is_integer(self.schema.field(column).type) else value
-            for column, value in values.items()
-        }
+        return neutral | dict(zip(self._key, json.loads(name), strict=True))
 
     def _marked(self, rows: pa.Table, *, removed: bool) -> pa.RecordBatch:
         marks = [[removed] * rows.num_rows, [self._read_at] * rows.num_rows]

@@ -87,7 +87,8 @@ def kontist(
         pages_in_flight: Pages that are requested at once in a read of many pages; 1 is one after the other.
         on_new_refresh_token: Gets every refresh token that the bank hands out, before it is used.
     """
-    asked = Asked.of(since, initial_value, end_value, lookback_days if lag is None else lag)
+    today = datetime.now(BERLIN).date()
+    asked = Asked.of(since, initial_value, end_value, lookback_days if lag is None else lag, today=today)
     login = _login(auth, email, password, refresh_token)
 
     def keep(token: str) -> None:
@@ -104,7 +105,7 @@ def kontist(
         finally:
             http.close()
 
-    return _resources(opened, _Plan(asked, full_read_days, datetime.now(BERLIN).date(), pages_in_flight))
+    return _resources(opened, _Plan(asked, full_read_days, today, pages_in_flight))
 
 
 def _resources(opened: Callable[[], AbstractContextManager[KontistClient]], plan: "_Plan") -> Iterable[DltResource]:

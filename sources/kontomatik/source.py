@@ -78,7 +78,8 @@ def kontomatik(
         command_deadline: Seconds after which it fails.
         on_new_token: Gets a token that the bank hands out in place of the given one.
     """
-    asked = Asked.of(since, initial_value, end_value, lookback_days if lag is None else lag)
+    today = datetime.now(WARSAW).date()
+    asked = Asked.of(since, initial_value, end_value, lookback_days if lag is None else lag, today=today)
 
     @contextmanager
     def opened() -> Iterator[KontomatikClient]:
@@ -89,7 +90,7 @@ def kontomatik(
             http.close()
 
     consent = _Consent(multiple_access_token, consent_id or _name_of(multiple_access_token), owner_external_id, on_new_token)
-    plan = _Plan(asked, datetime.now(WARSAW).date(), consent.consent_id)
+    plan = _Plan(asked, today, consent.consent_id)
     return _resources(opened, consent, plan)
 
 
@@ -116,9 +117,11 @@ def _resources(opened: Opened, consent: "_Consent", plan: "_Plan") -> Iterable[D
         """Returns the accounts and cards of the consent."""
         delivery = _delivery("accounts")
         yield delivery.begin()
-        listed = [one for one in read.readable if not taken("accounts", one.account_id, consent.consent_id)]
+        elsewhere = {one.account_id for one in read.readable if taken("accounts", one.account_id, consent.consent_id)}
+        listed = [one for one in read.readable if one.account_id not in elsewhere]
         rows = versioned_rows([read.row_of(one, consent.consent_id) for one in listed], delivery.schema)
-        yield from delivery.whole(rows, consent_id=consent.consent_id, complete=read.is_whole)
+        keys = [{"account_id": account_id} for account_id in sorted(elsewhere)]
+        yield from delivery.whole(rows, consent_id=consent.consent_id, complete=read.is_whole, elsewhere=keys)
 
     def transactions(read: _Imported) -> Iterator[Any]:
         """Returns the transactions of each account and card, from the import's first day on."""

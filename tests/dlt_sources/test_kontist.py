@@ -114,6 +114,8 @@ def test_a_write_disposition_of_ones_own_is_followed_unless_it_would_lose_rows(i
 
         with pytest.raises(PipelineStepFailed, match="only `append` and `merge` are possible"):
             own.pipeline.run(own.source(), write_disposition="replace")
+        with pytest.raises(PipelineStepFailed, match="holds appended changes and cannot go on with versions"):
+            own.load("transactions")
 
 
 def test_a_bank_that_refuses_leaves_the_cursor_where_it_was(in_duckdb: Any) -> None:

@@ -5,12 +5,13 @@ from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources._columns import DAY, required, table
 from sources._deliveries import Delivery
-from sources._versions import Window, digest
+from sources._versions import Window, digest, versioned_rows
 
 SCHEMA = table(required("transaction_id"), required("account_id"), required("window_on", DAY), required("row_version"))
 FIRST = date(2026, 1, 1)
@@ -79,3 +80,32 @@ def delivered(memory: dict[str, Any], shown: dict[str, tuple[date, str]], window
     columns = ("transaction_id", "window_on", "row_version", "removed")
     batches = delivery.days("bank:a", window, rows, keep_from=keep_from)
     return [tuple(row[name] for name in columns) for batch in batches for row in batch.to_pylist()]
+
+
+@pytest.mark.parametrize("consent_id", ["customer|7", "bank", "a:b"])
+def test_a_row_that_went_is_named_as_it_was_delivered_whatever_its_key_looks_like(consent_id: str) -> None:
+    key, memory = ("account_id", "position"), dict[str, Any]()
+    schema = table(required("consent_id"), required("account_id"), required("position", pa.int64()), required("row_version"))
+    told = []
+    for places in ((0, 1), (0,)):
+        rows = [{"consent_id": consent_id, "account_id": f"{consent_id}:1|2", "position": place} for place in places]
+        delivery = Delivery(schema, key, keeps="news", memory=memory)
+        batches = delivery.whole(versioned_rows(rows, schema), consent_id=consent_id)
+        told += [(row["account_id"], row["position"], row["removed"]) for batch in batches for row in batch.to_pylist()]
+
+    whose = f"{consent_id}:1|2"
+    assert told == [(whose, 0, False), (whose, 1, False), (whose, 1, True)]
+
+
+def test_an_account_that_another_consent_delivers_in_this_load_is_not_gone() -> None:
+    memory, schema = dict[str, Any](), table(required("account_id"), required("consent_id"), required("row_version"))
+
+    def told(consent_id: str, *accounts: str, elsewhere: Sequence[str] = ()) -> list[tuple[str, bool]]:
+        rows = versioned_rows([{"account_id": one, "consent_id": consent_id} for one in accounts], schema)
+        delivery = Delivery(schema, ("account_id",), keeps="news", memory=memory)
+        batches = delivery.whole(rows, consent_id=consent_id, elsewhere=[{"account_id": one} for one in elsewhere])
+        return [(row["account_id"], row["removed"]) for batch in batches for row in batch.to_pylist()]
+
+    assert (told("c-1", "a", "b"), told("c-2", elsewhere=["a"])) == ([("a", False), ("b", False)], [])
+    assert (told("c-2", "a"), told("c-1", "b", elsewhere=["a"])) == ([("a", False)], [])  # now the other way round
+    assert told("c-2") == [("a", True)]

@@ -4,6 +4,7 @@ import inspect
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ def test_an_argument_has_the_name_and_the_default_of_the_setting(section: str, s
     assert {name: arguments[name] for name in set(arguments) & set(ours) - secret} == {
         name: ours[name] for name in set(arguments) & set(ours) - secret
     }
+
+
+@pytest.mark.parametrize("source", [kontist, partial(kontomatik, api_key="k", multiple_access_token="t")])
+@pytest.mark.parametrize("slip", [{"since": "2226-01-01"}, {"lag": -1}, {"lag": 10**7}])
+def test_a_slip_that_a_cursor_would_keep_is_refused(source: Any, slip: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"lies in the future|lag must be"):
+        source(**{"email": "a", "password": "b"} | slip if source is kontist else slip)
 
 
 def test_settings_of_the_sources_do_not_stop_a_run(tmp_path: Path) -> None:
