@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import dlt
 import pyarrow as pa
+import pyarrow.compute as pc
 from dlt.common.configuration.container import Container
 from dlt.common.destination import DestinationCapabilitiesContext
 from dlt.common.destination.exceptions import DestinationCapabilitiesException
@@ -32,6 +33,7 @@ from sources._versions import Window, digest
 
 Client = TypeVar("Client")
 Item = TypeVar("Item")
+Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
 
 Mode = Literal["versions", "rows", "news"]
 """What the destination can keep: versions, present rows, or only what is appended."""
@@ -147,6 +149,7 @@ class Delivery:
         `window` None: the answer is not complete, and nothing is claimed to be gone. `keep_from`: the first day that may be read
         again, before which a destination without versions gets nothing more.
         """
+        batches = map(storable, batches)
         if self.mode != "versions":
             yield from self._news(account_id, window, batches, keep_from)
             return
@@ -165,7 +168,7 @@ class Delivery:
 
         `elsewhere` are the keys of rows that another consent delivers in this load: they are not gone.
         """
-        window = Window() if complete else None
+        window, rows = Window() if complete else None, storable(rows)
         if self.mode != "versions":
             for key in elsewhere:
                 self._state("delivered", consent_id or "", {}).pop(self._name(key, consent_id or ""), None)
@@ -195,7 +198,7 @@ class Delivery:
             write_disposition="append" if self.mode == "news" else {"disposition": "merge"},
         )
         batch = pa.Table.from_pylist(list(found.values()), schema=REJECTED)
-        yield dlt.mark.with_hints(batch, hints, create_table_variant=True)
+        yield dlt.mark.with_hints(storable(batch), hints, create_table_variant=True)
 
     def _state(self, name: str, scope: str, empty: Any) -> Any:
         """Returns what dlt's state keeps of a scope: it is loaded with the rows, or not at all."""
@@ -273,6 +276,15 @@ def _add_range(covered: list[list[str | None]], window: Window) -> None:
 
 def _holds(window: Window, entry: list[str]) -> bool:
     return len(entry) < 2 or window.holds(date.fromisoformat(entry[1]))
+
+
+def storable(rows: Rows) -> Rows:
+    """Returns rows whose texts hold no NUL: PostgreSQL stores none, and the load would fail at every new try."""
+    for place, field in enumerate(rows.schema):
+        column = rows.column(place)
+        if pa.types.is_string(field.type) and pc.any(pc.match_substring(column, "\x00")).as_py():
+            rows = rows.set_column(place, field, pc.replace_substring(column, "\x00", "\ufffd"))
+    return rows
 
 
 def taken(table: str, account_id: str, consent_id: str) -> bool:

@@ -37,7 +37,7 @@ def test_a_destination_follows_the_bank(destination: Any) -> None:
         own.load("transactions", "accounts")  # nothing new
         assert (own.stored(), own.stored("accounts")) == (first, 1)
 
-        own.world.append(main, amount="12.34")
+        own.world.append(main, amount="12.34", party="A sign\x00that PostgreSQL does not store")
         own.world.correct(edited, amount="-9.50")
         own.world.correct(moved, day=own.world.today - timedelta(days=1))  # from before the window into it
         own.world.correct(moved_back, day=own.world.today - timedelta(days=55))  # and out of it
