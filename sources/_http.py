@@ -8,7 +8,7 @@ import ipaddress
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ A_YEAR = 365 * 86_400.0
 """Seconds. A `Retry-After` beyond it counts as this."""
 LONGEST_ADDRESS = 4096
 """Characters of an address that a bank's answer may name."""
-AGAIN_LATER = {408, 425, 429, 500, 502, 503, 504}
+AGAIN_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
@@ -117,15 +117,17 @@ class Http:
         """Closes the connections."""
         self._client.close()
 
-    def request(self, method: str, path: str, *, repeatable: bool | None = None, **options: Any) -> httpx.Response:
+    def request(
+        self, method: str, path: str, *, repeatable: bool | frozenset[int] | None = None, **options: Any
+    ) -> httpx.Response:
         """Returns the bank's answer, whatever its status below 500. `path` is joined to the base URL, or a full URL on its host.
 
-        A GET is repeated when the bank is away or asks to wait (`Retry-After`); anything else only if `repeatable`.
+        A GET is repeated when the bank is away or asks to wait (`Retry-After`); anything else only if `repeatable`. That may name
+        the statuses after which a request is repeated.
         Raises `Unavailable` when patience ends or an answer takes too long, `Unexpected` for a
         redirect and for an answer beyond the `limits`.
         """
-        may_repeat = method == "GET" if repeatable is None else repeatable
-        waits = list(self.patience.waits) if may_repeat else []
+        waits = list(self.patience.waits) if _repeated(method, repeatable) else []
         while True:
             with self.stream(method, path, repeatable=repeatable, **options) as response:
                 try:
@@ -139,11 +141,17 @@ class Http:
 
     @contextmanager
     def stream(
-        self, method: str, path: str, *, repeatable: bool | None = None, limits: Limits | None = None, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        repeatable: bool | frozenset[int] | None = None,
+        limits: Limits | None = None,
+        **options: Any,
     ) -> Iterator[httpx.Response]:
         """Yields the answer with the body still to be read, within `limits`; reading it may raise `httpx.HTTPError`."""
-        may_repeat = method == "GET" if repeatable is None else repeatable
-        response = self._send_patiently(method, self.url(path), may_repeat, limits or self.limits, options)
+        repeated = _repeated(method, repeatable)
+        response = self._send_patiently(method, self.url(path), repeated, limits or self.limits, options)
         try:
             yield response
         finally:
@@ -161,9 +169,9 @@ class Http:
         return path
 
     def _send_patiently(
-        self, method: str, url: str, may_repeat: bool, limits: Limits, options: Mapping[str, Any]
+        self, method: str, url: str, repeated: Set[int], limits: Limits, options: Mapping[str, Any]
     ) -> httpx.Response:
-        waits = list(self.patience.waits) if may_repeat else []
+        waits = list(self.patience.waits) if repeated else []
         while True:
             asked_to_wait: float | None = None
             too_often = False
@@ -186,7 +194,7 @@ class Http:
                         self.bank, "the bank redirects the request", self._wrong_address or "Check the setting base_url"
                     )
                 # An answer that may not be repeated is the caller's to read: a refused import explains itself in its body.
-                if response.status_code not in AGAIN_LATER or not may_repeat:
+                if response.status_code not in repeated:
                     return response
                 asked_to_wait, too_often = retry_after(response), response.status_code == 429
                 failure = Unavailable(
@@ -286,6 +294,13 @@ class Http:
             "base_url is not an https address (plain http is for a sandbox on this machine only)",
             f"Correct the setting sources.{self.bank}.base_url",
         )
+
+
+def _repeated(method: str, repeatable: bool | frozenset[int] | None) -> Set[int]:
+    """Returns the statuses after which a request is sent again; none where it must not be."""
+    if isinstance(repeatable, frozenset):
+        return repeatable
+    return AGAIN_LATER if repeatable or (repeatable is None and method == "GET") else frozenset()
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+import webbrowser
+from dataclasses import replace
 from getpass import getpass
 
 from pipelines.commands.terminal import data_of, print_json, say, settings_of
 from pipelines.consents import kontist_login
 from pipelines.consents.clients import vault_of
+from pipelines.consents.kontist_oauth import ByPhone, Person, sign_in
 from pipelines.consents.sign_in import one_token
 from pipelines.consents.upkeep import end_at_its_bank
 from pipelines.errors import GOOD, WrongUsage
@@ -20,6 +23,8 @@ def connect(options: argparse.Namespace) -> int:
     """Runs `connect kontist`: logs in once and stores the refresh token. The password is not kept."""
     settings = settings_of(options)
     own = settings.kontist
+    if own.dialect == "graphql":
+        return _connect_by_link(options, settings)
     email = getattr(options, "email", None) or own.email
     password = own.password if email == own.email else None
     prepare(settings.data_dir)
@@ -32,7 +37,26 @@ def connect(options: argparse.Namespace) -> int:
 
 def add(options: argparse.Namespace, text: str) -> int:
     """Runs `consents add kontist`: stores a refresh token from elsewhere, e.g. confirmed on the customer's phone (MFA)."""
-    return _store(options, settings_of(options), Login(refresh_token=one_token(text)))
+    settings = settings_of(options)
+    login = Login(refresh_token=one_token(text))
+    if settings.kontist.dialect == "graphql":
+        login = replace(login, application=kontist_login.application_of(settings))
+    return _store(options, settings, login)
+
+
+def _connect_by_link(options: argparse.Namespace, settings: Settings) -> int:
+    """Shows the link where the customer agrees, and waits for them to come back."""
+
+    def show(link: str) -> None:
+        say(f"Open this link and agree: {link}", error=True)
+        if getattr(options, "open", False):
+            webbrowser.open(link)
+
+    prepare(settings.data_dir)
+    with vault_of(settings, start_new=getattr(options, "start_new", False)) as vault:
+        vault.refuse_without_key()  # before somebody signs in for nothing
+    login = sign_in(settings, Person(show, _pasted, getattr(options, "wait", 600.0)))
+    return _store(options, settings, login)
 
 
 def disconnect(options: argparse.Namespace) -> int:
@@ -54,7 +78,9 @@ def disconnect(options: argparse.Namespace) -> int:
 def _store(options: argparse.Namespace, settings: Settings, login: Login) -> int:
     prepare(settings.data_dir)
     with vault_of(settings) as vault:
-        consent, sentences = kontist_login.connect(settings, vault, login, utc_now)
+        consent, sentences = kontist_login.connect(
+            settings, vault, login, utc_now, ByPhone(lambda text: say(text, error=True), utc_now)
+        )
         accounts = len(vault.accounts_of(consent.consent_id))
     days = consent.days_left(utc_now())
     if getattr(options, "json", False):
@@ -65,6 +91,12 @@ def _store(options: argparse.Namespace, settings: Settings, login: Login) -> int
     for sentence in sentences:
         say(f"! {sentence}", error=True)
     return GOOD
+
+
+def _pasted() -> str:
+    """Returns the address of the page that the customer came to, typed or pasted at the prompt."""
+    say("Paste the whole address of the page that you came to: ", end="", error=True)
+    return sys.stdin.readline().strip()
 
 
 def _asked(question: str, otherwise: str) -> str:

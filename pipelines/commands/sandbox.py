@@ -38,7 +38,9 @@ def sandbox(settings: Settings) -> Iterator[Settings]:
                 auth="jwt",
                 email=world.kontist_email,
                 password=world.kontist_password,
-                refresh_token=None,
+                refresh_token=bank.kontist.oauth.pair()[1] if settings.kontist.dialect == "graphql" else None,
+                client_id=world.kontist_client_id,
+                client_secret=world.kontist_client_secret,
                 requests_per_minute=0,
             ),
         )
@@ -56,6 +58,8 @@ def sandbox_serve(options: argparse.Namespace) -> int:
         say(f"  export SOURCES__KONTOMATIK__DIALECT={options.dialect} SOURCES__KONTOMATIK__POLL_INTERVAL=0.1")
         say(f"  export SOURCES__KONTIST__BASE_URL={url} SOURCES__KONTIST__REQUESTS_PER_MINUTE=0")
         say(f"  export SOURCES__KONTIST__EMAIL={world.kontist_email} SOURCES__KONTIST__PASSWORD={world.kontist_password}")
+        say(f"  export SOURCES__KONTIST__CLIENT_ID={world.kontist_client_id}")
+        say(f"  export SOURCES__KONTIST__CLIENT_SECRET={world.kontist_client_secret}")
         say(f"  export PIPELINES__DATA_DIR=data/served PIPELINES__VAULT_KEY={SANDBOX_VAULT_KEY}")
         say("  python -m pipelines connect kontomatik --mock && python -m pipelines run")
 

@@ -1,7 +1,7 @@
 """Keeps the login at Kontist, a second kind of consent. Its secret is the refresh token, valid 30 days unless it says otherwise.
 
-A run uses the newest stored login, else that of the settings. A renewal holds a lock, because a bank that gives a new refresh
-token with each renewal takes the old one for stolen (observed). The new one is stored, encrypted, before its first use.
+A run uses the newest stored login of its dialect, else that of the settings. A renewal holds a lock, because a bank that gives a
+new refresh token with each renewal takes the old one for stolen (observed). The new one is stored before its first use.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.consents.clients import has_vault, vault_of
-from pipelines.consents.revocation import StillRevoking, end_stored, to_be_ended
+from pipelines.consents.revocation import OVER, StillRevoking, end_stored, to_be_ended
 from pipelines.consents.states import USABLE, MoveRefused
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
 from pipelines.store import unfinished
 from pipelines.store.lock import locked, prepare
-from sources._errors import ConsentGone, Misconfigured, SourceError
+from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError
 from sources._http import Http, Pace, Patience
-from sources.kontist.auth import Login, expiry
+from sources.kontist.auth import Application, Login, expiry
 from sources.kontist.client import KontistClient
+from sources.kontist.query_client import QueryClient, by_oauth
 from sources.kontist.responses import BANK
 
 if TYPE_CHECKING:
@@ -30,17 +31,50 @@ if TYPE_CHECKING:
 
 LIFETIME = timedelta(days=30)
 """Of a refresh token that does not say how long it lives (vendor document)."""
+OAUTH_LIFETIME = timedelta(days=365)
+"""The same of one by OAuth2 (vendor document). Where it ends earlier, the bank's refusal expires the login."""
 LOGIN = "LOGIN"
 """`access_mode` of such a consent: it reads whatever the login may see, as often as it likes."""
+OAUTH = "OAUTH"
+"""The same of a login by OAuth2, for the dialect `graphql`: the tokens of one dialect are of no use in the other."""
+
+BankClient = KontistClient | QueryClient
+Confirm = Callable[[BankClient], None]
+"""Has the customer confirm a client's tokens on the phone."""
 
 
 class NotLoggedIn(Failure):
     """The login did not lead to a token that can read."""
 
 
-def stored_login(vault: "Vault") -> "Consent | None":
-    """Returns the newest login that can be used."""
-    return next(reversed(vault.consents(source=BANK, status=USABLE)), None)
+def mode_of(settings: Settings) -> str:
+    """Returns the `access_mode` of the logins that the configured dialect uses."""
+    return OAUTH if settings.kontist.dialect == "graphql" else LOGIN
+
+
+def stored_login(vault: "Vault", mode: str | None = None) -> "Consent | None":
+    """Returns the newest login that can be used, of one `access_mode` or of any."""
+    usable = (one for one in reversed(vault.consents(source=BANK, status=USABLE)) if mode in (None, one.access_mode))
+    return next(usable, None)
+
+
+def application_of(settings: Settings) -> Application:
+    """Returns the application that is registered at Kontist. Raises `WrongUsage` where none is configured."""
+    own = settings.kontist
+    if not (own.client_id and own.client_secret):
+        raise WrongUsage(
+            "Kontist's GraphQL needs an application that is registered there",
+            "Set sources.kontist.client_id and sources.kontist.client_secret in .dlt/secrets.toml",
+        )
+    return Application(own.client_id, own.client_secret, own.redirect_uri)
+
+
+def login_by(settings: Settings, refresh_token: str | None) -> Login:
+    """Returns the login by a refresh token, in the configured dialect, else by the settings' e-mail and password."""
+    own = settings.kontist
+    if own.dialect == "graphql":
+        return Login(refresh_token=refresh_token, application=application_of(settings))
+    return Login(own.email, own.password, refresh_token, own.auth)
 
 
 @dataclass
@@ -64,9 +98,11 @@ class KeptLogin:
             return
         with self._opened() as vault:
             if self.consent is None:
-                self.consent = add_login(vault, token, self.now(), replaces=self.replaces)
+                mode = OAUTH if self.login.application else LOGIN
+                self.consent = add_login(vault, token, self.now(), replaces=self.replaces, mode=mode)
             else:
-                vault.keep_token(self.consent.consent_id, token, self.now(), expires_at=ends_at(token, self.now()))
+                ends = ends_at(token, self.now(), self.consent.access_mode)
+                vault.keep_token(self.consent.consent_id, token, self.now(), expires_at=ends)
 
     @contextmanager
     def renewing(self) -> Iterator[str | None]:
@@ -106,11 +142,10 @@ def kept_login(settings: Settings, vault: "Vault | None", now: Callable[[], date
     gets is not: it gets it again.
     """
     own = settings.kontist
-    consent = stored_login(vault) if vault is not None and own.auth == "jwt" else None
+    consent = stored_login(vault, mode_of(settings)) if vault is not None and own.uses_vault else None
     stored = vault.token(consent.consent_id) if vault is not None and consent is not None else None
-    stores = bool(own.refresh_token and own.auth == "jwt" and (settings.vault_key or not own.password))
-    login = Login(own.email, own.password, stored or own.refresh_token, own.auth)
-    return KeptLogin(settings, vault, now, login, consent, stores)
+    stores = bool(own.refresh_token and own.uses_vault and (settings.vault_key or not own.password))
+    return KeptLogin(settings, vault, now, login_by(settings, stored or own.refresh_token), consent, stores)
 
 
 @contextmanager
@@ -120,40 +155,43 @@ def one_renewal(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def ends_at(token: str, now: datetime) -> datetime:
+def ends_at(token: str, now: datetime, mode: str = LOGIN) -> datetime:
     """Returns the end that a refresh token states itself, since lifetimes differ from the document (observed)."""
-    says = expiry(token)
+    says, assumed = expiry(token), now + (OAUTH_LIFETIME if mode == OAUTH else LIFETIME)
     try:
-        return datetime.fromtimestamp(says, UTC) if says is not None else now + LIFETIME
+        return datetime.fromtimestamp(says, UTC) if says is not None else assumed
     except (OverflowError, ValueError, OSError):
-        return now + LIFETIME
+        return assumed
 
 
-def add_login(vault: "Vault", token: str, now: datetime, *, replaces: str | None = None) -> "Consent":
+def add_login(vault: "Vault", token: str, now: datetime, *, replaces: str | None = None, mode: str = LOGIN) -> "Consent":
     """Stores a refresh token as a new login. Raises `WrongUsage` without a vault key, and for a token that is over."""
-    end = ends_at(token, now)
+    end = ends_at(token, now, mode)
     if end <= now:
         raise WrongUsage("This refresh token is over already", "Log in again: python -m pipelines connect kontist")
     return vault.add(
-        source=BANK, institution="Kontist", access_mode=LOGIN, now=now, token=token, replaces=replaces, expires_at=end
+        source=BANK, institution="Kontist", access_mode=mode, now=now, token=token, replaces=replaces, expires_at=end
     )
 
 
-def connect(settings: Settings, vault: "Vault", login: Login, now: Callable[[], datetime]) -> "tuple[Consent, list[str]]":
+def connect(
+    settings: Settings, vault: "Vault", login: Login, now: Callable[[], datetime], confirm: Confirm | None = None
+) -> "tuple[Consent, list[str]]":
     """Logs in with e-mail and password, or with a given refresh token; stores the token and reads the list of accounts.
 
-    A login that was stored before ends once the new one has read the list of accounts. Returns the new consent and sentences for
+    `confirm` is called when the bank refuses an unconfirmed token; what it brings is stored in place of that. A login of the same
+    dialect that was stored before ends once the new one has read the list of accounts. Returns the new consent and sentences for
     people. Raises `WrongUsage` for a wrong password, `NotLoggedIn` when the bank refuses.
     """
     vault.refuse_without_key()
-    before = stored_login(vault)
+    before = stored_login(vault, OAUTH if login.application else LOGIN)
     kept = KeptLogin(settings, vault, now, login, stores=True, replaces=before.consent_id if before else None)
     if login.refresh_token is not None:
         kept.keep(login.refresh_token)
     sentences: list[str] = []
     try:
         with client_of(kept) as client:
-            accounts = {one.account_id for one in client.accounts()}
+            accounts = _accounts_of(client, confirm)
             if kept.consent is None:
                 raise NotLoggedIn(
                     "Kontist: the bank takes the e-mail and the password, but gives no refresh token that could be stored",
@@ -164,7 +202,7 @@ def connect(settings: Settings, vault: "Vault", login: Login, now: Callable[[], 
             if before is not None:
                 vault.move(before.consent_id, "replaced", f"by {kept.consent.consent_id}", now())
                 try:
-                    end_stored(vault, Ending(settings, now), before.consent_id, now())
+                    end_login(settings, vault, before.consent_id, now)
                 except StillRevoking as failure:
                     sentences.append(str(failure))
                 client.tokens.renew()  # a bank that ends all tokens of a customer at once is logged in to once more
@@ -182,6 +220,17 @@ def connect(settings: Settings, vault: "Vault", login: Login, now: Callable[[], 
     return vault.consent(kept.consent.consent_id), sentences
 
 
+def _accounts_of(client: BankClient, confirm: Confirm | None) -> set[str]:
+    """Returns the ids of the login's accounts. A login that the bank refuses (403) is confirmed on the phone first."""
+    try:
+        return {one.account_id for one in client.accounts()}
+    except Rejected as error:
+        if error.code != "403" or confirm is None:
+            raise
+    confirm(client)
+    return {one.account_id for one in client.accounts()}
+
+
 def _left_behind(kept: KeptLogin) -> str:
     """Returns what a failed login leaves: a token is stored before its use, and its end is on record."""
     if kept.consent is None:
@@ -190,12 +239,13 @@ def _left_behind(kept: KeptLogin) -> str:
 
 
 @contextmanager
-def client_of(kept: KeptLogin, *, patience: Patience | None = None) -> Iterator[KontistClient]:
+def client_of(kept: KeptLogin, *, patience: Patience | None = None) -> Iterator[BankClient]:
     """Opens a client with this login; as patient as a run, unless `patience` is given."""
     own = kept.settings.kontist
     http = Http(BANK, own.base_url, patience=patience, pace=Pace(own.requests_per_minute))
+    kind = KontistClient if kept.login.application is None else by_oauth
     try:
-        yield KontistClient(
+        yield kind(
             http,
             kept.login,
             clock=lambda: kept.now().timestamp(),
@@ -229,8 +279,22 @@ class Ending:
         unfinished.forget_all(self.settings.data_dir)
         kept = KeptLogin(self.settings, None, self.now, Login(refresh_token=token))
         with one_renewal(self.settings.data_dir), client_of(kept) as client:
-            if not client.invalidate():
+            if not client.tokens.invalidate():
                 raise ConsentGone(BANK, "the login was over already")
+
+
+def end_login(settings: Settings, vault: "Vault", consent_id: str, now: Callable[[], datetime]) -> None:
+    """Ends a stored login at the bank. Raises `StillRevoking` when the bank has not confirmed it.
+
+    The vendor documents no request that ends a login by OAuth2: its token is forgotten, and the reason says so.
+    """
+    consent = vault.consent(consent_id)
+    if consent.access_mode != OAUTH or consent.status in OVER:
+        end_stored(vault, Ending(settings, now), consent_id, now())
+        return
+    unfinished.forget_all(settings.data_dir)
+    vault.move(consent_id, "revoking", "asked for", now())
+    vault.move(consent_id, "revoked", "its token is forgotten; end the application's access in Kontist's own settings", now())
 
 
 def maintain(vault: "Vault", settings: Settings, now: datetime) -> "list[tuple[Consent, str]]":
@@ -248,7 +312,7 @@ def maintain(vault: "Vault", settings: Settings, now: datetime) -> "list[tuple[C
             vault.move(consent.consent_id, "revoked", "its time is over", now)
         elif usable is None or consent.status in USABLE:
             try:
-                end_stored(vault, Ending(settings, lambda: now), consent.consent_id, now)
+                end_login(settings, vault, consent.consent_id, lambda: now)
             except StillRevoking as failure:
                 troubles.append((consent, str(failure)))
     return troubles
@@ -263,7 +327,7 @@ def to_disconnect(vault: "Vault") -> "Consent":
 
 
 @contextmanager
-def kontist_client(settings: Settings, now: Callable[[], datetime], vault: "Vault | None" = None) -> Iterator[KontistClient]:
+def kontist_client(settings: Settings, now: Callable[[], datetime], vault: "Vault | None" = None) -> Iterator[BankClient]:
     """Opens a client of Kontist with the login of a run. An open `vault` may be given."""
     with ExitStack() as stack:
         if vault is None and has_vault(settings):

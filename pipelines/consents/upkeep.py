@@ -13,7 +13,7 @@ from pipelines.consents.clients import as_failures, command_client, has_vault, r
 from pipelines.consents.clock import check
 from pipelines.consents.erase import finish_erasures, pending
 from pipelines.consents.expiring import expiring
-from pipelines.consents.revocation import OVER, StillRevoking, end_stored, revoke, to_be_ended
+from pipelines.consents.revocation import OVER, StillRevoking, revoke, to_be_ended
 from pipelines.consents.sign_in import (
     LEFT_OPEN,
     Opening,
@@ -133,7 +133,7 @@ def end_at_its_bank(settings: "Settings", vault: Vault, consent_id: str, now: Ca
     if vault.consent(consent_id).status in OVER:
         return
     if vault.consent(consent_id).is_login:
-        end_stored(vault, kontist_login.Ending(settings, now), consent_id, now())
+        kontist_login.end_login(settings, vault, consent_id, now)
         return
     with command_client(settings, now) as client:
         revoke(vault, client, consent_id, now())

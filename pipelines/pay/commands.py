@@ -163,6 +163,8 @@ def _allowed(options: argparse.Namespace) -> Settings:
             "Payments are switched off",
             "To enable them: set sources.kontist.allow_payments = true in .dlt/config.toml",
         )
+    if settings.kontist.dialect != "rest":
+        raise WrongUsage("Payments are made by REST only", 'Set sources.kontist.dialect to "rest", and log in for it')
     if not sys.stdin.isatty() or any(name.startswith("PREFECT__FLOW") for name in os.environ):
         raise WrongUsage("A payment needs a person at a terminal", "Start it there yourself: no script, schedule or flow may pay")
     return settings
@@ -175,6 +177,7 @@ def _pay(settings: Settings, options: argparse.Namespace, intent: Callable[[Kont
         with vault_of(settings) as vault:
             kept = kept_login(settings, vault, utc_now)
             with client_of(kept) as client:
+                assert isinstance(client, KontistClient)  # noqa: S101 (`_allowed` has refused the other dialect)
                 account = chosen(client.accounts(), options.account)
                 desk = Desk(vault, kept.consent.consent_id if kept.consent else "kontist", Terminal(), utc_now)
                 done = desk.carry_out(Payments(client, account), account, intent(client, account))

@@ -183,9 +183,9 @@ def _kontist(settings: Settings, now: Callable[[], datetime]) -> Iterator[Findin
             return
         logged_in, over = _logins(settings)
         if not logged_in:
-            yield over or Finding(
-                "kontist", "note", "no login: left out of runs", "`connect kontist`, or set sources.kontist.email and .password"
-            )
+            how = "`connect kontist`, or set sources.kontist.email and .password"
+            how = settings.kontist.how_to_configure if settings.kontist.dialect == "graphql" else how
+            yield over or Finding("kontist", "note", "no login: left out of runs", how)
             return
     try:
         with kontist_client(settings, now) as client:
@@ -198,7 +198,7 @@ def _kontist(settings: Settings, now: Callable[[], datetime]) -> Iterator[Findin
 def _logins(settings: Settings) -> tuple[bool, Finding | None]:
     """Returns whether a stored login can be used, and what is wrong with the one that was used last."""
     from pipelines.consents.ended import ended_consents
-    from pipelines.consents.kontist_login import stored_login
+    from pipelines.consents.kontist_login import mode_of, stored_login
 
     if not has_vault(settings):
         return False, None
@@ -206,7 +206,7 @@ def _logins(settings: Settings) -> tuple[bool, Finding | None]:
         with vault_of(settings) as vault:
             reasons = [over.status_reason for over in ended_consents(vault, KONTIST)]
             found = [Finding("kontist", "wrong", f"the login is over: {reason}", "`connect kontist`") for reason in reasons]
-            return stored_login(vault) is not None, next(iter(found), None)
+            return stored_login(vault, mode_of(settings)) is not None, next(iter(found), None)
     except Failure:
         return False, None  # said of the vault
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
-from pipelines.consents.kontist_login import KeptLogin
+from pipelines.consents.kontist_login import BankClient, KeptLogin
 from pipelines.read.context import RunContext
 from pipelines.read.outcome import Answer, BankRun, Outcome, Reading, login_outcome
 from pipelines.read.windows import KontistPlan
@@ -15,18 +15,20 @@ from pipelines.store.unfinished import UnfinishedRead
 from sources._columns import read_by_source
 from sources._errors import ConsentGone, SourceError, is_retryable
 from sources._identity import tail
+from sources._protocols import Reading as ReadAccount
 from sources._spool import SpoolFile
 from sources.kontist.accounts import Account
-from sources.kontist.client import KontistClient
 from sources.kontist.columns import TRANSACTIONS
+from sources.kontist.cursor_reading import Wanted, read_by_cursor
 from sources.kontist.prefetch import Prefetch
+from sources.kontist.query_client import QueryClient
 from sources.kontist.transactions import read_transactions
 
 
 class Reader:
     """Reads all accounts of one login, one after the other, into spools of the run's own folder."""
 
-    def __init__(self, context: RunContext, plan: KontistPlan, client: KontistClient, kept: KeptLogin | None = None) -> None:
+    def __init__(self, context: RunContext, plan: KontistPlan, client: BankClient, kept: KeptLogin | None = None) -> None:
         self._context = context
         self._plan = plan
         self._client = client
@@ -82,16 +84,7 @@ class Reader:
             keeper.forget()
         known = KnownAccount(history.connection.cursor(), KONTIST, account.account_id)
         try:
-            read = read_transactions(
-                self._client,
-                account,
-                depth=depth,
-                since=since,
-                known=known,
-                spool=spool,
-                prefetch=self._prefetch,
-                keeper=keeper,
-            )
+            read = self._read_transactions(account, Wanted(depth, since, known), spool, keeper)
         except SourceError as error:
             self._end_failed(error, outcome)
             return
@@ -113,6 +106,21 @@ class Reader:
         unknown = account.unknown_fields | read.unknown_fields | self._read_orders(account, answer, spool)
         outcome.unknown_fields = tuple(sorted(unknown))
         reading.answers.append(answer)
+
+    def _read_transactions(self, account: Account, wanted: Wanted, spool: SpoolFile, keeper: UnfinishedRead) -> ReadAccount:
+        """Reads an account's transactions in the dialect of the client."""
+        if isinstance(self._client, QueryClient):
+            return read_by_cursor(self._client, account, wanted, spool)
+        return read_transactions(
+            self._client,
+            account,
+            depth=wanted.depth,
+            since=wanted.since,
+            known=wanted.known,
+            spool=spool,
+            prefetch=self._prefetch,
+            keeper=keeper,
+        )
 
     def _keeper(self, account_id: str) -> UnfinishedRead:
         """Returns where a long read of this account is stored, in case it is interrupted."""

@@ -44,6 +44,7 @@ def _many(rows: int, known: int, believed: int, percent: int) -> bool:
 
 
 Dialect = Literal["openapi", "live"]
+KontistDialect = Literal["rest", "graphql"]
 Auth = Literal["jwt", "basic"]
 Security = Literal["starttls", "tls", "none"]
 
@@ -109,6 +110,10 @@ class KontistSettings:
     """How the Kontist service is reached, and how often at most."""
 
     base_url: str = "https://api.kontist.com"
+    dialect: KontistDialect = "rest"
+    client_id: str | None = field(default=None, repr=False)
+    client_secret: str | None = field(default=None, repr=False)
+    redirect_uri: str = "http://127.0.0.1:8765/callback"
     auth: Auth = "jwt"
     email: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
@@ -122,11 +127,18 @@ class KontistSettings:
     @property
     def configured(self) -> bool:
         """Returns whether a login is set."""
+        if self.dialect == "graphql":
+            return bool(self.client_id and self.client_secret and self.refresh_token)
         return self.has_password or bool(self.refresh_token and self.uses_vault)
 
     @property
     def how_to_configure(self) -> str:
         """Returns what a person has to do, as the end of a sentence."""
+        if self.dialect == "graphql":
+            return (
+                "set sources.kontist.client_id and .client_secret in .dlt/secrets.toml, then run"
+                " `python -m pipelines connect kontist`"
+            )
         if self.uses_vault:
             return "run `python -m pipelines connect kontist`, or set sources.kontist.email and .password in .dlt/secrets.toml"
         return (
@@ -137,12 +149,12 @@ class KontistSettings:
     @property
     def uses_vault(self) -> bool:
         """Returns whether a stored login is used: `basic` sends e-mail and password with every request."""
-        return self.auth == "jwt"
+        return self.auth == "jwt" or self.dialect == "graphql"
 
     @property
     def has_password(self) -> bool:
-        """Returns whether e-mail and password are set: they log in again whenever a login ends."""
-        return bool(self.email and self.password)
+        """Returns whether e-mail and password are set: they log in again whenever a login ends. GraphQL takes no password."""
+        return bool(self.dialect == "rest" and self.email and self.password)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,8 +27,19 @@ ASSUMED_LIFETIME = 3600
 
 
 @dataclass(frozen=True)
+class Application:
+    """What Kontist has registered for OAuth2: id and secret, and the address that a customer comes back to."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    redirect_uri: str = "http://127.0.0.1:8765/callback"
+
+
+@dataclass(frozen=True)
 class Login:
     """How to log in. `jwt` needs a refresh token, or e-mail and password; `basic` needs the latter.
+
+    With an `application` it is a login by OAuth2, whose refresh token belongs to that application.
 
     Basic is for trying things out: it is "highly rate limited" (vendor document).
     """
@@ -37,6 +48,7 @@ class Login:
     password: str | None = field(default=None, repr=False)
     refresh_token: str | None = field(default=None, repr=False)
     auth: Literal["jwt", "basic"] = "jwt"
+    application: Application | None = field(default=None, repr=False)
 
 
 class Tokens:
@@ -81,6 +93,11 @@ class Tokens:
                 self._renew()
             assert self._header is not None  # noqa: S101 (_renew sets it or raises)
             return self._header
+
+    def adopt(self, token: str, refresh: str) -> None:
+        """Uses a pair of tokens that the customer has confirmed; the refresh token is kept first."""
+        with self._lock:
+            self._use({"token": token, "refresh_token": refresh}, self._refresh)
 
     def renew(self) -> None:
         """Asks for a new auth token now: whether the refresh token is still good, if nothing else."""
@@ -142,7 +159,7 @@ class Tokens:
         if answer.is_client_error and answer.status_code not in AGAIN_LATER:
             self._log_in_without_refresh_token(answer.status_code)
             return
-        token = _token(decoded(json_bytes(answer)), "token")
+        token = token_of(decoded(json_bytes(answer)), "token")
         if token is None:
             raise Unexpected(BANK, "the answer to the login holds no token", LOG_IN_AGAIN)
         self._renew_by(self._kept(token))
@@ -164,10 +181,10 @@ class Tokens:
 
     def _use(self, reply: Any, refresh: str | None = None) -> None:
         """Uses the auth token of a reply from now on, and keeps the refresh token that may come with it in place of `refresh`."""
-        token = _token(reply, "token")
+        token = token_of(reply, "token")
         if token is None:
             raise Unexpected(BANK, "the answer to the login holds no token", LOG_IN_AGAIN)
-        rotated = _token(reply, "refreshToken") or _token(reply, "refresh_token")
+        rotated = token_of(reply, "refreshToken") or token_of(reply, "refresh_token")
         if rotated is not None and rotated != refresh:
             self._kept(rotated)
         self._header = f"Bearer {token}"
@@ -205,7 +222,7 @@ def _wrong_password(status: int) -> Rejected:
     )
 
 
-def _token(reply: Any, name: str) -> str | None:
+def token_of(reply: Any, name: str) -> str | None:
     """Returns a token out of a reply, or None. One with spaces or line ends could not be sent in a header."""
     value = reply.get(name) if isinstance(reply, dict) else None
     return value if isinstance(value, str) and value.isascii() and value.isprintable() and value.split() == [value] else None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import date
+from typing import Protocol
 
 from sources._protocols import Depth, Keeper, Known, Reading, Spool
 from sources.kontist.accounts import Account
@@ -18,6 +19,14 @@ from sources.kontist.paging import Shifted, Walk
 from sources.kontist.prefetch import Prefetch
 from sources.kontist.rows import Rows, day
 from sources.kontist.second_look import FIRST_PAGE, SecondLook
+
+
+class Lists(Protocol):
+    """What lists the accounts of a login."""
+
+    def accounts(self) -> list[Account]:
+        """Returns all accounts of the login."""
+
 
 AGAIN = 3
 """How often a read starts again when its pages contradict each other."""
@@ -76,7 +85,7 @@ def read_transactions(
         requests += attempt.requests
         record.forget()
         spool.clear()
-        account = _as_it_is_now(client, account)
+        account = as_it_is_now(client, account)
     raise AssertionError("unreachable")
 
 
@@ -100,7 +109,7 @@ class _Attempt:
 
     def read(self, requests: int) -> Reading:
         """Reads as far as it is wanted; raises `Shifted` if the pages do not fit. `requests` were made before."""
-        is_enough = _stop_rule(self._depth, self._since, self._known)
+        is_enough = stop_rule(self._depth, self._since, self._known)
         with self._fetched() as fetched:
             walk = Walk(self._client, self.account, fetched, _reach(self._depth, self._since))
             look = SecondLook(walk, self._basket, self._fetched, self._record.replaced)
@@ -153,8 +162,8 @@ class _Attempt:
             if sign := self._misfit(walk, look):
                 raise sign
             if look.found_changes:
-                self.account = _as_it_is_now(self._client, self.account)
-            if _vouched_for(self.account, claim, self._known, self._basket):
+                self.account = as_it_is_now(self._client, self.account)
+            if is_confirmed(self.account, claim, self._known, self._basket):
                 break
             if not look.down_to(look.recent()):
                 if self._is_uncounted(walk) and (look.found_changes or not walk.is_steady):
@@ -198,12 +207,12 @@ class _Attempt:
             self.requests += fetched.requests
 
 
-def _as_it_is_now(client: KontistClient, account: Account) -> Account:
+def as_it_is_now(client: Lists, account: Account) -> Account:
     """Returns the account with its present balance: the balance from before the change would confirm nothing."""
     return next((one for one in client.accounts() if one.account_id == account.account_id), account)
 
 
-def _vouched_for(account: Account, claim: date | None, known: Known, basket: Basket) -> bool:
+def is_confirmed(account: Account, claim: date | None, known: Known, basket: Basket) -> bool:
     """Returns whether the balance before the claimed days, plus what was booked on them, is the reported balance. An entirely new
     account began with nothing."""
     before, reported = known.balance_before(claim), account.row.get("balance_cents")
@@ -218,7 +227,7 @@ def _reach(depth: Depth, since: date | None) -> int | None:
     return (date.min - day(0)).days if depth == "full" else None
 
 
-def _stop_rule(depth: Depth, since: date | None, known: Known) -> Callable[[Rows, int | None], bool]:
+def stop_rule(depth: Depth, since: date | None, known: Known) -> Callable[[Rows, int | None], bool]:
     """Returns a rule that says whether a page, with the oldest day of the refused rows so far, is the last one that is needed."""
     if depth == "shallow":
         return _NothingNew(known)

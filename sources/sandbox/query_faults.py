@@ -54,10 +54,10 @@ class _SpoilsPage(Fault):
 
 
 class CursorLoop(_SpoilsPage):
-    """A page whose end is the place where it began, and that promises more."""
+    """A page that promises more, and names the beginning as the place where that is."""
 
     def spoil(self, connection: dict[str, Any]) -> None:
-        connection["pageInfo"] |= {"hasNextPage": True, "endCursor": connection["pageInfo"]["startCursor"]}
+        connection["pageInfo"] |= {"hasNextPage": True, "endCursor": "OTk5OTk5OTk5OTow"}
 
 
 class ReversedPage(_SpoilsPage):

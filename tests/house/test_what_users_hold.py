@@ -18,6 +18,7 @@ from tests.patience import patient
 from tests.support import ROOT, VAULT_KEY, a_bank, opened, read, rows
 
 SECRET = ("api_key", "password", "email", "refresh_token", "vault_key", "vault_url")
+SECRET += ("client_id", "client_secret")
 SECRET += ("email_user", "email_password", "webhook_url", "slack_url", "urls")
 SECTIONS = {
     "pipelines": Settings,
@@ -35,13 +36,14 @@ EXAMPLES = {
     "data_dir": "elsewhere",
     "email_security": "tls",
 } | {name: f"a {name}" for name in (*SECRET, "redirect_url", "email_host", "email_from", "email_to")}
-EXAMPLES |= {"vault_key": VAULT_KEY}
+EXAMPLES |= {"vault_key": VAULT_KEY, "sources.kontist.dialect": "graphql", "redirect_uri": "http://127.0.0.1:9/back"}
 KEYS = [f"{section}.{one.name}" for section, kind in SECTIONS.items() for one in fields(kind) if one.name not in NOT_SET]
 CONTRACT = {
     "pipelines": "data_dir vault_key",
     "sources.kontomatik": "base_url dialect api_key poll_interval command_deadline max_parallel_commands imports_per_day"
     " lookback_days",
-    "sources.kontist": "base_url auth email password refresh_token lookback_days requests_per_minute",
+    "sources.kontist": "base_url dialect client_id client_secret redirect_uri auth email password refresh_token lookback_days"
+    " requests_per_minute",
 }
 
 
@@ -57,7 +59,10 @@ def test_dlt_finds_the_same_settings_as_we_do(tmp_path: Path) -> None:
         for section, kind in SECTIONS.items():
             lines.append(f"[{section}]")
             names = [one.name for one in fields(kind) if one.name not in NOT_SET and (one.name in SECRET) is secret]
-            lines += [f"{name} = {json.dumps(EXAMPLES.get(name, number + 1))}" for number, name in enumerate(names)]
+            lines += [
+                f"{name} = {json.dumps(EXAMPLES.get(f'{section}.{name}', EXAMPLES.get(name, number + 1)))}"
+                for number, name in enumerate(names)
+            ]
         (tmp_path / ".dlt" / f"{file}.toml").write_text("\n".join(lines))
     environ = {"SOURCES__KONTIST__LOOKBACK_DAYS": "77", "SOURCES__KONTOMATIK__API_KEY": "from-the-environment"}
 

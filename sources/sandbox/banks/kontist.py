@@ -37,6 +37,8 @@ class Kontist:
         self.world = world
         self.tokens = Tokens(world)
         self.rotates = False
+        self.wants_confirmation = False
+        """Whether a token is good for nothing until it is confirmed on the phone, as today (observed)."""
         self.oauth = OAuth(world, self.tokens)
         self._graphql: GraphQl | None = None
         self._payments = Payments(world)
@@ -53,6 +55,8 @@ class Kontist:
             return self._token(call, "auth" if parts[2] == "auth-token" else "refresh")
         if not self._known(call):
             return problem(401, "Unauthorized")
+        if self.wants_confirmation and not self._confirmed(call):
+            return problem(403, "Forbidden")
         if parts == ["api", "accounts"] and call.method == "GET":
             return self._accounts()
         account = next((own for own in self._own() if len(parts) > 3 and own.number == parts[2]), None)
@@ -98,6 +102,10 @@ class Kontist:
                 return False
         return kind == "Bearer" and self.tokens.read(credential, "auth") is not None
 
+    def _confirmed(self, call: Call) -> bool:
+        claims = self.tokens.read(call.headers.get("authorization", "").partition(" ")[2], "auth")
+        return claims is not None and claims.get("confirmed") == "yes"
+
     def _token(self, call: Call, scope: Scope) -> Answer:
         kind, _, bearer = call.headers.get("authorization", "").partition(" ")
         if call.method == "DELETE":
@@ -120,6 +128,8 @@ class Kontist:
                 self.tokens.end(claims)
                 new = {"refresh_token": self.tokens.give("refresh", ADA.external_id)}
                 return as_json({"token": self.tokens.give(scope, ADA.external_id)} | new, about="token")
+            if "confirmed" in claims:  # a confirmed refresh token renews confirmed tokens
+                return as_json({"token": self.oauth.pair("", claims["confirmed"])[0]}, about="token")
         else:
             given = call.json()
             if not all(isinstance(given.get(name), str) for name in ("email", "password")):

@@ -1,0 +1,70 @@
+"""Waits on this machine for a customer who comes back from a bank's page (RFC 8252, loopback redirect)."""
+
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer
+from urllib.parse import urlsplit
+
+from pipelines.errors import Failure, WrongUsage
+
+HOSTS = ("127.0.0.1", "localhost")
+_PAGE = b"<!doctype html><title>kontoledger</title><p>The login goes on in the terminal. You can close this page."
+
+
+class _Server(TCPServer):
+    allow_reuse_address = True
+
+
+class NobodyCame(Failure):
+    """Nobody came back in time."""
+
+
+def is_here(redirect_uri: str) -> bool:
+    """Returns whether the address is on this machine, so that a program can wait there."""
+    parts = urlsplit(redirect_uri)
+    return parts.scheme == "http" and parts.hostname in HOSTS and parts.port is not None
+
+
+def address_landed_on(redirect_uri: str, state: str, seconds: float, when_ready: Callable[[], None]) -> str:
+    """Returns the whole address that a browser comes back to with this `state`.
+
+    Calls `when_ready` once somebody can come. Other requests get a 404 and end nothing. Raises `WrongUsage` if the port is taken,
+    `NobodyCame` when the seconds are over.
+    """
+    parts = urlsplit(redirect_uri)
+    landed: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            came = urlsplit(self.path)
+            right = came.path == parts.path and f"state={state}" in came.query.split("&")
+            self.send_response(200 if right else 404)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Referrer-Policy", "no-referrer")
+            self.end_headers()
+            if right:
+                self.wfile.write(_PAGE)
+                landed.append(f"{parts.scheme}://{parts.netloc}{self.path}")
+
+        def log_message(self, *_: object) -> None:
+            """Logs nothing: the address holds a code."""
+
+    try:
+        server = _Server(("127.0.0.1", parts.port or 0), Handler)
+    except OSError:
+        raise WrongUsage(
+            f"Port {parts.port} of this machine is in use, and the bank sends the browser there",
+            "Close the other program, or register another address and set sources.kontist.redirect_uri to it",
+        ) from None
+    with server:
+        server.timeout = 0.2
+        when_ready()
+        ends = time.monotonic() + seconds
+        while not landed:
+            if time.monotonic() >= ends:
+                raise NobodyCame(f"Sign-in timed out after {seconds:.0f} s", "Begin again: python -m pipelines connect kontist")
+            server.handle_request()
+    return landed[0]

@@ -1,0 +1,159 @@
+"""OAuth2 at Kontist: the link for the customer, the exchange of its code, renewal, and the confirmation on the phone (MFA).
+
+Vendor document: an access token lives one hour; a refresh token can be used until it expires, and a renewal may bring a new one.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from sources._errors import Misconfigured, Rejected, SourceError, Unavailable, Unexpected
+from sources._http import AGAIN_LATER, Http
+from sources.kontist.auth import Application, Tokens, token_of
+from sources.kontist.responses import ASK_A_PERSON, BANK, LOG_IN_AGAIN, decoded, json_bytes, refusal
+from sources.kontist.values import instant
+
+AUTHORIZE = "/api/oauth/authorize"
+TOKEN = "/api/oauth/token"  # noqa: S105 (a path)
+CHALLENGES = "/api/user/mfa/challenges"
+SCOPES = "accounts transactions transfers offline"
+"""What a reader needs. `transfers` is for the lists of orders, and would also allow to write; `offline` gives a refresh token."""
+
+
+class OAuthTokens(Tokens):
+    """The `Authorization` header of one login by OAuth2, renewed by its refresh token."""
+
+    def _renew_by(self, refresh: str) -> None:
+        application = self._login.application
+        if application is None:
+            raise _no_application()
+        self.use_reply(_exchanged(self._http, application, {"grant_type": "refresh_token", "refresh_token": refresh}), refresh)
+
+    def _log_in(self) -> None:
+        raise Misconfigured(BANK, "there is no login", "Log in: python -m pipelines connect kontist")
+
+    def use_reply(self, reply: Any, refresh: str | None = None) -> None:
+        """Uses the tokens of a reply from now on; a new refresh token is kept first."""
+        content = reply if isinstance(reply, dict) else {}
+        self._use({"token": content.get("access_token"), "refresh_token": content.get("refresh_token")}, refresh)
+
+    def invalidate(self) -> bool:
+        """Forgets the tokens. Returns False: the vendor documents no request that ends them."""
+        with self._lock:
+            self._header, self._refresh = None, None
+            return False
+
+
+def authorize_link(base_url: str, application: Application, state: str) -> str:
+    """Returns the link where the customer agrees."""
+    asked = {
+        "scope": SCOPES,
+        "response_type": "code",
+        "client_id": application.client_id,
+        "redirect_uri": application.redirect_uri,
+        "state": state,
+    }
+    return f"{base_url.rstrip('/')}{AUTHORIZE}?{urlencode(asked, quote_via=quote)}"
+
+
+def code_of(address: str, application: Application, state: str) -> str:
+    """Returns the code in the address that the customer came back to.
+
+    Raises `Rejected` when the customer has refused, and for an address that does not belong to this login: its `state` differs.
+    """
+    parts, expected = urlsplit(address.strip()), urlsplit(application.redirect_uri)
+    fields = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    if (parts.scheme, parts.netloc, parts.path) != (expected.scheme, expected.netloc, expected.path):
+        raise Rejected(BANK, "this is not the redirect address", "Paste the whole address of the page that you came to")
+    if fields.get("state") != state:
+        raise Rejected(BANK, "this address belongs to another login", "Begin again: python -m pipelines connect kontist")
+    if "error" in fields:
+        denied = "AccessDenied" in fields["error"]
+        raise Rejected(BANK, "the login was refused by the customer" if denied else "the bank refused the login", "Try again")
+    if not fields.get("code"):
+        raise Rejected(BANK, "the address holds no code", "Paste the whole address of the page that you came to")
+    return fields["code"]
+
+
+def exchange(http: Http, application: Application, code: str) -> tuple[str, str]:
+    """Returns the access token and the refresh token for a code. A code is good once, so this is never repeated."""
+    sent = {"grant_type": "authorization_code", "code": code, "redirect_uri": application.redirect_uri}
+    reply = _exchanged(http, application, sent, repeatable=False)
+    access, refresh = token_of(reply, "access_token"), token_of(reply, "refresh_token")
+    if access is None or refresh is None:
+        raise Unexpected(BANK, "the bank gives no refresh token for this login", "Have the scope `offline` registered")
+    return access, refresh
+
+
+def _exchanged(http: Http, application: Application, sent: Mapping[str, str], *, repeatable: bool = True) -> Any:
+    body = {"client_id": application.client_id, "client_secret": application.client_secret, **sent}
+    answer = http.request("POST", TOKEN, data=body, repeatable=repeatable)
+    if answer.status_code in (400, 401) and _says(answer.content, "invalid_client"):
+        raise Misconfigured(
+            BANK,
+            "the bank does not know this application",
+            "Correct sources.kontist.client_id and sources.kontist.client_secret",
+            code=str(answer.status_code),
+        )
+    if answer.is_client_error and answer.status_code not in AGAIN_LATER | {403, 404}:
+        raise refusal(401)
+    return decoded(json_bytes(answer))
+
+
+def _says(body: bytes, error: str) -> bool:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("error") == error
+
+
+def _no_application() -> SourceError:
+    return Misconfigured(BANK, "no application is configured", "Set sources.kontist.client_id and sources.kontist.client_secret")
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Asks for the confirmation of a token on the customer's phone. `sleep` waits between two questions."""
+
+    http: Http
+    sleep: Callable[[float], None]
+    now: Callable[[], datetime]
+    between: float = 3.0
+    """Seconds between two questions (vendor document)."""
+
+    def confirmed(self, access: str) -> tuple[str, str]:
+        """Returns a confirmed access token and refresh token in exchange for an unconfirmed access token.
+
+        Raises `Rejected` when the customer denies, `Unavailable` when the time is over.
+        """
+        header = {"Authorization": f"Bearer {access}"}
+        challenge = self._asked("POST", CHALLENGES, header)
+        own_id, ends = challenge.get("id"), instant(challenge.get("expiresAt"))
+        if not (isinstance(own_id, str) and own_id) or ends is None:
+            raise Unexpected(BANK, "the bank begins no confirmation that can be understood", ASK_A_PERSON)
+        path = f"{CHALLENGES}/{quote(own_id, safe='')}"
+        while True:
+            match self._asked("GET", path, header).get("status"):
+                case "VERIFIED":
+                    break
+                case "DENIED":
+                    raise Rejected(BANK, "the confirmation was denied on the phone", LOG_IN_AGAIN)
+                case "PENDING":
+                    if self.now().timestamp() * 1_000_000 >= ends:
+                        raise Unavailable(BANK, "nobody has confirmed the login on the phone in time", LOG_IN_AGAIN)
+                case _:
+                    raise Unexpected(BANK, "the confirmation is in a state that nobody has described", ASK_A_PERSON)
+            self.sleep(self.between)
+        reply = self._asked("POST", f"{path}/token", header)
+        token, refresh = token_of(reply, "token"), token_of(reply, "refresh_token")
+        if token is None or refresh is None:
+            raise Unexpected(BANK, "the confirmation brought no tokens", LOG_IN_AGAIN)
+        return token, refresh
+
+    def _asked(self, method: str, path: str, header: dict[str, str]) -> dict[str, Any]:
+        reply = decoded(json_bytes(self.http.request(method, path, headers=header)))
+        return reply if isinstance(reply, dict) else {}

@@ -1,0 +1,283 @@
+"""Kontist's live service as a reader sees it: accounts, pages by cursor, orders. Nothing here writes: no mutation is ever sent.
+
+The status is 200 or 500 whatever happened (vendor's client), and errors stand in the body. An answer with an error is never used,
+also where it brings data: a part must not pass for the whole.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sources._errors import Misconfigured, Rejected, SourceError, Unavailable, Unexpected
+from sources._http import AGAIN_LATER, Http
+from sources.kontist.accounts import Account, Orders, read_account, read_orders
+from sources.kontist.auth import Login, Tokens
+from sources.kontist.oauth import OAuthTokens
+from sources.kontist.queries import OPTIONAL, FieldName, Fields, account_as_rest, orders_as_rest, rows_of, sub_account_as_rest
+from sources.kontist.responses import ASK_A_PERSON, BANK, json_bytes, refusal
+from sources.kontist.rows import Rows
+from sources.kontist.values import BERLIN
+
+GRAPHQL = "/api/graphql"
+_ANSWERED = frozenset({200, 500})
+_UNKNOWN_FIELD = re.compile(r"""Cannot query field ["'](\w+)["'] on type ["'](\w+)["']""")
+
+
+@dataclass(frozen=True)
+class CursorPage:
+    """One page of transactions, newest first. `following` is the cursor of the next one, None on the last."""
+
+    rows: Rows
+    following: str | None
+
+
+class QueryClient:
+    """One login's view of the live service. Threads may share it.
+
+    Every method raises `ConsentGone` when only a person can log in again, `Misconfigured`, `Rejected`, `Unavailable`, or
+    `Unexpected` for an answer in a shape that nobody has described.
+    """
+
+    def __init__(self, http: Http, tokens: Tokens) -> None:
+        self.http = http
+        self.tokens = tokens
+        self.fields = Fields()
+        self.on_rows: Callable[[int, int, int | None], None] = lambda *_: None
+        """Called with the pages and rows of an account that were read so far."""
+        self._timed: dict[str, list[Any]] = {}
+
+    def accounts(self) -> list[Account]:
+        """Returns the main account and all further ones, in euros. Raises `Rejected` while there is no open account."""
+        data = self._data(self.fields.accounts, {})
+        main = _object(_object(data, "viewer"), "mainAccount", or_none=True)
+        if main is None:
+            raise Rejected(BANK, "the customer has no open account", "Open it in Kontist's app, then try again")
+        listed = [account_as_rest(main)]
+        others = data.get("getSubAccounts") or []
+        if not isinstance(others, list) or not all(isinstance(one, dict) for one in others):
+            raise _other_shape()
+        listed += [sub_account_as_rest(one) for one in others]
+        accounts = [replace(read_account(sent), unknown_fields=frozenset()) for sent in listed]
+        if len({one.account_id for one in accounts}) < len(accounts):
+            raise Unexpected(BANK, "the bank lists two accounts under one number", ASK_A_PERSON)
+        return accounts
+
+    def transactions_page(self, account: Account, after: str | None = None, since: date | None = None) -> CursorPage:
+        """Returns the newest page, or the one behind the cursor `after`. With `since` the server filters by day."""
+        whose = _public_id(account)
+        found = self._connections(whose, lambda: self.fields.page(whose), {"after": after, "filter": _from(since)})
+        return _page(_object(found, "page"))
+
+    def first_pages(self, account: Account, since: date) -> tuple[CursorPage, CursorPage]:
+        """Returns the newest page of all, and the newest page of the rows from `since` on, in one request."""
+        whose = _public_id(account)
+        found = self._connections(whose, lambda: self.fields.first_pages(whose), {"after": None, "filter": _from(since)})
+        return _page(_object(found, "newest")), _page(_object(found, "page"))
+
+    def transaction(self, account: Account, transaction_id: str) -> dict[str, Any] | None:  # noqa: ARG002 (as in REST)
+        """Raises `Misconfigured`: the live service has no query for one transaction."""
+        raise Misconfigured(
+            BANK, "one transaction can only be asked for by REST", 'Leave it out, or set sources.kontist.dialect to "rest"'
+        )
+
+    def standing_orders(self, account: Account) -> Orders:
+        """Returns all standing orders. Both lists of orders come in one request; only the main account has orders."""
+        return self._orders("standing-orders", account)
+
+    def timed_orders(self, account: Account) -> Orders:
+        """Returns all timed orders that the server lists."""
+        return self._orders("timed-orders", account)
+
+    def _orders(self, kind: str, account: Account) -> Orders:
+        nodes: list[Any] = []
+        if _public_id(account) is None:
+            kept = self._timed.pop(account.account_id, None) if kind == "timed-orders" else None
+            if kept is not None:
+                nodes = kept
+            else:
+                standing, timed = self._both_lists()
+                nodes = standing if kind == "standing-orders" else timed
+                if kind == "standing-orders":
+                    self._timed[account.account_id] = timed
+        return replace(read_orders(kind, orders_as_rest(kind, nodes), account), unknown_fields=frozenset())
+
+    def _both_lists(self) -> tuple[list[Any], list[Any]]:
+        lists: dict[str, list[Any]] = {"standing": [], "timed": []}
+        after: dict[str, str | None] = {"standing": None, "timed": None}
+        open_ = set(lists)
+        seen: set[tuple[str, str]] = set()
+        while open_:
+            found = self._connections(None, self.fields.orders, dict(after))
+            for name in sorted(open_):
+                nodes, following = _nodes(_object(found, name))
+                lists[name] += nodes
+                after[name] = following
+                if following is None:
+                    open_.discard(name)
+                elif (name, following) in seen or not nodes:
+                    raise _loop()
+                else:
+                    seen.add((name, following))
+        return lists["standing"], lists["timed"]
+
+    # ---- questions and answers
+
+    def _connections(self, account: str | None, query: Callable[[], str], variables: dict[str, Any]) -> dict[str, Any]:
+        data = self._data(query, variables | ({} if account is None else {"account": account}))
+        return data if account is not None else _object(_object(data, "viewer"), "mainAccount")
+
+    def _data(self, query: Callable[[], str], variables: dict[str, Any]) -> dict[str, Any]:
+        """Returns the data of an answer without errors. `query` is made anew when the server refuses an optional field."""
+        waits = list(self.http.patience.waits)
+        refused: str | None = None
+        while True:
+            authorization = self.tokens.authorization(refused=refused)
+            try:
+                answered = self._sent({"query": query(), "variables": variables}, authorization)
+            except Unavailable:
+                if not waits:
+                    raise
+                self.http.patience.sleep(waits.pop(0))
+                continue
+            if isinstance(answered, dict):
+                return answered
+            if answered is None:
+                if refused is not None:
+                    raise refusal(401)
+                refused = authorization
+            else:
+                self.fields.refused |= answered
+
+    def _sent(self, body: dict[str, Any], authorization: str) -> dict[str, Any] | set[FieldName] | None:
+        """Returns the data; the optional fields that the server does not know; or None where it does not accept the token."""
+        answer = self.http.request(
+            "POST", GRAPHQL, json=body, headers={"Authorization": authorization}, repeatable=AGAIN_LATER - {500}
+        )
+        if answer.status_code == 401:
+            return None
+        if answer.status_code not in _ANSWERED:
+            json_bytes(answer)  # raises
+            raise Unexpected(BANK, f"the bank answered {answer.status_code}", ASK_A_PERSON)
+        try:
+            content = _parsed(answer.content)
+        except ValueError:
+            if answer.status_code == 500:
+                raise refusal(500) from None
+            json_bytes(answer)  # a web page has its own words
+            raise Unexpected(BANK, "the bank's answer is not whole, valid JSON", "Try again; " + ASK_A_PERSON.lower()) from None
+        errors = content.get("errors")
+        if errors is None and answer.status_code == 200:
+            data: dict[str, Any] = _object(content, "data")
+            return data
+        errors = [one if isinstance(one, dict) else {} for one in errors] if isinstance(errors, list) else [{}]
+        if any(_code(one) == 401 or one.get("message") == "Unauthorized" for one in errors):
+            return None
+        unknown = {(kind, name) for one in errors for name, kind in _UNKNOWN_FIELD.findall(str(one.get("message")))}
+        if (unknown & OPTIONAL) - self.fields.refused:
+            return unknown & OPTIONAL
+        if unknown:
+            raise Unexpected(BANK, "the bank does not know a field that a reader needs", ASK_A_PERSON)
+        raise _failure([code for one in errors if (code := _code(one))], answer.status_code)
+
+
+def by_oauth(
+    http: Http,
+    login: Login,
+    *,
+    clock: Callable[[], float] = time.time,
+    on_new_refresh_token: Callable[[str], None] | None = None,
+    renewing: Callable[[], AbstractContextManager[str | None]] = nullcontext,
+) -> QueryClient:
+    """Returns a client whose login is by OAuth2; the arguments are those of `auth.Tokens`."""
+    return QueryClient(http, OAuthTokens(http, login, clock=clock, on_new_refresh_token=on_new_refresh_token, renewing=renewing))
+
+
+def _failure(codes: list[int], status: int) -> SourceError:
+    """Returns the error that stands for the errors of an answer. What they say is not repeated: it may name a person."""
+    known = [code for code in codes if 400 <= code < 600]
+    if known:
+        return refusal(403 if 403 in known else known[0])
+    return refusal(500) if status == 500 else Unexpected(BANK, "the bank answers the query with an error", ASK_A_PERSON)
+
+
+def _code(error: dict[str, Any]) -> int | None:
+    extensions = error.get("extensions")
+    code = extensions.get("status") if isinstance(extensions, dict) else None
+    return code if type(code) is int else None
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    """Returns a JSON object. A number with a fraction becomes its own text: money is never a float.
+
+    Half a character, as a backend leaves it that cuts an emoji in two, is replaced. Raises `ValueError` for anything else.
+    """
+    try:
+        if b"\\ud" in body.lower():
+            text = json.dumps(json.loads(body, parse_float=str, parse_int=_whole, parse_constant=_refused), ensure_ascii=False)
+            body = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        content = json.loads(body, parse_float=str, parse_int=_whole, parse_constant=_refused)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(content, dict):
+        raise ValueError("no object")  # noqa: TRY004 (it is about the value)
+    return content
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) < 20 else digits
+
+
+def _refused(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _object(content: Any, name: str, *, or_none: bool = False) -> Any:
+    found = content.get(name) if isinstance(content, dict) else None
+    if isinstance(found, dict) or (or_none and found is None):
+        return found
+    raise _other_shape()
+
+
+def _nodes(connection: dict[str, Any]) -> tuple[list[Any], str | None]:
+    """Returns the nodes of a page and the cursor of the next one."""
+    edges, info = connection.get("edges"), _object(connection, "pageInfo")
+    if not isinstance(edges, list) or not isinstance(info.get("hasNextPage"), bool):
+        raise _other_shape()
+    following = info.get("endCursor") if info["hasNextPage"] else None
+    if info["hasNextPage"] and not (isinstance(following, str) and following):
+        raise Unexpected(BANK, "a page does not say where the next one begins", ASK_A_PERSON)
+    return [edge.get("node") if isinstance(edge, dict) else None for edge in edges], following
+
+
+def _page(connection: dict[str, Any]) -> CursorPage:
+    nodes, following = _nodes(connection)
+    return CursorPage(rows_of(nodes), following)
+
+
+def _public_id(account: Account) -> str | None:
+    """Returns the public id of a further account; None for the main account, which has a number."""
+    return None if account.source_account_id.isdecimal() else account.source_account_id
+
+
+def _from(since: date | None) -> dict[str, str] | None:
+    """Returns the filter for the rows from a Berlin day on."""
+    if since is None:
+        return None
+    return {
+        "bookingDate_gte": datetime(since.year, since.month, since.day, tzinfo=BERLIN)
+        .astimezone(UTC)
+        .strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    }
+
+
+def _other_shape() -> Unexpected:
+    return Unexpected(BANK, "the bank's JSON has another shape than described", ASK_A_PERSON)
+
+
+def _loop() -> Unexpected:
+    return Unexpected(BANK, "the pages of a list go round in a circle", ASK_A_PERSON)
