@@ -175,7 +175,7 @@ def test_a_kept_read_with_rows_that_cannot_be_understood_is_taken_up_with_them()
     assert sorted(one["id"] for _, one, _ in spool.rejected) == [150, 200]
 
 
-@pytest.mark.parametrize("damage", ["cut off", "another version", "a part is missing", "another account"])
+@pytest.mark.parametrize("damage", ["cut off", "one bit", "another version", "a part is missing", "another account"])
 def test_a_kept_read_that_cannot_be_used_is_dropped_and_the_account_read_anew(
     damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,9 +184,13 @@ def test_a_kept_read_that_cannot_be_used_is_dropped_and_the_account_read_anew(
     if damage == "another version":
         monkeypatch.setattr(kept_read, "FORMAT", 0)
     broken_off(bank, keeper, 50, kill)
-    monkeypatch.setattr(kept_read, "FORMAT", 1)
+    monkeypatch.undo()
     if damage == "cut off":
         keeper.parts[7] = keeper.parts[7][:-20]
+    elif damage == "one bit":
+        amount = bank.rows[37]["amount"].to_bytes(8, "little")
+        assert (at := keeper.parts[7].find(amount)) > 0
+        keeper.parts[7] = keeper.parts[7][:at] + bytes([amount[0] ^ 1]) + keeper.parts[7][at + 1 :]
     elif damage == "a part is missing":
         del keeper.parts[7]
     elif damage == "another account":
@@ -194,5 +198,7 @@ def test_a_kept_read_that_cannot_be_used_is_dropped_and_the_account_read_anew(
             one["id"] += 5000
     reading, spool = first_read(bank, keeper)
 
-    assert spool.ids == [one["id"] for one in bank.rows]
+    assert [(one["id"], one["amount"]) for one in bank.rows] == [
+        (int(one["source_transaction_id"]), one["amount_cents"]) for one in spool.rows
+    ]
     assert reading.requests >= 61
