@@ -189,8 +189,9 @@ def test_a_kept_read_that_cannot_be_used_is_dropped_and_the_account_read_anew(
         keeper.parts[7] = keeper.parts[7][:-20]
     elif damage == "one bit":
         amount = bank.rows[37]["amount"].to_bytes(8, "little")
-        assert (at := keeper.parts[7].find(amount)) > 0
-        keeper.parts[7] = keeper.parts[7][:at] + bytes([amount[0] ^ 1]) + keeper.parts[7][at + 1 :]
+        before, _, behind = keeper.parts[7].partition(amount)
+        assert behind
+        keeper.parts[7] = before + bytes([amount[0] ^ 1]) + amount[1:] + behind
     elif damage == "a part is missing":
         del keeper.parts[7]
     elif damage == "another account":
