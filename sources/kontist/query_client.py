@@ -36,6 +36,14 @@ class CursorPage:
     following: str | None
 
 
+class _Answered(Exception):
+    """The service has answered with an error of its own (200 or 500), which `Http` does not repeat."""
+
+    def __init__(self, error: SourceError) -> None:
+        super().__init__()
+        self.error = error
+
+
 class QueryClient:
     """One login's view of the live service. Threads may share it.
 
@@ -58,7 +66,7 @@ class QueryClient:
         if main is None:
             raise Rejected(BANK, "the customer has no open account", "Open it in Kontist's app, then try again")
         listed = [account_as_rest(main)]
-        others = data.get("getSubAccounts") or []
+        others = [] if ("Query", "getSubAccounts") in self.fields.refused else data.get("getSubAccounts")
         if not isinstance(others, list) or not all(isinstance(one, dict) for one in others):
             raise _other_shape()
         listed += [sub_account_as_rest(one) for one in others]
@@ -139,9 +147,9 @@ class QueryClient:
             authorization = self.tokens.authorization(refused=refused)
             try:
                 answered = self._sent({"query": query(), "variables": variables}, authorization)
-            except Unavailable:
-                if not waits:
-                    raise
+            except _Answered as answer:
+                if not waits or not isinstance(answer.error, Unavailable):
+                    raise answer.error from None
                 self.http.patience.sleep(waits.pop(0))
                 continue
             if isinstance(answered, dict):
@@ -167,7 +175,7 @@ class QueryClient:
             content = _parsed(answer.content)
         except ValueError:
             if answer.status_code == 500:
-                raise refusal(500) from None
+                raise _Answered(refusal(500)) from None
             json_bytes(answer)  # a web page has its own words
             raise Unexpected(BANK, "the bank's answer is not whole, valid JSON", "Try again; " + ASK_A_PERSON.lower()) from None
         errors = content.get("errors")
@@ -182,7 +190,7 @@ class QueryClient:
             return unknown & OPTIONAL
         if unknown:
             raise Unexpected(BANK, "the bank does not know a field that a reader needs", ASK_A_PERSON)
-        raise _failure([code for one in errors if (code := _code(one))], answer.status_code)
+        raise _Answered(_failure([code for one in errors if (code := _code(one))], answer.status_code))
 
 
 def by_oauth(

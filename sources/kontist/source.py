@@ -22,13 +22,17 @@ from sources._protocols import Depth
 from sources._spool import Rejected, SpoolFile
 from sources._versions import Rules, Shown, Window, identified, versioned_rows
 from sources.kontist.accounts import Account, Orders
-from sources.kontist.auth import Login
+from sources.kontist.auth import Application, Login
 from sources.kontist.client import KontistClient, Page
 from sources.kontist.columns import ACCOUNTS, STANDING_ORDERS, TIMED_ORDERS, TRANSACTIONS, UNVERSIONED
+from sources.kontist.cursor_reading import Wanted, read_by_cursor
 from sources.kontist.prefetch import MOST, Prefetch
+from sources.kontist.query_client import QueryClient, by_oauth
 from sources.kontist.responses import BANK
 from sources.kontist.transactions import read_transactions
 from sources.kontist.values import BERLIN
+
+BankClient = KontistClient | QueryClient
 
 COLUMNS = {
     name: without_imports(schema)
@@ -56,6 +60,9 @@ def kontist(
     end_value: Day = None,
     lag: int | None = None,
     base_url: str = "https://api.kontist.com",
+    dialect: Literal["rest", "graphql"] = "rest",
+    client_id: TSecretStrValue | None = None,
+    client_secret: TSecretStrValue | None = None,
     auth: Literal["jwt", "basic"] = "jwt",
     email: TSecretStrValue | None = None,
     password: TSecretStrValue | None = None,
@@ -77,6 +84,9 @@ def kontist(
         end_value: Loads the days before this one, and neither uses nor moves a cursor: a backfill.
         lag: Days before the cursor that are read again. None: `lookback_days`.
         base_url: Address of the service.
+        dialect: `rest`, or `graphql`, which needs `client_id`, `client_secret` and `refresh_token`.
+        client_id: Of the application that is registered at the bank (`graphql`).
+        client_secret: The same.
         auth: `jwt`, or `basic` for trying things out.
         email: With `password` the login, unless there is a `refresh_token`.
         password: Is exchanged for tokens (`jwt`).
@@ -89,7 +99,10 @@ def kontist(
     """
     today = datetime.now(BERLIN).date()
     asked = Asked.of(since, initial_value, end_value, lookback_days if lag is None else lag, today=today)
-    login = _login(auth, email, password, refresh_token)
+    if dialect == "graphql":
+        login = _login_by_oauth(client_id, client_secret, refresh_token)
+    else:
+        login = _login(auth, email, password, refresh_token)
 
     def keep(token: str) -> None:
         nonlocal login
@@ -98,17 +111,18 @@ def kontist(
         login = replace(login, refresh_token=token)
 
     @contextmanager
-    def opened() -> Iterator[KontistClient]:
+    def opened() -> Iterator[BankClient]:
         http = Http(BANK, base_url, pace=Pace(requests_per_minute))
         try:
-            yield KontistClient(http, login, on_new_refresh_token=keep)
+            kind = KontistClient if login.application is None else by_oauth
+            yield kind(http, login, on_new_refresh_token=keep)
         finally:
             http.close()
 
     return _resources(opened, _Plan(asked, full_read_days, today, pages_in_flight))
 
 
-def _resources(opened: Callable[[], AbstractContextManager[KontistClient]], plan: "_Plan") -> Iterable[DltResource]:
+def _resources(opened: Callable[[], AbstractContextManager[BankClient]], plan: "_Plan") -> Iterable[DltResource]:
     @dlt.resource(name="login", selected=False)
     def login() -> Iterator[Any]:
         """Returns the list of accounts, asked for once and shared by all that is selected."""
@@ -129,7 +143,7 @@ def _resources(opened: Callable[[], AbstractContextManager[KontistClient]], plan
         for account in listed.accounts:
             yield from _transactions(listed.bank, account, plan, delivery)
 
-    def orders(name: str, ask: Callable[[KontistClient, Account], Orders]) -> Callable[[_Listed], Iterator[Any]]:
+    def orders(name: str, ask: Callable[[BankClient, Account], Orders]) -> Callable[[_Listed], Iterator[Any]]:
         def read(listed: _Listed) -> Iterator[Any]:
             delivery = _delivery(name)
             yield delivery.begin()
@@ -142,7 +156,8 @@ def _resources(opened: Callable[[], AbstractContextManager[KontistClient]], plan
 
         return read
 
-    standing, timed = orders("standing_orders", KontistClient.standing_orders), orders("timed_orders", KontistClient.timed_orders)
+    standing = orders("standing_orders", lambda bank, account: bank.standing_orders(account))
+    timed = orders("timed_orders", lambda bank, account: bank.timed_orders(account))
     yield login
     for name, read in {
         "accounts": accounts,
@@ -157,15 +172,17 @@ def _delivery(name: str) -> Delivery:
     return Delivery(COLUMNS[name], KEYS[name])
 
 
-def _transactions(bank: KontistClient, account: Account, plan: "_Plan", delivery: Delivery) -> Iterator[pa.RecordBatch]:
+def _transactions(bank: BankClient, account: Account, plan: "_Plan", delivery: Delivery) -> Iterator[pa.RecordBatch]:
     cursors = dlt.current.resource_state().setdefault("accounts", {})
     cursor = {} if plan.asked.is_backfill else cursors.get(account.account_id, {})
     depth, since = plan.window(cursor, may_deepen=delivery.mode == "versions")
     with TemporaryDirectory() as folder:
         spool = SpoolFile(Path(folder) / "rows.parquet", read_by_source(TRANSACTIONS))
-        read = read_transactions(
-            bank, account, depth=depth, since=since, known=_Known(cursor), spool=spool, prefetch=plan.prefetch
-        )
+        known = _Known(cursor)
+        if isinstance(bank, QueryClient):
+            read = read_by_cursor(bank, account, Wanted(depth, since, known), spool)
+        else:
+            read = read_transactions(bank, account, depth=depth, since=since, known=known, spool=spool, prefetch=plan.prefetch)
         shown = Shown(account_id=account.account_id, file=spool.close())
         moved = plan.moved(cursor, read.since, _days(shown.file), (read.account or account.row).get("balance_cents"))
         keep_from = None if plan.asked.is_backfill or "through" not in moved else plan.read_again_from(moved)
@@ -214,7 +231,7 @@ RULES = Rules(
 class _Listed:
     """The client and the accounts, for all resources of one extraction."""
 
-    bank: KontistClient
+    bank: BankClient
     accounts: tuple[Account, ...]
 
 
@@ -284,6 +301,13 @@ class _Plan:
         again = self.read_again_from(moved)
         reached = since is None or since <= again
         return moved | {"since": again.isoformat(), "balance_before": balance if reached else None}
+
+
+def _login_by_oauth(client_id: str | None, client_secret: str | None, refresh_token: str | None) -> Login:
+    """Returns the login by OAuth2. Raises dlt's `ConfigFieldMissingException` when a part of it is missing."""
+    given = {"client_id": client_id, "client_secret": client_secret, "refresh_token": refresh_token}
+    own = {name: value or str(dlt.secrets[f"sources.kontist.{name}"]) for name, value in given.items()}
+    return Login(refresh_token=own["refresh_token"], application=Application(own["client_id"], own["client_secret"]))
 
 
 def _login(auth: Literal["jwt", "basic"], email: str | None, password: str | None, refresh_token: str | None) -> Login:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,24 @@ def test_the_rows_are_those_of_the_ledgers_own_run(in_duckdb: Any, tmp_path: Pat
             ours = own.query(f"select {wanted} from {name}")
             ledgers = rows(tmp_path / "data", f"select {wanted} from kontist.{name}", of="raw")
             assert (len(ours) > 0, sorted(map(repr, ours))) == (True, sorted(map(repr, ledgers))), name
+
+
+def test_the_live_service_brings_the_same_rows(in_duckdb: Any) -> None:
+    with desk(in_duckdb) as own:
+        world, kept = own.world, list[str]()
+        login = {"client_id": world.kontist_client_id, "client_secret": world.kontist_client_secret}
+        with pytest.raises(ConfigFieldMissingException, match="refresh_token"):
+            own.load(dialect="graphql", **login)
+        oauth = own.bank.kontist.oauth
+        oauth.rotates = True
+        own.load(
+            dialect="graphql", refresh_token=oauth.pair()[1], email=None, password=None, on_new_refresh_token=kept.append, **login
+        )
+        assert Counter(cents for (cents,) in own.query("select amount_cents from transactions")) == Counter(
+            row.cents for account in own.accounts for row in account.transactions
+        )
+        assert (own.stored("accounts"), len(kept), own.bank.count("GET", "/api/accounts")) == (2, 1, 0)
+        assert own.stored("timed_orders") > 0
 
 
 def test_only_the_selected_resources_are_asked_for_and_the_accounts_once(in_duckdb: Any) -> None:

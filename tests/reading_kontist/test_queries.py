@@ -172,7 +172,7 @@ def test_a_field_that_no_reader_can_do_without_ends_the_read(opened: Any) -> Non
         (HtmlInsteadOfJson(path_contains="/graphql"), Unexpected),
         (TruncatedBody(announced=False, path_contains="/graphql"), Unexpected),
         (TruncatedBody(path_contains="/graphql"), Unavailable),
-        (ServerError(500, path_contains="/graphql"), Unavailable),
+        (ServerError(status=500, path_contains="/graphql"), Unavailable),
         (TooManyRequests(path_contains="/graphql"), Unavailable),
         (DropsConnection(path_contains="/graphql"), Unavailable),
     ],
@@ -188,6 +188,18 @@ def test_nothing_partial_is_taken_for_the_whole(opened: Any, fault: Fault, raise
     fault.times = 1
     if raises is Unavailable:
         assert shown(reader.read()[1]) == truth(reader.world)
+
+
+@pytest.mark.parametrize(
+    "fault", [ServerError(), ServerError(status=500), QueryError(), QueryError(code=429), DropsConnection()], ids=repr
+)
+def test_a_bank_that_is_away_is_asked_as_often_as_patience_allows(opened: Any, fault: Fault) -> None:
+    reader, fault.times = opened(World(today=TODAY, transactions=10)), None
+    reader.client.tokens.authorization()
+    reader.bank.faults.append(fault)
+    with pytest.raises(Unavailable):
+        reader.account()
+    assert reader.queries() == 3
 
 
 def test_an_amount_that_is_no_whole_number_costs_its_row_only(opened: Any) -> None:
