@@ -66,3 +66,13 @@ def where(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     frame = frames[-1] if frames else None
     return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}" if frame else type(error).__name__
+
+
+def unexpected(error: BaseException) -> str:
+    """Returns the sentence for an error that is no `Failure`, without the data that its text may hold."""
+    if type(error).__name__ == "OutOfMemoryException":  # DuckDB's, which most commands do not import
+        return (
+            "DuckDB needs more memory than it may use. What was published is untouched. Raise or remove the setting "
+            "pipelines.memory_mb, or give the process more memory."
+        )
+    return f"A fault in this program: {where(error)}. What was published is untouched. Please report it."

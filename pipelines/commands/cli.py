@@ -66,11 +66,10 @@ def _status(arguments: Sequence[str] | None, stop: Stop, streams: Streams) -> in
             sentence, status = SENTENCE, INTERRUPTED  # DuckDB, for one, makes an error of its own of an interrupt
         elif isinstance(error, Failure):
             sentence, status = str(error), error.exit_status
-        else:  # the last resort: a fault of ours, printed without the data that its text may hold
-            from pipelines.errors import where
+        else:
+            from pipelines.errors import unexpected
 
-            status = FAILED
-            sentence = f"A fault in this program: {where(error)}. What was published is untouched. Please report it."
+            sentence, status = unexpected(error), FAILED
     else:
         return status
     with suppress(OutputLost):  # the sentence is on standard error, and the status is bad enough

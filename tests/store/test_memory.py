@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from pipelines.errors import unexpected
 from pipelines.settings import Settings
 from pipelines.settings.memory import free_bytes, share_of
 
@@ -43,3 +45,10 @@ def test_a_limit_of_any_group_that_the_process_is_in_counts(tmp_path: Path) -> N
 def test_a_machine_that_says_nothing_gets_the_smallest_and_a_setting_is_taken_as_it_is(tmp_path: Path) -> None:
     assert list(free_bytes(tmp_path)) == []
     assert Settings(memory_mb=100).memory_limit == "100MiB"
+
+
+def test_an_error_for_want_of_memory_names_the_setting() -> None:
+    with duckdb.connect(config={"memory_limit": "1MiB"}) as connection, pytest.raises(duckdb.Error) as caught:
+        connection.execute("create table numbers as from range(10000000)")
+
+    assert "pipelines.memory_mb" in unexpected(caught.value)
