@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pipelines.consents.clients import kontomatik_client
 from pipelines.consents.ended import ended_consents, ended_sentence
-from pipelines.consents.kontist_login import KeptLogin, client_of, kept_login
+from pipelines.consents.kontist_login import KeptLogin, client_of, kept_login, stored_login
 from pipelines.consents.states import USABLE
 from pipelines.errors import Failure
 from pipelines.read import kontist
@@ -126,6 +126,9 @@ class KontistReader:
         except Failure as failure:  # a refresh token that cannot be opened, or not be stored
             return Reading(failed(KONTIST, context, str(failure)))
         reason = "its login has ended: log in again with `python -m pipelines connect kontist`"
+        if vault is not None and stored_login(vault) is not None:
+            dialect = settings.kontist.dialect
+            reason = f"no login of the dialect {dialect} is stored: log in with `python -m pipelines connect kontist`"
         return Reading(BankRun(KONTIST.name, [login_outcome(KONTIST, now()).end("skipped", reason)]))
 
     def joined(self, parts: Sequence[Reading]) -> Reading:

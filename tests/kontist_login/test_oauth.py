@@ -176,6 +176,8 @@ def test_a_login_by_oauth_that_is_ended_is_forgotten_and_nothing_claims_more(tmp
 def test_each_dialect_uses_its_own_login(tmp_path: Path) -> None:
     with a_customer(tmp_path) as customer:
         of_rest, _ = customer.connect()
+        (outcome,) = customer.read(settings_of(customer)).outcomes
+        assert "no login of the dialect graphql is stored" in (outcome.reason or "")
         of_oauth = connect(customer)
         assert customer.states() == ["active", "active"]
         for settings, consent in ((customer.settings(), of_rest), (settings_of(customer), of_oauth)):
@@ -201,3 +203,27 @@ def test_another_dialect_keeps_the_accounts_and_doubles_nothing(tmp_path: Path) 
             assert good(report)
             assert sum(one.counts.new for one in report.outcomes) == rows
             assert sorted(customer.rows(current)) == before
+
+
+def test_raw_history_is_the_bank_s_after_every_change(tmp_path: Path) -> None:
+    current = "select amount_cents, valuta_date is null from kontist.transactions where _dlt_valid_to is null order by all"
+
+    def follows() -> None:
+        assert good(customer.read(settings))
+        rows = [row for one in world.accounts if one.bank == "kontist" for row in one.rows.values()]
+        assert customer.rows(current) == sorted((row.cents, row.booked_on is None) for row in rows)
+
+    with a_customer(tmp_path) as customer:
+        settings, world = settings_of(customer, refresh_token=customer.bank.kontist.oauth.pair()[1]), customer.world
+        later = world.account("4712")
+        world.accounts.remove(later)
+        pending, first = world.append("4711", amount="-10.00", pending=True), world.append("4711", amount="-20.00")
+        follows()
+        world.book(pending, amount="-10.50")
+        world.correct(first, amount="-21.00")
+        follows()
+        world.delete(first)
+        world.correct(world.account("4711").newest_first()[20], amount="-3.33")  # too old for a read of a few days
+        world.accounts.append(later)
+        world.live(8)  # everything is read once a week
+        follows()
