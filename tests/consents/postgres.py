@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,6 @@ def server(binaries: Path) -> Iterator[str]:
             assert any("ready to accept" in line for line in process.stderr)
             yield f"postgresql+psycopg://vault@/{{}}?host={folder}"
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # SIGTERM would wait for whoever has not closed a connection
             process.stderr.read()
     shutil.rmtree(folder)
