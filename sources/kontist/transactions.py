@@ -101,6 +101,7 @@ class _Attempt:
         prefetch: Callable[[Callable[[str], Page]], Prefetch],
     ) -> None:
         self.requests = 0
+        self._is_taken_up = False
         self._client = client
         self.account = account
         self._depth, self._since, self._known = wanted
@@ -187,7 +188,8 @@ class _Attempt:
         if rows + walk.repeats < (total or 0):
             return walk.shifted("the bank announces more transactions than it shows")
         # It is not known whether `total` counts an unreadable row: if nothing changed, it may or may not.
-        unsure = self._basket.refused if walk.is_steady and not look.found_changes else 0
+        is_unchanged = walk.is_steady and not look.found_changes and not self._is_taken_up
+        unsure = self._basket.refused if is_unchanged else 0
         if rows - unsure > (total or 0):
             return walk.shifted("the bank shows more transactions than it announces")
         return None
