@@ -1,9 +1,11 @@
 """Raw history in, a checked ledger out: one new file, written once, in one transaction.
 
 Staging models become views, intermediate models tables in memory that can spill to disk, ledger models tables of the new
-file. Its content depends on raw history and seeds alone: no clock is read, and every table is sorted.
+file. Its content depends on raw history and seeds alone: no clock is read, and every table is sorted. So a table whose inputs did
+not change since the last build may be kept: then the new file begins as a copy of the last one.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,6 +18,7 @@ from transforms import comments, macros, seeds
 from transforms.checks import CheckResult, run_checks
 from transforms.engine import attach, connect, spill_beside, translated
 from transforms.errors import CannotWrite
+from transforms.fingerprints import Fingerprints, Record, file_digest
 from transforms.models import Model, in_order, load
 from transforms.raw import attach_raw
 from transforms.warnings import notices
@@ -35,7 +38,18 @@ SMALL = 16 * 1024 * 1024
 """Bytes of raw history up to which time counts for more than room: texts are stored without DuckDB's slowest compression (a tenth
 of the build for a tenth of the file; a long history is half as large with it), and two checks are asked at the same time."""
 
+LARGE = frozenset({"ledger.transaction_history", "ledger.postings"})
+"""Tables with which nearly everything changes. Then the whole file is written, once, and no block of it is a copy."""
+
 OnModel = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Last:
+    """The ledger that was built before, and what it was made from."""
+
+    ledger: Path
+    record: Record
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,10 @@ class Built:
     seconds: float
     notices: list[str] = field(default_factory=list)
     """Warnings: a correct ledger that a person should look at."""
+    record: Record = field(default_factory=lambda: Record(""))
+    """What it was made from."""
+    changed: frozenset[str] | None = None
+    """Raw tables that changed and tables of the ledger that were made; None when every table was made."""
 
     @property
     def failed(self) -> list[CheckResult]:
@@ -64,12 +82,14 @@ def build(
     memory_limit: str = "1GB",
     temp_directory: Path | None = None,
     on_model: OnModel | None = None,
+    last: Last | None = None,
 ) -> Built:
     """Builds `target`, which must not exist, from `raw`, and checks it. `raw` is opened for reading only.
 
     `own_seeds` is a folder whose files take the place of the seeds of the same name that come with the program.
     `on_model(name, number, total)` is called before each model. What does not fit into `memory_limit` spills to
-    `temp_directory` (default: `<target>.spill`, gone afterwards). A failed check does not raise: see `Built.failed`.
+    `temp_directory` (default: `<target>.spill`, gone afterwards). With `last`, the tables whose inputs are as before may be kept,
+    and only checks of what changed are asked. A failed check does not raise: see `Built.failed`.
     Raises a `TransformError` for everything else, and then leaves no `target` behind.
     """
     began = time.perf_counter()
@@ -82,18 +102,24 @@ def build(
         attach_raw(connection, raw)
         with translated(raw, target, "reading the seeds"):
             seeds.fill(connection, given)
+        with translated(raw, target, "reading the raw history"):
+            prints = Fingerprints(connection, models, given)
+        making = _Making(connection, models, raw, target, on_model)
+        changed = making.before_the_ledger(prints, last)
         with translated(raw, target, "opening the new file"):
+            if last is None or changed is None or not _copied(last, target):
+                changed = None
             attach(connection, target, "ledger", f"storage_version '{STORAGE}'")
             small = raw.stat().st_size < SMALL
             if small:
                 connection.execute("set disabled_compression_methods = 'fsst'")
-        rows = _make_all(connection, models, raw, target, on_model)
+        rows = making.ledger(changed)
         with translated(raw, target, "checking the ledger"):
-            checks = run_checks(connection, models, at_once=2 if small else 1)
+            checks = run_checks(connection, models, at_once=2 if small else 1, changed=changed)
             noticed = notices(connection)
         with translated(raw, target, "closing the new file"):
             connection.execute("detach ledger")
-    return Built(target, rows, checks, time.perf_counter() - began, noticed)
+    return Built(target, rows, checks, time.perf_counter() - began, noticed, prints.record(), changed)
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> None:
@@ -114,28 +140,92 @@ def make(connection: duckdb.DuckDBPyConnection, model: Model) -> int:
     return int(made[0]) if made else 0
 
 
-def _make_all(
-    connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...], raw: Path, target: Path, on_model: OnModel | None
-) -> dict[str, int]:
-    rows: dict[str, int] = {}
-    opened = False
-    prepare(connection, models)
-    connection.execute("set wal_autocheckpoint = '1B'")  # the one commit goes into the file, not into a log beside it
-    for number, model in enumerate(models, start=1):
-        if on_model is not None:
-            on_model(model.table, number, len(models))
-        with translated(raw, target, model.table):
-            if model.layer == "ledger" and not opened:
-                opened = True
-                connection.execute("begin")  # from here on only the new file is written to
-            made = make(connection, model)
-        if model.layer == "ledger" and model.name not in VIEWS:
-            rows[model.name] = made
-    with translated(raw, target, "writing the ledger"):
-        macros.add(connection)
-        connection.execute(comments.statements(connection, models))
-        connection.execute("commit")
-    return rows
+class _Making:
+    """Makes the models of one build, each after all that it reads. What nothing reads that is made is not made."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...], raw: Path, target: Path, on_model: OnModel | None
+    ) -> None:
+        self._connection = connection
+        self._models = {model.table: model for model in models}
+        self._raw, self._target = raw, target
+        self._on_model = on_model
+        self._made: dict[str, int] = {}
+        prepare(connection, models)
+        connection.execute("set wal_autocheckpoint = '1B'")  # the one commit goes into the file, not into a log beside it
+
+    def before_the_ledger(self, prints: Fingerprints, last: Last | None) -> frozenset[str] | None:
+        """Makes what stands before the ledger; returns what differs from the last one, None when all of it is to be made."""
+        before = last.record if last is not None else Record("")
+        differs = {table for table, found in prints.found.items() if before.found.get(table) != found}
+        for table, model in self._models.items():
+            same = before.keys.get(table) == prints.key(model)
+            if model.layer == "intermediate" and model.name not in VIEWS:
+                if same:
+                    prints.found[table] = before.found[table]
+                else:
+                    prints.made(model, self._make(model))
+            elif model.layer != "ledger" and last is None:
+                self._make(model)
+            elif model.layer == "ledger" and not same:
+                differs.add(table)
+        whole = last is None or differs & LARGE
+        for table, model in self._models.items():
+            if model.layer == "ledger" and (whole or table in differs):
+                self._make_inputs(model)
+        return None if whole else frozenset(differs)
+
+    def ledger(self, changed: frozenset[str] | None) -> dict[str, int]:
+        """Makes the tables of the ledger, or of a copy of the last one those that changed; returns the rows of all."""
+        models = [model for model in self._models.values() if model.layer == "ledger"]
+        make = [one for one in models if changed is None or (one.table in changed and one.name not in VIEWS)]
+        for model in models if changed is None else make:
+            self._make_inputs(model)
+        with translated(self._raw, self._target, "writing the ledger"):
+            self._connection.execute("begin")  # from here on only the new file is written to
+            for model in make if changed is not None else ():
+                self._connection.execute(f"drop table {model.table}")
+        for model in make:
+            self._make(model)
+        with translated(self._raw, self._target, "writing the ledger"):
+            if changed is None:
+                macros.add(self._connection)
+            self._connection.execute(comments.statements(self._connection, make))
+            self._connection.execute("commit")
+            return {one.name: self._rows(one) for one in models if one.name not in VIEWS}
+
+    def _make_inputs(self, model: Model) -> None:
+        for table in sorted(model.refs):
+            if table not in self._made and self._models[table].layer != "ledger":
+                self._make(self._models[table])
+
+    def _make(self, model: Model) -> int:
+        self._make_inputs(model)
+        if self._on_model is not None:
+            self._on_model(model.table, len(self._made) + 1, len(self._models))
+        with translated(self._raw, self._target, model.table):
+            self._made[model.table] = make(self._connection, model)
+        return self._made[model.table]
+
+    def _rows(self, model: Model) -> int:
+        if model.table in self._made:
+            return self._made[model.table]
+        counted = self._connection.execute(f"select count(*) from {model.table}").fetchone()
+        return int(counted[0]) if counted else 0
+
+
+def _copied(last: Last, target: Path) -> bool:
+    """Copies the last ledger to `target`; returns whether it is, to the byte, the one that was recorded. Leaves no other copy."""
+    if last.ledger.with_name(f"{last.ledger.name}.wal").exists():
+        return False
+    try:
+        shutil.copyfile(last.ledger, target)
+        if file_digest(target) == last.record.ledger:
+            return True
+    except OSError:
+        pass
+    target.unlink(missing_ok=True)
+    return False
 
 
 @contextmanager

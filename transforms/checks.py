@@ -5,6 +5,7 @@ The header of a model promises its grain, what is never null, which values a col
 and how many rows break it, never a row.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from transforms.models import HeaderCheck, Model, load
 from transforms.raw import attach_raw
 
 FOLDER = Path(__file__).parent / "checks"
+_TABLE = re.compile(r"\b(?:ledger|raw\.[a-z_]+)\.[a-z_]+")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class _Count:
     name: str
     meaning: str
     expression: str
+    refers_to: str | None = None
+    """Another table that it reads."""
 
 
 def check(raw: Path, ledger: Path, *, memory_limit: str = "1GB", temp_directory: Path | None = None) -> list[CheckResult]:
@@ -58,18 +62,31 @@ def check(raw: Path, ledger: Path, *, memory_limit: str = "1GB", temp_directory:
             raise LedgerUnreadable(ledger, "it is damaged, or not of this version") from None
 
 
-def run_checks(connection: duckdb.DuckDBPyConnection, models: Iterable[Model], *, at_once: int = 1) -> list[CheckResult]:
+def run_checks(
+    connection: duckdb.DuckDBPyConnection,
+    models: Iterable[Model],
+    *,
+    at_once: int = 1,
+    changed: frozenset[str] | None = None,
+) -> list[CheckResult]:
     """Runs every check of the ledger's models and of `checks/`, on a connection with `raw` and `ledger` attached.
 
+    `changed` names the tables that differ from those of a ledger that passed every check. A check that reads none of them is not
+    asked: it passes as it did there.
     With `at_once` above 1, that number of checks runs at the same time, each on a cursor of its own that sees only what is
     committed.
     """
     headers = [
-        partial(check_header, model=model) for model in sorted(models, key=lambda one: one.name) if model.layer == "ledger"
+        partial(check_header, model=model, changed=changed)
+        for model in sorted(models, key=lambda one: one.name)
+        if model.layer == "ledger"
     ]
     asked: list[Callable[[duckdb.DuckDBPyConnection], list[CheckResult]]] = [
         *headers,
-        *(partial(_check_singular, name=name, meaning=meaning, sql=sql) for name, meaning, sql in singular()),
+        *(
+            partial(_check_singular, name=name, meaning=meaning, sql=sql if _is_asked(sql, changed) else None)
+            for name, meaning, sql in singular()
+        ),
     ]
     if at_once == 1:
         return [result for ask in asked for result in ask(connection)]
@@ -77,17 +94,31 @@ def run_checks(connection: duckdb.DuckDBPyConnection, models: Iterable[Model], *
         return [result for results in pool.map(lambda ask: ask(connection.cursor()), asked) for result in results]
 
 
-def _check_singular(connection: duckdb.DuckDBPyConnection, name: str, meaning: str, sql: str) -> list[CheckResult]:
-    failed = connection.execute(f"select count(*) from (\n{sql}\n) as failed").fetchone()
+def _check_singular(connection: duckdb.DuckDBPyConnection, name: str, meaning: str, sql: str | None) -> list[CheckResult]:
+    failed = connection.execute(f"select count(*) from (\n{sql}\n) as failed").fetchone() if sql is not None else None
     return [CheckResult(name, meaning, int(failed[0]) if failed else 0)]
 
 
-def check_header(connection: duckdb.DuckDBPyConnection, model: Model) -> list[CheckResult]:
-    """Runs the checks of the model's header in one query."""
+def tables_of(sql: str) -> set[str]:
+    """Returns the tables that a check's query names; none for a query about the catalog."""
+    return set(_TABLE.findall(sql))
+
+
+def _is_asked(sql: str, changed: frozenset[str] | None) -> bool:
+    named = tables_of(sql)
+    return changed is None or not named or bool(named & changed)
+
+
+def check_header(connection: duckdb.DuckDBPyConnection, model: Model, changed: frozenset[str] | None = None) -> list[CheckResult]:
+    """Runs the checks of the model's header in one query; with `changed`, those that read one of these tables."""
     counts = list(_counts(model))
-    expressions = ",\n".join(count.expression for count in counts)
-    found = connection.execute(f"select\n{expressions}\nfrom {model.table}").fetchone() or ()
-    return [CheckResult(count.name, count.meaning, int(failed)) for count, failed in zip(counts, found, strict=True)]
+    asked = [count for count in counts if changed is None or {model.table, f"ledger.{count.refers_to}"} & changed]
+    failed: dict[str, int] = {}
+    if asked:
+        expressions = ",\n".join(count.expression for count in asked)
+        found = connection.execute(f"select\n{expressions}\nfrom {model.table}").fetchone() or ()
+        failed = {count.name: int(number) for count, number in zip(asked, found, strict=True)}
+    return [CheckResult(count.name, count.meaning, failed.get(count.name, 0)) for count in counts]
 
 
 def singular(folder: Path = FOLDER) -> Iterator[tuple[str, str, str]]:
@@ -124,6 +155,6 @@ def _count(table: str, one: HeaderCheck) -> _Count:
         case "relationship":
             known = f"(select {one.column} from ledger.{values})"
             meaning = f"{one.column} of {table} is not in {values}."
-            return _Count(name, meaning, f"count(*) filter (where {one.column} not in {known})")
+            return _Count(name, meaning, f"count(*) filter (where {one.column} not in {known})", values)
         case _:
             raise ModelError(f"No check is called {one.kind}.")

@@ -32,7 +32,8 @@ def meaning(table: str, column: str) -> str:
 
 
 def statements(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> str:
-    """Returns the `comment on` statements for every table of the attached `ledger` and every column that it has."""
+    """Returns the `comment on` statements for the tables that these models make in the attached `ledger`, and their columns."""
+    made = {model.name: model.sentence for model in models if model.layer == "ledger"}
     columns = connection.execute(
         "select table_name, column_name from duckdb_columns() where database_name = 'ledger' and schema_name = 'main'"
         " order by table_name, column_index"
@@ -40,12 +41,14 @@ def statements(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -
     views = {
         row[0] for row in connection.execute("select view_name from duckdb_views() where database_name = 'ledger'").fetchall()
     }
-    tables = [
-        f"comment on {'view' if model.name in views else 'table'} ledger.main.{model.name} is {literal(model.sentence)}"
-        for model in models
-        if model.layer == "ledger"
-    ]
     return ";\n".join(
-        tables
-        + [f'comment on column ledger.main.{table}."{column}" is {literal(meaning(table, column))}' for table, column in columns]
+        [
+            f"comment on {'view' if name in views else 'table'} ledger.main.{name} is {literal(sentence)}"
+            for name, sentence in made.items()
+        ]
+        + [
+            f'comment on column ledger.main.{table}."{column}" is {literal(meaning(table, column))}'
+            for table, column in columns
+            if table in made
+        ]
     )

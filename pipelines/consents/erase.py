@@ -22,6 +22,7 @@ from pipelines.settings import Settings
 from pipelines.store import dlt_folder, leftovers, unfinished
 from pipelines.store.atomic_files import publish, replace_text
 from pipelines.store.banks import read_without_consent
+from pipelines.store.ledger import forget_record
 from pipelines.store.losses import missing_raw, refuse
 from pipelines.store.sql import literal
 from pipelines.text.sinks import line
@@ -268,6 +269,7 @@ def _remove_from_raw(
             fresh.unlink(missing_ok=True)
             raise broken(raw, error) from None
     begin(removed)
+    forget_record(data_dir)
     publish(fresh, raw)
     for before in ("raw.previous.duckdb", "vault.previous.sqlite"):
         (data_dir / before).unlink(missing_ok=True)

@@ -222,6 +222,7 @@ def publish_ledger(settings: Settings, report: Report, progress: Progress) -> No
             settings.data_dir,
             lambda name, done, total: progress.step(f"Ledger: {name}", done, total),
             memory=settings.memory_limit,
+            keep_unchanged=True,
         )
         report.checks = report.published.checks
         report.notes += report.published.notices

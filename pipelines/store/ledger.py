@@ -1,17 +1,23 @@
 """Publishes the ledger: builds it into a new file, checks it there, and renames it into place only when every check passed."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.errors import ChecksFailed, Failure, RawBroken, WrongUsage
-from pipelines.store.atomic_files import publish
+from pipelines.store.atomic_files import publish, replacing, write_private
 from pipelines.store.leftovers import SPILL, own_spill
 from pipelines.store.losses import missing_raw, refuse
 from pipelines.store.raw_copy import MEMORY
 from transforms.checks import CheckResult
 
+if TYPE_CHECKING:
+    from transforms.build import Built, Last, OnModel
+
+RECORD = "ledger.build.json"
+"""What the published ledger was made from, and its SHA-256: hashes only."""
 SEEDS = "seeds"
 """The folder of a data directory for files that people edit."""
 
@@ -40,28 +46,21 @@ class LedgerRefused(ChecksFailed):
 
 
 def build_and_publish(
-    data_dir: Path, on_model: Callable[[str, int, int], None] | None = None, *, memory: str = MEMORY
+    data_dir: Path, on_model: "OnModel | None" = None, *, memory: str = MEMORY, keep_unchanged: bool = False
 ) -> Published:
-    """Builds, checks and publishes the ledger. Raises `LedgerRefused` when a check fails, `Failure` when it cannot be built."""
-    from transforms.build import build
+    """Builds, checks and publishes the ledger. Raises `LedgerRefused` when a check fails, `Failure` when it cannot be built.
+
+    With `keep_unchanged`, tables of the published ledger whose inputs are the same are not made again.
+    """
     from transforms.errors import SeedUnreadable, TransformError
 
     started = time.perf_counter()
     ledger, new = data_dir / "ledger.duckdb", data_dir / "ledger.new.duckdb"
-    for leftover in (new, new.with_name(new.name + ".wal")):
-        leftover.unlink(missing_ok=True)
     try:
-        built = build(
-            data_dir / "raw.duckdb",
-            new,
-            own_seeds=data_dir / SEEDS,
-            memory_limit=memory,
-            temp_directory=data_dir / SPILL,
-            on_model=on_model,
-        )
+        built = (_on_a_copy(data_dir, on_model, memory) if keep_unchanged else None) or _build(data_dir, on_model, memory)
         if built.failed:
             raise LedgerRefused(ledger, built.checks)
-        publish(new, ledger, shared=True)
+        _publish(built, ledger)
     except SeedUnreadable as error:
         raise WrongUsage(str(error).rstrip(". ")) from None
     except TransformError as error:
@@ -72,6 +71,55 @@ def build_and_publish(
     finally:
         new.unlink(missing_ok=True)
     return Published(ledger, built.rows, built.checks, time.perf_counter() - started, built.notices)
+
+
+def forget_record(data_dir: Path) -> None:
+    """Makes the next build a whole one: no block of its file is a copy of the ledger before."""
+    (data_dir / RECORD).unlink(missing_ok=True)
+
+
+def _on_a_copy(data_dir: Path, on_model: "OnModel | None", memory: str) -> "Built | None":
+    """Builds what changed; returns nothing where that cannot be done, or does not pass: then the whole ledger has to be built."""
+    from transforms.build import Last
+    from transforms.errors import TransformError
+    from transforms.fingerprints import read_record
+
+    ledger = data_dir / "ledger.duckdb"
+    record = read_record(data_dir / RECORD)
+    if record is None or not ledger.exists():
+        return None
+    try:
+        built = _build(data_dir, on_model, memory, Last(ledger, record))
+    except TransformError:
+        return None
+    return built if not built.failed or built.changed is None else None
+
+
+def _build(data_dir: Path, on_model: "OnModel | None", memory: str, last: "Last | None" = None) -> "Built":
+    from transforms.build import build
+
+    new = data_dir / "ledger.new.duckdb"
+    for leftover in (new, new.with_name(new.name + ".wal")):
+        leftover.unlink(missing_ok=True)
+    return build(
+        data_dir / "raw.duckdb",
+        new,
+        own_seeds=data_dir / SEEDS,
+        memory_limit=memory,
+        temp_directory=data_dir / SPILL,
+        on_model=on_model,
+        last=last,
+    )
+
+
+def _publish(built: "Built", ledger: Path) -> None:
+    """Puts the new ledger into place, and beside it the record of this very file. Without one, the next build is a whole one."""
+    from transforms.fingerprints import as_text, file_digest
+
+    digest = file_digest(built.path)
+    publish(built.path, ledger, shared=True)
+    with suppress(OSError), replacing(ledger.with_name(RECORD)) as new:
+        write_private(new, as_text(replace(built.record, ledger=digest)))
 
 
 def check_seeds(data_dir: Path) -> None:

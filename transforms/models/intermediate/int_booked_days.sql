@@ -8,7 +8,7 @@ transactions as (
     select * from intermediate.int_transaction_versions where valid_to is null and status = 'booked'
 ),
 
-accounts as (select account_id, currency from intermediate.int_accounts),
+accounts as (select account_id, currency from intermediate.int_account_identities),
 
 final as (
     select

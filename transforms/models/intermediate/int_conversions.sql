@@ -12,7 +12,7 @@ used as (
     from intermediate.int_transaction_versions
     where valid_to is null
     union
-    select currency from intermediate.int_accounts where currency is not null
+    select currency from intermediate.int_account_identities where currency is not null
     union
     select reporting_currency from settings
 ),

@@ -4,7 +4,7 @@
 
 with recursive
 
-accounts as (select account_id, own_iban from intermediate.int_accounts where own_iban is not null),
+accounts as (select account_id, own_iban from intermediate.int_account_identities where own_iban is not null),
 
 decided as (select unnest([out_transaction_id, in_transaction_id]) as transaction_id from seeds.transfers where decision = 'confirm'),
 

@@ -4,7 +4,7 @@
 
 with
 
-accounts   as (select account_id, currency, own_iban from intermediate.int_accounts),
+accounts   as (select account_id, currency, own_iban from intermediate.int_account_identities),
 categories as (select * from intermediate.int_categories where ledger_account = 'Assets:Transit'),
 reversals  as (select unnest([transaction_id, reversal_of]) as transaction_id from intermediate.int_reversals),
 decided    as (select unnest([out_transaction_id, in_transaction_id]) as transaction_id from seeds.transfers),

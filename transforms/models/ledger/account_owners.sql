@@ -7,7 +7,7 @@ with
 -- Whom the bank no longer shows owns nothing
 owners   as (select * from intermediate.int_owners where valid_to is null),
 accounts as (select * from staging.stg_kontomatik__accounts),
-known    as (select account_id from intermediate.int_accounts),
+known    as (select account_id from intermediate.int_account_identities),
 
 -- The names that the bank gave with the account last, through each consent that reads it
 named as (

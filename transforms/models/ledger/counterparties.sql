@@ -5,7 +5,7 @@
 with
 
 transactions as (select * from ledger.transactions where counterparty_id is not null),
-accounts     as (select own_iban from intermediate.int_accounts where own_iban is not null),
+accounts     as (select own_iban from intermediate.int_account_identities where own_iban is not null),
 names        as (select * from intermediate.int_counterparty_names),
 
 pairs as (

@@ -6,10 +6,8 @@ with
 
 postings  as (select * from ledger.postings where leg = 2 and ledger_account = 'Assets:Transit'),
 transfers as (select * from ledger.transfers where status = 'matched'),
-accounts  as (select * from intermediate.int_accounts),
 
--- The days go on for an account that is not read any more
-known     as (select coalesce(max(last_completed_on), max(last_booked_on)) as known_through from accounts),
+known     as (select known_through from intermediate.int_known_through),
 
 paired as (select unnest([out_transaction_id, in_transaction_id]) as transaction_id from transfers),
 

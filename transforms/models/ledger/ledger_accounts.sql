@@ -5,7 +5,7 @@
 with
 
 chart    as (select * from seeds.chart_of_accounts),
-accounts as (select * from intermediate.int_accounts),
+accounts as (select * from intermediate.int_account_identities),
 
 final as (
     select

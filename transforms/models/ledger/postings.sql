@@ -6,7 +6,7 @@
 with
 
 transactions as (select * from ledger.transactions where status = 'booked'),
-accounts     as (select account_id, ledger_account from intermediate.int_accounts),
+accounts     as (select account_id, ledger_account from intermediate.int_account_identities),
 decisions    as (select * from intermediate.int_decisions),
 categories   as (select * from intermediate.int_categories),
 conversions  as (select * from intermediate.int_conversions),
