@@ -122,7 +122,7 @@ def everything(ledger: Path) -> dict[str, Any]:
 steps = st.lists(st.lists(st.sampled_from(sorted(CHANGES)), max_size=3) | st.sampled_from([[one] for one in QUIET]), max_size=3)
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(steps)
 def test_the_ledger_is_that_of_a_whole_build(
     tmp_path_factory: pytest.TempPathFactory, first: First, steps: list[list[str]]
