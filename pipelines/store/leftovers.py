@@ -20,6 +20,7 @@ _FILES = (
     "raw.previous.duckdb.new",  # a second name of raw history, which an erasure has to reach
     "ledger.new.duckdb",
     "ledger.new.duckdb.wal",
+    "ledger.build.json.new",
     "run.last.json.new",
 )
 _PLAIN = re.compile(r"[\w./ -]*")
