@@ -205,10 +205,13 @@ def test_a_kept_read_that_cannot_be_used_is_dropped_and_the_account_read_anew(
     assert reading.requests >= 61
 
 
-def test_an_old_row_that_went_meanwhile_is_noticed_beside_one_that_cannot_be_understood() -> None:
+def test_an_old_row_that_went_meanwhile_is_noticed_beside_one_that_cannot_be_understood(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept_read, "SECONDS", 0.0)  # parts of one page: the first one reads as before
     bank, keeper = pages_with(300), MemoryKeeper()
     bank.rows[280] |= {"amount": "x"}
-    broken_off(bank, keeper, 50, kill)
+    broken_off(bank, keeper, 61, kill)  # the second look
     del bank.rows[150]
     _reading, spool = first_read(bank, keeper)
 
