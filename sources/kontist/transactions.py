@@ -101,7 +101,7 @@ class _Attempt:
         prefetch: Callable[[Callable[[str], Page]], Prefetch],
     ) -> None:
         self.requests = 0
-        self._is_taken_up = False
+        self._is_resumed = False
         self._client = client
         self.account = account
         self._depth, self._since, self._known = wanted
@@ -116,6 +116,7 @@ class _Attempt:
             look = SecondLook(walk, self._basket, self._fetched, self._record.replaced)
             with self._kept_on_break(walk, look):
                 if parts := self._record.kept():
+                    self._is_resumed = True
                     resume(walk, look, parts)
                 for rows in () if walk.at_end else walk.pages():
                     self._basket.take(rows)
@@ -188,7 +189,7 @@ class _Attempt:
         if rows + walk.repeats < (total or 0):
             return walk.shifted("the bank announces more transactions than it shows")
         # It is not known whether `total` counts an unreadable row: if nothing changed, it may or may not.
-        is_unchanged = walk.is_steady and not look.found_changes and not self._is_taken_up
+        is_unchanged = walk.is_steady and not look.found_changes and not self._is_resumed
         unsure = self._basket.refused if is_unchanged else 0
         if rows - unsure > (total or 0):
             return walk.shifted("the bank shows more transactions than it announces")
