@@ -7,6 +7,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
+from itertools import count
 from random import Random
 from threading import RLock
 from typing import Any
@@ -262,7 +263,7 @@ class AnyOrder(Executor):
 
 def in_any_order(seed: int) -> Any:
     """Fetches pages ahead, and has them answered in an order that depends on `seed` alone."""
-    return partial(Prefetch, pool=lambda _: AnyOrder(seed))
+    return partial(Prefetch, pool=lambda _: AnyOrder(seed), clock=count().__next__)  # a bank that is far away
 
 
 def read(

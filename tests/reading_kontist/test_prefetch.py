@@ -3,8 +3,10 @@
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, date, datetime
 from functools import partial
+from itertools import count
 from threading import Barrier, Event
 from typing import Any
 
@@ -23,7 +25,7 @@ from sources._errors import SourceError
 from sources._http import Http, Pace, Patience
 from sources.kontist.auth import Login
 from sources.kontist.client import KontistClient
-from sources.kontist.prefetch import MOST, Prefetch, next_number
+from sources.kontist.prefetch import MOST, MOST_NEAR, NEAR, Prefetch, next_number
 from sources.kontist.transactions import read_transactions
 from sources.sandbox import TooManyRequests, World, running
 from tests.patience import patient
@@ -96,11 +98,26 @@ def test_no_more_pages_are_under_way_than_the_setting_says() -> None:
     client.transactions_page = watched  # type: ignore[method-assign]
     spool = MemorySpool()
     read_transactions(
-        client, ACCOUNT, depth="full", since=None, known=Memory(), spool=spool, prefetch=partial(Prefetch, most=at_once)
+        client,
+        ACCOUNT,
+        depth="full",
+        since=None,
+        known=Memory(),
+        spool=spool,
+        prefetch=partial(Prefetch, most=at_once, clock=count().__next__),
     )
 
     assert spool.ids == list(range(40, 0, -1))
     assert most == at_once
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(NEAR / 2, MOST_NEAR), (NEAR * 2, 7)])
+def test_a_bank_on_this_machine_is_asked_for_few_pages_at_once(seconds: float, most: int) -> None:
+    wanted = Prefetch(FakeBank(a_row_a_day(40)).client().transactions_page, most=7, clock=count(0, seconds).__next__)
+    with closing(wanted):
+        wanted.page(f"{ADDRESS}1")
+        wanted.page(f"{ADDRESS}2", wanted=20)
+        assert wanted.requests == 1 + most
 
 
 def test_one_page_in_flight_is_one_page_after_the_other() -> None:
