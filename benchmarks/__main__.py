@@ -70,7 +70,7 @@ def _in_turn(ways: Ways, label: str, found: dict[str, list[Cost]]) -> None:
 
 
 def history(rows: int, rounds: int) -> Iterator[Measured]:
-    """Yields what a history of so many rows costs: its first run, runs that find nothing new, and runs with three new rows."""
+    """Yields what a history of `rows` rows costs: its first run, runs that find nothing new, and runs with three new rows."""
     _say(f"A world of {rows:,} rows is made ...")
     first: dict[str, list[Cost]] = {}
     nothing: dict[str, list[Cost]] = {}

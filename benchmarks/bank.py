@@ -62,7 +62,7 @@ class Bank:
 
 @contextmanager
 def serving(rows: int, *, latency: float = 0.0) -> Iterator[Bank]:
-    """Serves a world of so many booked rows at each bank. Kontist's rows are rendered before the first request."""
+    """Serves a world with this number of booked rows at each bank. Kontist's rows are rendered before the first request."""
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(rows, latency, theirs))

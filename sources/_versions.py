@@ -23,7 +23,7 @@ NOTHING = "\x00"
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How one bank's transactions are told apart."""
+    """How one bank's transactions are distinguished."""
 
     schema: pa.Schema
     """The columns to deliver."""

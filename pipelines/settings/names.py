@@ -29,7 +29,7 @@ DLT_SOURCES: Mapping[str, frozenset[str]] = {
     "sources.kontomatik": _ASKED | {"multiple_access_token", "consent_id", "owner_external_id"},
     "sources.kontist": _ASKED,
 }
-"""What only the dlt sources read in our sections (`sources/kontist/source.py`): a run is told these in other ways."""
+"""What only the dlt sources read in our sections (`sources/kontist/source.py`): a run gets these in other ways."""
 ALIKE = 0.8
 """How alike two sections' names are, of 1, from which on one is taken for a misspelling of the other (difflib)."""
 

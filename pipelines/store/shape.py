@@ -31,7 +31,7 @@ class AccountShape:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """How one bank's transactions are told apart."""
+    """How one bank's transactions are distinguished."""
 
     dataset: str
     schema: pa.Schema
@@ -84,7 +84,7 @@ class Shape:
 
     @property
     def counted(self) -> str:
-        """Returns the columns that rows are counted and told apart by: all that a window over many rows has to carry."""
+        """Returns the columns that rows are counted and distinguished by: all that a window over many rows has to carry."""
         named = ", source_transaction_id" if self.has_ids else ""
         return f"position, window_on, {self.amount}, booked{named}"
 

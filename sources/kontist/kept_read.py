@@ -35,7 +35,7 @@ class Unusable(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """Rows behind those of the parts before; `cut` not None: in the place of so many of the newest."""
+    """Rows behind those of the parts before; `cut` not None: in the place of this number of the newest."""
 
     rows: Rows
     cut: int | None

@@ -158,7 +158,7 @@ class Walk:
             asked.add(address)
 
     def reached(self, dropped: int) -> Reached:
-        """Returns how far this walk has come; a second look has `dropped` so many of its rows."""
+        """Returns how far this walk has come; a second look has `dropped` this number of its rows."""
         path = urlsplit(self.following or "")
         return Reached(
             rows=len(self.ids),

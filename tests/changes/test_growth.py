@@ -36,7 +36,7 @@ _ROWS = """
 
 @pytest.fixture
 def seconds(tmp_path: Path) -> Callable[..., float]:
-    """Processor seconds of the best of some comparisons, of a history and an answer of so many rows."""
+    """Processor seconds of the best of some comparisons, of a history and an answer of this number of rows."""
 
     def measured(known: int, shown: int, since: date | None, memory: str) -> float:
         folder = tmp_path / f"{known}-{shown}"
