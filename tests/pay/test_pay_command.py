@@ -193,4 +193,4 @@ def test_nobody_but_pay_names_what_moves_money() -> None:
                 if any(one.startswith((*MOVES_MONEY, "pay.")) for one in named):
                     found.add(name)
 
-    assert found == {"pipelines/commands/cli.py"}
+    assert found == {"pipelines/commands/arguments/payments.py"}

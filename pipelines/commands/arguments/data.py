@@ -1,0 +1,55 @@
+"""Arguments of the commands that read banks, build the ledger or load reference data."""
+
+from pathlib import Path
+
+from pipelines.commands.arguments.common import Commands, json_option, sources_option, start_new_option, wait_option
+from pipelines.commands.option_types import count, day, hours
+
+
+def declare(commands: Commands) -> None:
+    """Declares `run`, `backfill`, `transform`, `check`, `catalog`, `rates`."""
+    run = commands.add("run", "commands.run.run", "extract, load, build the ledger, check it, publish it")
+    sources_option(run)
+    run.add_argument("--since", type=day, metavar="DATE", help="read again from this day (YYYY-MM-DD)")
+    run.add_argument("--full-refresh", action="store_true", help="read all that the banks still show; overrides --since")
+    run.add_argument(
+        *("--accept-removals", "--accept-changes"),
+        action="append",
+        default=[],
+        metavar="ACCOUNT_ID",
+        help="accept what is held for confirmation of this account: rows that its bank removed or changed",
+    )
+    run.add_argument(
+        "--due-hours", type=hours, metavar="N", help="Kontomatik: only consents whose last import is at least N hours ago"
+    )
+    run.add_argument("--reserve", type=count, default=0, metavar="N", help="reserve N imports per account for manual use")
+    wait_option(run)
+    start_new_option(run)
+    run.add_argument("--sandbox", action="store_true", help="read the built-in sandbox bank, into a data directory of its own")
+    json_option(run)
+    backfill = commands.add(
+        "backfill", "commands.run.backfill", "read older days; name each account whose bank does not show them (status 4)"
+    )
+    backfill.add_argument("--since", type=day, required=True, metavar="DATE", help="first day to read (YYYY-MM-DD)")
+    sources_option(backfill)
+    wait_option(backfill)
+    json_option(backfill)
+    json_option(commands.add("transform", "commands.run.transform", "rebuild the ledger from raw history, without network"))
+    json_option(
+        commands.add("check", "commands.run.check", "check the published ledger against raw history again, without network")
+    )
+
+    catalog = commands.add(
+        "catalog", "commands.reference_data.catalog", "list the banks of Kontomatik; without filters, store them in the ledger"
+    )
+    catalog.add_argument("--country", metavar="C", help="two letters, e.g. pl")
+    catalog.add_argument("--access-mode", choices=("SINGLE", "MULTIPLE", "MIXED"))
+    json_option(catalog)
+    rates = commands.add(
+        "rates",
+        "commands.reference_data.rates",
+        "load reference rates of the European Central Bank (CSV); the ledger converts amounts by them",
+    )
+    rates.add_argument("--file", type=Path, metavar="PATH")
+    rates.add_argument("--url", metavar="URL", help="https address of such a file")
+    json_option(rates)

@@ -1,0 +1,49 @@
+"""Arguments of the commands that ask or copy without a change."""
+
+from pathlib import Path
+
+from pipelines.commands.arguments.common import Commands, json_option
+from pipelines.commands.option_types import age, day
+
+
+def declare(commands: Commands) -> None:
+    """Declares `status`, `prove`, `explain`, `owners`, `export`."""
+    status = commands.add("status", "commands.questions.status", "freshness per account, consents, quota, last run and checks")
+    status.add_argument(
+        "--max-age",
+        type=age,
+        metavar="HOURS",
+        help="end with 4 when an account that should be read is older than this, or a consent has ended",
+    )
+    form = status.add_mutually_exclusive_group()
+    form.add_argument(
+        "--openmetrics",
+        nargs="?",
+        type=Path,
+        const=Path("-"),
+        metavar="FILE",
+        help="OpenMetrics text for a monitor, on standard output or put into FILE as a whole",
+    )
+    json_option(form)
+    prove = commands.add(
+        "prove",
+        "commands.questions.prove",
+        "reconciliation report of an account: which days were read and reconciled, and what is missing (status 3)",
+    )
+    prove.add_argument("account", metavar="ACCOUNT", help="its id, or the last characters of its IBAN")
+    prove.add_argument("--from", dest="first", type=day, required=True, metavar="DATE", help="first day (YYYY-MM-DD)")
+    prove.add_argument("--to", dest="last", type=day, required=True, metavar="DATE", help="last day")
+    json_option(prove)
+    owners = commands.add("owners", "commands.questions.owners", "list the owners of the accounts that Kontomatik reads")
+    owners.add_argument("--reveal", action="store_true", help="show national ids that are kept; the audit trail records it")
+    json_option(owners)
+    explain = commands.add(
+        "explain", "commands.questions.explain", "where a transaction came from: versions, imports, loads, rules"
+    )
+    explain.add_argument("transaction_id", metavar="TRANSACTION_ID")
+    explain.add_argument("--ask-bank", action="store_true", help="also request it from Kontist and compare it")
+    json_option(explain)
+    export = commands.add("export", "commands.questions.export", "copy the ledger to files for other programs")
+    export.add_argument("--format", choices=("csv", "parquet", "beancount"), required=True)
+    export.add_argument("--out", type=Path, metavar="DIR", help="where to (default: `export` in the data directory)")
+    json_option(export)
