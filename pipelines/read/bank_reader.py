@@ -17,6 +17,9 @@ from pipelines.read.outcome import BankRun, Outcome, Reading, login_outcome
 from pipelines.read.windows import KontistPlan, KontomatikPlan, known_differences
 from pipelines.store.banks import KONTIST, KONTOMATIK, Bank
 from pipelines.store.known import pending_since
+from sources.kontist.query_client import QueryClient
+from sources.kontist.refused_fields import STATE as REFUSED_FIELDS
+from sources.kontist.refused_fields import RefusedFields
 
 if TYPE_CHECKING:
     from pipelines.consents.sign_in import Opening
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
     from pipelines.read.options import Openings
 
 States = Mapping[str, Mapping[str, Any]]
-"""What the last load left in dlt's state, by bank name: `accounts` (cursors), `doubts`, `aliases`, `unlisted`."""
+"""What the last load left in dlt's state, by bank name: `accounts` (cursors), `doubts`, `aliases`, `unlisted`, and at Kontist
+`refused_fields`."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,17 @@ class KontistReader:
         context, own = self._reads.context, self._reads.context.settings.kontist
         asked = self._reads.asked(KONTIST)
         plan = KontistPlan(full_read_days=own.full_read_days, lookback_days=own.lookback_days, **asked)
+        state = self._reads.states[KONTIST.name]
+        note = dict(state.get(REFUSED_FIELDS, {}))
         with client_of(kept) as client:
             client.http.before_each = self._reads.deadline.keep
-            return kontist.Reader(context, plan, client, kept).read()
+            if isinstance(client, QueryClient):
+                days = 0 if context.options.full_refresh else own.full_read_days
+                client.fields.remember(RefusedFields(note, own.base_url, plan.today, days))
+            reading = kontist.Reader(context, plan, client, kept).read()
+        if note or REFUSED_FIELDS in state:
+            reading.state[REFUSED_FIELDS] = note
+        return reading
 
 
 class KontomatikReader:

@@ -162,6 +162,8 @@ class Reading:
     """Consents and their attempts, to be ended as done once their answers are in raw history."""
     notes: list[str] = field(default_factory=list)
     """Sentences that somebody should know, and that are no failure."""
+    state: dict[str, Any] = field(default_factory=dict)
+    """Parts of the bank's state in dlt, beside the cursors, that this read has set."""
 
     def add(self, part: "Reading") -> None:
         """Adds what another task of the same bank read."""
@@ -172,3 +174,4 @@ class Reading:
         self.owners |= part.owners
         self.attempts += part.attempts
         self.notes += part.notes
+        self.state |= part.state

@@ -59,7 +59,7 @@ def _changeset(builder: ChangesetBuilder, reading: Reading, report: Report) -> l
             if table in bank.tables:
                 builder.add_list(table, account_id, [], "")
     changeset = builder.build(reading.answers, reading.run.outcomes)
-    changeset.cursors |= identity.cursors
+    changeset.cursors = {**builder.state, **changeset.cursors, **identity.cursors, **reading.state}
     return changeset
 
 

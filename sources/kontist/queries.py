@@ -1,7 +1,7 @@
 """The queries to Kontist's live service, and its answers in the shape of the REST document.
 
 A field that the server does not know fails the whole query (observed). So a field that a reader can do without is left out when
-the server has refused it.
+the server has refused it, in this read or an earlier one.
 """
 
 import json
@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from sources.kontist.refused_fields import FieldName, RefusedFields
 from sources.kontist.rows import Refused, Rows, each_once, read_rows
 
 PAGE = 50
 """Rows of a page: the server's most."""
-FieldName = tuple[str, str]
-"""A type of the schema and one of its fields."""
 
 _PLAIN: Mapping[str, tuple[str, ...]] = {
     "Account": ("id", "iban", "balance"),
@@ -52,6 +51,18 @@ class Fields:
 
     def __init__(self) -> None:
         self.refused: set[FieldName] = set()
+        self._memory: RefusedFields | None = None
+
+    def remember(self, memory: RefusedFields) -> None:
+        """Leaves out what an earlier read has noted in `memory`, and notes there what is refused from now on."""
+        self._memory = memory
+        self.refused |= memory.known() & OPTIONAL
+
+    def refuse(self, names: Iterable[FieldName]) -> None:
+        """Leaves out fields that the server has refused."""
+        self.refused |= set(names)
+        if self._memory is not None:
+            self._memory.add(names)
 
     def accounts(self) -> str:
         """Returns the query for all accounts."""

@@ -18,7 +18,8 @@ from sources._http import AGAIN_LATER, Http
 from sources.kontist.accounts import Account, Orders, read_account, read_orders
 from sources.kontist.auth import Login, Tokens
 from sources.kontist.oauth import OAuthTokens
-from sources.kontist.queries import OPTIONAL, FieldName, Fields, account_as_rest, orders_as_rest, rows_of, sub_account_as_rest
+from sources.kontist.queries import OPTIONAL, Fields, account_as_rest, orders_as_rest, rows_of, sub_account_as_rest
+from sources.kontist.refused_fields import FieldName
 from sources.kontist.responses import ASK_A_PERSON, BANK, json_bytes, refusal
 from sources.kontist.rows import Rows
 from sources.kontist.values import BERLIN
@@ -159,7 +160,7 @@ class QueryClient:
                     raise refusal(401)
                 refused = authorization
             else:
-                self.fields.refused |= answered
+                self.fields.refuse(answered)
 
     def _sent(self, body: dict[str, Any], authorization: str) -> dict[str, Any] | set[FieldName] | None:
         """Returns the data; the optional fields that the server does not know; or None where it does not accept the token."""

@@ -28,6 +28,8 @@ from sources.kontist.columns import ACCOUNTS, STANDING_ORDERS, TIMED_ORDERS, TRA
 from sources.kontist.cursor_reading import Wanted, read_by_cursor
 from sources.kontist.prefetch import MOST, Prefetch
 from sources.kontist.query_client import QueryClient, by_oauth
+from sources.kontist.refused_fields import STATE as REFUSED_FIELDS
+from sources.kontist.refused_fields import RefusedFields
 from sources.kontist.responses import BANK
 from sources.kontist.transactions import read_transactions
 from sources.kontist.values import BERLIN
@@ -127,6 +129,9 @@ def _resources(opened: Callable[[], AbstractContextManager[BankClient]], plan: "
     def login() -> Iterator[Any]:
         """Returns the list of accounts, asked for once and shared by all that is selected."""
         with closed_with_the_last_user(opened) as (bank, shared):
+            if isinstance(bank, QueryClient):
+                note = dlt.current.source_state().setdefault(REFUSED_FIELDS, {})
+                bank.fields.remember(RefusedFields(note, bank.http.base_url, plan.today, plan.full_read_days))
             yield shared(_Listed(bank, tuple(bank.accounts())))
 
     def accounts(listed: _Listed) -> Iterator[Any]:

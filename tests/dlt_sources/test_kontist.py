@@ -85,6 +85,24 @@ def test_the_live_service_brings_the_same_rows(in_duckdb: Any) -> None:
         assert own.stored("timed_orders") > 0
 
 
+def test_fields_that_the_live_service_refuses_are_not_asked_for_by_the_next_load(in_duckdb: Any) -> None:
+    with desk(in_duckdb) as own:
+        world, lacks = own.world, {"Account.bic", "Transaction.fees"}
+        own.bank.kontist.graphql.lacks = lacks
+        token = own.bank.kontist.oauth.pair()[1]
+        login = {"client_id": world.kontist_client_id, "client_secret": world.kontist_client_secret, "refresh_token": token}
+
+        def asked() -> int:
+            before = own.bank.count("POST", "/graphql")
+            own.load("transactions", "accounts", dialect="graphql", email=None, password=None, **login)
+            return own.bank.count("POST", "/graphql") - before
+
+        asked()
+        nothing_new = asked()
+        lacks.add("Transaction.personalNote")
+        assert [asked(), asked()] == [nothing_new + 1, nothing_new]
+
+
 def test_only_the_selected_resources_are_asked_for_and_the_accounts_once(in_duckdb: Any) -> None:
     with desk(in_duckdb) as own:
         own.load("transactions")
