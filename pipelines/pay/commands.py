@@ -156,15 +156,18 @@ def usage(_: argparse.Namespace) -> int:
 
 
 def _allowed(options: argparse.Namespace) -> Settings:
-    """Returns the settings. Raises when payments are switched off or nobody can be asked."""
+    """Returns the settings. Raises `WrongUsage` in the dialect graphql, when payments are off, or when nobody can be asked."""
     settings = settings_of(options)
+    if settings.kontist.dialect != "rest":  # first: nobody is to switch payments on for nothing
+        raise WrongUsage(
+            f"Payments are made by REST only, and sources.kontist.dialect is {settings.kontist.dialect}",
+            'Pay in Kontist\'s own app; to pay from here, set sources.kontist.dialect to "rest" and log in for it',
+        )
     if not settings.kontist.allow_payments:
         raise WrongUsage(
             "Payments are switched off",
             "To enable them: set sources.kontist.allow_payments = true in .dlt/config.toml",
         )
-    if settings.kontist.dialect != "rest":
-        raise WrongUsage("Payments are made by REST only", 'Set sources.kontist.dialect to "rest", and log in for it')
     if not sys.stdin.isatty() or any(name.startswith("PREFECT__FLOW") for name in os.environ):
         raise WrongUsage("A payment needs a person at a terminal", "Start it there yourself: no script, schedule or flow may pay")
     return settings

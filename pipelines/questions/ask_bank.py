@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.consents.clients import BankSaidNo, has_vault, vault_of
-from pipelines.consents.kontist_login import KeptLogin, client_of, kept_login
+from pipelines.consents.kontist_login import BankClient, KeptLogin, client_of, kept_login
 from pipelines.errors import Failure, WrongUsage
 from pipelines.questions.explain import Explanation
 from pipelines.settings import Settings
@@ -18,6 +18,7 @@ from sources._errors import ConsentGone, SourceError
 from sources._http import Patience
 from sources._identity import tail
 from sources.kontist.accounts import Account
+from sources.kontist.query_client import QueryClient
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -90,13 +91,13 @@ def login_of(settings: Settings, now: Callable[[], datetime]) -> Iterator[KeptLo
 def answer(kept: KeptLogin, asked: Question) -> BankAnswer:
     """Asks the bank; returns its answer compared with the ledger.
 
-    One request, and what it takes to log in. Money is compared without its sign, which this endpoint is not trusted with: in the
-    vendor document's own samples the list says -50433 and this endpoint 50433 of one row. An IBAN that differs is shown by its
-    end. Raises `BankSaidNo`; a login that the bank refuses for good is expired then, as after a run.
+    One request (by GraphQL two at most), and what it takes to log in. Money is compared without its sign, which this endpoint
+    is not trusted with: in the vendor document's own samples the list says -50433 and this endpoint 50433 of one row. An IBAN
+    that differs is shown by its end. Raises `BankSaidNo`; a login that the bank refuses for good is expired then, as after a run.
     """
     try:
         with client_of(kept, patience=ONCE) as client:
-            says = client.transaction(asked.account, asked.held["source_transaction_id"])
+            says = _asked(client, asked)
     except SourceError as error:
         if isinstance(error, ConsentGone):
             kept.over(error.code)
@@ -110,6 +111,13 @@ def answer(kept: KeptLogin, asked: Question) -> BankAnswer:
         differences=differences,
         read_again_since=min(days) if one_shows_it or differences else None,
     )
+
+
+def _asked(client: BankClient, asked: Question) -> dict[str, Any] | None:
+    """Returns the bank's present row by column, None where it does not know the id."""
+    if isinstance(client, QueryClient):
+        return client.transaction(asked.account, asked.held)
+    return client.transaction(asked.account, asked.held["source_transaction_id"])
 
 
 def _differences(held: dict[str, Any], says: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,13 +7,13 @@ also where it brings data: a part must not pass for the whole.
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sources._errors import Misconfigured, Rejected, SourceError, Unavailable, Unexpected
+from sources._errors import Rejected, SourceError, Unavailable, Unexpected
 from sources._http import AGAIN_LATER, Http
 from sources.kontist.accounts import Account, Orders, read_account, read_orders
 from sources.kontist.auth import Login, Tokens
@@ -25,6 +25,8 @@ from sources.kontist.rows import Rows
 from sources.kontist.values import BERLIN
 
 GRAPHQL = "/api/graphql"
+MAY_HAVE_MOVED = timedelta(days=7)
+"""How far from its day a row is still looked for: an edit may date it anew."""
 _ANSWERED = frozenset({200, 500})
 _UNKNOWN_FIELD = re.compile(r"""Cannot query field ["'](\w+)["'] on type ["'](\w+)["']""")
 
@@ -78,9 +80,7 @@ class QueryClient:
 
     def transactions_page(self, account: Account, after: str | None = None, since: date | None = None) -> CursorPage:
         """Returns the newest page, or the one behind the cursor `after`. With `since` the server filters by day."""
-        whose = _public_id(account)
-        found = self._connections(whose, lambda: self.fields.page(whose), {"after": after, "filter": _from(since)})
-        return _page(_object(found, "page"))
+        return self._filtered(account, after, _from(since))
 
     def first_pages(self, account: Account, since: date) -> tuple[CursorPage, CursorPage]:
         """Returns the newest page of all, and the newest page of the rows from `since` on, in one request."""
@@ -88,11 +88,25 @@ class QueryClient:
         found = self._connections(whose, lambda: self.fields.first_pages(whose), {"after": None, "filter": _from(since)})
         return _page(_object(found, "newest")), _page(_object(found, "page"))
 
-    def transaction(self, account: Account, transaction_id: str) -> dict[str, Any] | None:  # noqa: ARG002 (as in REST)
-        """Raises `Misconfigured`: the live service has no query for one transaction."""
-        raise Misconfigured(
-            BANK, "one transaction can only be asked for by REST", 'Leave it out, or set sources.kontist.dialect to "rest"'
-        )
+    def transaction(self, account: Account, held: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Returns one transaction by column, None where the bank does not show it any more. `held` is its last known version.
+
+        There is no query for one row. So the rows of its Berlin day and amount are asked for, and its id is looked for among
+        them. If it is not there, the newest page of the days around is asked for; of a reservation the newest page of all, as a
+        filter by days may hide it. Two requests at most.
+        """
+        day, around = held["window_on"], None
+        if held.get("valuta_date") is not None:
+            around = _days(day - MAY_HAVE_MOVED, day + MAY_HAVE_MOVED)
+        for passes in (_days(day, day) | {"amount_eq": held["amount_cents"]}, around):
+            rows = self._filtered(account, None, passes).rows
+            if held["source_transaction_id"] in rows.ids:
+                columns: list[dict[str, Any]] = rows.batch.to_pylist()
+                for one in columns:
+                    if one["source_transaction_id"] == held["source_transaction_id"]:
+                        return one
+                raise Unexpected(BANK, "a transaction cannot be understood", ASK_A_PERSON)
+        return None
 
     def standing_orders(self, account: Account) -> Orders:
         """Returns all standing orders. Both lists of orders come in one request; only the main account has orders."""
@@ -135,6 +149,12 @@ class QueryClient:
         return lists["standing"], lists["timed"]
 
     # ---- questions and answers
+
+    def _filtered(self, account: Account, after: str | None, passes: dict[str, Any] | None) -> CursorPage:
+        """Returns a page of the rows that pass the server's filter."""
+        whose = _public_id(account)
+        found = self._connections(whose, lambda: self.fields.page(whose), {"after": after, "filter": passes})
+        return _page(_object(found, "page"))
 
     def _connections(self, account: str | None, query: Callable[[], str], variables: dict[str, Any]) -> dict[str, Any]:
         data = self._data(query, variables | ({} if account is None else {"account": account}))
@@ -275,13 +295,17 @@ def _public_id(account: Account) -> str | None:
 
 def _from(since: date | None) -> dict[str, str] | None:
     """Returns the filter for the rows from a Berlin day on."""
-    if since is None:
-        return None
-    return {
-        "bookingDate_gte": datetime(since.year, since.month, since.day, tzinfo=BERLIN)
-        .astimezone(UTC)
-        .strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    }
+    return None if since is None else {"bookingDate_gte": _begins(since)}
+
+
+def _days(first: date, last: date) -> dict[str, Any]:
+    """Returns the filter for the rows of Berlin days, both included."""
+    return {"bookingDate_gte": _begins(first), "bookingDate_lt": _begins(last + timedelta(days=1))}
+
+
+def _begins(day: date) -> str:
+    """Returns the moment at which a Berlin day begins, as the server writes it."""
+    return datetime(day.year, day.month, day.day, tzinfo=BERLIN).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def _other_shape() -> Unexpected:

@@ -128,6 +128,28 @@ def test_payments_are_off_by_default_and_nobody_is_asked(tmp_path: Path) -> None
         assert bank.requests == []
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        TRANSFER,
+        ("pay", "standing-order", "create", *TRANSFER[2:], "--every", "MONTHLY", "--first", "2099-01-01"),
+        ("pay", "standing-order", "change", "6", "--amount", "1.00"),
+        ("pay", "standing-order", "cancel", "6"),
+        ("pay", "timed-order", "create", *TRANSFER[2:], "--on", "2099-01-01"),
+        ("pay", "timed-order", "cancel", "6"),
+    ],
+    ids=lambda words: "-".join(words[:3]),
+)
+def test_no_payment_begins_in_the_dialect_that_only_reads(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    with running(World(transactions=60)) as bank:
+        for allowed in ("false", "true"):
+            more = {"SOURCES__KONTIST__DIALECT": "graphql", "SOURCES__KONTIST__ALLOW_PAYMENTS": allowed}
+            ended = without_a_person(bank, tmp_path, *arguments, **more)
+            assert (ended.status, ended.err.count("\n")) == (2, 1)
+            assert "by REST only" in ended.err
+        assert bank.requests == []
+
+
 def test_a_script_cannot_pay_even_where_payments_are_allowed(tmp_path: Path) -> None:
     with running(World(transactions=60)) as bank:
         ended = without_a_person(bank, tmp_path, *TRANSFER)

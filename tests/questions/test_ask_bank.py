@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from pipelines.consents.clients import BankSaidNo
 from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
 from sources.sandbox import ServerError, Transaction, running
+from sources.sandbox.banks.graphql import uuid_of
 from tests.kontist_login.logins import VAULT_KEY, Customer, a_customer
 from tests.questions.asked import ask, data_dir, printed_json
 from tests.support import command
@@ -41,13 +43,39 @@ def customer(read_once: Customer, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
     read_once.bank.faults.clear()
 
 
+@pytest.fixture(scope="module")
+def read_by_graphql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Customer]:
+    """The same in the other dialect."""
+    with a_customer(tmp_path_factory.mktemp("asked")) as customer:
+        customer.world.append("4711", amount="-9.99", pending=True)
+        world = customer.world
+        own = {"client_id": world.kontist_client_id, "client_secret": world.kontist_client_secret}
+        settings = customer.settings(dialect="graphql", refresh_token=customer.bank.kontist.oauth.pair()[1], **own)
+        assert customer.read(settings, ledger=True).status == "ok"
+        yield customer
+
+
+@pytest.fixture
+def by_graphql(read_by_graphql: Customer, monkeypatch: pytest.MonkeyPatch) -> Customer:
+    """The same, with settings to log in with, and a bank that was asked nothing yet."""
+    customer = read_by_graphql
+    monkeypatch.setenv("SOURCES__KONTIST__BASE_URL", customer.bank.url)
+    monkeypatch.setenv("SOURCES__KONTIST__DIALECT", "graphql")
+    monkeypatch.setenv("SOURCES__KONTIST__CLIENT_ID", customer.world.kontist_client_id)
+    monkeypatch.setenv("SOURCES__KONTIST__CLIENT_SECRET", customer.world.kontist_client_secret)
+    monkeypatch.setenv("SOURCES__KONTIST__REFRESH_TOKEN", customer.bank.kontist.oauth.pair()[1])
+    customer.bank.requests.clear()
+    return customer
+
+
 def booked(customer: Customer, number: int) -> Transaction:
     """A row with money out; each test takes a number of its own."""
     return [row for row in customer.world.account("4711").transactions if row.cents < 0 and row.booked_on][number]
 
 
 def our_id(customer: Customer, row: Transaction) -> str:
-    query = f"select transaction_id from kontist.transactions where source_transaction_id = '{row.id}'"
+    ids = f"('{row.id}', '{uuid_of('transaction', row.id)}')"
+    query = f"select transaction_id from kontist.transactions where source_transaction_id in {ids}"
     return str(customer.rows(query)[0][0])
 
 
@@ -234,3 +262,48 @@ def test_a_bank_that_is_away_costs_no_traceback_and_no_explanation(customer: Cus
     assert ended.status == FAILED
     assert "version 1: valid from" in ended.out
     assert ended.err == f"Kontist: {gone.url[7:]} cannot be reached. Check the network and the setting base_url.\n"
+
+
+# ---- by GraphQL, which has no query for one row
+
+
+def test_by_graphql_a_row_is_found_by_its_day_and_amount_in_one_request(by_graphql: Customer, capsys: Any) -> None:
+    further = next(row for row in by_graphql.world.account("4712").transactions if row.booked_on)
+    for row in (booked(by_graphql, 0), further):
+        by_graphql.bank.requests.clear()
+        assert ask(by_graphql.data_dir, "explain", our_id(by_graphql, row), "--ask-bank", "--json") == GOOD
+        bank = printed_json(capsys)["bank"]
+
+        assert (bank["answer"], bank["differences"], bank["read_again_since"]) == ("same", [], None)
+        assert [path for _, path in by_graphql.bank.requests] == ["/api/oauth/token", "/api/graphql"]
+
+
+def test_by_graphql_a_row_with_another_amount_or_day_is_found_by_a_second_request(by_graphql: Customer, capsys: Any) -> None:
+    row, moved = booked(by_graphql, 1), booked(by_graphql, 2)
+    cents = -row.cents
+    by_graphql.world.correct(row, amount=row.amount - 1)
+    by_graphql.world.correct(moved, day=moved.day - timedelta(days=3))
+    bank, _ = asked(by_graphql, row, capsys)
+    assert bank["differences"] == [{"field": "absolute_amount_cents", "ledger": cents, "bank": cents + 100}]
+    bank, _ = asked(by_graphql, moved, capsys)
+    assert {one["field"] for one in bank["differences"]} == {"booking_date", "valuta_date"}
+    assert bank["read_again_since"] == str(moved.day)
+
+
+def test_by_graphql_a_row_that_is_not_there_costs_two_requests_and_is_unknown(by_graphql: Customer, capsys: Any) -> None:
+    row = booked(by_graphql, 5)
+    by_graphql.world.delete(row)
+    by_graphql.bank.requests.clear()
+    bank, read = asked(by_graphql, row, capsys)
+
+    assert (bank["answer"], bank["read_again_since"]) == ("unknown", str(row.booked_on))
+    assert "UTC: the bank no longer knows it\n" in read
+    assert by_graphql.bank.count("POST", "/graphql") == 4, "it was asked twice"
+
+
+def test_by_graphql_a_reservation_is_found_even_where_the_filter_hides_it(by_graphql: Customer, capsys: Any) -> None:
+    row = next(row for row in by_graphql.world.account("4711").transactions if not row.booked_on)
+    by_graphql.bank.kontist.graphql.filter_hides_pending = True
+    bank, _ = asked(by_graphql, row, capsys)
+
+    assert bank["answer"] == "same"

@@ -11,7 +11,9 @@ INTERVALS = ("MONTHLY", "QUARTERLY", "EVERY_SIX_MONTHS", "ANNUALLY")
 
 def declare(commands: Commands) -> None:
     """Declares `pay`."""
-    pay = commands.add("pay", "pay.commands.usage", "pay from Kontist, with a person and a TAN (switched off unless allowed)")
+    pay = commands.add(
+        "pay", "pay.commands.usage", "pay from Kontist by REST, with a person and a TAN (switched off unless allowed)"
+    )
     kinds = commands.below(pay, "WHAT")
     transfer = kinds.add("transfer", "pay.commands.transfer", "a SEPA transfer, now")
     _recipient(transfer)

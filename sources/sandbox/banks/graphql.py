@@ -117,6 +117,9 @@ class GraphQl:
                 moment = datetime.fromisoformat(value)
                 if not {"gt": at > moment, "gte": at >= moment, "lt": at < moment, "lte": at <= moment}[test]:
                     return False
+            elif field == "amount":
+                if row.cents != value:
+                    return False
             elif (value == "SOLARIS") != (test == "eq"):  # every row of this world is a movement at the bank
                 return False
         return True
