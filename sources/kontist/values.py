@@ -74,6 +74,24 @@ def text(value: Any) -> str | None:
     return value if type(value) is str else json_text(value) if type(value) in (int, float, bool) else None
 
 
+def splits_text(value: Any) -> str | None:
+    """Returns the splits of a transaction as short JSON, the same text for the same splits; None if it is no list of objects.
+
+    Ordered by the bank's numbers, so that a later split comes last. The number itself and fields without a value are left out.
+    """
+    if type(value) is not list or not value or not all(type(one) is dict for one in value):
+        return None
+    return json_text([{name: said for name, said in one.items() if said is not None and name != "id"} for one in _ordered(value)])
+
+
+def _ordered(splits: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def place(split: dict[str, Any]) -> tuple[int, str, str]:
+        number = split.get("id")
+        return number if type(number) is int else 0, str(split.get("uuid")), json_text(split)
+
+    return sorted(splits, key=place)
+
+
 def json_text(value: Any) -> str:
     """Returns `value` as short JSON, the same text for the same content."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -1,8 +1,11 @@
 """What one answer of a bank makes of raw history: every trap that a trial has shown."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
+
+import pyarrow as pa
 
 from tests.histories import Raw, kontist, kontomatik
 from tests.plain_loads import by_dlt
@@ -26,6 +29,23 @@ def test_a_row_that_vanishes_and_comes_back_is_removed_in_between(ids: Raw) -> N
     assert ids.read({"A": [old]}) == {"A": (0, 0, 1)}
     assert ids.current("source_transaction_id") == [("2",)]
     assert ids.read({"A": [kontist(1, "2026-03-01", 100), old]}) == {"A": (1, 0, 0)}
+
+
+def test_an_upgrade_makes_no_new_version_of_a_row_without_a_value_in_the_new_column(ids: Raw) -> None:
+    """The version of a row without splits is the hash that was computed before there was the column."""
+    rows = [kontist(1, "2026-03-02", 100), kontist(2, "2026-03-01", 200)]
+    ids.read({"A": rows})
+    before = replace(ids.shape, schema=pa.schema([one for one in ids.shape.schema if one.name != "splits"]))
+    assert ids.query(f"select count(*) from {{t}} where row_version <> {before.version()}") == [(0,)]
+    ids.query("alter table {t} drop column splits")
+
+    assert ids.read({"A": rows}) == {"A": (0, 0, 0)}
+    assert ids.query("select count(*) from {t}") == [(2,)]
+    divided = [rows[0] | {"splits": '[{"amount":60},{"amount":40}]'}, rows[1]]
+    assert ids.read({"A": divided}) == {"A": (0, 1, 0)}
+    assert ids.read({"A": divided}) == {"A": (0, 0, 0)}
+    assert ids.read({"A": rows}) == {"A": (0, 1, 0)}
+    assert ids.faults() == []
 
 
 def test_twins_stay_twins_and_a_third_one_is_new(no_ids: Raw) -> None:

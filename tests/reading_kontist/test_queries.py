@@ -1,5 +1,6 @@
 """The reader of Kontist's live service against the sandbox bank, over real HTTP. The sandbox shares no code with it."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -281,6 +282,33 @@ def test_a_row_that_moves_no_money_at_the_bank_is_in_quarantine(sent: dict[str, 
     assert rows.batch.column("source_transaction_id").to_pylist() == ["a-1", "a-3"]
     assert [one.place for one in rows.refused] == [1]
     assert rows.ids == ("a-1", "a-2", "a-3")
+
+
+SPLITS: list[Any] = [
+    {"id": 12, "uuid": "b", "amount": -40, "category": None, "vatRate": "VAT_7"},
+    {"id": 9, "uuid": "c", "amount": -50, "category": "VAT_19", "userSelectedBookingDate": None},
+    {"id": 30, "uuid": "a", "amount": -10, "category": "PRIVATE"},
+]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_the_same_splits_are_the_same_text_in_whatever_order_and_with_whatever_numbers(order: tuple[int, ...]) -> None:
+    shown = [dict(reversed(SPLITS[at].items())) | {"id": 1000 + SPLITS[at]["id"]} for at in order]
+    rows = rows_of([NODE | {"splits": shown}, NODE | {"id": "a-2", "splits": []}])
+    assert rows.batch.column("splits").to_pylist() == [
+        '[{"amount":-50,"category":"VAT_19","uuid":"c"},'
+        '{"amount":-40,"uuid":"b","vatRate":"VAT_7"},'
+        '{"amount":-10,"category":"PRIVATE","uuid":"a"}]',
+        None,
+    ]
+    assert rows.batch.column("extra").to_pylist() == [None, None]
+
+
+@pytest.mark.parametrize("sent", ["two", {"amount": -100}, [1, {"amount": -100}], [[]]])
+def test_splits_in_a_form_that_nobody_has_described_stay_beside(sent: Any) -> None:
+    rows = rows_of([NODE | {"splits": sent}])
+    assert rows.batch.column("splits").to_pylist() == [None]
+    assert json.loads(rows.batch.column("extra").to_pylist()[0]) == {"splits": sent}
 
 
 ANY = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.integers(), max_size=2) | st.just({})
