@@ -7,7 +7,7 @@ destination has no DuckDB.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -35,6 +35,8 @@ class Rules:
     """Column of the bank's own id. None: day, amount and the number among equal rows of the day make the id."""
     unversioned: frozenset[str]
     """Columns that are kept as first seen: a version does not depend on them."""
+    later: frozenset[str] = frozenset()
+    """Columns that were added after the first versions: an empty one is no part of a version."""
 
 
 @dataclass(frozen=True)
@@ -103,24 +105,33 @@ def _completed(rules: Rules, shown: Shown, rows: pa.Table, numbers: list[tuple[i
     if rules.own_id:
         ids = columns[rules.own_id].to_pylist()
     else:
-        ids = [_md5(one) for one in _joined(columns[name] for name in ("window_on", rules.amount, "occurrence"))]
+        ids = [_md5(one) for one in _joined(_as_text(columns[name]) for name in ("window_on", rules.amount, "occurrence"))]
     columns["transaction_id"] = pa.array([f"{shown.account_id}:{one}" for one in ids], pa.string())
     left_out = rules.unversioned | {"account_id", "row_version"}
-    versions = _joined(columns[name] for name in rules.schema.names if name not in left_out)
+    versions = _joined(
+        pc.binary_join_element_wise(f"{name}=", _text_or_null(columns[name]), "")
+        if name in rules.later
+        else _as_text(columns[name])
+        for name in rules.schema.names
+        if name not in left_out
+    )
     columns["row_version"] = pa.array([_md5(one) for one in versions], pa.string())
     table = pa.Table.from_arrays([columns[name] for name in rules.schema.names], schema=rules.schema)
     (batch,) = table.combine_chunks().to_batches()
     return batch
 
 
-def _joined(columns: Iterator[Any]) -> list[str]:
-    joined: list[str] = pc.binary_join_element_wise(*map(_as_text, columns), UNIT).to_pylist()
+def _joined(texts: Iterable[Any]) -> list[str]:
+    joined: list[str] = pc.binary_join_element_wise(*texts, UNIT, null_handling="skip").to_pylist()
     return joined
 
 
 def _as_text(column: Any) -> Any:
-    shown = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
-    text = pc.fill_null(shown.cast(pa.string()), NOTHING)
+    return pc.fill_null(_text_or_null(column), NOTHING)
+
+
+def _text_or_null(column: Any) -> Any:
+    text = (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).cast(pa.string())
     return text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
 
 

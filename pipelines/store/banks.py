@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipelines.settings import Settings
 from pipelines.store.shape import AccountShape, Shape
+from sources.kontist.columns import LATER as KONTIST_LATER
 from sources.kontist.columns import TABLES as KONTIST_TABLES
 from sources.kontist.columns import UNVERSIONED as KONTIST_UNVERSIONED
 from sources.kontomatik.columns import TABLES as KONTOMATIK_TABLES
@@ -53,6 +54,7 @@ KONTIST = Bank(
         shifting=frozenset(),
         about="nullif(concat_ws(' ', name, purpose), '')",
         unversioned=KONTIST_UNVERSIONED,
+        later=KONTIST_LATER,
     ),
     accounts=AccountShape(
         numbers=("iban", "source_account_id"), institution="'Kontist'", currency="'EUR'", account_type="'account'"

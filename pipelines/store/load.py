@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -26,6 +26,7 @@ from pipelines.store.banks import BANKS
 from pipelines.store.dlt_folder import FOLDER, PIPELINE
 from pipelines.store.raw_copy import RawCopy
 from sources._merge_scopes import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned, scope
+from sources.kontist.columns import LATER
 
 if TYPE_CHECKING:
     from dlt.extract import DltSource
@@ -37,8 +38,12 @@ APPENDED = frozenset({"imports"})
 REWRITTEN_BY_ACCOUNT = frozenset({"read_days"})
 """Of these, only the accounts that are given."""
 
-LATER_COLUMNS = {"imports": ("as_of",)}
-"""Columns that our own tables did not have in earlier versions (`transforms/later.toml`)."""
+LATER_COLUMNS: Mapping[str, Collection[str]] = {
+    "kontist.imports": ("as_of",),
+    "kontist.transactions": LATER,
+    "kontomatik.imports": ("as_of",),
+}
+"""Columns that tables did not have in earlier versions (`transforms/later.toml`). What dlt finds in a table, it does not add."""
 
 # Before dlt is imported: nothing is sent anywhere, and only what fails is said.
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
@@ -86,7 +91,7 @@ def _create_tables(history: RawCopy, dataset: str) -> None:
         else:
             columns = [f"{field.name} {_sql_type(field.type)}" for field in schema]
         history.connection.execute(f"create table if not exists {dataset}.{name} ({', '.join(columns)})")
-        for column in LATER_COLUMNS.get(name, ()):
+        for column in LATER_COLUMNS.get(f"{dataset}.{name}", ()):
             kind = _sql_type(schema.field(column).type)
             history.connection.execute(f"alter table {dataset}.{name} add column if not exists {column} {kind}")
 

@@ -43,6 +43,8 @@ class Shape:
     """Columns that change when another row does: part of a version, but no news about this row."""
     unversioned: frozenset[str] = frozenset()
     """Columns that are kept as first seen."""
+    later: frozenset[str] = frozenset()
+    """Columns that were added after the first versions: an empty one is no part of a version."""
     booked_on: str = "window_on"
     """SQL for the day that a booked row counts on."""
     told_apart_by: str | None = None
@@ -79,7 +81,12 @@ class Shape:
     def version(self, *, without: frozenset[str] = frozenset()) -> str:
         """Returns SQL for the hash of what the bank said of a row. Texts are joined in one fixed form, for any DuckDB."""
         left_out = without | self.unversioned | {"account_id", "import_id", "row_version"}
-        parts = [_as_text(column) for column in self.schema if column.name not in left_out]
+        # Null is skipped: an empty later column leaves the hash as it was before there was such a column.
+        parts = [
+            f"'{column.name}=' || {column.name}" if column.name in self.later else _as_text(column)
+            for column in self.schema
+            if column.name not in left_out
+        ]
         return f"md5(concat_ws(chr(31), {', '.join(parts)}))"
 
     @property

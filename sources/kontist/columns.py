@@ -35,10 +35,16 @@ TRANSACTIONS = identified(
     ("document_type", TEXT),
     ("mandate_number", TEXT),
     ("extra", TEXT),
+    ("splits", TEXT),
 )
+"""What follows `extra` comes from the live service alone, and is null in REST. `splits` is JSON text."""
 
 UNVERSIONED = frozenset({"occurrence", "position_in_day", "extra"})
 """Columns of a transaction that are kept as first seen. A field that nobody has described may change with every answer."""
+
+LATER = frozenset(TRANSACTIONS.names[TRANSACTIONS.names.index("extra") + 1 : TRANSACTIONS.names.index("import_id")])
+"""Columns of a transaction that the first raw histories did not have. An empty one is no part of a version: else every known row
+would get a new version with the column."""
 
 STANDING_ORDERS = versioned(
     required("account_id"),

@@ -11,6 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from sources._columns import DAY, INSTANT, TEXT, WHOLE
+from sources.kontist.columns import LATER
 from sources.kontist.rows import SCHEMA, TEXTS, Rows, read_rows
 from sources.kontist.values import LARGEST_CENTS, berlin_day, instant, original_minor
 
@@ -73,7 +74,7 @@ def _read_together(bodies: Sequence[bytes | msgspec.Raw]) -> list[Rows] | None:
             "original_amount_minor": pa.array(original, WHOLE),
             "user_selected_booking_date": pa.array(selected, INSTANT),
             "invoice_number": pa.array([None if one is None else str(one) for one in sent["invoice_number"]], TEXT),
-            "extra": pa.nulls(len(rows), TEXT),
+            **{name: pa.nulls(len(rows), TEXT) for name in ("extra", *LATER)},
         }
     except (msgspec.DecodeError, UnicodeError, RecursionError, OverflowError, pa.ArrowException):
         return None

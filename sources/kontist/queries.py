@@ -9,8 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+
+from sources._columns import TEXT
 from sources.kontist.refused_fields import FieldName, RefusedFields
 from sources.kontist.rows import Refused, Rows, each_once, read_rows
+from sources.kontist.values import splits_text
 
 PAGE = 50
 """Rows of a page: the server's most."""
@@ -32,7 +36,9 @@ _OPTIONAL: Mapping[str, tuple[str, ...]] = {
         *("merchantCountryCode", "fees", "splits"),
     ),
     "TransactionFee": ("type", "status", "unitAmount", "usedAt"),
-    "TransactionSplit": ("uuid", "amount", "category", "categoryCode", "vatCategoryCode", "vatRate"),
+    "TransactionSplit": (
+        *("id", "uuid", "amount", "category", "categoryCode", "vatCategoryCode", "vatRate", "userSelectedBookingDate"),
+    ),
     "Transfer": ("purpose", "e2eId", "lastExecutionDate", "reference", "personalNote", "category"),
 }
 OPTIONAL: frozenset[FieldName] = frozenset((kind, name) for kind, names in _OPTIONAL.items() for name in names)
@@ -118,7 +124,7 @@ def rows_of(nodes: list[Any]) -> Rows:
     """
     memos = {place: reason for place, node in enumerate(nodes) if (reason := _no_movement(node))}
     shown = json.dumps([_as_rest(node) for node in nodes], ensure_ascii=False).encode()
-    rows = replace(read_rows(shown, ""), unknown_fields=frozenset())
+    rows = _with_splits(replace(read_rows(shown, ""), unknown_fields=frozenset()), nodes)
     if memos:
         kept = {id_ for place, id_ in enumerate(rows.ids) if place not in memos}
         places = [at for at, id_ in enumerate(rows.batch.column("source_transaction_id").to_pylist()) if id_ in kept]
@@ -126,6 +132,18 @@ def rows_of(nodes: list[Any]) -> Rows:
         refused += [Refused(place, reason, nodes[place]) for place, reason in memos.items()]
         rows = replace(rows, batch=rows.batch.take(places), refused=tuple(sorted(refused, key=lambda one: one.place)))
     return each_once(rows)
+
+
+def _with_splits(rows: Rows, nodes: list[Any]) -> Rows:
+    """Returns the rows with the splits that they have: REST has no such column."""
+    refused = {one.place for one in rows.refused}
+    splits = [
+        splits_text(node.get("splits")) if isinstance(node, dict) else None
+        for place, node in enumerate(nodes)
+        if place not in refused
+    ]
+    at = rows.batch.schema.get_field_index("splits")
+    return replace(rows, batch=rows.batch.set_column(at, rows.batch.schema.field(at), pa.array(splits, TEXT)))
 
 
 def _no_movement(node: Any) -> str | None:
@@ -147,6 +165,8 @@ def _as_rest(node: Any) -> Any:
     others = {name: value for name, value in node.items() if name not in sent and value not in (None, "", [])}
     if others.get("source") == "SOLARIS":
         del others["source"]
+    if splits_text(others.get("splits")):
+        del others["splits"]
     # The unit of `originalAmount` is not known here: it stays beside, as it was written (DECISIONS, "Kontist has two dialects").
     if "originalAmount" in others:
         others["originalAmountAsSent"] = str(others.pop("originalAmount"))

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sources._columns import DAY, INSTANT, TEXT, WHOLE, read_by_source
-from sources.kontist.columns import TRANSACTIONS
+from sources.kontist.columns import LATER, TRANSACTIONS
 from sources.kontist.responses import decoded
 from sources.kontist.values import berlin_day, cents, instant, json_text, original_minor, text
 
@@ -293,6 +293,7 @@ def _batch(
         except pa.ArrowException:  # not texts alone
             columns[name] = pa.array(_read(name, text, sent, extra), TEXT)
     columns["extra"] = pa.array([json_text(fields) if fields else None for fields in extra], TEXT)
+    columns |= {name: pa.nulls(len(rows), TEXT) for name in LATER}
     return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 

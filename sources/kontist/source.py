@@ -24,7 +24,7 @@ from sources._versions import Rules, Shown, Window, identified, versioned_rows
 from sources.kontist.accounts import Account, Orders
 from sources.kontist.auth import Application, Login
 from sources.kontist.client import KontistClient, Page
-from sources.kontist.columns import ACCOUNTS, STANDING_ORDERS, TIMED_ORDERS, TRANSACTIONS, UNVERSIONED
+from sources.kontist.columns import ACCOUNTS, LATER, STANDING_ORDERS, TIMED_ORDERS, TRANSACTIONS, UNVERSIONED
 from sources.kontist.cursor_reading import Wanted, read_by_cursor
 from sources.kontist.prefetch import MOST, Prefetch
 from sources.kontist.query_client import QueryClient, by_oauth
@@ -229,6 +229,7 @@ RULES = Rules(
     booked_by=("valuta_date", "booking_type"),
     own_id="source_transaction_id",
     unversioned=UNVERSIONED,
+    later=LATER,
 )
 
 
