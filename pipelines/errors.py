@@ -38,7 +38,8 @@ class Failure(Exception):
         self.args = (self._text(),)
 
     def _text(self) -> str:
-        return f"{self.cause}." + (f" {self.next_step}." if self.next_step else "")
+        after = f" {self.next_step}" if self.next_step else ""
+        return f"{self.cause}.{after}" + ("." if after and not after.endswith("?") else "")
 
 
 class WrongUsage(Failure):

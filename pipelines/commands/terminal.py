@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import CHECKS_FAILED
@@ -53,17 +54,25 @@ def print_json(content: Any) -> None:
     print(sinks.json_text(content))
 
 
+def print_csv(rows: Iterable[Sequence[str | None]]) -> None:
+    """Prints rows as CSV (RFC 4180), exactly; on a terminal each value is one line that steers nothing."""
+    import csv
+
+    steers = sys.stdout.isatty()
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerows([one if one is None or not steers else sinks.line(one) for one in row] for row in rows)
+
+
 def print_as_json(text: str) -> None:
     """Prints JSON text."""
     print(sinks.json_shown(text.rstrip("\n")))
 
 
 def console() -> "Console":
-    """Returns a console for tables; of a fixed width where standard output is no terminal."""
+    """Returns a console for tables. Without a terminal, or with NO_COLOR, it shows no colour."""
     from rich.console import Console
 
-    found = Console()
-    return found if found.is_terminal else Console(width=120)
+    return Console(highlight=False)
 
 
 def print_error(options: argparse.Namespace, sentence: str, status: int) -> None:

@@ -24,6 +24,7 @@ from pipelines.store.atomic_files import publish, replace_text
 from pipelines.store.banks import read_without_consent
 from pipelines.store.ledger import forget_record
 from pipelines.store.losses import missing_raw, refuse
+from pipelines.store.private import HISTORY
 from pipelines.store.sql import literal
 from pipelines.text.sinks import line
 
@@ -137,7 +138,8 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         receipt.rows_removed = _remove_from_raw(settings.data_dir, consent.source, chain, own, partial(_begin, receipts, receipt))
         receipt.steps.append("raw history was written anew without these rows; the file before it was removed")
         _rebuild_ledger(settings, receipt)
-    (settings.data_dir / "run.last.json").unlink(missing_ok=True)
+    for name in ("run.last.json", HISTORY):
+        (settings.data_dir / name).unlink(missing_ok=True)
     dlt_folder.remove(settings.data_dir)
     receipt.steps.append("the consent's key and token were destroyed in the vault")
     if len(chain) > 1:

@@ -65,17 +65,19 @@ FORMATS: dict[str, Callable[["DuckDBPyConnection", Path], Iterator[Path]]] = {
 }
 
 
+def safe_text(value: str, kind: str) -> str:
+    """Returns the SQL of a value of this type as text that a spreadsheet makes no formula of; other types stay as they are."""
+    if kind not in ("VARCHAR", "VARCHAR[]"):
+        return value
+    text = f"array_to_string({value}, '; ')" if kind == "VARCHAR[]" else value
+    safe = f"regexp_replace({text}, '{_DANGEROUS_INSIDE}', '\\1''\\2', 'g')"
+    return f"case when regexp_matches({text}, '{_DANGEROUS}') then concat('''', {safe}) else {safe} end"
+
+
 def _safe_select(connection: "DuckDBPyConnection", table: str) -> str:
-    shown = []
-    for column in rows_of(connection, f"select column_name, column_type from (describe {table})"):
-        name, kind = f'"{column["column_name"]}"', column["column_type"]
-        text = f"array_to_string({name}, '; ')" if kind == "VARCHAR[]" else name
-        if kind in ("VARCHAR", "VARCHAR[]"):
-            safe = f"regexp_replace({text}, '{_DANGEROUS_INSIDE}', '\\1''\\2', 'g')"
-            shown.append(f"case when regexp_matches({text}, '{_DANGEROUS}') then concat('''', {safe}) else {safe} end as {name}")
-        else:
-            shown.append(name)
-    return f"select {', '.join(shown)} from {table}"
+    described = rows_of(connection, f"select column_name, column_type from (describe {table})")
+    shown = ((f'"{column["column_name"]}"', column["column_type"]) for column in described)
+    return f"select {', '.join(f'{safe_text(name, kind)} as {name}' for name, kind in shown)} from {table}"
 
 
 def _copied(connection: "DuckDBPyConnection", query: str, path: Path, options: str, before: str = "") -> Path:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from pipelines.errors import Failure, WrongUsage
 
 if TYPE_CHECKING:
-    import duckdb
     import pandas as pd
 
 
@@ -21,8 +20,8 @@ def frame(what: str, *, data_dir: Path | str | None = None) -> "pd.DataFrame":
     Raises `WrongUsage` for a table that the ledger does not have, and for a query that it does not understand or that cannot be
     computed; `Failure` without pandas, or where the ledger cannot be read.
     """
+    from pipelines.questions.query import nearest, readable_ledger
     from pipelines.settings import load_settings
-    from pipelines.store.ledger_reader import ledger_of
 
     try:
         import pandas as pd
@@ -32,18 +31,13 @@ def frame(what: str, *, data_dir: Path | str | None = None) -> "pd.DataFrame":
     import pyarrow as pa
 
     settings = load_settings(data_dir=None if data_dir is None else Path(data_dir))
-    with ledger_of(settings.data_dir, memory=settings.memory_limit) as connection:
-        connection.execute("set enable_external_access = false")
-        query = "from " + ".".join(f'"{part}"' for part in what.split(".")) if re.fullmatch(r"\w+(\.\w+)?", what) else what
+    query = "from " + ".".join(f'"{part}"' for part in what.split(".")) if re.fullmatch(r"\w+(\.\w+)?", what) else what
+    with readable_ledger(settings) as connection:
         try:
             found = connection.sql(query)
             rows = None if found is None else found.to_arrow_table()
         except duckdb.CatalogException as error:
-            raise WrongUsage(f"The ledger has no table or column that `{what}` names", _nearest(error)) from None
-        except (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException):
-            raise  # it is the file
-        except duckdb.Error as error:
-            raise _refused(error, settings.memory_limit) from None
+            raise WrongUsage(f"The ledger has no table or column that `{what}` names", nearest(error)) from None
     if rows is None:
         raise WrongUsage("The statement gives no rows", "Give a table or a query")
     whole = {
@@ -55,26 +49,3 @@ def frame(what: str, *, data_dir: Path | str | None = None) -> "pd.DataFrame":
     except (ValueError, NotImplementedError):
         raise WrongUsage("A day is not within the years 1 to 9999", "Leave it out, or cast it to text") from None
     return frame
-
-
-def _refused(error: "duckdb.Error", memory: str) -> Failure:
-    """Returns the failure for a query that cannot be computed. What DuckDB says about a value would repeat the value."""
-    import duckdb
-
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return Failure(
-            f"The query needs more memory than {memory}", "Ask for less: columns that are needed, or a part of the days"
-        )
-    if isinstance(error, duckdb.PermissionException):
-        return WrongUsage("The query reads or writes another file than the ledger", "Join other data in pandas")
-    if isinstance(error, duckdb.ParserException | duckdb.BinderException | duckdb.InvalidInputException):
-        return WrongUsage("The query is not understood", str(error).splitlines()[0])
-    return WrongUsage(
-        f"The query cannot be computed ({type(error).__name__})", "Correct it: an operation does not accept a value"
-    )
-
-
-def _nearest(error: Exception) -> str:
-    """Returns DuckDB's own suggestion where it makes one: it names tables of the ledger, never a value."""
-    meant = re.search(r'Did you mean "([^"]+)"', str(error))
-    return f"Did you mean {meant[1]}?" if meant else "docs/catalogue.md lists the tables and their columns"

@@ -13,8 +13,10 @@ CLOSED = 0o077
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 GIVEN = "KONTOLEDGER_UMASK"
 """The umask that the first of our processes was started with, for those that it starts."""
+HISTORY = "query.history"
+"""What somebody typed at the prompt of `query`: it may hold names, so an erasure removes it."""
 _LEDGER = "ledger.duckdb"
-_KINDS = (".duckdb", ".sqlite", ".json", ".wal", ".new")
+_KINDS = (".duckdb", ".sqlite", ".json", ".wal", ".new", ".history")
 _given: int | None = None
 
 

@@ -1,6 +1,6 @@
 """Tables and sentences for people: as wide as the terminal lets them be, and no amount, currency or account is ever cut.
 
-What a bank sends is no markup, and no escape that steers the terminal.
+What a bank sends is no markup, and no escape that steers the terminal. A pipe or a file gets plain columns: no lines, no colour.
 """
 
 from collections.abc import Collection, Sequence
@@ -31,25 +31,39 @@ def show(
 ) -> None:
     """Prints a table where it fits. Else it leaves out columns that are empty in every row, or prints a line a row.
 
-    `marked` rows are yellow.
+    `marked` rows are yellow. What is no terminal gets the whole table, plain.
     """
     rows = [[line(cell) for cell in row] for row in rows]
     kept = list(range(len(headings)))
-    if not _fits(console, headings, rows, kept):
+    if console.is_terminal and not _fits(console, headings, rows):
         kept = [at for at in kept if at < 2 or any(row[at] not in NOTHING for row in rows)]
-    if not _fits(console, headings, rows, kept):
-        say(console, title, "italic")
-        for number, row in enumerate(rows):
-            details = [f"{headings[at]} {row[at]}" for at in kept[2:] if row[at] not in NOTHING]
-            style = "yellow" if number in marked else ""
-            say(console, f"{row[0]} {row[1]}: {', '.join(details)}", style)
+    headings, rows = [headings[at] for at in kept], [[row[at] for at in kept] for row in rows]
+    say(console, title, "italic")
+    if not console.is_terminal or _fits(console, headings, rows):
+        right = {at for at, heading in enumerate(headings) if heading in NUMERIC}
+        _print(console, headings, rows, right=right, marked=marked)
         return
-    table = Table(title=Text(line(title)), title_justify="left", header_style="bold")
-    for at in kept:
-        table.add_column(headings[at], justify="right" if headings[at] in NUMERIC else "left", no_wrap=True)
     for number, row in enumerate(rows):
-        table.add_row(*(Text(row[at]) for at in kept), style="yellow" if number in marked else None)
-    console.print(table)
+        details = [f"{heading} {cell}" for heading, cell in zip(headings[2:], row[2:], strict=True) if cell not in NOTHING]
+        say(console, f"{row[0]} {row[1]}: {', '.join(details)}", "yellow" if number in marked else "")
+
+
+def show_answer(
+    console: "Console", headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()
+) -> None:
+    """Prints the answer to a query: a table where it fits, else a line a value below a line for each row. Nothing is cut.
+
+    Columns at `right` stand right.
+    """
+    headings, rows = [line(one) for one in headings], [[line(cell) for cell in row] for row in rows]
+    if not console.is_terminal or _fits(console, headings, rows):
+        _print(console, headings, rows, right=right)
+        return
+    widest = max(map(cell_len, headings))
+    for number, row in enumerate(rows, 1):
+        say(console, f"row {number}", "bold")
+        for heading, cell in zip(headings, row, strict=True):
+            say(console, f"  {heading}{' ' * (widest - cell_len(heading))}  {cell}")
 
 
 def say(console: "Console", sentence: str, style: str = "") -> None:
@@ -57,6 +71,34 @@ def say(console: "Console", sentence: str, style: str = "") -> None:
     console.print(Text(line(sentence), style), soft_wrap=True)
 
 
-def _fits(console: "Console", headings: Sequence[str], rows: Sequence[Sequence[str]], kept: Sequence[int]) -> bool:
-    widths = [max(cell_len(text) for text in (headings[at], *(row[at] for row in rows))) for at in kept]
+def _print(
+    console: "Console",
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[int] = (),
+    marked: Collection[int] = (),
+) -> None:
+    """Prints a table as wide as it is: with lines on a terminal, else plain columns with two blanks between them."""
+    if not console.is_terminal:
+        widths = _widths(headings, rows)
+        for row in (headings, *rows):
+            pads = [" " * (width - cell_len(cell)) for width, cell in zip(widths, row, strict=True)]
+            cells = [pad + cell if at in right else cell + pad for at, (pad, cell) in enumerate(zip(pads, row, strict=True))]
+            say(console, "  ".join(cells).rstrip())
+        return
+    table = Table(header_style="bold")
+    for at, heading in enumerate(headings):
+        table.add_column(Text(heading), justify="right" if at in right else "left", no_wrap=True)
+    for number, row in enumerate(rows):
+        table.add_row(*map(Text, row), style="yellow" if number in marked else None)
+    console.print(table)
+
+
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
+
+
+def _fits(console: "Console", headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    widths = _widths(headings, rows)
     return sum(widths) + 3 * len(widths) + 1 <= console.width

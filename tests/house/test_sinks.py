@@ -39,7 +39,7 @@ hostile = pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 def shown(draw: Any, width: int = 300) -> str:
     """What `draw(console)` prints on a terminal that wide."""
     file = StringIO()
-    draw(Console(file=file, width=width))
+    draw(Console(file=file, width=width, force_terminal=True, color_system=None))
     return file.getvalue()
 
 

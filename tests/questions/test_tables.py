@@ -25,7 +25,7 @@ HEADINGS = ("bank", "account", "read", "new", "changed", "balance")
 def shown(draw: object, width: int = 80) -> str:
     """What `draw(console)` prints on a terminal that wide."""
     file = StringIO()
-    draw(Console(file=file, width=width))  # type: ignore[operator]
+    draw(Console(file=file, width=width, force_terminal=True, color_system=None))  # type: ignore[operator]
     return file.getvalue()
 
 

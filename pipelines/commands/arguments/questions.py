@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from pipelines.commands.arguments.common import Commands, json_option
-from pipelines.commands.option_types import age, day
+from pipelines.commands.option_types import age, count, day
 
 
 def declare(commands: Commands) -> None:
-    """Declares `status`, `prove`, `explain`, `owners`, `export`."""
+    """Declares `status`, `query`, `prove`, `explain`, `owners`, `export`."""
     status = commands.add("status", "commands.questions.status", "freshness per account, consents, quota, last run and checks")
     status.add_argument(
         "--max-age",
@@ -25,6 +25,19 @@ def declare(commands: Commands) -> None:
         help="OpenMetrics text for a monitor, on standard output or put into FILE as a whole",
     )
     json_option(form)
+    query = commands.add(
+        "query", "commands.query.query", "ask the published ledger in SQL, read-only; without SQL, a prompt opens"
+    )
+    query.add_argument("sql", metavar="SQL", nargs="?", help="one statement (default: a prompt, or standard input if piped)")
+    form = query.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="CSV; what a spreadsheet would run as a formula gets an apostrophe")
+    json_option(form)
+    query.add_argument(
+        "--limit",
+        type=count,
+        metavar="N",
+        help="at most N rows, 0 for all (default: 100 on a terminal, all in CSV, JSON or a pipe)",
+    )
     prove = commands.add(
         "prove",
         "commands.questions.prove",
