@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from sources._columns import TEXT
+from sources.kontist.order_lists import KINDS, OPTIONAL_KINDS
 from sources.kontist.refused_fields import FieldName, RefusedFields
 from sources.kontist.rows import Refused, Rows, each_once, read_rows
 from sources.kontist.values import splits_text
@@ -39,9 +40,9 @@ _OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "TransactionSplit": (
         *("id", "uuid", "amount", "category", "categoryCode", "vatCategoryCode", "vatRate", "userSelectedBookingDate"),
     ),
-    "Transfer": ("purpose", "e2eId", "lastExecutionDate", "reference", "personalNote", "category"),
+    "Transfer": ("uuid", "purpose", "e2eId", "lastExecutionDate", "reference", "personalNote", "category"),
 }
-OPTIONAL: frozenset[FieldName] = frozenset((kind, name) for kind, names in _OPTIONAL.items() for name in names)
+OPTIONAL: frozenset[FieldName] = frozenset((kind, name) for kind, names in _OPTIONAL.items() for name in names) | OPTIONAL_KINDS
 _OBJECTS = {"fees": "TransactionFee", "splits": "TransactionSplit"}
 _SAME = (
     *("id", "amount", "type", "category", "name", "iban", "purpose", "e2eId", "bookingDate", "valutaDate", "foreignCurrency"),
@@ -87,12 +88,17 @@ class Fields:
         )
         return self._within(account, both)
 
-    def orders(self) -> str:
-        """Returns the query for the first page of both lists of orders."""
-        kinds = {"standing": "STANDING_ORDER", "timed": "TIMED_ORDER"}
+    def order_lists(self) -> list[str]:
+        """Returns the names of the lists of orders that the server has."""
+        return [name for name, kind in KINDS.items() if ("TransferType", kind) not in self.refused]
+
+    def orders(self, names: Iterable[str]) -> str:
+        """Returns the query for a page of each list of orders in `names` that the server has."""
+        asked = [name for name in self.order_lists() if name in set(names)]
         node = f"{{ edges {{ node {{ {self._of('Transfer')} }} }} pageInfo {{ hasNextPage endCursor }} }}"
-        lists = " ".join(f"{name}: transfers(type: {kind}, first: {PAGE}, after: ${name}) {node}" for name, kind in kinds.items())
-        return f"query ($standing: String, $timed: String) {{ viewer {{ mainAccount {{ {lists} }} }} }}"
+        lists = " ".join(f"{name}: transfers(type: {KINDS[name]}, first: {PAGE}, after: ${name}) {node}" for name in asked)
+        variables = ", ".join(f"${name}: String" for name in asked)
+        return f"query ({variables}) {{ viewer {{ mainAccount {{ {lists} }} }} }}"
 
     def _within(self, account: str | None, connections: str) -> str:
         variables = "$after: String, $filter: TransactionFilter"
@@ -192,18 +198,3 @@ def _whole(number: Any) -> Any:
         digits, _, rest = number.partition(".")
         return int(digits) if digits.isascii() and digits.isdigit() and not rest.strip("0") else None
     return number
-
-
-_ORDER_NAMES = {
-    "standing-orders": {"recipient": "name", "purpose": "description"},
-    "timed-orders": {"recipient": "recipientName", "iban": "recipientIban", "executeAt": "date"},
-}
-
-
-def orders_as_rest(kind: str, nodes: Iterable[Any]) -> list[Any]:
-    """Returns orders in the form of the REST document. Amounts stay positive (vendor's samples)."""
-    names = _ORDER_NAMES[kind]
-    return [
-        {names.get(name, name): value for name, value in node.items() if value is not None} if isinstance(node, dict) else node
-        for node in nodes
-    ]

@@ -18,7 +18,8 @@ from sources._http import AGAIN_LATER, Http
 from sources.kontist.accounts import Account, Orders, read_account, read_orders
 from sources.kontist.auth import Login, Tokens
 from sources.kontist.oauth import OAuthTokens
-from sources.kontist.queries import OPTIONAL, Fields, account_as_rest, orders_as_rest, rows_of, sub_account_as_rest
+from sources.kontist.order_lists import OrderLists, read_order_lists
+from sources.kontist.queries import OPTIONAL, Fields, account_as_rest, rows_of, sub_account_as_rest
 from sources.kontist.refused_fields import FieldName
 from sources.kontist.responses import ASK_A_PERSON, BANK, json_bytes, refusal
 from sources.kontist.rows import Rows
@@ -29,6 +30,7 @@ MAY_HAVE_MOVED = timedelta(days=7)
 """How far from its day a row is still looked for: an edit may date it anew."""
 _ANSWERED = frozenset({200, 500})
 _UNKNOWN_FIELD = re.compile(r"""Cannot query field ["'](\w+)["'] on type ["'](\w+)["']""")
+_UNKNOWN_VALUE = re.compile(r"""Value ["'](\w+)["'] does not exist in ["'](\w+)["'] enum""")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class QueryClient:
         self.fields = Fields()
         self.on_rows: Callable[[int, int, int | None], None] = lambda *_: None
         """Called with the pages and rows of an account that were read so far."""
-        self._timed: dict[str, list[Any]] = {}
+        self._order_lists: dict[str, OrderLists] = {}
 
     def accounts(self) -> list[Account]:
         """Returns the main account and all further ones, in euros. Raises `Rejected` while there is no open account."""
@@ -109,44 +111,27 @@ class QueryClient:
         return None
 
     def standing_orders(self, account: Account) -> Orders:
-        """Returns all standing orders. Both lists of orders come in one request; only the main account has orders."""
+        """Returns all standing orders. All lists of orders come in one request; only the main account has orders."""
         return self._orders("standing-orders", account)
 
     def timed_orders(self, account: Account) -> Orders:
-        """Returns all timed orders that the server lists."""
+        """Returns all timed orders that the server lists, and the transfers that are under way."""
         return self._orders("timed-orders", account)
 
     def _orders(self, kind: str, account: Account) -> Orders:
         nodes: list[Any] = []
         if _public_id(account) is None:
-            kept = self._timed.pop(account.account_id, None) if kind == "timed-orders" else None
-            if kept is not None:
-                nodes = kept
-            else:
-                standing, timed = self._both_lists()
-                nodes = standing if kind == "standing-orders" else timed
+            lists = self._order_lists.pop(account.account_id, None) if kind == "timed-orders" else None
+            if lists is None:
+                lists = read_order_lists(self.fields.order_lists(), self._order_pages)
                 if kind == "standing-orders":
-                    self._timed[account.account_id] = timed
-        return replace(read_orders(kind, orders_as_rest(kind, nodes), account), unknown_fields=frozenset())
+                    self._order_lists[account.account_id] = lists
+            nodes = lists.standing if kind == "standing-orders" else lists.timed
+        return replace(read_orders(kind, nodes, account), unknown_fields=frozenset())
 
-    def _both_lists(self) -> tuple[list[Any], list[Any]]:
-        lists: dict[str, list[Any]] = {"standing": [], "timed": []}
-        after: dict[str, str | None] = {"standing": None, "timed": None}
-        open_ = set(lists)
-        seen: set[tuple[str, str]] = set()
-        while open_:
-            found = self._connections(None, self.fields.orders, dict(after))
-            for name in sorted(open_):
-                nodes, following = _nodes(_object(found, name))
-                lists[name] += nodes
-                after[name] = following
-                if following is None:
-                    open_.discard(name)
-                elif (name, following) in seen or not nodes:
-                    raise _loop()
-                else:
-                    seen.add((name, following))
-        return lists["standing"], lists["timed"]
+    def _order_pages(self, after: dict[str, str | None]) -> dict[str, tuple[list[Any], str | None]]:
+        found = self._connections(None, lambda: self.fields.orders(after), dict(after))
+        return {name: _nodes(_object(found, name)) for name in self.fields.order_lists() if name in after}
 
     # ---- questions and answers
 
@@ -206,7 +191,8 @@ class QueryClient:
         errors = [one if isinstance(one, dict) else {} for one in errors] if isinstance(errors, list) else [{}]
         if any(_code(one) == 401 or one.get("message") == "Unauthorized" for one in errors):
             return None
-        unknown = {(kind, name) for one in errors for name, kind in _UNKNOWN_FIELD.findall(str(one.get("message")))}
+        said = " ".join(str(one.get("message")) for one in errors)
+        unknown = {(kind, name) for pattern in (_UNKNOWN_FIELD, _UNKNOWN_VALUE) for name, kind in pattern.findall(said)}
         if (unknown & OPTIONAL) - self.fields.refused:
             return unknown & OPTIONAL
         if unknown:
@@ -310,7 +296,3 @@ def _begins(day: date) -> str:
 
 def _other_shape() -> Unexpected:
     return Unexpected(BANK, "the bank's JSON has another shape than described", ASK_A_PERSON)
-
-
-def _loop() -> Unexpected:
-    return Unexpected(BANK, "the pages of a list go round in a circle", ASK_A_PERSON)

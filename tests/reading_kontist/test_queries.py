@@ -19,6 +19,7 @@ from sources.kontist.accounts import Account
 from sources.kontist.auth import Application, Login
 from sources.kontist.cursor_reading import Wanted, read_by_cursor
 from sources.kontist.oauth import OAuthTokens
+from sources.kontist.order_lists import KINDS, TRANSFER_PAGES, read_order_lists
 from sources.kontist.queries import EVENTS, rows_of
 from sources.kontist.query_client import QueryClient
 from sources.sandbox import (
@@ -138,6 +139,80 @@ def test_both_lists_of_orders_cost_one_request(opened: Any) -> None:
     assert all(row["next_occurrence"] and row["name"] and row["amount_cents"] > 0 for row in standing.rows.to_pylist())
     assert all(row["date"] and row["recipient_iban"] and row["amount_cents"] > 0 for row in timed.rows.to_pylist())
     assert (standing.rejected, timed.rejected, timed.unknown_fields) == ((), (), frozenset())
+
+
+@pytest.mark.parametrize("kind", ["SEPA_TRANSFER", "INSTANT_CREDIT_TRANSFER"])
+def test_transfers_under_way_are_timed_orders_and_cost_no_further_request(opened: Any, kind: str) -> None:
+    reader = opened(World(today=TODAY))
+    main = reader.account("4711")
+    planned = reader.client.timed_orders(main).rows.num_rows
+    for status in ("BOOKED", "CONFIRMED", "FAILED", "CANCELED", "EXECUTED", "AUTHORIZATION_REQUIRED"):
+        reader.world.transfer("4711", amount="12.34", status=status, kind=kind)
+    before = reader.queries()
+    reader.client.standing_orders(main)
+    rows = reader.client.timed_orders(main).rows.to_pylist()[planned:]
+    assert reader.queries() - before == 1
+    assert {(row["status"], row["type"], row["amount_cents"]) for row in rows} == {
+        ("CONFIRMED", kind, 1234),
+        ("AUTHORIZATION_REQUIRED", kind, 1234),
+    }
+    assert all(row["order_id"].startswith("transfer:") and row["recipient_iban"] for row in rows)
+
+
+def test_old_transfers_are_not_read_and_new_ones_only_as_far_as_one_is_under_way(opened: Any) -> None:
+    reader = opened(World(today=TODAY))
+    main = reader.account("4711")
+    planned = reader.client.timed_orders(main).rows.num_rows
+    oldest = reader.world.transfer("4711", amount="1.00", status="CONFIRMED")
+    for _ in range(120):
+        reader.world.transfer("4711", amount="1.00", status="BOOKED")
+    assert asked_orders(reader, main) == (1, planned)
+    for _ in range(51):
+        reader.world.transfer("4711", amount="1.00", status="CONFIRMED")
+    assert asked_orders(reader, main) == (3, planned + 51)
+    oldest["status"] = "BOOKED"
+    for _ in range(400):
+        reader.world.transfer("4711", amount="1.00", status="CREATED")
+    assert asked_orders(reader, main) == (TRANSFER_PAGES, planned + 50 * TRANSFER_PAGES)
+
+
+def asked_orders(reader: Reader, main: Account) -> tuple[int, int]:
+    """The requests that both lists cost, and the number of timed orders."""
+    before = reader.queries()
+    reader.client.standing_orders(main)
+    rows = reader.client.timed_orders(main).rows
+    return reader.queries() - before, rows.num_rows
+
+
+def test_a_server_without_one_kind_of_transfers_lists_the_others(opened: Any) -> None:
+    reader = opened(World(today=TODAY))
+    reader.bank.kontist.graphql.lacks = {"TransferType.INSTANT_CREDIT_TRANSFER", "Transfer.uuid"}
+    reader.world.transfer("4711", amount="5.00")
+    rows = reader.client.timed_orders(reader.account("4711")).rows.to_pylist()
+    assert [row["amount_cents"] for row in rows if row["order_id"].startswith("transfer:")] == [500]
+
+
+TRANSFER = {"id": "1", "uuid": "u-1", "recipient": "A", "iban": "DE1", "amount": 100, "status": "CONFIRMED"}
+
+
+def test_a_transfer_that_stands_in_several_lists_counts_once() -> None:
+    pages = {name: ([TRANSFER | {"id": name}], None) for name in KINDS}
+    pages["timed"] = ([TRANSFER | {"uuid": "u-2"}], None)
+    pages["standing"] = ([], None)
+    lists = read_order_lists(KINDS, lambda asked: {name: pages[name] for name in asked})
+    assert [one["id"] for one in lists.timed] == ["1", "transfer:u-1"]
+    pages["timed"] = pages["transfers"]
+    lists = read_order_lists(KINDS, lambda asked: {name: pages[name] for name in asked})
+    assert [one["id"] for one in lists.timed] == ["transfers"], "the order that it carries out"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_list_of_orders_whose_pages_go_in_a_circle_is_left(name: str) -> None:
+    def ask(asked: dict[str, str | None]) -> dict[str, Any]:
+        return {one: ([TRANSFER], "again" if one == name else None) for one in asked}
+
+    with pytest.raises(Unexpected, match="circle"):
+        read_order_lists(KINDS, ask)
 
 
 def test_fields_that_the_server_lacks_are_left_out_and_asked_for_once(opened: Any) -> None:

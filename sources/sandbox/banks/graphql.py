@@ -11,13 +11,13 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_schema, execute_sync, parse, validate
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_schema, execute_sync, is_enum_type, parse, validate
 
 from ..world.people import KONTIST_MAIN
 from ..world.records import Account, Transaction
 from ..world.values import Dice
 from ..world.world import World
-from .orders import standing_orders, timed_orders
+from .orders import standing_orders, timed_orders, transfers
 from .wire import About, Answer, Call, Shown, as_json
 
 LONGEST_QUERY = 10_000
@@ -33,7 +33,7 @@ class GraphQl:
     def __init__(self, world: World, shown: Callable[[Account], Shown]) -> None:
         self.world = world
         self.lacks: set[str] = set()
-        """Fields of the schema that this server does not know, as `Transaction.splits`."""
+        """Fields and values of the schema that this server does not know, as `Transaction.splits`."""
         self.account_is_open = True
         """False: there is no main account yet."""
         self.filter_hides_pending = False
@@ -128,7 +128,7 @@ class GraphQl:
         if "transfers" not in granted:
             raise GraphQLError("Forbidden", extensions={"status": 403, "type": "ScopeError"})
         orders = {"STANDING_ORDER": standing_orders, "TIMED_ORDER": timed_orders}.get(asked["type"])
-        listed = orders(self.world, account) if orders is not None else []
+        listed = transfers(self.world, account, asked["type"]) if orders is None else orders(self.world, account)
         numbered = list(enumerate(listed, 1))
         return _connection(numbered, lambda one: (-one[0], 0), lambda one: _transfer(one[1]), asked)
 
@@ -250,7 +250,8 @@ def _schema(lacks: frozenset[str]) -> GraphQLSchema:
     schema = build_schema((Path(__file__).parent / "kontist.graphql").read_text(encoding="utf-8"))
     for name in lacks:
         kind, _, field = name.partition(".")
-        del schema.type_map[kind].fields[field]  # type: ignore[attr-defined]
+        of_kind: Any = schema.type_map[kind]
+        del (of_kind.values if is_enum_type(of_kind) else of_kind.fields)[field]
     return schema
 
 

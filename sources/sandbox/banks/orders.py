@@ -24,6 +24,11 @@ def timed_orders(world: World, account: Account) -> list[dict[str, Any]]:
     return [order for order in orders.values() if order is not None and order["date"] > today]
 
 
+def transfers(world: World, account: Account, kind: str) -> list[dict[str, Any]]:
+    """Returns the transfers of one kind, also those of long ago, newest first (live service)."""
+    return [one for key, one in reversed(world.transfers) if key == account.key and one["type"] == kind]
+
+
 def _standing_from_the_start(world: World, account: Account) -> list[dict[str, Any]]:
     if account.iban != KONTIST_MAIN:
         return []

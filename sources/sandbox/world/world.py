@@ -67,6 +67,8 @@ class World:
         """By account key and order id: Kontist's standing orders that were made or changed since."""
         self.timed_orders: dict[tuple[str, object], dict[str, Any] | None] = {}
         """The same of its timed orders; None for one that was cancelled."""
+        self.transfers: list[tuple[str, dict[str, Any]]] = []
+        """By account key: the transfers that Kontist's customers have ordered, as its live service shows them."""
         self.text_messages: list[str] = []
         """What Kontist has sent to its customer's phone: TANs."""
         self.accounts = [Account(plan, self.lock, self._history) for plan in PLANS]
@@ -212,6 +214,30 @@ class World:
         """Deletes a row, booked or pending, as the bank does."""
         with self._changing(row.account) as own:
             del own.rows[row.id]
+
+    def transfer(
+        self,
+        account: Account | str,
+        *,
+        amount: Amount,
+        party: str = "Example Payee",
+        party_iban: str | None = None,
+        status: str = "CONFIRMED",
+        kind: str = "SEPA_TRANSFER",
+    ) -> dict[str, Any]:
+        """Orders a transfer at Kontist; returns what its live service lists. `append` books it; set its `status` then."""
+        with self._changing(account) as own:
+            number = 500 + len(self.transfers)
+            sent = {
+                "id": number,
+                "type": kind,
+                "status": status,
+                "amount": abs(to_cents(amount)),
+                "e2eId": f"E-transfer-{number}",
+            }
+            sent |= {"recipientName": party, "recipientIban": party_iban or own.iban, "purpose": "ordered by hand"}
+            self.transfers.append((own.key, sent))
+            return sent
 
     def live(self, days: int = 1) -> date:
         """Moves the clock on: pending rows are booked, and people pay and earn. Returns the new `today`.

@@ -1,6 +1,6 @@
 -- One row per payment of a standing or timed order: those whose day has come while the order was active, and future ones.
 -- grain:  account_id, order_id, order_kind, due_on
--- checks: not_null(amount, currency, known_through, called_off), accepted(order_kind, 'standing', 'timed')
+-- checks: not_null(amount, currency, known_through, called_off, payable_from), accepted(order_kind, 'standing', 'timed')
 
 with
 
@@ -71,12 +71,35 @@ standing_promises as (
     from occurrences
 ),
 
+-- A transfer under way without a day of its own is due on the day on which it was first seen
+transfer_versions as (
+    select
+        timed.*,
+        accounts.last_completed_on                                  as known_through,
+        coalesce(
+            timed.payment_on,
+            min(cast(timed.valid_from at time zone 'Europe/Berlin' as date)) over (partition by timed.account_id, timed.order_id)
+        )                                                           as due_on,
+        accounts.last_completed_on + settings.forecast_days         as horizon
+    from timed
+    inner join accounts using (account_id)
+    cross join settings
+    where timed.is_transfer
+),
+
+transfers as (
+    select *
+    from transfer_versions
+    qualify row_number() over (partition by account_id, order_id order by valid_from desc) = 1
+),
+
 promises as (
     select
         account_id,
         order_id,
         'standing'                                                  as order_kind,
         due_on,
+        due_on - 4                                                  as payable_from,
         amount,
         currency,
         counterparty_name,
@@ -95,6 +118,7 @@ promises as (
         timed.order_id,
         'timed'                                                     as order_kind,
         timed.payment_on                                            as due_on,
+        timed.payment_on - 4                                        as payable_from,
         timed.amount,
         timed.currency,
         timed.counterparty_name,
@@ -107,8 +131,28 @@ promises as (
     from timed
     inner join accounts using (account_id)
     cross join settings
-    where upper(timed.status) = 'SCHEDULED'
+    where not timed.is_transfer
+        and upper(timed.status) = 'SCHEDULED'
         and timed.payment_on <= coalesce(timed.valid_to_on, accounts.last_completed_on + settings.forecast_days)
+    union all
+    -- Booked, failed or cancelled, a transfer is no longer listed: only the movement shows which. Nobody has confirmed some yet
+    select
+        account_id,
+        order_id,
+        'timed'                                                     as order_kind,
+        due_on,
+        due_on                                                      as payable_from,
+        amount,
+        currency,
+        counterparty_name,
+        counterparty_iban,
+        description,
+        end_to_end_id,
+        known_through,
+        valid_to is not null or upper(status) in ('AUTHORIZATION_REQUIRED', 'CONFIRMATION_REQUIRED') as called_off,
+        valid_from
+    from transfers
+    where due_on <= horizon
 ),
 
 final as (

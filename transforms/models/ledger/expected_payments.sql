@@ -1,4 +1,4 @@
--- One row per payment of a standing or timed order: expected, already paid, or missing.
+-- One row per payment of a standing or timed order, or of a transfer under way: expected, already paid, or missing.
 -- grain:  expected_payment_id
 -- checks: not_null(account_id, order_id, due_on, amount, currency), accepted(order_kind, 'standing', 'timed'),
 --         accepted(status, 'expected', 'due', 'executed', 'late', 'different amount', 'missing'), relationship(account_id, accounts)
@@ -36,7 +36,7 @@ candidates as (
     inner join transactions
         on transactions.account_id = promises.account_id
         and transactions.amount < 0
-        and transactions.booked_on between promises.due_on - 4 and promises.due_on + 10
+        and transactions.booked_on between promises.payable_from and promises.due_on + 10
         and (
             transactions.iban = upper(replace(promises.counterparty_iban, ' ', ''))
             or transactions.end_to_end_id = promises.end_to_end_id

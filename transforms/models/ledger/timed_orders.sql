@@ -1,4 +1,4 @@
--- One row per timed order at Kontist, as the bank shows it now.
+-- One row per timed order and transfer under way at Kontist, as the bank shows it now.
 -- grain:  account_id, order_id
 -- checks: not_null(source, amount, currency, first_seen_at, last_changed_at), relationship(account_id, accounts)
 

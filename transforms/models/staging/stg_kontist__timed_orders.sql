@@ -1,4 +1,4 @@
--- Every version of every Kontist timed order, in the ledger's names and units.
+-- Every version of every Kontist timed order and transfer under way, in the ledger's names and units.
 -- grain:  account_id, order_id, valid_from
 -- checks: not_null(amount)
 
@@ -6,9 +6,10 @@ select
     -- keys
     order_id,
     account_id,
-    -- what is to be paid: the bank shows a negative amount, and it is money out
+    -- what is to be paid: the bank shows a negative amount, GraphQL a positive one, and it is money out
     status,
     type                                                            as order_type,
+    coalesce(type in ('SEPA_TRANSFER', 'INSTANT_CREDIT_TRANSFER'), false) as is_transfer,
     cast(-abs(amount_cents) * 0.01 as decimal(18, 2))               as amount,
     'EUR'                                                           as currency,
     nullif(trim(recipient_name), '')                                as counterparty_name,
