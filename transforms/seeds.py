@@ -29,6 +29,17 @@ SOURCES = ("kontist", "kontomatik")
 """The banks whose words `categories` may translate."""
 LONGEST_FORECAST = 3660
 
+_UNIQUE: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "chart_of_accounts": (("ledger_account",),),
+    "accounts": (("account",), ("display_name",), ("ledger_account",)),
+    "rules": (("rule",),),
+    "settings": (("name",),),
+    "transfers": (("out_transaction_id", "in_transaction_id"),),
+    "transactions": (("transaction_id",),),
+}
+"""Columns that no two rows of a file have in common."""
+LONGEST_NAME = 60
+
 Row = dict[str, str | None]
 
 
@@ -43,7 +54,8 @@ class Seed:
 
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "chart_of_accounts": ("ledger_account", "kind", "description"),
+    "chart_of_accounts": ("ledger_account", "kind", "description", "category_group"),
+    "accounts": ("account", "display_name", "ledger_account"),
     "categories": ("source", "field", "value", "direction", "ledger_account"),
     "rules": ("rule", "account_id", "counterparty", "iban", "text", "direction", "ledger_account"),
     "transfers": ("out_transaction_id", "in_transaction_id", "decision"),
@@ -51,6 +63,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "settings": ("name", "value"),
 }
 """The header of each seed's file."""
+OPTIONAL: Mapping[str, str] = {"chart_of_accounts": "category_group"}
+"""The last column of a file that came later: files without it go on working."""
 NAMES = tuple(COLUMNS)
 
 
@@ -70,6 +84,9 @@ def read(own: Path | None = None) -> tuple[Seed, ...]:
                 raise SeedUnreadable(chart, f"{cause}; keep the account, or put a {name}.csv of your own beside it")
             if row["ledger_account"] not in known:
                 raise SeedUnreadable(places[name], f"row {line - 1} names an account that chart_of_accounts.csv does not have")
+    for line, row in enumerate(seeds["accounts"].rows, start=1):
+        if row["ledger_account"] in known:
+            raise SeedUnreadable(places["accounts"], f"row {line} names an account that chart_of_accounts.csv has already")
     return tuple(seeds.values())
 
 
@@ -95,13 +112,16 @@ def _seed(name: str, content: bytes, path: Path, origin: str) -> Seed:
         header, *given = [line for line in lines if line] or [[]]
     except csv.Error as error:
         raise SeedUnreadable(path, f"line {lines.line_num} is no CSV ({error})") from None
+    whole = dict.fromkeys(columns)
+    if tuple(header) == columns[:-1] and OPTIONAL.get(name) == columns[-1]:
+        columns = columns[:-1]
     if tuple(header) != columns:
         raise SeedUnreadable(path, f"its first line must be `{','.join(columns)}`")
     rows: list[Row] = []
     for number, fields in enumerate(given, start=1):
         if len(fields) != len(columns):
             raise SeedUnreadable(path, f"row {number} has {len(fields)} fields instead of {len(columns)}")
-        row: Row = {column: value.strip() or None for column, value in zip(columns, fields, strict=True)}
+        row: Row = whole | {column: value.strip() or None for column, value in zip(columns, fields, strict=True)}
         if complaint := _CHECKS[name](row):
             raise SeedUnreadable(path, f"row {number}: {complaint}")
         rows.append(row)
@@ -132,19 +152,14 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tu
 
 
 def _refuse_repeats(name: str, rows: Sequence[Row], path: Path) -> None:
-    keys = {
-        "chart_of_accounts": ("ledger_account",),
-        "rules": ("rule",),
-        "settings": ("name",),
-        "transfers": ("out_transaction_id", "in_transaction_id"),
-        "transactions": ("transaction_id",),
-    }.get(name, ())
-    seen = set()
-    for number, row in enumerate(rows, start=1):
-        key = tuple(row[column] for column in keys)
-        if keys and key in seen:
-            raise SeedUnreadable(path, f"row {number} repeats the {' and '.join(keys)} of an earlier one")
-        seen.add(key)
+    for columns in _UNIQUE.get(name, ()):
+        seen = set()
+        for number, row in enumerate(rows, start=1):
+            # what people read as one name is one
+            key = tuple((row[column] or "").casefold() if name == "accounts" else row[column] for column in columns)
+            if any(key) and key in seen:
+                raise SeedUnreadable(path, f"row {number} repeats the {' and '.join(columns)} of an earlier one")
+            seen.add(key)
 
 
 def _one_of(row: Row, column: str, *allowed: str) -> Iterator[str]:
@@ -163,6 +178,20 @@ def _account(row: Row) -> str:
     if name.startswith(("Assets:Bank:", "Liabilities:Card:")):
         return "Assets:Bank and Liabilities:Card are made by the program, one for each account that is read"
     return "" if row["description"] else "description is missing"
+
+
+def _own_account(row: Row) -> str:
+    name, ledger_account = row["display_name"], row["ledger_account"]
+    if not row["account"]:
+        return "account is missing: an account's id, or the end of its IBAN"
+    if not name and not ledger_account:
+        return "one of display_name and ledger_account must say what the account is called"
+    # every name of the program's own holds this sign, so none of a person's can be the same
+    if name and ("…" in name or not name.isprintable() or len(name) > LONGEST_NAME):
+        return f"a display_name has up to {LONGEST_NAME} visible signs, and no `…`"
+    if ledger_account and not (_ACCOUNT.fullmatch(ledger_account) and ledger_account.startswith(("Assets:", "Liabilities:"))):
+        return "a ledger_account is written Assets:Name or Liabilities:Name, of letters, digits and hyphens, each with a capital"
+    return ""
 
 
 def _category(row: Row) -> str:
@@ -206,6 +235,7 @@ def _setting(row: Row) -> str:
 
 _CHECKS: Mapping[str, Callable[[Row], str]] = {
     "chart_of_accounts": _account,
+    "accounts": _own_account,
     "categories": _category,
     "rules": _rule,
     "transfers": _transfer,

@@ -79,6 +79,13 @@ _ASKED = (
         "select count(*) from seeds.rules anti join ledger.accounts using (account_id) where account_id is not null",
         "{number} row{s} of seeds/rules.csv without effect: the ledger has no account of that id",
     ),
+    (
+        "select count(*) from seeds.accounts as own where not exists (select 1 from ledger.accounts"
+        " where (own.display_name is null or own.display_name = accounts.display_name)"
+        " and (own.ledger_account is null or own.ledger_account = accounts.ledger_account))",
+        "{number} row{s} of seeds/accounts.csv without effect: no account has that id or end of IBAN, or several, or"
+        " an earlier row names it",
+    ),
 )
 
 

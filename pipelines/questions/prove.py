@@ -318,10 +318,9 @@ def text(certificate: Certificate) -> str:
     """Returns the certificate for people."""
     account, days, balances = certificate.account, certificate.days, certificate.balances
     currency = account["currency"] or ""
-    ends = f"{account['account_type']} …{account['iban_ends']}" if account["iban_ends"] else account["account_type"]
     total, moved = days["total"], f"{_money(balances['money_in'])} in, {_money(balances['money_out'])} out, {currency}"
     lines = [
-        f"Certificate of {account['institution']} {ends} ({account['account_id']}), {certificate.first} to {certificate.last}",
+        f"Certificate of {account['display_name']} ({account['account_id']}), {certificate.first} to {certificate.last}",
         _VERDICTS[certificate.verdict].format(unproven=total - certificate.reconciled_days, total=total),
         "",
         f"complete: {days.get('seen', 0)} of {total} days",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.run.accounts import Account, accounts
+from pipelines.run.accounts import Account, accounts, beside_its_bank
 from pipelines.run.summary import gap_sentence
 from pipelines.settings import Settings
 from pipelines.store.losses import HistoryLost
@@ -118,7 +118,7 @@ def _show_accounts(status: Status, console: "Console") -> None:
     rows = [
         (
             account["institution"],
-            f"{account['account_type']} {account['ending']}",
+            beside_its_bank(account["display_name"], account["institution"]),
             account["currency"] or "",
             str(account["last_booked_on"] or "–"),
             account["last_imported_at"] or "never",
@@ -132,8 +132,7 @@ def _show_accounts(status: Status, console: "Console") -> None:
         tables.say(console, f"No ledger yet. {no_ledger(Path(status.data_dir))}.")
     for account in status.accounts:
         if account["gone_at"]:
-            named = f"{account['institution']}, {account['account_type']} {account['ending']}"
-            tables.say(console, f"- {named} is gone since {account['gone_at']}: its bank no longer lists it")
+            tables.say(console, f"- {account['display_name']} is gone since {account['gone_at']}: its bank no longer lists it")
         if account["held_since"]:
             tables.say(console, held_sentence(account["account_id"], account["held_since"]))
         if account["differs_from"]:

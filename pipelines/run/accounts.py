@@ -18,6 +18,8 @@ class Account(TypedDict):
     """Last four characters of the IBAN."""
     ending: str
     """End of the number, as long as it tells the account apart from the others."""
+    display_name: str
+    """As in the ledger; of a ledger that has none yet: bank, kind and ending."""
     currency: str
     last_booked_on: date | None
     last_imported_at: str | None
@@ -63,7 +65,7 @@ def accounts(ledger: Path) -> list[Account]:
             group by all
         )
 
-        select account_id, source, institution, account_type, iban, source_account_id, currency, last_booked_on,
+        select accounts.*,
             strftime(last_imported_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as last_imported_at,
             case when gone_at is null then strftime(held.since at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') end as held_since,
             strftime(gone_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as gone_at,
@@ -76,18 +78,44 @@ def accounts(ledger: Path) -> list[Account]:
     """
     try:
         with read_only(ledger) as connection:
-            return _named(rows_of(connection, query))
+            return [_named(one, ending) for one, ending in _with_endings(rows_of(connection, query))]
     except duckdb.Error as error:
         raise unreadable(ledger, error) from None
 
 
-def _named(listed: list[dict[str, Any]]) -> list[Account]:
-    """Returns the accounts with the end of their number that tells them apart (`ending`), in place of the number."""
+def display_names(ledger: Path) -> dict[str, str]:
+    """Returns the display name of each account of the ledger by its id; none where the ledger cannot say."""
+    if not ledger.exists():
+        return {}
+    import duckdb
+
+    from pipelines.store.read_only import read_only
+
+    try:
+        with read_only(ledger) as connection:
+            return dict(connection.execute("select account_id, display_name from main.accounts").fetchall())
+    except duckdb.Error:  # an earlier version's ledger
+        return {}
+
+
+def beside_its_bank(display_name: str, institution: str) -> str:
+    """Returns a display name for a table that shows the bank in a column of its own: without the bank's name."""
+    return display_name.removeprefix(f"{institution} ")
+
+
+def _with_endings(listed: list[dict[str, Any]]) -> list[tuple[dict[str, Any], str]]:
     shown = endings(
         Named(one["account_id"], one["iban"] or one["source_account_id"], one["account_type"], one["currency"]) for one in listed
     )
-    for one in listed:
-        iban = one.pop("iban")
-        del one["source_account_id"]
-        one |= {"iban_ends": iban[-4:] if iban else None, "ending": shown[one["account_id"]]}
-    return cast(list[Account], listed)
+    return [(one, shown[one["account_id"]]) for one in listed]
+
+
+def _named(one: dict[str, Any], ending: str) -> Account:
+    """Returns an account as `status --json` prints it: the end of its number in place of the number."""
+    iban = one["iban"]
+    named = one | {
+        "iban_ends": iban[-4:] if iban else None,
+        "ending": ending,
+        "display_name": one.get("display_name") or f"{one['institution']} {one['account_type']} {ending}",
+    }
+    return cast(Account, {name: named[name] for name in Account.__annotations__})

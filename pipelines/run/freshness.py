@@ -44,8 +44,8 @@ def overdue(listed: Iterable["Account"], wanted: set[str], hours: float, now: da
 
 
 def name_of(account: "Account") -> str:
-    """Returns an account's name for people: its bank, its kind and the end of its number."""
-    return line(f"{account['institution']}, {account['account_type']} {account['ending']}")
+    """Returns an account's name for people, on one line."""
+    return line(account["display_name"])
 
 
 @dataclass(frozen=True)

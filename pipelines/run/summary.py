@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pipelines.read.outcome import BankRun, Outcome
+from pipelines.run.accounts import beside_its_bank, display_names
 from pipelines.run.report import Report
 from pipelines.store.atomic_files import replacing, write_private
 from pipelines.store.banks import bank_named
@@ -71,7 +73,8 @@ def show(report: Report, console: "Console") -> None:
 
     headings = ("bank", "account", "read", "new", "changed", "removed", "balance", "result")
     marked = {number for number, outcome in enumerate(report.outcomes) if outcome.troubled}
-    rows = [cells(outcome) for outcome in report.outcomes]
+    names = display_names(report.published.path) if report.published else {}
+    rows = [cells(outcome, names) for outcome in report.outcomes]
     tables.show(console, f"Run {report.run_id}: {report.status}", headings, rows, marked=marked)
     for line in sentences(report):
         tables.say(console, line)
@@ -82,16 +85,18 @@ def gap_sentence(gap: Mapping[str, Any]) -> str:
     return f"! {gap['account_id']}: {gap['from_on']} to {gap['to_on']} was never read and cannot be any more"
 
 
-def cells(outcome: Outcome) -> tuple[str, ...]:
-    """Returns an account's line of the summary."""
+def cells(outcome: Outcome, names: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
+    """Returns an account's line of the summary, called as in `names` (by account id) where it is there."""
     counts = outcome.counts
+    name = names.get(outcome.account_id or "")
+    account = beside_its_bank(name, outcome.institution) if name else outcome.account
     if outcome.status not in ("complete", "partial", "doubted"):
-        return outcome.institution, outcome.account, "–", "", "", "", "", outcome.status
+        return outcome.institution, account, "–", "", "", "", "", outcome.status
     window = f"from {outcome.window_start}" if outcome.window_start else "everything"
     if outcome.status == "doubted":
         window = "what is new"
     numbers = tuple(str(number) if number else "·" for number in (counts.new, counts.changed, counts.removed))
-    return outcome.institution, outcome.account, window, *numbers, _money(outcome), _result(outcome)
+    return outcome.institution, account, window, *numbers, _money(outcome), _result(outcome)
 
 
 def _result(outcome: Outcome) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipelines.consents.consent_status import ConsentStatus
+from pipelines.run.accounts import beside_its_bank, display_names
 from pipelines.run.report import Report
 from pipelines.run.summary import cells
-from pipelines.text.endings import Named, endings
 from pipelines.text.sinks import markdown
 
 Row = dict[str, str | int | None]
@@ -19,11 +19,12 @@ def account_rows(report: Report | None, data_dir: Path) -> list[Row]:
     Accounts that this run did not read are shown as they were published last. `report` is None when nothing was read at all.
     """
     kept = _published(data_dir / "ledger.duckdb")
+    names = display_names(data_dir / "ledger.duckdb")
     proofs = {account: row["proof"] for account, row in kept}
     rows: list[Row] = []
     read = set()
     for outcome in report.outcomes if report is not None else ():
-        row: Row = dict(zip(HEADINGS, cells(outcome), strict=True))
+        row: Row = dict(zip(HEADINGS, cells(outcome, names), strict=True))
         rows.append(row | {"proof": proofs.get(outcome.account_id or ""), "why": outcome.reason})
         if outcome.status in ("complete", "partial"):
             read.add(outcome.account_id)
@@ -73,7 +74,7 @@ def _published(ledger: Path) -> list[tuple[str, Row]]:
             where day <= coalesce(balance_on, day)  -- rows dated ahead have days to come
             qualify row_number() over (partition by account_id order by day desc) = 1
         )
-        select account_id, institution, coalesce(iban, source_account_id) as number, account_type, balance, currency, proof
+        select account_id, institution, display_name, balance, currency, proof
         from main.accounts left join last_days using (account_id)
         order by source, institution, account_id
         """
@@ -82,10 +83,9 @@ def _published(ledger: Path) -> list[tuple[str, Row]]:
             found = connection.execute(query).fetchall()
     except duckdb.Error:
         return []
-    ending_of = endings(Named(account, number, kind, currency) for account, _, number, kind, _, currency, _ in found)
     rows = []
-    for account, institution, _, kind, balance, currency, proof in found:
-        name = f"{kind} {ending_of[account]}"
+    for account, institution, display_name, balance, currency, proof in found:
+        name = beside_its_bank(display_name, institution)
         shown = "" if balance is None else f"{balance:,.2f} {currency}"
         row: Row = dict(zip(HEADINGS, (institution, name, "–", "", "", "", shown, "not read"), strict=True))
         rows.append((str(account), row | {"proof": proof, "why": "as published before"}))

@@ -79,6 +79,7 @@ def account_of(connection: "DuckDBPyConnection", name: str) -> dict[str, Any]:
     found = rows_of(
         connection,
         "select account_id, source, institution, account_type, currency, right(iban, 4) as iban_ends, ledger_account,"
+        " display_name,"
         " account_id = $1 as exact from accounts"
         " where account_id = $1 or ($2 <> '' and ends_with(upper(replace(iban, ' ', '')), $2)) order by exact desc, account_id",
         [name, wanted],

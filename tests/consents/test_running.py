@@ -127,8 +127,7 @@ def test_an_account_that_nothing_has_read_for_too_long_is_named_at_every_run(
 ) -> None:
     now = datetime(2026, 3, 20, 12, tzinfo=UTC)
     listed = [
-        {"account_id": name, "source": source, "institution": "B", "account_type": "account", "ending": "…1234"}
-        | {"last_imported_at": last}
+        {"account_id": name, "source": source, "institution": "B", "display_name": "B …1234 EUR"} | {"last_imported_at": last}
         for name, source, last in (
             ("stale", "kontomatik", "2026-03-19T05:59:59Z"),
             ("fresh", "kontomatik", "2026-03-19T06:00:00Z"),
@@ -159,7 +158,7 @@ def test_an_account_that_nothing_has_read_for_too_long_is_named_at_every_run(
     report.seconds = dict.fromkeys(("extract", "load", "transform", "total"), 0.0)
     assert (report.exit_status, report.status) == (4, "partial")
     (line,) = [line for line in sentences(report) if line.startswith("!")]
-    assert line.startswith("! B, account …1234: not read in full for 30 hours, since 2026-03-19T05:59:59Z")
+    assert line.startswith("! B …1234 EUR: not read in full for 30 hours, since 2026-03-19T05:59:59Z")
 
 
 @dialects

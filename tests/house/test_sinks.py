@@ -152,7 +152,7 @@ def a_consent(name: str, **other: Any) -> ConsentStatus:
 
 def standing(name: str) -> list[str]:
     """What `status`, `catalog` and `doctor` show of a bank that is called so."""
-    account = {"institution": name, "account_type": name, "ending": name, "currency": name, "last_booked_on": None}
+    account = {"institution": name, "display_name": f"{name} {name}", "currency": name, "last_booked_on": None}
     account |= {
         "account_id": "kontomatik:1",
         "last_imported_at": None,
@@ -196,7 +196,14 @@ def answers(name: str) -> list[str]:
     )
     asked = ask_bank.BankAnswer(NOW, "differs", [{"field": "name", "ledger": name, "bank": name}], None)
     proven = prove.Certificate(
-        account={"account_id": "a", "institution": name, "account_type": name, "currency": name, "iban_ends": name},
+        account={
+            "account_id": "a",
+            "institution": name,
+            "account_type": name,
+            "currency": name,
+            "display_name": name,
+            "iban_ends": name,
+        },
         first=date(2026, 1, 1),
         last=date(2026, 1, 2),
         days={"total": 2},

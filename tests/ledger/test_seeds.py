@@ -12,6 +12,7 @@ from transforms.build import build
 from transforms.errors import SeedUnreadable
 
 RULES = "rule,account_id,counterparty,iban,text,direction,ledger_account\n"
+ACCOUNTS = "account,display_name,ledger_account\n"
 CHART = (seeds.FOLDER / "chart_of_accounts.csv").read_text(encoding="utf-8")
 
 
@@ -78,12 +79,22 @@ def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one_and_is_noted(tmp_
             CHART.replace("Expenses:Rent,", "Expenses:Flat,"),
             "it lacks the account Expenses:Rent, to which the categories.csv that comes with the program books; keep the account",
         ),
-        ("chart_of_accounts", CHART + "Expenses:Tea,money,x\n", "kind must be one of"),
-        ("chart_of_accounts", CHART + "expenses:tea,expense,x\n", "is written Expenses:Name"),
-        ("chart_of_accounts", CHART + "Expenses:Tea,income,x\n", "is written Income:Name"),
-        ("chart_of_accounts", CHART + "Assets:Bank:Mine,asset,x\n", "are made by the program"),
-        ("chart_of_accounts", CHART + "Expenses:Tea,expense,\n", "description is missing"),
-        ("chart_of_accounts", CHART + "Assets:Cash,asset,x\n", "repeats the ledger_account"),
+        ("chart_of_accounts", CHART + "Expenses:Tea,money,x,\n", "kind must be one of"),
+        ("chart_of_accounts", CHART + "expenses:tea,expense,x,\n", "is written Expenses:Name"),
+        ("chart_of_accounts", CHART + "Expenses:Tea,income,x,\n", "is written Income:Name"),
+        ("chart_of_accounts", CHART + "Assets:Bank:Mine,asset,x,\n", "are made by the program"),
+        ("chart_of_accounts", CHART + "Expenses:Tea,expense,,\n", "description is missing"),
+        ("accounts", ACCOUNTS + ",x,\n", "row 1: account is missing"),
+        ("accounts", ACCOUNTS + "a,,\n", "row 1: one of display_name and ledger_account"),
+        ("accounts", ACCOUNTS + "a,Bank …4711,\n", "no `…`"),
+        ("accounts", ACCOUNTS + "a," + "x" * 61 + ",\n", "up to 60 visible signs"),
+        ("accounts", ACCOUNTS + "a,x\x1b[2J,\n", "up to 60 visible signs"),
+        ("accounts", ACCOUNTS + "a,,Expenses:Tea\n", "is written Assets:Name or Liabilities:Name"),
+        ("accounts", ACCOUNTS + "a,,Assets:Cash\n", "row 1 names an account that chart_of_accounts.csv has already"),
+        ("accounts", ACCOUNTS + "a,Giro,\nb,GIRO,\n", "row 2 repeats the display_name"),
+        ("accounts", ACCOUNTS + "a,,Assets:Giro\nb,,Assets:Giro\n", "row 2 repeats the ledger_account"),
+        ("accounts", ACCOUNTS + "a,x,\na,y,\n", "row 2 repeats the account"),
+        ("chart_of_accounts", CHART + "Assets:Cash,asset,x,\n", "repeats the ledger_account"),
     ],
 )
 def test_a_seed_that_cannot_be_used_is_refused_by_file_and_row(tmp_path: Path, name: str, text: str, complaint: str) -> None:
@@ -110,3 +121,22 @@ def test_a_bad_seed_leaves_no_ledger_behind(tmp_path: Path) -> None:
     with pytest.raises(SeedUnreadable):
         build(raw, tmp_path / "ledger.duckdb", own_seeds=folder)
     assert not (tmp_path / "ledger.duckdb").exists()
+
+
+def test_a_chart_of_before_there_were_groups_goes_on_working(tmp_path: Path) -> None:
+    old = "\n".join(line.rpartition(",")[0] for line in CHART.splitlines()) + "\nExpenses:Office:Tea-and-Coffee,expense,x\n"
+    folder = own(tmp_path / "seeds", "chart_of_accounts", old)
+    built = build(raw_file(tmp_path / "raw.duckdb", {}), tmp_path / "ledger.duckdb", own_seeds=folder)
+
+    assert built.failed == []
+    with duckdb.connect(built.path, read_only=True) as connection:
+        levels = connection.execute("select ledger_account, category_group, category from ledger_accounts").fetchall()
+    assert ("Expenses:Office:Tea-and-Coffee", "Office", "Tea and Coffee") in levels
+    assert ("Expenses:Bank-Fees", "Expenses", "Bank Fees") in levels
+    assert ("Income:Sales", "Income", "Sales") in levels
+
+
+def test_rules_and_transactions_tell_upper_from_lower_case(tmp_path: Path) -> None:
+    folder = own(tmp_path, "rules", RULES + "x,,a,,,in,Expenses:Rent\nX,,b,,,in,Expenses:Rent\n")
+
+    assert [row["rule"] for seed in seeds.read(folder) if seed.name == "rules" for row in seed.rows] == ["x", "X"]

@@ -18,7 +18,7 @@ CALLS = ("<!", "<@", "@here", "@channel", "@all", "://evil", "](", "www.")
 
 def about(name: str) -> list[Notice]:
     """Returns the notice about an account of the bank."""
-    account: dict[str, Any] = {"account_id": "kontomatik:1", "institution": name, "account_type": name, "ending": name}
+    account: dict[str, Any] = {"account_id": "kontomatik:1", "institution": name, "display_name": name}
     account |= {"last_imported_at": "2026-01-01T00:00:00Z", "held_since": "2026-01-01", "gone_at": None}
     account |= {"differs_from": "2026-01-01", "differs_until": "2026-01-02"}
     return [*about_held([account]), *about_stale([account], {"kontomatik:1"}, 30, NOW), *about_differences([account])]

@@ -246,7 +246,7 @@ def test_a_published_ledger_has_none_and_without_a_ledger_nothing_is_known() -> 
 def an_account(account_id: str, hours: float | None) -> dict[str, Any]:
     """As `status` lists it, read in full so many hours before `NOW`."""
     last = None if hours is None else (NOW - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    about = {"institution": "KontoBank", "account_type": "checking", "ending": f"…{IBAN[-4:]}"}
+    about = {"institution": "KontoBank", "display_name": f"KontoBank …{IBAN[-4:]} PLN"}
     return {"account_id": account_id, "source": "kontomatik", "last_imported_at": last} | about
 
 

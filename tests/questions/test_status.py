@@ -103,7 +103,7 @@ def test_status_ends_4_when_an_account_is_older_than_it_may_be(
     assert ask(watched, "status") == GOOD
     capsys.readouterr()
     assert ask(watched, "status", "--max-age", hours) == status
-    said = ["! KontoBank, account …2874 was not read for 24 hours, since 2026-03-16T06:00:00Z"] if status else []
+    said = ["! KontoBank …2874 PLN was not read for 24 hours, since 2026-03-16T06:00:00Z"] if status else []
     assert capsys.readouterr().err.splitlines() == said
     assert ask(watched, "status", "--json", "--max-age", hours) == status
     assert printed_json(capsys)["troubles"] == [line.removeprefix("! ") for line in said]
@@ -148,6 +148,7 @@ def test_status_ends_4_where_nothing_was_read_yet(tmp_path: Path, capsys: pytest
 
 def an_account(**other: Any) -> dict[str, Any]:
     about = {"account_id": ACCOUNT, "source": "kontomatik", "institution": "KontoBank", "account_type": "card", "ending": "…2874"}
+    about["display_name"] = "KontoBank card …2874 PLN"
     state = {"last_imported_at": "2026-03-16T06:00:00Z", "held_since": None, "gone_at": None, "differs_from": None}
     return about | state | {"days": 3, "reconciled_days": 2} | other
 
@@ -159,7 +160,7 @@ def standing(*listed: dict[str, Any]) -> Status:
 @pytest.mark.parametrize(
     ("account", "said"),
     [
-        (an_account(last_imported_at=None), ["KontoBank, card …2874 was never read"]),
+        (an_account(last_imported_at=None), ["KontoBank card …2874 PLN was never read"]),
         (an_account(last_imported_at=None, gone_at="2026-03-16T06:00:00Z"), []),
         (an_account(account_id="nobody reads it"), []),
     ],

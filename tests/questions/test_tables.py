@@ -71,7 +71,7 @@ def test_a_run_loses_columns_that_say_nothing_before_it_loses_its_table() -> Non
 
 def test_status_consents_and_catalog_cut_no_account_currency_or_name() -> None:
     long = "Genossenschaftsbank für Handwerk und Handel in Niederbayern"
-    account = {"institution": long, "account_type": "savings", "ending": "…1234", "currency": "CHF", "last_booked_on": NOW.date()}
+    account = {"institution": long, "display_name": f"{long} savings …1234", "currency": "CHF", "last_booked_on": NOW.date()}
     account |= {"last_imported_at": "2026-03-01T12:00:00Z", "held_since": None, "differs_from": None, "gone_at": None}
     consent = {
         "consent_id": "c-0123456789ab",

@@ -95,7 +95,7 @@ def test_a_run_shows_its_accounts_checks_and_consents(ran: Scene) -> None:
     assert new == {"Kontist": "1", "KontoBank": "1"}
     assert {row["proof"] for row in by_account.values() if row["result"] == "complete"} <= {"chain", "derived"}
     assert all(row["balance"].endswith(("EUR", "PLN", "CZK")) for row in by_account.values() if row["result"] == "complete")
-    assert {account for _, account, _ in by_account} >= {f"account …{ending}" for ending in ("4711", "4712")}, by_account.keys()
+    assert {account for _, account, _ in by_account} >= {f"…{ending} EUR" for ending in ("4711", "4712")}, by_account.keys()
     assert shown["kontoledger-checks"] == "Nothing."
     assert shown["kontoledger-progress"] == 100
     listed = {row["consent_id"]: row for row in shown["kontoledger-consents"]}

@@ -1,24 +1,76 @@
--- One row per account or card: what stays the same when it is read again.
+-- One row per account or card: what stays the same when it is read again, and what people call it.
 -- grain:  account_id
--- checks: not_null(source, source_account_id, institution, account_type, ledger_account)
+-- checks: not_null(source, source_account_id, institution, account_type, ledger_account, display_name)
 
 with
 
 accounts as (select * from intermediate.int_accounts),
+own      as (select * from seeds.accounts),
+
+-- A card repeats the IBAN of the account behind it: whoever names an IBAN means the account
+named as (
+    select own.line, own.display_name, own.ledger_account, accounts.account_id
+    from own
+    inner join accounts
+        on accounts.account_id = own.account
+        or ends_with(upper(replace(accounts.iban, ' ', '')), upper(replace(own.account, ' ', '')))
+    qualify rank() over (
+        partition by own.line
+        order by accounts.account_id = own.account desc, accounts.account_type = 'card'
+    ) = 1
+),
+
+-- A row that could mean several accounts means none
+called as (
+    select *
+    from (select * from named qualify count(*) over (partition by line) = 1)
+    qualify row_number() over (partition by account_id order by line) = 1
+),
+
+-- As few characters of the number as tell the account apart
+generated as (
+    select
+        account_id,
+        ending,
+        concat_ws(
+            ' ',
+            institution,
+            case when account_type = 'card' then 'card' end,
+            concat('…', right(regexp_replace(coalesce(iban, source_account_id), '\s', '', 'g'), ending)),
+            currency
+        )                                                           as candidate,
+        count(*) over (partition by ending, lower(candidate)) = 1   as is_unique
+    from accounts
+    cross join (values (4), (6), (8), (10)) as endings (ending)
+),
+
+shortest as (
+    select
+        account_id,
+        coalesce(
+            min_by(candidate, ending) filter (where is_unique),
+            concat(min_by(candidate, ending), ' (', account_id, ')')
+        )                                                           as generated_name
+    from generated
+    group by account_id
+),
 
 final as (
     select
-        account_id,
-        source,
-        source_account_id,
-        institution,
-        account_type,
-        iban,
-        name,
-        currency,
-        ledger_account,
-        own_iban
+        accounts.account_id,
+        accounts.source,
+        accounts.source_account_id,
+        accounts.institution,
+        accounts.account_type,
+        accounts.iban,
+        accounts.name,
+        coalesce(called.display_name, shortest.generated_name)      as display_name,
+        accounts.currency,
+        coalesce(called.ledger_account, accounts.ledger_account)    as ledger_account,
+        accounts.own_iban
     from accounts
+    inner join shortest using (account_id)
+    left join called using (account_id)
 )
 
 select * from final

@@ -1,6 +1,6 @@
 -- One row per account of the double entry: those of the chart, and one for each bank account and card.
 -- grain:  ledger_account
--- checks: not_null(kind, description), accepted(kind, 'asset', 'liability', 'equity', 'income', 'expense')
+-- checks: not_null(kind, description, category_group, category), accepted(kind, 'asset', 'liability', 'equity', 'income', 'expense')
 
 with
 
@@ -12,14 +12,23 @@ final as (
         ledger_account,
         kind,
         description,
-        cast(null as varchar)                                       as account_id
+        cast(null as varchar)                                       as account_id,
+        -- without a group in the seed: the part in the middle, or else the first
+        coalesce(
+            category_group,
+            case when ledger_account like '%:%:%' then replace(split_part(ledger_account, ':', 2), '-', ' ') end,
+            split_part(ledger_account, ':', 1)
+        )                                                           as category_group,
+        replace(split_part(ledger_account, ':', -1), '-', ' ')      as category
     from chart
     union all
     select
         ledger_account,
-        case when account_type = 'card' then 'liability' else 'asset' end as kind,
-        concat_ws(' ', institution, account_type, coalesce('…' || right(iban, 4), name, source_account_id), currency) as description,
-        account_id
+        case when starts_with(ledger_account, 'Liabilities:') then 'liability' else 'asset' end as kind,
+        display_name                                                as description,
+        account_id,
+        'Own accounts'                                              as category_group,
+        display_name                                                as category
     from accounts
 )
 
