@@ -69,6 +69,12 @@ def where(error: BaseException) -> str:
     return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}" if frame else type(error).__name__
 
 
+def places(error: BaseException) -> str:
+    """Returns the lines of code that led to a fault, the outermost first, without any value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return ", ".join(f"{'/'.join(Path(one.filename).parts[-2:])}:{one.lineno}" for one in frames)
+
+
 def unexpected(error: BaseException) -> str:
     """Returns the sentence for an error that is no `Failure`, without the data that its text may hold."""
     if type(error).__name__ == "OutOfMemoryException":  # DuckDB's, which most commands do not import

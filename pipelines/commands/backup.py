@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.commands.terminal import data_of, print_json, say, settings_of
+from pipelines.commands.terminal import data_of, print_json, say, settings_of, tell
 from pipelines.errors import GOOD, Failure, WrongUsage
 from pipelines.store.lock import held
 
@@ -24,9 +24,9 @@ def backup(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"backup": str(made.folder), "made_at": made.made_at, "files": made.files, "notes": made.notes})
         return GOOD
-    say(f"Backed up {len(made.files)} files to {made.folder}. `restore {made.folder} --check` tries it.")
-    for note in [*made.notes, "the vault key is not in it: keep it apart"]:
-        say(f"- {note}")
+    notes = [*made.notes, "the vault key is not in it: keep it apart"]
+    done = f"Backed up {len(made.files)} files to {made.folder}. `restore {made.folder} --check` tries it."
+    tell(options, done, *(f"- {note}" for note in notes))
     return GOOD
 
 

@@ -8,10 +8,11 @@ from contextlib import suppress
 from typing import NoReturn
 
 from pipelines.commands.arguments import consents, data, operations, payments, questions
-from pipelines.commands.arguments.common import Commands, data_dir_option
+from pipelines.commands.arguments.common import Commands, options_anywhere
+from pipelines.commands.command_parser import CommandParser
 from pipelines.commands.stop import SENTENCE, Stop
 from pipelines.commands.streams import OutputLost, Streams
-from pipelines.commands.terminal import print_error
+from pipelines.commands.terminal import print_error, say
 from pipelines.errors import FAILED, GOOD, INTERRUPTED, Failure
 
 EXAMPLES = """\
@@ -61,9 +62,11 @@ def _status(arguments: Sequence[str] | None, stop: Stop, streams: Streams) -> in
         elif isinstance(error, Failure):
             sentence, status = str(error), error.exit_status
         else:
-            from pipelines.errors import unexpected
+            from pipelines.errors import places, unexpected
 
             sentence, status = unexpected(error), FAILED
+            if getattr(options, "verbose", False):
+                sentence = f"{sentence} It happened in {places(error)}."
     else:
         return status
     with suppress(OutputLost):  # the sentence is on standard error, and the status is bad enough
@@ -81,16 +84,32 @@ class _WithoutUnused:
             raise ModuleNotFoundError(f"{name} is not used here", name=name)
 
 
+class _Version(argparse.Action):
+    """Prints versions when it is asked, since looking them up costs more than `--help` may."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:  # noqa: A002  # argparse's
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Prints the versions and ends."""
+        from importlib.metadata import version
+
+        python = ".".join(map(str, sys.version_info[:3]))
+        say(f"kontoledger {version('kontoledger')}, Python {python}, DuckDB {version('duckdb')}")
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of every command and option."""
-    anywhere = [data_dir_option()]
-    top = argparse.ArgumentParser(
+    anywhere = [options_anywhere()]
+    top = CommandParser(
         prog="python -m pipelines",
         description="Reads bank accounts through Kontomatik and Kontist into one checked DuckDB ledger.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=anywhere,
     )
+    top.add_argument("--version", action=_Version, help="print the versions of kontoledger, Python and DuckDB")
     commands = Commands(top.add_subparsers(required=True, metavar="COMMAND"), anywhere)
     for group in (data, questions, consents, operations, payments):
         group.declare(commands)

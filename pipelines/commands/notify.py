@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipelines.commands.terminal import print_json, say, settings_of
+from pipelines.commands.terminal import print_json, say, settings_of, tell
 from pipelines.errors import FAILED, GOOD, WRONG_USAGE, WrongUsage
 
 
@@ -36,7 +36,7 @@ def notify(options: argparse.Namespace) -> int:
         print_json({"sent": dispatched.delivery.sent, "waiting": dispatched.delivery.waiting})
     else:
         count = sum(dispatched.delivery.sent.values())
-        say(f"{count} notice{'s' if count != 1 else ''} sent.")
+        tell(options, f"{count} notice{'s' if count != 1 else ''} sent.")
     for sentence in dispatched.sentences():
         say(f"! {sentence}", error=True)
     return FAILED if dispatched.sentences() else GOOD

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.commands.progress import progress_for
-from pipelines.commands.terminal import console, data_of, print_json, say, say_all, settings_of
+from pipelines.commands.terminal import console, data_of, print_json, say, say_all, settings_of, tell
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Failure
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def export(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"format": options.format, "files": written})
     else:
-        say(f"Wrote {len(written)} file{'s' if len(written) > 1 else ''} to {folder}.")
+        tell(options, f"Wrote {len(written)} file{'s' if len(written) > 1 else ''} to {folder}.")
     return GOOD
 
 

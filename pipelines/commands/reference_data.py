@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipelines.commands.terminal import console, print_json, say, settings_of
+from pipelines.commands.terminal import console, print_json, settings_of, tell
 from pipelines.errors import GOOD, WrongUsage
 
 
@@ -40,5 +40,5 @@ def rates(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"rates": found.num_rows, "currencies": currencies, "from": days[0], "to": days[-1]})
     else:
-        say(f"Loaded {found.num_rows:,} rates of {len(currencies)} currencies, {days[0]} to {days[-1]}.")
+        tell(options, f"Loaded {found.num_rows:,} rates of {len(currencies)} currencies, {days[0]} to {days[-1]}.")
     return GOOD

@@ -1,12 +1,15 @@
 """Runs the commands that work on the data: run, transform, check."""
 
 import argparse
+import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.commands.progress import progress_for
-from pipelines.commands.terminal import console, data_of, print_as_json, print_json, say, settings_of
+from pipelines.commands.terminal import console, data_of, print_as_json, print_json, say, settings_of, tell
 from pipelines.errors import CHECKS_FAILED, GOOD
 
 if TYPE_CHECKING:
@@ -72,11 +75,30 @@ def run_and_report(
     dispatched = dispatch_notices(settings, utc_now, report=report)
     if options.json:
         print_as_json(text)
+    elif getattr(options, "quiet", False):
+        for sentence in summary.troubles(report):
+            say(sentence)
     else:
         summary.show(report, console())
+        for sentence in looks(options, settings) if report.published else ():
+            say(sentence)
     for sentence in dispatched.sentences():
         say(f"! {sentence}", error=True)
     return report.exit_status
+
+
+def looks(options: argparse.Namespace, settings: "Settings") -> list[str]:
+    """Returns the lines that end a run: how to look at what it has published."""
+    own = "" if settings_of(options).data_dir == settings.data_dir and not hasattr(options, "data_dir") else _named(settings)
+    return [f"Look: python -m pipelines query{own}"]
+
+
+def _named(settings: "Settings") -> str:
+    """Returns the option that names the data directory."""
+    path = settings.data_dir
+    with suppress(ValueError):
+        path = path.absolute().relative_to(Path.cwd())
+    return f" --data-dir {shlex.quote(str(path))}"
 
 
 def _connected(settings: "Settings") -> bool:
@@ -107,9 +129,8 @@ def transform(options: argparse.Namespace) -> int:
         checks = {"passed": len(done.checks), "failed": []}
         print_json({"published": done.path, "rows": done.rows, "checks": checks, "notes": done.notices})
     else:
-        say(f"Published {done.path}: {done.rows.get('transactions', 0):,} transactions, {len(done.checks)} checks passed.")
-        for notice in done.notices:
-            say(f"- {notice}")
+        counted = f"{done.rows.get('transactions', 0):,} transactions, {len(done.checks)} checks passed."
+        tell(options, f"Published {done.path}: {counted}", *(f"- {notice}" for notice in done.notices))
     return GOOD
 
 
@@ -126,5 +147,5 @@ def check(options: argparse.Namespace) -> int:
     else:
         for one in failed:
             say(f"! {one.name}, {one.failed_rows} rows: {one.meaning}")
-        say(f"{len(results) - len(failed)} checks passed, {len(failed)} failed.")
+        tell(options, f"{len(results) - len(failed)} checks passed, {len(failed)} failed.")
     return CHECKS_FAILED if failed else GOOD

@@ -44,6 +44,12 @@ def say(*sentences: object, error: bool = False, end: str = "\n") -> None:
     print("\n".join(map(sinks.line, sentences)), end=end, file=sys.stderr if error else sys.stdout, flush=True)
 
 
+def tell(options: argparse.Namespace, *sentences: object) -> None:
+    """Prints what a command has done, unless `--quiet` asks it not to."""
+    if sentences and not getattr(options, "quiet", False):
+        say(*sentences)
+
+
 def say_all(text: str, end: str = "\n") -> None:
     """Prints text of ours with several lines, at once. Values of a bank in it are lines already."""
     print(sinks.lines(text), end=end, flush=True)

@@ -80,6 +80,11 @@ def show(report: Report, console: "Console") -> None:
         tables.say(console, line)
 
 
+def troubles(report: Report) -> list[str]:
+    """Returns the sentences that somebody has to look at."""
+    return [sentence for sentence in sentences(report) if sentence.startswith("!")]
+
+
 def gap_sentence(gap: Mapping[str, Any]) -> str:
     """Returns the sentence about a gap in coverage that can never be closed."""
     return f"! {gap['account_id']}: {gap['from_on']} to {gap['to_on']} was never read and cannot be any more"

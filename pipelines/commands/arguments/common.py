@@ -31,8 +31,8 @@ class Commands:
         return Commands(command.add_subparsers(metavar=metavar), self._parents)
 
 
-def data_dir_option() -> argparse.ArgumentParser:
-    """Returns the parent of every parser: the option that stands anywhere."""
+def options_anywhere() -> argparse.ArgumentParser:
+    """Returns the parent of every parser: the options that stand anywhere."""
     anywhere = argparse.ArgumentParser(add_help=False)
     anywhere.add_argument(
         "--data-dir",
@@ -40,6 +40,19 @@ def data_dir_option() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         metavar="PATH",
         help="where data is kept (default: `pipelines.data_dir` of the settings, else `data`; the sandbox's: data/sandbox)",
+    )
+    amount = anywhere.add_mutually_exclusive_group()
+    amount.add_argument(
+        *("-q", "--quiet"),
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="no progress; commands that change data print only what somebody has to look at",
+    )
+    amount.add_argument(
+        *("-v", "--verbose"),
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="each step with its time on standard error; of a fault in this program, where it happened",
     )
     return anywhere
 

@@ -7,7 +7,7 @@ from pipelines.commands.option_types import port
 
 
 def declare(commands: Commands) -> None:
-    """Declares `doctor`, `notify`, `backup`, `restore`, `sandbox`."""
+    """Declares `doctor`, `notify`, `backup`, `restore`, `completion`, `sandbox`."""
     backup = commands.add(
         "backup", "commands.backup.backup", "copy raw history, vault, receipts and seeds into a new folder, with checksums"
     )
@@ -32,6 +32,13 @@ def declare(commands: Commands) -> None:
     notify = commands.add("notify", "commands.notify.notify", "send the pending notifications (every run does so, too)")
     notify.add_argument("--test", action="store_true", help="send a test message to every notification channel")
     json_option(notify)
+
+    completion = commands.add(
+        "completion",
+        "commands.completion.completion",
+        'a shell function `kontoledger` that completes commands and options, e.g. eval "$(python -m pipelines completion bash)"',
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
 
     actions = commands.below(commands.add("sandbox", "commands.sandbox.sandbox_help", "the sandbox bank"))
     serve = actions.add("serve", "commands.sandbox.sandbox_serve", "run the sandbox bank as a server of its own")
