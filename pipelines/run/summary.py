@@ -119,9 +119,11 @@ def sentences(report: Report) -> list[str]:
     """Returns the sentences of the summary, for all that the table does not say."""
     lines = [f"! {o.institution} {o.account}: {o.reason}" for o in report.outcomes if o.troubled]
     lines += [f"- {o.institution} {o.account} skipped: {o.reason}" for o in report.outcomes if o.status == "skipped"]
-    unknown = sorted({f"{bank.source}.{name}" for bank in report.banks for o in bank.outcomes for name in o.unknown_fields})
-    if unknown:
-        lines.append(f"- New fields at the bank, kept in the column `extra`: {', '.join(unknown)}")
+    unknown = {(bank.source, name) for bank in report.banks for o in bank.outcomes for name in o.unknown_fields}
+    if fields := sorted(f"{source}.{name}" for source, name in unknown if " " not in name):
+        lines.append(f"- New fields at the bank, kept in the column `extra`: {', '.join(fields)}")
+    if kinds := sorted(f"{source} {name}" for source, name in unknown if " " in name):
+        lines.append(f"- New kinds of rows at the bank, taken for movements: {', '.join(kinds)}")
     lines += [f"- {note}" for note in report.notes]
     lines += [gap_sentence(gap) for gap in report.gaps]
     lines += [

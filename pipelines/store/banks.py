@@ -50,7 +50,9 @@ KONTIST = Bank(
         schema=KONTIST_TABLES["transactions"],
         key="source_transaction_id",
         # A row without value date and booking type is a reservation (observed): it may change, move or vanish.
-        booked="(valuta_date is not null or booking_type is not null)",
+        # A memo is neither: it moves no money, and may come, change and go at any time.
+        booked="(memo is null and (valuta_date is not null or booking_type is not null))",
+        pending="(memo is null and valuta_date is null and booking_type is null)",
         shifting=frozenset(),
         about="nullif(concat_ws(' ', name, purpose), '')",
         unversioned=KONTIST_UNVERSIONED,
@@ -62,7 +64,8 @@ KONTIST = Bank(
     tables=KONTIST_TABLES,
     timezone=ZoneInfo("Europe/Berlin"),
     by_consent=False,
-    booked_rule="Kontist: booked as soon as the bank gives a value day or a booking type",
+    booked_rule="Kontist: booked as soon as the bank gives a value day or a booking type; a memo if a person entered it or"
+    " it is an event",
 )
 
 
@@ -74,6 +77,7 @@ KONTOMATIK = Bank(
         # The bank gives no id: the day, the amount and which of the equal ones it is are all that never changes.
         key="md5(concat_ws(chr(31), cast(window_on as varchar), cast(amount as varchar), cast(occurrence as varchar)))",
         booked="(status is null or upper(status) = 'DONE')",
+        pending="(status is not null and upper(status) <> 'DONE')",
         shifting=frozenset({"balance_after", "position_in_day"}),
         booked_on="coalesce(booked_on, transaction_on)",
         told_apart_by="booked_on",

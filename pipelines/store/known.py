@@ -36,7 +36,7 @@ def unchanged(connection: "DuckDBPyConnection", shape: Shape, account_id: str, r
 def oldest_pending(connection: "DuckDBPyConnection", shape: Shape, account_id: str) -> date | None:
     """Returns the day of the oldest pending row that is known."""
     row = connection.execute(
-        f"select min(window_on) from {shape.table} where account_id = ? and _dlt_valid_to is null and not ({shape.booked})",
+        f"select min(window_on) from {shape.table} where account_id = ? and _dlt_valid_to is null and {shape.pending}",
         [account_id],
     ).fetchone()
     return row[0] if row else None
@@ -45,7 +45,7 @@ def oldest_pending(connection: "DuckDBPyConnection", shape: Shape, account_id: s
 def pending_since(connection: "DuckDBPyConnection", shape: Shape) -> dict[str, date]:
     """Returns the day of the oldest known pending row of every account that has one."""
     rows = connection.execute(
-        f"select account_id, min(window_on) from {shape.table} where _dlt_valid_to is null and not ({shape.booked}) group by all"
+        f"select account_id, min(window_on) from {shape.table} where _dlt_valid_to is null and {shape.pending} group by all"
     ).fetchall()
     return dict(rows)
 

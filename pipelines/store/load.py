@@ -26,7 +26,7 @@ from pipelines.store.banks import BANKS
 from pipelines.store.dlt_folder import FOLDER, PIPELINE
 from pipelines.store.raw_copy import RawCopy
 from sources._merge_scopes import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned, scope
-from sources.kontist.columns import LATER
+from sources.kontist.columns import LATER, LATER_OF_ACCOUNTS
 
 if TYPE_CHECKING:
     from dlt.extract import DltSource
@@ -39,6 +39,7 @@ REWRITTEN_BY_ACCOUNT = frozenset({"read_days"})
 """Of these, only the accounts that are given."""
 
 LATER_COLUMNS: Mapping[str, Collection[str]] = {
+    "kontist.accounts": LATER_OF_ACCOUNTS,
     "kontist.imports": ("as_of",),
     "kontist.transactions": LATER,
     "kontomatik.imports": ("as_of",),

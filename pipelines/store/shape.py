@@ -38,7 +38,9 @@ class Shape:
     key: str
     """SQL that names a row among those of its account and never changes for it."""
     booked: str
-    """SQL that is true for a booked row and false for a pending one."""
+    """SQL that is true for a booked row, and false for one that is pending or moves no money."""
+    pending: str
+    """SQL that is true for a pending row, and false for any other."""
     shifting: frozenset[str]
     """Columns that change when another row does: part of a version, but no news about this row."""
     unversioned: frozenset[str] = frozenset()

@@ -56,6 +56,7 @@ class Sums:
     def add(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Adds rows in any number of batches."""
         table = pa.Table.from_batches(batches, SCHEMA)
+        table = table.filter(pc.is_null(table.column("memo")))  # a memo moves no money
         if not table.num_rows:
             return
         # a row without value date and kind is a reservation (observed)

@@ -13,7 +13,13 @@ ACCOUNTS = versioned(
     ("balance_cents", WHOLE),
     ("account_type", TEXT),
     ("extra", TEXT),
+    ("available_balance_cents", WHOLE),
+    ("bic", TEXT),
+    ("name", TEXT),
 )
+
+LATER_OF_ACCOUNTS = ("available_balance_cents", "bic", "name")
+"""Columns of an account that the first raw histories did not have. They come from the live service alone, null in REST."""
 
 TRANSACTIONS = identified(
     required("source_transaction_id"),
@@ -35,9 +41,21 @@ TRANSACTIONS = identified(
     ("document_type", TEXT),
     ("mandate_number", TEXT),
     ("extra", TEXT),
+    ("memo", TEXT),
+    ("category_code", TEXT),
+    ("categorization_type", TEXT),
+    ("vat_category_code", TEXT),
+    ("vat_rate", TEXT),
+    ("personal_note", TEXT),
+    ("description", TEXT),
+    ("merchant_category_code", TEXT),
+    ("merchant_country_code", TEXT),
+    ("recurly_invoice_number", TEXT),
+    ("fees", TEXT),
     ("splits", TEXT),
 )
-"""What follows `extra` comes from the live service alone, and is null in REST. `splits` is JSON text."""
+"""What follows `extra` comes from the live service alone, and is null in REST. `memo` says why a row is no movement at the bank
+(`sources/kontist/memos.py`), null for a movement. `fees` and `splits` are JSON text."""
 
 UNVERSIONED = frozenset({"occurrence", "position_in_day", "extra"})
 """Columns of a transaction that are kept as first seen. A field that nobody has described may change with every answer."""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+import pyarrow.compute as pc
+
 from sources._errors import Unexpected
 from sources._protocols import Depth, Known, Reading, Spool
 from sources.kontist.accounts import Account
@@ -54,7 +56,8 @@ def read_by_cursor(client: QueryClient, account: Account, wanted: Wanted, spool:
             shown = attempt.digest.hexdigest()
             if attempt.pages == 1 or shown == before or is_confirmed(account, claim, wanted.known, attempt.basket):
                 attempt.basket.empty()
-                reading = Reading(wanted.depth, claim, requests=requests + attempt.pages)
+                undescribed = frozenset(attempt.undescribed)
+                reading = Reading(wanted.depth, claim, requests=requests + attempt.pages, unknown_fields=undescribed)
                 return reading if account is listed else replace(reading, account=account.row)
             before = shown
         requests += attempt.pages
@@ -76,6 +79,8 @@ class _Attempt:
     """Of all rows, to compare two attempts."""
     _oldest: int | None = None
     _seen: set[str] = field(default_factory=set)
+    undescribed: set[str] = field(default_factory=set)
+    """Kinds of rows that nobody has described."""
     _filtered: bool = False
     """Whether the server leaves out what is older than `since`."""
 
@@ -118,7 +123,8 @@ class _Attempt:
         if self.wanted.depth != "deep" or since is None:
             return self.client.transactions_page(self.account)
         newest, filtered = self.client.first_pages(self.account, since)
-        pending = newest.rows.batch.column("valuta_date").null_count
+        booked_or_memo = pc.or_(*(pc.is_valid(newest.rows.batch.column(name)) for name in ("valuta_date", "memo")))
+        pending = newest.rows.batch.num_rows - pc.sum(booked_or_memo, min_count=0).as_py()
         self._filtered = pending > 0 and (newest.rows.ids, newest.rows.days) == (filtered.rows.ids, filtered.rows.days)
         return filtered if self._filtered else newest
 
@@ -133,4 +139,5 @@ class _Attempt:
         if named & self._seen:
             raise Shifted(REPEATED, contradiction=True)
         self._seen |= named
+        self.undescribed |= rows.unknown_fields
         self.digest.update(repr((rows.ids, rows.batch.to_pydict(), rows.refused)).encode())

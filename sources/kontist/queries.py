@@ -5,17 +5,18 @@ the server has refused it, in this read or an earlier one.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from sources._columns import TEXT
+from sources.kontist.memos import BANK_ROWS, MADE_BY, memo, undescribed
 from sources.kontist.order_lists import KINDS, OPTIONAL_KINDS
 from sources.kontist.refused_fields import FieldName, RefusedFields
-from sources.kontist.rows import Refused, Rows, each_once, read_rows
-from sources.kontist.values import splits_text
+from sources.kontist.rows import Rows, each_once, read_rows
+from sources.kontist.values import json_text, splits_text, text
 
 PAGE = 50
 """Rows of a page: the server's most."""
@@ -28,7 +29,7 @@ _PLAIN: Mapping[str, tuple[str, ...]] = {
 }
 _OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "Query": ("getSubAccounts",),
-    "Account": ("publicId", "bic", "name"),
+    "Account": ("publicId", "bic", "name", "availableBalance"),
     "SubAccount": ("name", "status"),
     "Transaction": (
         *("name", "iban", "purpose", "e2eId", "category", "foreignCurrency", "paymentMethod", "userSelectedBookingDate"),
@@ -49,8 +50,18 @@ _SAME = (
     *("paymentMethod", "userSelectedBookingDate", "documentType", "mandateNumber"),
 )
 """Fields of a transaction that REST calls the same."""
-EVENTS = frozenset({"FAILED_CARD_USAGE", "VERIFICATION_CODE"})
-"""Kinds of rows that move no money (names of the vendor's client)."""
+_COLUMNS: Mapping[str, str] = {
+    "category_code": "categoryCode",
+    "categorization_type": "categorizationType",
+    "vat_category_code": "vatCategoryCode",
+    "vat_rate": "vatRate",
+    "personal_note": "personalNote",
+    "description": "description",
+    "merchant_category_code": "merchantCategoryCode",
+    "merchant_country_code": "merchantCountryCode",
+    "recurly_invoice_number": "recurlyInvoiceNumber",
+}
+"""Columns of texts that REST does not fill, and the fields that they come from."""
 
 
 class Fields:
@@ -123,56 +134,50 @@ class Fields:
 
 
 def rows_of(nodes: list[Any]) -> Rows:
-    """Returns transactions as columns, in the server's order.
-
-    A row that the customer has typed (`source: USER`) and an event are no movements at the bank: they are refused, and so stand
-    in quarantine and in no balance.
-    """
-    memos = {place: reason for place, node in enumerate(nodes) if (reason := _no_movement(node))}
-    shown = json.dumps([_as_rest(node) for node in nodes], ensure_ascii=False).encode()
-    rows = _with_splits(replace(read_rows(shown, ""), unknown_fields=frozenset()), nodes)
-    if memos:
-        kept = {id_ for place, id_ in enumerate(rows.ids) if place not in memos}
-        places = [at for at, id_ in enumerate(rows.batch.column("source_transaction_id").to_pylist()) if id_ in kept]
-        refused = [one for one in rows.refused if one.place not in memos]
-        refused += [Refused(place, reason, nodes[place]) for place, reason in memos.items()]
-        rows = replace(rows, batch=rows.batch.take(places), refused=tuple(sorted(refused, key=lambda one: one.place)))
+    """Returns transactions as columns, in the server's order. `unknown_fields` are kinds of rows that nobody has described."""
+    taken = [_own_columns(node) for node in nodes]
+    shown = [_as_rest(node, own.keys()) for node, own in zip(nodes, taken, strict=True)]
+    rows = read_rows(json.dumps(shown, ensure_ascii=False).encode(), "")
+    refused = {one.place for one in rows.refused}
+    good = [own for place, own in enumerate(taken) if place not in refused]
+    batch = rows.batch
+    for name in (*_COLUMNS, "fees", "memo", "splits"):
+        at = batch.schema.get_field_index(name)
+        batch = batch.set_column(at, batch.schema.field(at), pa.array([own.get(name) for own in good], TEXT))
+    rows = replace(rows, batch=batch, unknown_fields=undescribed(nodes))
     return each_once(rows)
 
 
-def _with_splits(rows: Rows, nodes: list[Any]) -> Rows:
-    """Returns the rows with the splits that they have: REST has no such column."""
-    refused = {one.place for one in rows.refused}
-    splits = [
-        splits_text(node.get("splits")) if isinstance(node, dict) else None
-        for place, node in enumerate(nodes)
-        if place not in refused
-    ]
-    at = rows.batch.schema.get_field_index("splits")
-    return replace(rows, batch=rows.batch.set_column(at, rows.batch.schema.field(at), pa.array(splits, TEXT)))
-
-
-def _no_movement(node: Any) -> str | None:
-    """Returns why a row is none of the bank's movements; None where it is one."""
+def _own_columns(node: Any) -> dict[str, str]:
+    """Returns the columns of a transaction that REST does not fill, as far as they have a value that can be read."""
     if not isinstance(node, dict):
+        return {}
+    columns = {name: text(node.get(field)) for name, field in _COLUMNS.items()}
+    columns |= {"memo": memo(node), "fees": _fees(node.get("fees")), "splits": splits_text(node.get("splits"))}
+    return {name: value for name, value in columns.items() if value}
+
+
+def _fees(sent: Any) -> str | None:
+    """Returns fees as JSON text, in an order of their own: the same fees are the same text whatever order they come in."""
+    if not isinstance(sent, list) or not sent:
         return None
-    if node.get("source") == "USER":
-        return "the customer has typed this row: it is no movement at the bank"
-    return "the row is an event: it moves no money" if node.get("type") in EVENTS else None
+    fees = ({name: value for name, value in one.items() if value is not None} if isinstance(one, dict) else one for one in sent)
+    return f"[{','.join(sorted(json_text(one) for one in fees))}]"
 
 
-def _as_rest(node: Any) -> Any:
-    """Returns a transaction in the form of the REST document, its other fields beside."""
+def _as_rest(node: Any, columns: Collection[str]) -> Any:
+    """Returns a transaction in the form of the REST document. Its other fields stand beside, but for what has `columns`."""
     if not isinstance(node, dict):
         return node
     sent = {name: node.get(name) for name in _SAME}
     # The kind of a row is there from the beginning; in REST it comes with the booking, and says that a row is booked.
-    sent["bookingType"] = None if node.get("valutaDate") is None else node.get("type")
-    others = {name: value for name, value in node.items() if name not in sent and value not in (None, "", [])}
-    if others.get("source") == "SOLARIS":
-        del others["source"]
-    if splits_text(others.get("splits")):
-        del others["splits"]
+    sent["bookingType"] = None if node.get("valutaDate") is None and "memo" not in columns else node.get("type")
+    # The vendor's client called it so before; its values are the same.
+    sent["invoiceNumber"] = node.get("documentNumber")
+    elsewhere = sent.keys() | {"documentNumber"} | {_COLUMNS.get(name, name) for name in columns}
+    others = {name: value for name, value in node.items() if name not in elsewhere and value not in (None, "", [])}
+    if others.get("source") == BANK_ROWS or memo(node) in MADE_BY.values():
+        others.pop("source", None)
     # The unit of `originalAmount` is not known here: it stays beside, as it was written (DECISIONS, "Kontist has two dialects").
     if "originalAmount" in others:
         others["originalAmountAsSent"] = str(others.pop("originalAmount"))

@@ -75,7 +75,7 @@ class QueryClient:
         if not isinstance(others, list) or not all(isinstance(one, dict) for one in others):
             raise _other_shape()
         listed += [sub_account_as_rest(one) for one in others]
-        accounts = [replace(read_account(sent), unknown_fields=frozenset()) for sent in listed]
+        accounts = [replace(read_account(sent, live=True), unknown_fields=frozenset()) for sent in listed]
         if len({one.account_id for one in accounts}) < len(accounts):
             raise Unexpected(BANK, "the bank lists two accounts under one number", ASK_A_PERSON)
         return accounts

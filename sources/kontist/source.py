@@ -217,16 +217,19 @@ def _subtracted(rows: Iterator[pa.RecordBatch], moved: dict[str, Any], keep_from
 
 
 def _is_booked(keys: pa.Table) -> list[bool]:
-    """Returns which rows are booked: one without value date and booking type is a reservation (observed)."""
-    named, valued = keys["booking_type"].to_pylist(), keys["valuta_date"].to_pylist()
-    return [one is not None or other is not None for one, other in zip(named, valued, strict=True)]
+    """Returns which rows are booked: neither a reservation, without value date and booking type (observed), nor a memo."""
+    columns = (keys[name].to_pylist() for name in _BOOKED_BY)
+    return [memo is None and (one is not None or other is not None) for memo, one, other in zip(*columns, strict=True)]
+
+
+_BOOKED_BY = ("memo", "valuta_date", "booking_type")
 
 
 RULES = Rules(
     schema=COLUMNS["transactions"],
     amount="amount_cents",
     booked=_is_booked,
-    booked_by=("valuta_date", "booking_type"),
+    booked_by=_BOOKED_BY,
     own_id="source_transaction_id",
     unversioned=UNVERSIONED,
     later=LATER,

@@ -20,7 +20,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_as_of_shows_the_transactions_as_they_were_known_then(ledger: Path) -> None:
     with duckdb.connect(ledger, read_only=True) as connection:
         before = "select count(*), min(description) from ledger.as_of(timestamptz '2026-03-02 06:00:00+00')"
-        assert connection.execute(before).fetchall() == [(9, "before")]
+        assert connection.execute(before).fetchall() == [(10, "before")]
         assert connection.execute("select min(description) from as_of('2026-03-04 06:00:00+00')").fetchall() == [("after",)]
         assert connection.execute("select count(*) from ledger.as_of('2026-03-02 05:59:59+00')").fetchall() == [(0,)]
 
@@ -37,7 +37,7 @@ def test_the_file_answers_when_it_is_attached_as_ledger(ledger: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"attach '{ledger}' as ledger (read_only)")
 
-        assert connection.execute("select count(*) from ledger.as_of('2030-01-01 00:00:00+00')").fetchall() == [(8,)]
+        assert connection.execute("select count(*) from ledger.as_of('2030-01-01 00:00:00+00')").fetchall() == [(9,)]
         assert connection.execute("select count(*) from ledger.changes").fetchall() != [(0,)]
 
 

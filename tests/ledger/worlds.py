@@ -214,6 +214,7 @@ RICH: Given = {
         {"source_transaction_id": "4", "amount_cents": -500, "booking_date": _NOON + timedelta(days=2)},
         {"source_transaction_id": "5", "amount_cents": -1_00, "booking_type": "x", "iban": "DE2"},
         {"account_id": "kontist:b", "source_transaction_id": "6", "amount_cents": 1_00, "booking_type": "x", "iban": "DE1"},
+        {"source_transaction_id": "7", "amount_cents": -300, "memo": "customer", "booking_type": "x", "personal_note": "cash"},
     ],
     "kontist.standing_orders": [
         {"order_id": "s", "amount_cents": 1_00, "status": "ACTIVE", "reoccurrence": "MONTHLY", "iban": "DE2",

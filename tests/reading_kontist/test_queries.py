@@ -17,10 +17,12 @@ from sources._http import Http, Patience
 from sources._protocols import Depth, Reading
 from sources.kontist.accounts import Account
 from sources.kontist.auth import Application, Login
+from sources.kontist.basket import Basket
 from sources.kontist.cursor_reading import Wanted, read_by_cursor
+from sources.kontist.memos import EVENTS
 from sources.kontist.oauth import OAuthTokens
 from sources.kontist.order_lists import KINDS, TRANSFER_PAGES, read_order_lists
-from sources.kontist.queries import EVENTS, rows_of
+from sources.kontist.queries import rows_of
 from sources.kontist.query_client import QueryClient
 from sources.sandbox import (
     CursorLoop,
@@ -351,12 +353,63 @@ NODE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("sent", [{"source": "USER"}, *({"type": one} for one in sorted(EVENTS))])
-def test_a_row_that_moves_no_money_at_the_bank_is_in_quarantine(sent: dict[str, str]) -> None:
-    rows = rows_of([NODE, NODE | {"id": "a-2"} | sent, NODE | {"id": "a-3"}])
-    assert rows.batch.column("source_transaction_id").to_pylist() == ["a-1", "a-3"]
-    assert [one.place for one in rows.refused] == [1]
-    assert rows.ids == ("a-1", "a-2", "a-3")
+MEMOS = [
+    ({"source": "USER", "type": "EXTERNAL_TRANSACTION_CASH"}, "customer"),
+    ({"source": "BACKOFFICE_MANUAL"}, "staff"),
+    *(({"type": one, "valutaDate": None}, "event") for one in sorted(EVENTS)),
+]
+
+
+@pytest.mark.parametrize(("sent", "reason"), MEMOS)
+def test_a_row_that_moves_no_money_at_the_bank_is_a_memo_and_in_no_sum(sent: dict[str, Any], reason: str) -> None:
+    rows = rows_of([NODE, NODE | {"id": "a-2"} | sent, NODE | {"id": "a-3", "valutaDate": None}])
+    assert (rows.refused, rows.unknown_fields) == ((), frozenset())
+    assert rows.batch.column("memo").to_pylist() == [None, reason, None]
+    assert rows.batch.column("booking_type").to_pylist() == ["CARD_TRANSACTION", sent.get("type", "CARD_TRANSACTION"), None]
+    assert rows.batch.column("extra").to_pylist() == [None, None, None]
+    basket = Basket(MemorySpool())
+    basket.take(rows)
+    sums = basket.sums()
+    assert (sums.booked_since(None), sums.pending_on) == (-100, rows.days[2]), "only the first is booked, only the last reserved"
+
+
+@pytest.mark.parametrize("sent", [{"source": None}, {"source": "PARTNER"}, {"type": "MYSTERY"}, {"source": 7}])
+def test_a_row_of_a_kind_that_nobody_has_described_is_a_movement_and_is_reported(sent: dict[str, Any]) -> None:
+    rows = rows_of([NODE | sent])
+    assert rows.batch.column("memo").to_pylist() == [None]
+    wanted = {f"{name} {value if isinstance(value, str) else 'another'}" for name, value in sent.items() if value}
+    assert rows.unknown_fields == wanted
+
+
+def test_what_only_the_live_service_says_has_columns_of_its_own() -> None:
+    fees = [{"type": "ATM", "status": "CHARGED", "unitAmount": 250, "usedAt": None}, {"type": "A", "status": "CREATED"}]
+    said = {
+        "categoryCode": "OFFICE",
+        "categorizationType": "USER",
+        "vatCategoryCode": "OST19",
+        "vatRate": "VAT_19",
+        "personalNote": "paper",
+        "description": "a purchase",
+        "merchantCategoryCode": 5943,
+        "merchantCountryCode": "DE",
+        "recurlyInvoiceNumber": "R-1",
+        "documentNumber": "12",
+    }
+    first, again = (rows_of([NODE | said | {"fees": order}]).batch.to_pylist()[0] for order in (fees, fees[::-1]))
+    assert first == again, "the same fees in another order are the same row"
+    assert first["fees"] == '[{"status":"CHARGED","type":"ATM","unitAmount":250},{"status":"CREATED","type":"A"}]'
+    assert (first["vat_rate"], first["vat_category_code"], first["category_code"]) == ("VAT_19", "OST19", "OFFICE")
+    assert (first["merchant_category_code"], first["merchant_country_code"]) == ("5943", "DE")
+    assert (first["personal_note"], first["description"], first["invoice_number"]) == ("paper", "a purchase", "12")
+    assert (first["categorization_type"], first["recurly_invoice_number"], first["extra"]) == ("USER", "R-1", None)
+
+
+def test_an_account_says_what_rest_does_not(opened: Any) -> None:
+    reader = opened(World(today=TODAY, transactions=1))
+    main, further = reader.account("4711").row, reader.account("4712").row
+    assert main["available_balance_cents"] == reader.world.account("4711").available_cents
+    assert (main["bic"], main["name"]) == ("KNTODE21XXX", reader.world.account("4711").name)
+    assert {"bic", "available_balance_cents"} & further.keys() == set(), "an empty later column is no part of a version"
 
 
 SPLITS: list[Any] = [

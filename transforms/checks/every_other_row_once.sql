@@ -23,21 +23,6 @@ banks as (
     select 'consents', count(*), sum(hash(consent_id)), null
     from (select consent_id from raw.kontist.consents union all select consent_id from raw.kontomatik.consents)
     union all
-    select
-        'transaction_details', count(*),
-        sum(hash(transaction_id, payment_method, invoice_number, document_type, mandate_number, variable_symbol, constant_symbol)),
-        null
-    from (
-        select transaction_id, payment_method, invoice_number, document_type, mandate_number, null as variable_symbol,
-            null as constant_symbol, user_selected_booking_date as chosen
-        from raw.kontist.transactions where _dlt_valid_to is null
-        union all
-        select transaction_id, null, null, null, null, variable_symbol, constant_symbol, null
-        from raw.kontomatik.transactions where _dlt_valid_to is null
-    )
-    where payment_method is not null or invoice_number is not null or document_type is not null or mandate_number is not null
-        or variable_symbol is not null or constant_symbol is not null or chosen is not null
-    union all
     select 'holes', count(*), sum(hash(account_id, from_on, to_on)), null
     from raw.kontomatik.holes
     union all
@@ -70,12 +55,6 @@ ours as (
     select 'order_history', count(*), sum(hash(account_id, order_id, valid_from)), sum(cast(amount * 100 as bigint))
     from ledger.order_history
     where change <> 'ended'
-    union all
-    select
-        'transaction_details', count(*),
-        sum(hash(transaction_id, payment_method, invoice_number, document_type, mandate_number, variable_symbol, constant_symbol)),
-        null
-    from ledger.transaction_details
     union all
     select 'imports', count(*), sum(hash(import_id)), null from ledger.imports
     union all

@@ -19,11 +19,12 @@ both_banks as (
         'Kontist'                                                   as institution,
         account_type,
         iban,
-        cast(null as varchar)                                       as name,
+        bic,
+        name,
         currency,
         cast(null as varchar)                                       as owner_name,
         balance,
-        cast(null as decimal(18, 2))                                as available_balance,
+        available_balance,
         valid_from,
         valid_to
     from kontist
@@ -37,6 +38,7 @@ both_banks as (
         institution,
         account_type,
         iban,
+        cast(null as varchar)                                       as bic,
         name,
         currency,
         owner_name,
@@ -99,6 +101,7 @@ final as (
         read.completed_on                                           as last_completed_on,
         read.imported_on                                            as last_imported_on,
         shown_last.valid_to                                         as gone_at,
+        shown_last.bic,
         concat(
             case when shown_last.account_type = 'card' then 'Liabilities:Card:' else 'Assets:Bank:' end,
             concat(upper(shown_last.source[1]), shown_last.source[2:]),

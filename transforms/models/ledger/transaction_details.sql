@@ -1,6 +1,7 @@
 -- One row per current transaction for which its bank gives more fields than `transactions` has.
 -- grain:  transaction_id
 -- checks: not_null(account_id, source), accepted(source, 'kontist', 'kontomatik'),
+--         accepted(memo_reason, 'customer', 'staff', 'event'),
 --         relationship(transaction_id, transactions), relationship(account_id, accounts)
 
 with
@@ -19,7 +20,18 @@ both_banks as (
         mandate_number,
         user_selected_booking_on,
         cast(null as varchar)                                       as variable_symbol,
-        cast(null as varchar)                                       as constant_symbol
+        cast(null as varchar)                                       as constant_symbol,
+        memo_reason,
+        recurly_invoice_number,
+        category_code,
+        categorization_type,
+        vat_category_code,
+        vat_rate,
+        merchant_category_code,
+        merchant_country,
+        personal_note,
+        bank_description,
+        fees
     from kontist
     union all
     select
@@ -32,7 +44,18 @@ both_banks as (
         cast(null as varchar)                                       as mandate_number,
         cast(null as date)                                          as user_selected_booking_on,
         variable_symbol,
-        constant_symbol
+        constant_symbol,
+        cast(null as varchar)                                       as memo_reason,
+        cast(null as varchar)                                       as recurly_invoice_number,
+        cast(null as varchar)                                       as category_code,
+        cast(null as varchar)                                       as categorization_type,
+        cast(null as varchar)                                       as vat_category_code,
+        cast(null as varchar)                                       as vat_rate,
+        cast(null as varchar)                                       as merchant_category_code,
+        cast(null as varchar)                                       as merchant_country,
+        cast(null as varchar)                                       as personal_note,
+        cast(null as varchar)                                       as bank_description,
+        cast(null as varchar)                                       as fees
     from kontomatik
 ),
 
@@ -41,7 +64,8 @@ final as (
     from both_banks
     where coalesce(
         payment_method, invoice_number, document_type, mandate_number, cast(user_selected_booking_on as varchar),
-        variable_symbol, constant_symbol
+        variable_symbol, constant_symbol, memo_reason, recurly_invoice_number, category_code, categorization_type,
+        vat_category_code, vat_rate, merchant_category_code, merchant_country, personal_note, bank_description, fees
     ) is not null
 )
 

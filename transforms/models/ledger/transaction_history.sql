@@ -54,7 +54,8 @@ final as (
         original_currency,
         moments.counterparty_name,
         moments.counterparty_iban,
-        counterparties.counterparty_id,
+        -- a memo is in no total of a counterparty
+        case when status <> 'memo' then counterparties.counterparty_id end as counterparty_id,
         description,
         end_to_end_id,
         transaction_type,

@@ -1,7 +1,7 @@
 -- One row per bank transaction, as the bank shows it now.
 -- grain:  transaction_id
 -- checks: not_null(account_id, source, status, transaction_on, amount, currency, labels, import_id, first_seen_at, last_changed_at),
---         accepted(source, 'kontist', 'kontomatik'), accepted(status, 'booked', 'pending', 'cancelled'),
+--         accepted(source, 'kontist', 'kontomatik'), accepted(status, 'booked', 'pending', 'cancelled', 'memo'),
 --         relationship(account_id, accounts)
 
 with

@@ -1,6 +1,7 @@
 -- Every version of every Kontist transaction, in the ledger's names and units.
 -- grain:  transaction_id, valid_from
--- checks: not_null(account_id, amount, transaction_on), accepted(status, 'booked', 'pending')
+-- checks: not_null(account_id, amount, transaction_on), accepted(status, 'booked', 'pending', 'memo'),
+--         accepted(memo_reason, 'customer', 'staff', 'event')
 
 select
     -- keys
@@ -8,8 +9,13 @@ select
     account_id,
     source_transaction_id,
     import_id,
-    -- the bank gives a value day and a booking type as soon as a movement is booked
-    case when valuta_date is null and booking_type is null then 'pending' else 'booked' end as status,
+    -- what is no movement at the bank is a memo; the bank gives a value day and a booking type as soon as a movement is booked
+    case
+        when memo is not null then 'memo'
+        when valuta_date is null and booking_type is null then 'pending'
+        else 'booked'
+    end                                                             as status,
+    memo                                                            as memo_reason,
     -- days: the bank means Berlin days and sends UTC instants
     cast(booking_date at time zone 'Europe/Berlin' as date)         as transaction_on,
     cast(valuta_date at time zone 'Europe/Berlin' as date)          as value_on,
@@ -31,6 +37,16 @@ select
     nullif(trim(document_type), '')                                 as document_type,
     nullif(trim(mandate_number), '')                                as mandate_number,
     cast(user_selected_booking_date at time zone 'Europe/Berlin' as date) as user_selected_booking_on,
+    nullif(trim(recurly_invoice_number), '')                        as recurly_invoice_number,
+    nullif(trim(category_code), '')                                 as category_code,
+    nullif(trim(categorization_type), '')                           as categorization_type,
+    nullif(trim(vat_category_code), '')                             as vat_category_code,
+    nullif(trim(vat_rate), '')                                      as vat_rate,
+    nullif(trim(merchant_category_code), '')                        as merchant_category_code,
+    nullif(upper(trim(merchant_country_code)), '')                  as merchant_country,
+    nullif(trim(personal_note), '')                                 as personal_note,
+    nullif(trim(description), '')                                as bank_description,
+    fees,
     -- validity
     _dlt_valid_from                                                 as valid_from,
     _dlt_valid_to                                                   as valid_to
