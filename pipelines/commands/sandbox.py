@@ -4,10 +4,15 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.commands.terminal import say
 from pipelines.errors import GOOD, WrongUsage
 from pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from sources.sandbox import Dialect
 
 SANDBOX_VAULT_KEY = "a29udG9sZWRnZXItc2FuZGJveC12YXVsdC1rZXktMDA="
 """Encrypts tokens of a bank that does not exist, also for those who read `sandbox serve`: the same in every terminal.
@@ -22,7 +27,8 @@ def sandbox(settings: Settings) -> Iterator[Settings]:
     from sources.sandbox import World, running
 
     world = World()
-    with running(world, dialect=settings.kontomatik.dialect) as bank:
+    dialect = _dialect(settings.data_dir / "sandbox" / "raw.duckdb")
+    with running(world, dialect=dialect) as bank:
         yield replace(
             settings,
             data_dir=settings.data_dir / "sandbox",
@@ -30,7 +36,11 @@ def sandbox(settings: Settings) -> Iterator[Settings]:
             vault_url=None,  # real consents, which the sandbox bank would call gone
             sandbox=True,
             kontomatik=replace(
-                settings.kontomatik, base_url=f"{bank.url}/v1", api_key=world.kontomatik_api_key, poll_interval=0.02
+                settings.kontomatik,
+                base_url=f"{bank.url}/v1",
+                dialect=dialect,
+                api_key=world.kontomatik_api_key,
+                poll_interval=0.02,
             ),
             kontist=replace(
                 settings.kontist,
@@ -44,6 +54,25 @@ def sandbox(settings: Settings) -> Iterator[Settings]:
                 requests_per_minute=0,
             ),
         )
+
+
+def _dialect(raw: Path) -> "Dialect":
+    """Returns what the sandbox's Kontomatik speaks: `live`, which gives a balance after each movement and so proves each day.
+
+    A data directory that an earlier version read stays in its dialect: the same account has other rows in the other one.
+    """
+    import duckdb
+
+    from pipelines.store.read_only import read_only
+
+    try:
+        with read_only(raw) as connection:
+            ((rows, balances),) = connection.execute(
+                "select count(*), count(balance_after) from kontomatik.transactions"
+            ).fetchall()
+    except duckdb.Error:  # none yet, or a run is about to name what is wrong with it
+        return "live"
+    return "openapi" if rows and not balances else "live"
 
 
 def sandbox_serve(options: argparse.Namespace) -> int:

@@ -122,12 +122,16 @@ def _show_accounts(status: Status, console: "Console") -> None:
             account["currency"] or "",
             str(account["last_booked_on"] or "–"),
             account["last_imported_at"] or "never",
+            f"{account['missing_days']} days missing" if account["missing_days"] else "complete",
+            f"{account['reconciled_days']} of {account['days']} days",
         )
         for account in status.accounts
         if account["gone_at"] is None
     ]
     if status.accounts:
-        tables.show(console, "Accounts", ("bank", "account", "currency", "last booked", "last imported"), rows)
+        tables.show(
+            console, "Accounts", ("bank", "account", "currency", "last booked", "last imported", "coverage", "reconciled"), rows
+        )
     else:
         tables.say(console, f"No ledger yet. {no_ledger(Path(status.data_dir))}.")
     for account in status.accounts:

@@ -1,5 +1,6 @@
 """The accounts of the published ledger, and how fresh each one is."""
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, TypedDict, cast
@@ -26,7 +27,11 @@ class Account(TypedDict):
     held_since: str | None
     gone_at: str | None
     days: int
+    """Days from the first booked movement to the last known day."""
+    missing_days: int
+    """Those that no import has covered."""
     reconciled_days: int
+    """Those that the bank's own balances prove."""
     differs_from: str | None
     differs_until: str | None
 
@@ -58,6 +63,7 @@ def accounts(ledger: Path) -> list[Account]:
             select
                 account_id,
                 count(*) as days,
+                count(*) filter (where status in ('unseen', 'hole')) as missing_days,
                 count(*) filter (where proof in ('chain', 'reported')) as reconciled_days,
                 min(coalesce(differs_since + 1, day)) filter (where difference_amount is not null) as differs_from,
                 max(day) filter (where difference_amount is not null) as differs_until
@@ -69,7 +75,8 @@ def accounts(ledger: Path) -> list[Account]:
             strftime(last_imported_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as last_imported_at,
             case when gone_at is null then strftime(held.since at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') end as held_since,
             strftime(gone_at at time zone 'UTC', '%Y-%m-%dT%H:%M:%SZ') as gone_at,
-            coalesce(days, 0) as days, coalesce(reconciled_days, 0) as reconciled_days,
+            coalesce(days, 0) as days, coalesce(missing_days, 0) as missing_days,
+            coalesce(reconciled_days, 0) as reconciled_days,
             strftime(differs_from, '%Y-%m-%d') as differs_from, strftime(differs_until, '%Y-%m-%d') as differs_until
         from main.accounts
         left join held using (account_id)
@@ -81,6 +88,29 @@ def accounts(ledger: Path) -> list[Account]:
             return [_named(one, ending) for one, ending in _with_endings(rows_of(connection, query))]
     except duckdb.Error as error:
         raise unreadable(ledger, error) from None
+
+
+def published_accounts(ledger: Path) -> list[Account]:
+    """Returns every account of the ledger; none where it cannot be read: whoever builds or reads it says so."""
+    from pipelines.errors import Failure
+
+    try:
+        return accounts(ledger)
+    except Failure:
+        return []
+
+
+def coverage_sentences(listed: Sequence[Account]) -> list[str]:
+    """Returns two statements about these accounts: whether their days were read, and how many the banks' balances prove."""
+    days, missing, reconciled = (sum(one[name] for one in listed) for name in ("days", "missing_days", "reconciled_days"))
+    if not days:
+        return []
+    lacking = sum(one["missing_days"] > 0 for one in listed)
+    if missing:
+        covered = f"{missing:,} of {days:,} days were not read, in {lacking} of {len(listed)} accounts; `prove` names them"
+    else:
+        covered = f"every day was read ({days:,} days of {len(listed)} accounts)"
+    return [f"Coverage: {covered}.", f"Reconciliation: {reconciled:,} of {days:,} days are proven by the bank's balance."]
 
 
 def display_names(ledger: Path) -> dict[str, str]:

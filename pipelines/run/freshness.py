@@ -95,18 +95,16 @@ def overdue_sentences(
 
 
 def stale_accounts(
-    settings: "Settings", options: "Options", now: datetime, *, just_read: Container[str | None] = ()
+    settings: "Settings", options: "Options", published: "list[Account]", now: datetime, *, just_read: Container[str | None] = ()
 ) -> list[dict[str, Any]]:
-    """Returns the accounts of a run's banks that nothing has read in full for too long, as `run --json` prints them.
+    """Returns the `published` accounts of a run's banks that nothing has read in full for too long, as `run --json` prints them.
 
     An account that this run has `just_read` is not stale, and neither is one that was not due yet.
     """
     limit = max(settings.notifications.stale_hours, (options.due_after or timedelta()).total_seconds() / 3600)
     from pipelines.errors import Failure
-    from pipelines.run.accounts import accounts
 
     try:
-        published = accounts(settings.data_dir / "ledger.duckdb")
         listed = [account for account in published if not options.sources or account["source"] in options.sources]
         wanted = configured(settings, listed)
         if has_vault(settings):

@@ -7,6 +7,7 @@ from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL
 from pipelines.read.outcome import BankRun, Outcome
 
 if TYPE_CHECKING:
+    from pipelines.run.accounts import Account
     from pipelines.store.ledger import Published
     from transforms.checks import CheckResult
 
@@ -23,6 +24,8 @@ class Report:
     """Gaps in coverage that can never be closed, of any account, whenever they were noticed."""
     stale: list[dict[str, Any]] = field(default_factory=list)
     """Accounts that should be read and were not for too long (`stale_hours`), this run included."""
+    accounts: "list[Account]" = field(default_factory=list)
+    """Every account of the published ledger, with its coverage and reconciliation."""
     published: "Published | None" = None
     checks: "list[CheckResult]" = field(default_factory=list)
     refused: str | None = None

@@ -178,11 +178,13 @@ class Run:
         if not self.report.all_failed:
             _give_back_memory()
             publish_ledger(self._settings, self.report, self._progress)
-        if self._openings is None:
-            from pipelines.run.freshness import stale_accounts
+        from pipelines.run.accounts import published_accounts
+        from pipelines.run.freshness import stale_accounts
 
+        listed = self.report.accounts = published_accounts(self._settings.data_dir / "ledger.duckdb")
+        if self._openings is None:
             just_read = {outcome.account_id for outcome in self.report.outcomes if outcome.status == "complete"}
-            self.report.stale = stale_accounts(self._settings, self._options, self._now(), just_read=just_read)
+            self.report.stale = stale_accounts(self._settings, self._options, listed, self._now(), just_read=just_read)
         self._time("transform")
         self.report.seconds["total"] = self._mark - self._begun
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pipelines.read.outcome import BankRun, Outcome
-from pipelines.run.accounts import beside_its_bank, display_names
+from pipelines.run.accounts import beside_its_bank, coverage_sentences, display_names
 from pipelines.run.report import Report
 from pipelines.store.atomic_files import replacing, write_private
 from pipelines.store.banks import bank_named
@@ -30,6 +30,7 @@ def as_json(report: Report) -> str:
             "holes": report.gaps,
             "stale": report.stale,
             "ledger": {"transactions": ledger.get("transactions"), "accounts": ledger.get("accounts")},
+            "coverage": {name: sum(one[name] for one in report.accounts) for name in ("days", "missing_days", "reconciled_days")},
             "checks": {
                 "passed": sum(check.passed for check in report.checks),
                 "failed": [
@@ -143,6 +144,7 @@ def sentences(report: Report) -> list[str]:
             f"Published {report.published.path}: {rows.get('transactions', 0):,} transactions in"
             f" {rows.get('accounts', 0)} accounts, {len(report.checks)} checks passed."
         )
+        lines += coverage_sentences(report.accounts)
     elif not report.refused:
         lines.append("! Nothing could be read, so nothing new was published.")
     lines.append(

@@ -122,11 +122,9 @@ def test_a_consent_in_the_place_of_a_dead_one_ends_what_is_said_of_it(new_folder
             assert ended_consents(vault, KONTOMATIK) == []
 
 
-def test_an_account_that_nothing_has_read_for_too_long_is_named_at_every_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_account_that_nothing_has_read_for_too_long_is_named_at_every_run(tmp_path: Path) -> None:
     now = datetime(2026, 3, 20, 12, tzinfo=UTC)
-    listed = [
+    listed: list[Any] = [
         {"account_id": name, "source": source, "institution": "B", "display_name": "B …1234 EUR"} | {"last_imported_at": last}
         for name, source, last in (
             ("stale", "kontomatik", "2026-03-19T05:59:59Z"),
@@ -136,25 +134,26 @@ def test_an_account_that_nothing_has_read_for_too_long_is_named_at_every_run(
             ("never", "kontomatik", None),
         )
     ]
-    monkeypatch.setattr("pipelines.run.accounts.accounts", lambda _: listed)
     settings = Settings(tmp_path, vault_key=VAULT_KEY)
     with the_vault(settings) as vault:
         own = vault.add(source="kontomatik", institution="B", access_mode="MULTIPLE", now=now, token="x").consent_id
         vault.covers(own, ["stale", "fresh", "never"])
 
     def named(*sources: str, **more: Any) -> list[tuple[str, int]]:
-        return [(one["account_id"], one["hours"]) for one in stale_accounts(replace(settings, **more), Options(sources), now)]
+        return [
+            (one["account_id"], one["hours"]) for one in stale_accounts(replace(settings, **more), Options(sources), listed, now)
+        ]
 
     assert named("kontist", "kontomatik") == [("stale", 30)]
     assert named("kontist") == []
     assert named("kontist", kontist=KontistSettings(email="a@b.test", password="x")) == [("login's", 1884)]
     assert named("kontomatik", notifications=NotificationSettings(stale_hours=31)) == []
     always, only = replace(settings, notifications=NotificationSettings(stale_hours=0)), Options(("kontomatik",))
-    assert [one["account_id"] for one in stale_accounts(always, only, now)] == ["stale", "fresh"]
-    assert stale_accounts(always, only, now, just_read={"stale", "fresh"}) == []
-    assert stale_accounts(always, replace(only, due_after=timedelta(hours=31)), now) == []
+    assert [one["account_id"] for one in stale_accounts(always, only, listed, now)] == ["stale", "fresh"]
+    assert stale_accounts(always, only, listed, now, just_read={"stale", "fresh"}) == []
+    assert stale_accounts(always, replace(only, due_after=timedelta(hours=31)), listed, now) == []
 
-    report = Report("r", stale=stale_accounts(settings, only, now), published=Published(tmp_path, {}, [], 0.0))
+    report = Report("r", stale=stale_accounts(settings, only, listed, now), published=Published(tmp_path, {}, [], 0.0))
     report.seconds = dict.fromkeys(("extract", "load", "transform", "total"), 0.0)
     assert (report.exit_status, report.status) == (4, "partial")
     (line,) = [line for line in sentences(report) if line.startswith("!")]

@@ -157,6 +157,7 @@ def standing(name: str) -> list[str]:
         "account_id": "kontomatik:1",
         "last_imported_at": None,
         "gone_at": "2026-03-01",
+        **dict.fromkeys(("days", "missing_days", "reconciled_days"), 1),
         "held_since": None,
         "differs_from": None,
     }

@@ -64,7 +64,7 @@ def test_an_account_whose_balance_contradicts_the_ledger_is_in_status_and_a_noti
     (notice,) = about_differences([account])
 
     assert (account["differs_from"], account["differs_until"]) == ("2026-02-27", "2026-03-16")
-    assert (account["days"], account["reconciled_days"]) == (18, 0)
+    assert (account["days"], account["missing_days"], account["reconciled_days"]) == (18, 0, 0)
     assert (notice.payload["from_on"], notice.payload["to_on"]) == ("2026-02-27", "2026-03-16")
 
 
@@ -150,7 +150,7 @@ def an_account(**other: Any) -> dict[str, Any]:
     about = {"account_id": ACCOUNT, "source": "kontomatik", "institution": "KontoBank", "account_type": "card", "ending": "…2874"}
     about["display_name"] = "KontoBank card …2874 PLN"
     state = {"last_imported_at": "2026-03-16T06:00:00Z", "held_since": None, "gone_at": None, "differs_from": None}
-    return about | state | {"days": 3, "reconciled_days": 2} | other
+    return about | state | {"days": 3, "missing_days": 0, "reconciled_days": 2} | other
 
 
 def standing(*listed: dict[str, Any]) -> Status:

@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from pipelines.consents.consent_status import ConsentStatus
 from pipelines.questions import status
 from pipelines.read.outcome import BankRun, Counts, Outcome
 from pipelines.run import institutions, summary
+from pipelines.run.accounts import coverage_sentences
 from pipelines.run.report import Report
 from pipelines.text import tables
 from pipelines.text.endings import Named, endings
@@ -73,6 +75,7 @@ def test_status_consents_and_catalog_cut_no_account_currency_or_name() -> None:
     long = "Genossenschaftsbank für Handwerk und Handel in Niederbayern"
     account = {"institution": long, "display_name": f"{long} savings …1234", "currency": "CHF", "last_booked_on": NOW.date()}
     account |= {"last_imported_at": "2026-03-01T12:00:00Z", "held_since": None, "differs_from": None, "gone_at": None}
+    account |= {"days": 830, "missing_days": 0, "reconciled_days": 818}
     consent = {
         "consent_id": "c-0123456789ab",
         "institution": long,
@@ -87,9 +90,34 @@ def test_status_consents_and_catalog_cut_no_account_currency_or_name() -> None:
     bank = {"country": "de", "institution": long, "name": long, "target": "GBH", "access_modes": ["MULTIPLE"], "beta": True}
     for width in (40, 80):
         text = shown(lambda console: status.show(gathered, console), width)
-        for wanted in (f"{long} savings …1234: currency CHF", f"c-0123456789ab {long}: ", "days left 120", "imports left 0"):
+        for wanted in (
+            f"{long} savings …1234: currency CHF",
+            f"c-0123456789ab {long}: ",
+            "days left 120",
+            "imports left 0",
+            "coverage complete, reconciled 818 of 830 days",
+        ):
             assert wanted in text
         assert f"de {long}: name {long}" in shown(lambda console: institutions.show([bank], console), width)
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        ([(10, 0, 4), (1000, 0, 1000)], ["every day was read (1,010 days of 2 accounts)", "1,004 of 1,010 days are proven"]),
+        (
+            [(10, 3, 0), (20, 0, 0)],
+            ["3 of 30 days were not read, in 1 of 2 accounts; `prove` names them", "0 of 30 days are proven"],
+        ),
+        ([(0, 0, 0)], []),
+    ],
+)
+def test_coverage_and_reconciliation_are_two_statements(days: list[tuple[int, int, int]], said: list[str]) -> None:
+    listed: list[Any] = [dict(zip(("days", "missing_days", "reconciled_days"), one, strict=True)) for one in days]
+    sentences = coverage_sentences(listed)
+
+    assert len(sentences) == len(said)
+    assert all(part in sentence for part, sentence in zip(said, sentences, strict=True))
 
 
 def test_numbers_stand_right() -> None:
