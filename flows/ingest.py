@@ -238,6 +238,8 @@ def _show(settings: Settings, report: Report) -> None:
         (logger.warning if sentence.startswith("!") else logger.info)(sentence)
     artifacts.table("kontoledger-accounts", f"Run {report.run_id}: {report.status}", account_rows(report, settings.data_dir))
     passed = sum(check.passed for check in report.checks)
+    if report.published and report.published.page:
+        artifacts.link("kontoledger-report", "The report page, on the worker", report.published.page.as_uri(), "report.html")
     artifacts.table("kontoledger-checks", f"Failed checks of run {report.run_id}; {passed} passed", check_rows(report))
     send_notices(settings, report=report)
 

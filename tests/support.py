@@ -39,7 +39,10 @@ AUTUMN = date(2024, 10, 25)
 
 
 def settings_for(bank: SandboxBank, data_dir: Path, **more: Any) -> Settings:
-    """Returns what `environment` says, as a value. `kontomatik` and `kontist` in `more` are those sections' own settings."""
+    """Returns what `environment` says, as a value. `kontomatik` and `kontist` in `more` are those sections' own settings.
+
+    No page is drawn unless `report` says so: few tests look at one.
+    """
     world = bank.world
     kontomatik = {"poll_interval": 0.01, "command_deadline": 5.0, "imports_per_day": MANY} | more.pop("kontomatik", {})
     kontist = {"email": world.kontist_email, "password": world.kontist_password, "requests_per_minute": 0}
@@ -50,7 +53,7 @@ def settings_for(bank: SandboxBank, data_dir: Path, **more: Any) -> Settings:
             **{"base_url": f"{bank.url}/v1", "dialect": bank.dialect, "api_key": world.kontomatik_api_key} | kontomatik
         ),
         kontist=KontistSettings(**{"base_url": bank.url} | kontist | more.pop("kontist", {})),
-        **more,
+        **{"report": False} | more,
     )
 
 
@@ -59,6 +62,7 @@ def environment(bank: SandboxBank, **more: str) -> dict[str, str]:
     world = bank.world
     ours = {
         "PIPELINES__VAULT_KEY": VAULT_KEY,
+        "PIPELINES__REPORT": "false",
         "SOURCES__KONTOMATIK__BASE_URL": f"{bank.url}/v1",
         "SOURCES__KONTOMATIK__DIALECT": bank.dialect,
         "SOURCES__KONTOMATIK__API_KEY": world.kontomatik_api_key,

@@ -20,6 +20,14 @@ def day(text: str) -> date:
         raise argparse.ArgumentTypeError("not a date of the form YYYY-MM-DD") from None
 
 
+def month(text: str) -> date:
+    """Returns the first day of an option's month."""
+    try:
+        return date.fromisoformat(f"{text}-01" if len(text) == len("YYYY-MM") else "")
+    except ValueError:
+        raise argparse.ArgumentTypeError("not a month of the form YYYY-MM") from None
+
+
 def country(text: str) -> str:
     """Reads a country: two letters, small as the bank writes them (observed)."""
     if not re.fullmatch(r"[A-Za-z]{2}", text):

@@ -80,17 +80,17 @@ def run_and_report(
             say(sentence)
     else:
         summary.show(report, console())
-        for sentence in looks(options, settings) if report.published else ():
+        for sentence in looks(options, settings, report.published.page) if report.published else ():
             say(sentence)
     for sentence in dispatched.sentences():
         say(f"! {sentence}", error=True)
     return report.exit_status
 
 
-def looks(options: argparse.Namespace, settings: "Settings") -> list[str]:
-    """Returns the lines that end a run: how to look at what it has published."""
+def looks(options: argparse.Namespace, settings: "Settings", page: Path | None = None) -> list[str]:
+    """Returns the lines that end a run: how to look at what it has published, its page last."""
     own = "" if settings_of(options).data_dir == settings.data_dir and not hasattr(options, "data_dir") else _named(settings)
-    return [f"Look: python -m pipelines query{own}"]
+    return [f"Look: python -m pipelines query{own}", *([f"Look: {page}"] if page else [])]
 
 
 def _named(settings: "Settings") -> str:
@@ -115,6 +115,7 @@ def _connected(settings: "Settings") -> bool:
 
 def transform(options: argparse.Namespace) -> int:
     """Runs `transform`."""
+    from pipelines.report_page.page_options import page_options
     from pipelines.store.ledger import build_and_publish
     from pipelines.store.lock import held
 
@@ -124,13 +125,15 @@ def transform(options: argparse.Namespace) -> int:
             settings.data_dir,
             lambda name, step, steps: progress.step(f"Ledger: {name}", step, steps),
             memory=settings.memory_limit,
+            page=page_options(settings),
         )
     if options.json:
         checks = {"passed": len(done.checks), "failed": []}
-        print_json({"published": done.path, "rows": done.rows, "checks": checks, "notes": done.notices})
+        print_json({"published": done.path, "report": done.page, "rows": done.rows, "checks": checks, "notes": done.notices})
     else:
         counted = f"{done.rows.get('transactions', 0):,} transactions, {len(done.checks)} checks passed."
-        tell(options, f"Published {done.path}: {counted}", *(f"- {notice}" for notice in done.notices))
+        notices = [f"- {notice}" for notice in done.notices]
+        tell(options, f"Published {done.path}: {counted}", *notices, *([f"Look: {done.page}"] if done.page else []))
     return GOOD
 
 

@@ -40,6 +40,7 @@ def as_json(report: Report) -> str:
                 ],
             },
             "published": str(report.published.path) if report.published else None,
+            "report": str(report.published.page) if report.published and report.published.page else None,
             "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
         },
         ensure_ascii=False,

@@ -183,6 +183,7 @@ class Settings:
     vault_url: str | None = field(default=None, repr=False)
     run_deadline: float = 14_400.0
     memory_mb: int = 0
+    report: bool = True
     removals_believed: int = 5
     removals_believed_percent: int = 20
     changes_believed: int = 5
@@ -221,7 +222,7 @@ THRESHOLDS = ("removals_believed", "removals_believed_percent", "changes_believe
 
 Section = Literal["pipelines", "sources.kontomatik", "sources.kontist", "notifications"]
 NAMES: Mapping[str, frozenset[str]] = {
-    "pipelines": frozenset({"data_dir", "vault_key", "vault_url", "run_deadline", "memory_mb", *THRESHOLDS}),
+    "pipelines": frozenset({"data_dir", "vault_key", "vault_url", "run_deadline", "memory_mb", "report", *THRESHOLDS}),
     "sources.kontomatik": frozenset(KontomatikSettings.__dataclass_fields__),
     "sources.kontist": frozenset(KontistSettings.__dataclass_fields__),
     "notifications": frozenset(NotificationSettings.__dataclass_fields__),

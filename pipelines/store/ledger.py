@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import ChecksFailed, Failure, RawBroken, WrongUsage
+from pipelines.store import published_page
 from pipelines.store.atomic_files import publish, replacing, write_private
 from pipelines.store.leftovers import SPILL, own_spill
 from pipelines.store.losses import missing_raw, refuse
@@ -14,6 +15,7 @@ from pipelines.store.raw_copy import MEMORY
 from transforms.checks import CheckResult
 
 if TYPE_CHECKING:
+    from pipelines.report_page.page_options import PageOptions
     from transforms.build import Built, Last, OnModel
 
 RECORD = "ledger.build.json"
@@ -32,6 +34,8 @@ class Published:
     seconds: float
     notices: list[str] = field(default_factory=list)
     """What somebody should look at in a ledger that is right."""
+    page: Path | None = None
+    """The page that shows it; None where there is none."""
 
 
 class LedgerRefused(ChecksFailed):
@@ -46,11 +50,17 @@ class LedgerRefused(ChecksFailed):
 
 
 def build_and_publish(
-    data_dir: Path, on_model: "OnModel | None" = None, *, memory: str = MEMORY, keep_unchanged: bool = False
+    data_dir: Path,
+    on_model: "OnModel | None" = None,
+    *,
+    memory: str = MEMORY,
+    keep_unchanged: bool = False,
+    page: "PageOptions | None" = None,
 ) -> Published:
     """Builds, checks and publishes the ledger. Raises `LedgerRefused` when a check fails, `Failure` when it cannot be built.
 
-    With `keep_unchanged`, tables of the published ledger whose inputs are the same are not made again.
+    With `keep_unchanged`, tables of the published ledger whose inputs are the same are not made again. With `page`, a page that
+    shows the ledger is drawn before the ledger is published, and put beside it right after; else there is none afterwards.
     """
     from transforms.errors import SeedUnreadable, TransformError
 
@@ -60,7 +70,9 @@ def build_and_publish(
         built = (_on_a_copy(data_dir, on_model, memory) if keep_unchanged else None) or _build(data_dir, on_model, memory)
         if built.failed:
             raise LedgerRefused(ledger, built.checks)
+        undrawn = published_page.draw(new, page, memory=memory)
         _publish(built, ledger)
+        shown = published_page.put(ledger)
     except SeedUnreadable as error:
         raise WrongUsage(str(error).rstrip(". ")) from None
     except TransformError as error:
@@ -70,7 +82,8 @@ def build_and_publish(
         raise RawBroken(f"The new ledger could not be put into place ({error.strerror})", "The one before is untouched") from None
     finally:
         new.unlink(missing_ok=True)
-    return Published(ledger, built.rows, built.checks, time.perf_counter() - started, built.notices)
+    notices = [*built.notices, *([undrawn] if undrawn else [])]
+    return Published(ledger, built.rows, built.checks, time.perf_counter() - started, notices, shown)
 
 
 def forget_record(data_dir: Path) -> None:

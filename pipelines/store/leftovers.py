@@ -21,6 +21,7 @@ _FILES = (
     "ledger.new.duckdb",
     "ledger.new.duckdb.wal",
     "ledger.build.json.new",
+    "report.html.new",
     "run.last.json.new",
 )
 _PLAIN = re.compile(r"[\w./ -]*")

@@ -1,4 +1,4 @@
-"""What others may read: nothing that is made here but the ledger and a file of metrics, if their owner lets them.
+"""What others may read: nothing that is made here but the ledger, its page and a file of metrics, if their owner lets them.
 
 The umask is the one means that holds for every writer (DuckDB, its log and spills, SQLite, Parquet) from a file's first byte.
 """

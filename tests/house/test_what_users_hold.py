@@ -30,6 +30,7 @@ NOT_SET = ("kontomatik", "kontist", "notifications", "sandbox")
 EXAMPLES = {
     "allow_payments": True,
     "keep_national_ids": True,
+    "report": False,
     "dialect": "live",
     "auth": "basic",
     "base_url": "https://bank.example",

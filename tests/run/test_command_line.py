@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -167,6 +168,7 @@ def test_a_run_says_how_to_look_at_what_it_has_published(tmp_path: Any, monkeypa
         options = parser().parse_args(arguments)
         settings = load_settings(data_dir=tmp_path / folder)
         assert run.looks(options, settings)[0] == said
+        assert run.looks(options, settings, Path("report.html"))[1:] == ["Look: report.html"]
 
 
 def test_quiet_still_says_what_somebody_has_to_look_at(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from pipelines.commands.arguments.common import Commands, json_option
-from pipelines.commands.option_types import age, count, day
+from pipelines.commands.option_types import age, count, day, month
 
 
 def declare(commands: Commands) -> None:
-    """Declares `status`, `query`, `prove`, `explain`, `owners`, `export`."""
+    """Declares `status`, `query`, `prove`, `explain`, `owners`, `export`, `report`."""
     status = commands.add("status", "commands.questions.status", "freshness per account, consents, quota, last run and checks")
     status.add_argument(
         "--max-age",
@@ -60,3 +60,11 @@ def declare(commands: Commands) -> None:
     export.add_argument("--format", choices=("csv", "parquet", "beancount"), required=True)
     export.add_argument("--out", type=Path, metavar="DIR", help="where to (default: `export` in the data directory)")
     json_option(export)
+    report = commands.add("report", "commands.report_page.report", "one HTML page to look at, drawn from the published ledger")
+    report.add_argument(
+        "--out", type=Path, metavar="FILE", help="where to (default: report.html beside the ledger; of a part: in `export`)"
+    )
+    report.add_argument("--month", type=month, metavar="YYYY-MM", help="the month whose days and transactions are shown")
+    report.add_argument("--account", metavar="ACCOUNT", help="only this one: its id, or the last characters of its IBAN")
+    report.add_argument("--open", action="store_true", help="open it in a browser")
+    json_option(report)

@@ -1,0 +1,62 @@
+"""Runs `report`."""
+
+import argparse
+import webbrowser
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.commands.terminal import data_of, print_json, say
+from pipelines.errors import GOOD, Failure, WrongUsage
+from pipelines.report_page.page_options import FILE
+
+if TYPE_CHECKING:
+    from pipelines.report_page.page_options import PageOptions
+
+
+def report(options: argparse.Namespace) -> int:
+    """Runs `report`: draws the page of the published ledger, or of a part of it."""
+    from pipelines.report_page.page_options import PageOptions, page_options
+    from pipelines.report_page.rendering import render
+    from pipelines.store.ledger_reader import account_of, ledger_of
+    from pipelines.store.private import closed_to_others
+
+    settings = data_of(options)
+    asked = replace(page_options(settings) or PageOptions(), month=options.month)
+    with closed_to_others(), ledger_of(settings.data_dir, memory=settings.memory_limit) as connection:
+        if options.account is not None:
+            asked = replace(asked, account_id=account_of(connection, options.account)["account_id"])
+        page = options.out.expanduser().absolute() if options.out else _path(settings.data_dir, asked)
+        if page.is_dir():
+            raise WrongUsage(f"{page} is a folder", "Name a file with --out")
+        _write(page, render(connection, asked))
+    if options.open:
+        webbrowser.open(page.as_uri())
+    if options.json:
+        print_json({"report": page})
+    else:
+        say(f"Look: {page}")
+    return GOOD
+
+
+def _path(data_dir: Path, asked: "PageOptions") -> Path:
+    """Returns where a page goes that nobody named a file for. The one beside the ledger always shows all of it."""
+    parts = [f"{asked.month:%Y-%m}" if asked.month else "", (asked.account_id or "").replace(":", "-")]
+    if not any(parts):
+        return data_dir / FILE
+    return data_dir / "export" / f"{'-'.join(['report', *filter(None, parts)])}.html"
+
+
+def _write(page: Path, text: str) -> None:
+    """Puts the page into place in one step; whoever may read the one before may read it."""
+    from pipelines.store.atomic_files import replacing, write_private
+    from pipelines.store.private import share_as_before
+
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(page) as new:
+            write_private(new, text)
+            if page.exists() or page.name == FILE:
+                share_as_before(new, page)
+    except OSError as error:
+        raise Failure(f"The page {page} cannot be written ({error.strerror})", "Name another file with --out") from None

@@ -1,0 +1,49 @@
+"""The newest transactions, which a small script searches."""
+
+from datetime import date
+from decimal import Decimal
+
+from msgspec import Struct
+
+from pipelines.report_page.scope import LABELS, Scope
+
+ROWS = 500
+
+
+class Transaction(Struct, frozen=True, kw_only=True):
+    """One transaction as the bank shows it now."""
+
+    account_id: str
+    day: date | None
+    status: str
+    amount: Decimal
+    currency: str
+    counterparty: str | None
+    description: str | None
+    category: str | None
+
+
+def newest(scope: Scope) -> list[Transaction]:
+    """Returns the newest transactions, of the month that was asked for where one was."""
+    return scope.records(Transaction, _NEWEST, most=ROWS, month=scope.options.month)
+
+
+_NEWEST = f"""
+with
+
+-- the newest first, before anything is joined to them
+chosen as (
+    select transaction_id, account_id, coalesce(booked_on, transaction_on) as day, status, amount, currency,
+        counterparty_name as counterparty, description
+    from transactions semi join {LABELS} using (account_id)
+    where $month is null or date_trunc('month', coalesce(booked_on, transaction_on)) = cast($month as date)
+    order by day desc nulls first, transaction_id
+    limit $most
+)
+
+select account_id, day, status, chosen.amount, chosen.currency, counterparty, description, ledger_account as category
+from chosen left join (
+    select transaction_id, ledger_account from postings where leg = 2 and transaction_id in (select transaction_id from chosen)
+) as categories using (transaction_id)
+order by day desc nulls first, transaction_id
+"""

@@ -1,0 +1,242 @@
+"""What the page says of ledgers that no sandbox has, and what it costs."""
+
+import re
+import shutil
+import time
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.report_page import rendering, wording
+from pipelines.report_page.page_options import PageOptions, page_options
+from pipelines.report_page.plots import Point, line_plot
+from pipelines.settings import Settings
+from pipelines.store import ledger, published_page
+from tests.house.hostile import HOSTILE, steering
+from tests.patience import patient
+from transforms import build
+
+AMOUNTS = st.decimals("-99999999999999.99", "99999999999999.99", places=2)
+
+
+def cells(page: str, name: str) -> list[list[str]]:
+    """The cells of one table of the page."""
+    table = re.search(rf'<table id="{name}">.*?</table>', page, re.DOTALL)
+    assert table is not None, name
+    body = table[0].partition("<tbody>")[2]
+    return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL) for row in body.split("</tr>")[:-1]]
+
+
+# ---- words
+
+
+@given(AMOUNTS)
+def test_an_amount_is_written_to_the_cent(amount: Decimal) -> None:
+    assert Decimal(wording.money(amount).replace(",", "")) == amount
+
+
+@given(st.text() | st.sampled_from(list(HOSTILE.values())))
+def test_a_text_of_a_bank_is_one_short_line(text: str) -> None:
+    shown = wording.text(text * 50)
+
+    assert not steering(shown)
+    assert len(shown.splitlines()) <= 1
+    assert len(shown) <= wording.LONGEST * len("\\U000e0041")
+
+
+@pytest.mark.parametrize("before", ["", "to ", "IBAN", "AB12x ", "Konto: "])
+@pytest.mark.parametrize("after", ["", " thanks 4711", "x", " DE"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *("DE90999999990000004711", "DE90 9999 9999 0000 0047 11", "de90999999990000004711", "NL91ABNA0417164300"),
+        *("GB82 WEST 1234 5698 7654 32", "4999 1234 5678 0042", "61109010140000071219812874"),
+    ],
+)
+def test_of_an_account_number_only_the_end_stays(before: str, number: str, after: str) -> None:
+    shown = wording.text(f"{before}{number}{after}")
+    signs = re.sub(r"\W", "", number)
+
+    assert signs[:-4] not in re.sub(r"\W", "", shown)
+    if before != "AB12x ":  # which may look like the begin of one
+        assert shown == f"{before}…{signs[-4:]}{after}"
+
+
+@pytest.mark.parametrize(
+    "text", ["Honorar 12/2026", "AB12 SOME WORDS WITH DIGITS 12", "E-40245739132", "2026-11-30 12:30", "№ 5"]
+)
+def test_what_is_no_account_number_stays(text: str) -> None:
+    assert wording.text(text) == text
+
+
+@given(st.lists(AMOUNTS, min_size=1, max_size=8))
+def test_a_plot_of_any_balances_stays_in_its_frame(amounts: list[Decimal]) -> None:
+    points = [Point(date(2026, 1, 1) + timedelta(days=day * 40), amount) for day, amount in enumerate(amounts)]
+    plot = line_plot(points)
+    heights = [Decimal(height) for height in re.findall(r"[V ](-?[\d.]+)", plot.line)]
+
+    assert all(8 <= height <= 118 for height in heights)
+    assert len({tick.label for tick in plot.y_ticks}) == len(plot.y_ticks) <= 8
+    assert (heights[-1] > Decimal(plot.zero)) == (amounts[-1] < 0) or abs(heights[-1] - Decimal(plot.zero)) <= Decimal("0.1")
+
+
+# ---- ledgers
+
+
+def test_an_empty_ledger_says_so(empty_raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "raw.duckdb").write_bytes(empty_raw.read_bytes())
+    published = ledger.build_and_publish(tmp_path, page=PageOptions())
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+
+    assert (published.page, published.notices) == (tmp_path / "report.html", [])
+    assert "0 accounts, 0 transactions" in page
+    assert "No bank was read yet." in page
+    assert "Every account was read" not in page
+
+
+def test_everything_is_summed_in_one_currency_where_all_rates_are_known(draw: Any) -> None:
+    without = draw()
+    rates = "insert into exchange_rates select unnest(['PLN', 'CZK']), max(day), unnest([4.25, 25.1]), 'test' from coverage"
+    page = draw(rates)
+    sums = dict(draw.rows("select currency, sum(balance) from accounts group by all"))
+    whole = (
+        sums["EUR"]
+        + (sums["PLN"] / Decimal("4.25")).quantize(Decimal("0.01"))
+        + (sums["CZK"] / Decimal("25.1")).quantize(Decimal("0.01"))
+    )
+
+    assert "Everything in EUR" not in without
+    assert f'Everything in EUR</span>\n    <span class="now num">{wording.money(whole)} EUR' in page
+
+
+def test_an_account_of_25_years_with_ten_trillion_is_drawn(draw: Any) -> None:
+    page = draw(
+        "create temp table one as select account_id, min(day) as day from balances_daily group by all order by all limit 1",
+        "update balances_daily set closing_balance = 9999999999999999.99 where account_id = (from one select account_id)",
+        "insert into balances_daily by name select account_id, one.day - cast(ago as integer) as day, 'EUR' as currency,"
+        " ago::decimal(18, 2) as closing_balance, 'derived' as proof from one, range(1, 9000) as days (ago)",
+        "insert into coverage by name select account_id, one.day - cast(ago as integer) as day, 'unseen' as status,"
+        " 'derived' as proof from one, range(1, 9000) as days (ago)",
+    )
+
+    assert "9,999,999,999,999,999.99" in page
+    assert ">2005</text>" in page
+    assert len(page) < 1_000_000
+
+
+def test_one_account_of_one_day_is_drawn(draw: Any) -> None:
+    ((account_id,),) = draw.rows("select account_id from accounts where display_name like 'Kontist%4712%'")
+    last = f"delete from {{}} where account_id = '{account_id}' and day < (select max(day) from coverage)"
+    page = draw(*(last.format(table) for table in ("balances_daily", "coverage")), account_id=account_id)
+
+    assert "1 account," in page
+    assert page.count('<figure class="panel') == 3
+    assert [row[5] for row in cells(page, "accounts")] == ["1"]
+
+
+def test_a_page_of_a_month_and_an_account_shows_nothing_else(draw: Any) -> None:
+    ((account_id, month),) = draw.rows(
+        "select account_id, cast(date_trunc('month', booked_on) as date) from transactions"
+        " where source = 'kontist' order by booked_on limit 1"
+    )
+    page = draw(account_id=account_id, month=month)
+    shown = draw.rows(
+        "select count(*) from transactions where account_id = $account and date_trunc('month', booked_on) = $month".replace(
+            "$account", f"'{account_id}'"
+        ).replace("$month", f"'{month}'")
+    )
+
+    assert len(cells(page, "newest")) == shown[0][0]
+    assert "KontoBank account" not in page
+
+
+def test_what_is_wrong_stands_at_the_top(draw: Any) -> None:
+    page = draw(
+        "update coverage set status = 'hole' where day = (select max(day) - 3 from coverage)",
+        "update imports set status = 'failed', reason = 'the bank is away' where source = 'kontist'",
+        "update consents set days_left = 3",
+    )
+    top = page.partition("<main>")[0]
+
+    assert "could not be read: the bank is away" in top
+    assert "1 day that no import covers" in top
+    assert "ends in 3 days" in top
+    assert "Every account was read" not in top
+
+
+def test_the_same_ledger_gives_the_same_page(draw: Any) -> None:
+    assert draw() == draw()
+
+
+def test_100_000_transactions_make_a_small_page_soon(draw: Any) -> None:
+    ((account_id,),) = draw.rows("select min(account_id) from accounts")
+    many = (
+        f"insert into transactions by name select 'many' || n as transaction_id, '{account_id}' as account_id,"
+        " 'kontist' as source, 'booked' as status,"
+        " date '2010-01-01' + cast(n // 20 as integer) as booked_on, 1.5 as amount, 'EUR' as currency,"
+        " 'c' || n % 5000 as counterparty_id, 'Name ' || n as counterparty_name, repeat('long text ', 50) as description"
+        " from range(100000) as numbers (n)"
+    )
+    legs = (
+        "insert into postings by name select transaction_id, 2 as leg, account_id, booked_on, -amount as amount, currency,"
+        " 'Income:Uncategorised' as ledger_account from transactions where starts_with(transaction_id, 'many')"
+    )
+    draw(many, legs)
+    began = time.process_time()
+    with duckdb.connect(draw.copy, read_only=True) as connection:
+        page = rendering.render(connection, PageOptions())
+
+    assert len(page.encode()) < 2_000_000
+    assert time.process_time() - began < patient(4)
+    assert "100," in page.partition("</h1>")[0]
+
+
+# ---- publishing
+
+
+def test_a_page_that_cannot_be_drawn_costs_nobody_a_ledger(
+    empty_raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise KeyError("a name that nobody should read in a log")
+
+    (tmp_path / "raw.duckdb").write_bytes(empty_raw.read_bytes())
+    (tmp_path / "report.html").write_text("of the ledger before")
+    monkeypatch.setattr(rendering, "render", broken)
+    published = ledger.build_and_publish(tmp_path, page=PageOptions())
+
+    assert (published.path.exists(), published.page) == (True, None)
+    assert published.notices == ["The page report.html could not be drawn (KeyError); the ledger is published without it"]
+    assert not list(tmp_path.glob("report*"))
+
+
+def test_a_page_keeps_its_readers_and_goes_with_the_setting(data: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "ledger.duckdb"
+    shutil.copyfile(data / "ledger.duckdb", copied)
+    (tmp_path / "report.html").touch(0o640)
+    assert published_page.draw(copied, page_options(Settings()), memory="256MiB") is None
+    assert published_page.put(copied) == tmp_path / "report.html"
+    assert (tmp_path / "report.html").stat().st_mode & 0o777 == 0o640
+
+    assert published_page.draw(copied, page_options(Settings(report=False)), memory="256MiB") is None
+    assert published_page.put(copied) is None
+    assert not list(tmp_path.glob("report*"))
+
+
+def test_a_ledger_that_is_refused_keeps_its_page(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("raw.duckdb", "ledger.duckdb", "report.html"):
+        shutil.copyfile(data / name, tmp_path / name)
+    before = (tmp_path / "report.html").read_bytes()
+    failed = ledger.CheckResult("a check", "it fails", 1)
+    monkeypatch.setattr(build, "run_checks", lambda *_, **__: [failed])
+    with pytest.raises(ledger.LedgerRefused):
+        ledger.build_and_publish(tmp_path, page=PageOptions())
+
+    assert (tmp_path / "report.html").read_bytes() == before
+    assert not (tmp_path / "report.html.new").exists()
