@@ -15,16 +15,19 @@ from pipelines.consents.upkeep import end_at_its_bank
 from pipelines.errors import GOOD, WrongUsage
 from pipelines.read.options import utc_now
 from pipelines.settings import Settings
-from pipelines.store.lock import prepare
+from pipelines.store.lock import held, prepare
 from sources.kontist.auth import Login
 
 
 def connect(options: argparse.Namespace) -> int:
     """Runs `connect kontist`: logs in once and stores the refresh token. The password is not kept."""
     settings = settings_of(options)
+    with held(settings.data_dir, "connect kontist", name="connect"):  # the second of two would end what the first has stored
+        return _connect_by_link(options, settings) if settings.kontist.dialect == "graphql" else _by_password(options, settings)
+
+
+def _by_password(options: argparse.Namespace, settings: Settings) -> int:
     own = settings.kontist
-    if own.dialect == "graphql":
-        return _connect_by_link(options, settings)
     email = getattr(options, "email", None) or own.email
     password = own.password if email == own.email else None
     prepare(settings.data_dir)
@@ -41,7 +44,8 @@ def add(options: argparse.Namespace, text: str) -> int:
     login = Login(refresh_token=one_token(text))
     if settings.kontist.dialect == "graphql":
         login = replace(login, application=kontist_login.application_of(settings))
-    return _store(options, settings, login)
+    with held(settings.data_dir, "consents add kontist", name="connect"):
+        return _store(options, settings, login)
 
 
 def _connect_by_link(options: argparse.Namespace, settings: Settings) -> int:
@@ -78,9 +82,8 @@ def disconnect(options: argparse.Namespace) -> int:
 def _store(options: argparse.Namespace, settings: Settings, login: Login) -> int:
     prepare(settings.data_dir)
     with vault_of(settings) as vault:
-        consent, sentences = kontist_login.connect(
-            settings, vault, login, utc_now, ByPhone(lambda text: say(text, error=True), utc_now)
-        )
+        by_phone = ByPhone(lambda text: say(text, error=True), utc_now, longest=getattr(options, "wait", 600.0))
+        consent, sentences = kontist_login.connect(settings, vault, login, utc_now, by_phone)
         accounts = len(vault.accounts_of(consent.consent_id))
     days = consent.days_left(utc_now())
     if getattr(options, "json", False):

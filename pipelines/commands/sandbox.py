@@ -91,6 +91,7 @@ def sandbox_serve(options: argparse.Namespace) -> int:
         say(f"  export SOURCES__KONTIST__CLIENT_SECRET={world.kontist_client_secret}")
         say(f"  export PIPELINES__DATA_DIR=data/served PIPELINES__VAULT_KEY={SANDBOX_VAULT_KEY}")
         say("  python -m pipelines connect kontomatik --mock && python -m pipelines run")
+        say("Kontist by GraphQL: export SOURCES__KONTIST__DIALECT=graphql, then python -m pipelines connect kontist --open")
 
     try:
         serve_forever(world, options.port, options.dialect, ready)

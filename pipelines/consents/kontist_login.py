@@ -8,22 +8,24 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.consents.clients import has_vault, vault_of
+from pipelines.consents.renewals import marked, one_renewal
 from pipelines.consents.revocation import OVER, StillRevoking, end_stored, to_be_ended
 from pipelines.consents.states import USABLE, MoveRefused
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
 from pipelines.store import unfinished
-from pipelines.store.lock import locked, prepare
-from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError
+from pipelines.store.lock import prepare
+from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unavailable
 from sources._http import Http, Pace, Patience
+from sources.kontist.accounts import Account
 from sources.kontist.auth import Application, Login, expiry
 from sources.kontist.client import KontistClient
 from sources.kontist.query_client import QueryClient, by_oauth
 from sources.kontist.responses import BANK
+from sources.kontist.scopes import INDISPENSABLE, ScopeMissing
 
 if TYPE_CHECKING:
     from pipelines.consents.vault import Consent, Vault
@@ -53,9 +55,17 @@ def mode_of(settings: Settings) -> str:
 
 
 def stored_login(vault: "Vault", mode: str | None = None) -> "Consent | None":
-    """Returns the newest login that can be used, of one `access_mode` or of any."""
-    usable = (one for one in reversed(vault.consents(source=BANK, status=USABLE)) if mode in (None, one.access_mode))
-    return next(usable, None)
+    """Returns the newest login that can be used, of one `access_mode` or of any.
+
+    A login that has read the list of accounts goes before a newer one that has not: that one's `connect` was killed.
+    """
+    usable = _usable(vault, mode)
+    return next((one for one in usable if vault.accounts_of(one.consent_id)), next(iter(usable), None))
+
+
+def _usable(vault: "Vault", mode: str | None) -> "list[Consent]":
+    """Returns the logins that can be used, newest first."""
+    return [one for one in reversed(vault.consents(source=BANK, status=USABLE)) if mode in (None, one.access_mode)]
 
 
 def application_of(settings: Settings) -> Application:
@@ -64,7 +74,8 @@ def application_of(settings: Settings) -> Application:
     if not (own.client_id and own.client_secret):
         raise WrongUsage(
             "Kontist's GraphQL needs an application that is registered there",
-            "Set sources.kontist.client_id and sources.kontist.client_secret in .dlt/secrets.toml",
+            "Register one at https://kontist.dev/client-management/, then set sources.kontist.client_id and"
+            " sources.kontist.client_secret in .dlt/secrets.toml",
         )
     return Application(own.client_id, own.client_secret, own.redirect_uri)
 
@@ -91,6 +102,8 @@ class KeptLogin:
     consent: "Consent | None" = None
     stores: bool = False
     replaces: str | None = None
+    cut_off: str | None = None
+    """When an earlier renewal began that never stored its answer."""
 
     def keep(self, token: str) -> None:
         """Stores a refresh token that the bank gave. Raises `WrongUsage` without a vault key."""
@@ -110,14 +123,21 @@ class KeptLogin:
         if self.consent is None:
             yield None
             return
-        with one_renewal(self.settings.data_dir), self._opened() as vault:
+        data_dir = self.settings.data_dir
+        with one_renewal(data_dir), marked(data_dir, self.now()) as self.cut_off, self._opened() as vault:
             yield vault.token(self.consent.consent_id)
+        self.cut_off = None
 
     def over(self, code: str) -> None:
         """Expires the stored login, which the bank refuses for good."""
+        cut_off = f"; the renewal of {self.cut_off} was cut off, and what it brought is lost" if self.cut_off else ""
+        self.give_up(f"the bank does not accept it any more: {code}{cut_off}")
+
+    def give_up(self, reason: str) -> None:
+        """Expires the stored login."""
         if self.consent is not None:
             with self._opened() as vault, suppress(MoveRefused):  # somebody has ended it meanwhile
-                vault.move(self.consent.consent_id, "expired", f"the bank does not accept it any more: {code}", self.now())
+                vault.move(self.consent.consent_id, "expired", reason, self.now())
 
     def covers(self, account_ids: Iterable[str]) -> None:
         """Records the accounts that the stored login reads."""
@@ -148,13 +168,6 @@ def kept_login(settings: Settings, vault: "Vault | None", now: Callable[[], date
     return KeptLogin(settings, vault, now, login_by(settings, stored or own.refresh_token), consent, stores)
 
 
-@contextmanager
-def one_renewal(data_dir: Path) -> Iterator[None]:
-    """Holds the lock of all processes that renew one data directory's login. The kernel releases it with its process."""
-    with locked(data_dir / "kontist.lock"):
-        yield
-
-
 def ends_at(token: str, now: datetime, mode: str = LOGIN) -> datetime:
     """Returns the end that a refresh token states itself, since lifetimes differ from the document (observed)."""
     says, assumed = expiry(token), now + (OAUTH_LIFETIME if mode == OAUTH else LIFETIME)
@@ -179,9 +192,9 @@ def connect(
 ) -> "tuple[Consent, list[str]]":
     """Logs in with e-mail and password, or with a given refresh token; stores the token and reads the list of accounts.
 
-    `confirm` is called when the bank refuses an unconfirmed token; what it brings is stored in place of that. A login of the same
-    dialect that was stored before ends once the new one has read the list of accounts. Returns the new consent and sentences for
-    people. Raises `WrongUsage` for a wrong password, `NotLoggedIn` when the bank refuses.
+    `confirm` is called when the bank refuses an unconfirmed token; what it brings is stored in place of that. Other logins of the
+    same dialect end once the new one has read the list of accounts. Returns the new consent and sentences for people.
+    Raises `WrongUsage` for a wrong password, `NotLoggedIn` when the bank refuses.
     """
     vault.refuse_without_key()
     before = stored_login(vault, OAUTH if login.application else LOGIN)
@@ -197,17 +210,17 @@ def connect(
                     "Kontist: the bank takes the e-mail and the password, but gives no refresh token that could be stored",
                     "Set sources.kontist.email and sources.kontist.password: each run logs in with them",
                 )
-            _refuse_another_customer(vault, before, accounts)
-            vault.covers(kept.consent.consent_id, accounts)
-            if before is not None:
-                vault.move(before.consent_id, "replaced", f"by {kept.consent.consent_id}", now())
-                try:
-                    end_login(settings, vault, before.consent_id, now)
-                except StillRevoking as failure:
-                    sentences.append(str(failure))
-                client.tokens.renew()  # a bank that ends all tokens of a customer at once is logged in to once more
+            sentences += _scopes_refused(client, accounts)
+            account_ids = {one.account_id for one in accounts}
+            _refuse_another_customer(vault, before, account_ids)
+            vault.covers(kept.consent.consent_id, account_ids)
+            sentences += _others_ended(kept, client)
     except Failure:
-        kept.over("not used")
+        kept.give_up("not used")
+        raise
+    except KeyboardInterrupt:
+        if kept.consent is not None and not vault.accounts_of(kept.consent.consent_id):
+            kept.give_up("interrupted before it could read anything")
         raise
     except Misconfigured as error:
         kept.over(error.code)
@@ -215,20 +228,61 @@ def connect(
         next_step = "Type them again, as the bank's own app takes them" if typed else error.next_step
         raise WrongUsage(f"{BANK.capitalize()}: {error.cause}", f"{_left_behind(kept)}. {next_step}") from None
     except SourceError as error:
-        kept.over(error.code or type(error).__name__)
+        kept.give_up(f"the login did not succeed: {error.cause}")
         raise NotLoggedIn(f"{BANK.capitalize()}: {error.cause}", f"{_left_behind(kept)}. {error.next_step}") from None
     return vault.consent(kept.consent.consent_id), sentences
 
 
-def _accounts_of(client: BankClient, confirm: Confirm | None) -> set[str]:
-    """Returns the ids of the login's accounts. A login that the bank refuses (403) is confirmed on the phone first."""
+def _accounts_of(client: BankClient, confirm: Confirm | None) -> list[Account]:
+    """Returns the accounts. A login that the bank refuses (403) is confirmed on the phone first, unless it lacks a scope."""
     try:
-        return {one.account_id for one in client.accounts()}
+        return client.accounts()
+    except ScopeMissing:
+        raise
     except Rejected as error:
         if error.code != "403" or confirm is None:
             raise
     confirm(client)
-    return {one.account_id for one in client.accounts()}
+    try:
+        return client.accounts()
+    except Rejected as error:
+        if error.code != "403":
+            raise
+    if isinstance(client, QueryClient):
+        raise ScopeMissing(("accounts",))
+    raise Rejected(
+        BANK,
+        "the bank refuses access, though the login is confirmed on the phone",
+        "Ask Kontist whether this customer may use it",
+    )
+
+
+def _scopes_refused(client: BankClient, accounts: list[Account]) -> list[str]:
+    """Returns sentences about scopes that a reader can do without. Raises `ScopeMissing` for the others."""
+    lacking = client.missing_scopes(accounts[0]) if isinstance(client, QueryClient) and accounts else ()
+    if vital := [name for name in lacking if name in INDISPENSABLE]:
+        raise ScopeMissing(vital)
+    return [str(ScopeMissing(lacking))] if lacking else []
+
+
+def _others_ended(kept: KeptLogin, client: BankClient) -> list[str]:
+    """Ends every other login of the same dialect: the one before, and what a killed `connect` has left. Returns sentences."""
+    vault, consent, sentences = kept.vault, kept.consent, list[str]()
+    assert vault is not None  # noqa: S101 (`connect` was given it)
+    assert consent is not None  # noqa: S101 (it is stored by now)
+    others = [one for one in _usable(vault, consent.access_mode) if one.consent_id != consent.consent_id]
+    for other in others:
+        vault.move(other.consent_id, "replaced", f"by {consent.consent_id}", kept.now())
+        try:
+            end_login(kept.settings, vault, other.consent_id, kept.now)
+        except StillRevoking as failure:
+            sentences.append(str(failure))
+    if others and consent.access_mode != OAUTH:  # a bank that ends all tokens of a customer at once is logged in to once more
+        try:
+            client.tokens.renew()
+        except Unavailable as error:
+            sentences.append(f"The new login is stored, and could not be tried again: {error}")
+    return sentences
 
 
 def _left_behind(kept: KeptLogin) -> str:

@@ -9,11 +9,17 @@ from urllib.parse import urlsplit
 from pipelines.errors import Failure, WrongUsage
 
 HOSTS = ("127.0.0.1", "localhost")
+REGISTER_ANOTHER = "Register http://127.0.0.1:8765/callback or an https address at Kontist, and set the same one"
 _PAGE = b"<!doctype html><title>kontoledger</title><p>The login goes on in the terminal. You can close this page."
+
+_ANOTHER = b"<!doctype html><title>kontoledger</title><p>This address does not belong to the login that the terminal waits for."
 
 
 class _Server(TCPServer):
     allow_reuse_address = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Passes over a browser that hung up: its trace would be of no use to anybody."""
 
 
 class NobodyCame(Failure):
@@ -24,6 +30,22 @@ def is_here(redirect_uri: str) -> bool:
     """Returns whether the address is on this machine, so that a program can wait there."""
     parts = urlsplit(redirect_uri)
     return parts.scheme == "http" and parts.hostname in HOSTS and parts.port is not None
+
+
+def redirect_fault(redirect_uri: str) -> str | None:
+    """Returns why no login can come back to this address, as the end of a sentence; None where one can."""
+    try:
+        parts = urlsplit(redirect_uri)
+        port = parts.port
+    except ValueError:
+        return "is no address"
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        return "is no http or https address"
+    if parts.fragment or parts.username is not None:
+        return "holds more than an address"
+    if parts.scheme == "http" and parts.hostname not in HOSTS:
+        return "is an http address of another machine: the code of the login would travel unencrypted"
+    return None
 
 
 def address_landed_on(redirect_uri: str, state: str, seconds: float, when_ready: Callable[[], None]) -> str:
@@ -45,8 +67,8 @@ def address_landed_on(redirect_uri: str, state: str, seconds: float, when_ready:
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Referrer-Policy", "no-referrer")
             self.end_headers()
+            self.wfile.write(_PAGE if right else _ANOTHER)
             if right:
-                self.wfile.write(_PAGE)
                 landed.append(f"{parts.scheme}://{parts.netloc}{self.path}")
 
         def log_message(self, *_: object) -> None:

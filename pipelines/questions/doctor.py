@@ -5,19 +5,19 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pipelines.consents.clients import has_vault, kontomatik_client, vault_of
 from pipelines.consents.clock import bank_time, jumped
-from pipelines.consents.kontist_login import kontist_client
 from pipelines.errors import Failure
+from pipelines.questions import kontist_findings
+from pipelines.questions.finding import Finding
 from pipelines.questions.found_losses import found as found_losses
 from pipelines.settings import Dialect, Settings
-from pipelines.store.banks import KONTIST
 from pipelines.store.lock import prepare
 from pipelines.store.private import open_files, rights_of_others
 from sources._errors import SourceError
@@ -29,16 +29,6 @@ CLOCK_MAY_DIFFER = 120.0
 """Seconds. More than this and tokens are taken for expired, or windows end on the wrong day."""
 SPACE_NEEDED = 3
 """Times the size of raw history: the copy that a run works on, the new ledger, room to spill."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `remedy` says what to do about it where it is not `fine`."""
-
-    about: str
-    level: Literal["fine", "note", "wrong"]
-    found: str
-    remedy: str = ""
 
 
 def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
@@ -176,44 +166,9 @@ def _other_dialect(settings: Settings, now: Callable[[], datetime]) -> Finding |
     return Finding("kontomatik dialect", "wrong", found, f'Set sources.kontomatik.dialect to "{other}"')
 
 
-def _kontist(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
-    if not settings.kontist.configured:
-        if not settings.kontist.uses_vault:
-            yield Finding("kontist", "note", "no login: left out of runs", settings.kontist.how_to_configure)
-            return
-        logged_in, over = _logins(settings)
-        if not logged_in:
-            how = "`connect kontist`, or set sources.kontist.email and .password"
-            how = settings.kontist.how_to_configure if settings.kontist.dialect == "graphql" else how
-            yield over or Finding("kontist", "note", "no login: left out of runs", how)
-            return
-    try:
-        with kontist_client(settings, now) as client:
-            accounts = client.accounts()
-        yield Finding("kontist login", "fine", f"accepted, {len(accounts)} accounts")
-    except (SourceError, Failure) as error:
-        yield Finding("kontist", "wrong", error.cause, error.next_step)
-
-
-def _logins(settings: Settings) -> tuple[bool, Finding | None]:
-    """Returns whether a stored login can be used, and what is wrong with the one that was used last."""
-    from pipelines.consents.ended import ended_consents
-    from pipelines.consents.kontist_login import mode_of, stored_login
-
-    if not has_vault(settings):
-        return False, None
-    try:
-        with vault_of(settings) as vault:
-            reasons = [over.status_reason for over in ended_consents(vault, KONTIST)]
-            found = [Finding("kontist", "wrong", f"the login is over: {reason}", "`connect kontist`") for reason in reasons]
-            return stored_login(vault, mode_of(settings)) is not None, next(iter(found), None)
-    except Failure:
-        return False, None  # said of the vault
-
-
 BANK_LOOKS: Mapping[str, Callable[[Settings, Callable[[], datetime]], Iterator[Finding]]] = {
     "kontomatik": _kontomatik,
-    "kontist": _kontist,
+    "kontist": kontist_findings.look,
 }
 """Looks at what is configured of each bank, and whether it answers."""
 

@@ -73,6 +73,8 @@ class Tokens:
         self._clock = clock
         self._keep = on_new_refresh_token
         self._renewing = renewing
+        self.granted: frozenset[str] | None = None
+        """The scopes of the login, as far as the bank has named them."""
         self._lock = threading.Lock()
         self._refresh = login.refresh_token
         self._header: str | None = None
@@ -231,8 +233,16 @@ def token_of(reply: Any, name: str) -> str | None:
 def expiry(token: str) -> float | None:
     """Returns when a JWT ends, in seconds since 1970, or None if it does not say. Its signature is the bank's business."""
     try:
+        return float(claims_of(token)["exp"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Returns what a JWT says of itself, unverified; nothing for a token that is none."""
+    try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return float(claims["exp"])
-    except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError, binascii.Error):
-        return None
+    except (IndexError, ValueError, RecursionError, binascii.Error):
+        return {}
+    return claims if isinstance(claims, dict) else {}

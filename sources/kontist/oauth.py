@@ -10,17 +10,18 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from sources._errors import Misconfigured, Rejected, SourceError, Unavailable, Unexpected
+from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unavailable, Unexpected
 from sources._http import AGAIN_LATER, Http
 from sources.kontist.auth import Application, Tokens, token_of
 from sources.kontist.responses import ASK_A_PERSON, BANK, LOG_IN_AGAIN, decoded, json_bytes, refusal
+from sources.kontist.scopes import INDISPENSABLE, PURPOSE, SCOPES, ScopeMissing, granted, missing
 from sources.kontist.values import instant
 
 AUTHORIZE = "/api/oauth/authorize"
 TOKEN = "/api/oauth/token"  # noqa: S105 (a path)
 CHALLENGES = "/api/user/mfa/challenges"
-SCOPES = "accounts transactions transfers offline"
-"""What a reader needs. `transfers` is for the lists of orders, and would also allow to write; `offline` gives a refresh token."""
+LONGEST_ADDRESS = 4096
+"""Characters of an address that somebody pastes."""
 
 
 class OAuthTokens(Tokens):
@@ -38,7 +39,9 @@ class OAuthTokens(Tokens):
     def use_reply(self, reply: Any, refresh: str | None = None) -> None:
         """Uses the tokens of a reply from now on; a new refresh token is kept first."""
         content = reply if isinstance(reply, dict) else {}
-        self._use({"token": content.get("access_token"), "refresh_token": content.get("refresh_token")}, refresh)
+        access = content.get("access_token")
+        self._use({"token": access, "refresh_token": content.get("refresh_token")}, refresh)
+        self.granted = granted(content, access if isinstance(access, str) else None)
 
     def invalidate(self) -> bool:
         """Forgets the tokens. Returns False: the vendor documents no request that ends them."""
@@ -63,28 +66,70 @@ def code_of(address: str, application: Application, state: str) -> str:
     """Returns the code in the address that the customer came back to.
 
     Raises `Rejected` when the customer has refused, and for an address that does not belong to this login: its `state` differs.
+    Nothing of the address is repeated in an error.
     """
-    parts, expected = urlsplit(address.strip()), urlsplit(application.redirect_uri)
-    fields = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    if (parts.scheme, parts.netloc, parts.path) != (expected.scheme, expected.netloc, expected.path):
+    fields = _fields_of(address.strip(), application.redirect_uri)
+    if fields is None:
         raise Rejected(BANK, "this is not the redirect address", "Paste the whole address of the page that you came to")
-    if fields.get("state") != state:
+    if fields.get("state") != [state]:
         raise Rejected(BANK, "this address belongs to another login", "Begin again: python -m pipelines connect kontist")
     if "error" in fields:
-        denied = "AccessDenied" in fields["error"]
-        raise Rejected(BANK, "the login was refused by the customer" if denied else "the bank refused the login", "Try again")
-    if not fields.get("code"):
+        raise _refused(" ".join(fields["error"]))
+    codes = fields.get("code", [])
+    code = token_of({"code": codes[0]}, "code") if len(codes) == 1 else None
+    if code is None:
         raise Rejected(BANK, "the address holds no code", "Paste the whole address of the page that you came to")
-    return fields["code"]
+    return code
+
+
+def _fields_of(address: str, redirect_uri: str) -> dict[str, list[str]] | None:
+    """Returns the fields of an address; None for one that is not the redirect address."""
+    try:
+        parts, expected = urlsplit(address[:LONGEST_ADDRESS]), urlsplit(redirect_uri)
+        fields = parse_qs(parts.query, max_num_fields=50)
+    except ValueError:
+        return None
+    same = (parts.scheme, parts.netloc, parts.path) == (expected.scheme, expected.netloc, expected.path)
+    return fields if same and len(address) <= LONGEST_ADDRESS else None
+
+
+def _refused(error: str) -> Rejected:
+    """Returns the error for what the bank's page says: JSON with a name (vendor document), in which words are looked for."""
+    if "AccessDenied" in error or "access_denied" in error:
+        return Rejected(BANK, "the login was refused by the customer", "Try again: python -m pipelines connect kontist")
+    if "scope" in error.lower():
+        names = " ".join(f"`{name}`" for name in PURPOSE)
+        return Rejected(
+            BANK,
+            f"the bank refuses a scope of {names}",
+            "Add them to your application (https://kontist.dev/client-management/), then try again",
+        )
+    return Rejected(BANK, "the bank refused the login", "Try again: python -m pipelines connect kontist")
 
 
 def exchange(http: Http, application: Application, code: str) -> tuple[str, str]:
-    """Returns the access token and the refresh token for a code. A code is good once, so this is never repeated."""
+    """Returns the access token and the refresh token for a code. A code is good once, so this is never repeated.
+
+    Raises `ScopeMissing` where the bank says that it has not granted what a reader cannot do without, and `Rejected` for a code
+    that it does not accept.
+    """
     sent = {"grant_type": "authorization_code", "code": code, "redirect_uri": application.redirect_uri}
-    reply = _exchanged(http, application, sent, repeatable=False)
+    try:
+        reply = _exchanged(http, application, sent, repeatable=False)
+    except ConsentGone:
+        raise Rejected(
+            BANK,
+            "the bank does not accept the code: it was used, is too old, or belongs to another redirect address",
+            "Begin again: python -m pipelines connect kontist; sources.kontist.redirect_uri must be the registered address",
+        ) from None
     access, refresh = token_of(reply, "access_token"), token_of(reply, "refresh_token")
-    if access is None or refresh is None:
-        raise Unexpected(BANK, "the bank gives no refresh token for this login", "Have the scope `offline` registered")
+    if access is None:
+        raise Unexpected(BANK, "the answer to the login holds no token", LOG_IN_AGAIN)
+    has = granted(reply, access)
+    if has is not None and (lacking := missing(has, INDISPENSABLE)):
+        raise ScopeMissing(lacking)
+    if refresh is None:
+        raise ScopeMissing(("offline",))
     return access, refresh
 
 
@@ -124,6 +169,10 @@ class Confirmation:
     now: Callable[[], datetime]
     between: float = 3.0
     """Seconds between two questions (vendor document)."""
+    longest: float = 600.0
+    """Seconds to wait at most, whatever end the bank names."""
+    waiting: Callable[[float], None] = lambda _: None
+    """Called before each wait with the seconds that are left."""
 
     def confirmed(self, access: str) -> tuple[str, str]:
         """Returns a confirmed access token and refresh token in exchange for an unconfirmed access token.
@@ -136,6 +185,7 @@ class Confirmation:
         if not (isinstance(own_id, str) and own_id) or ends is None:
             raise Unexpected(BANK, "the bank begins no confirmation that can be understood", ASK_A_PERSON)
         path = f"{CHALLENGES}/{quote(own_id, safe='')}"
+        over_at = min(ends / 1_000_000, self.now().timestamp() + self.longest)
         while True:
             match self._asked("GET", path, header).get("status"):
                 case "VERIFIED":
@@ -143,10 +193,12 @@ class Confirmation:
                 case "DENIED":
                     raise Rejected(BANK, "the confirmation was denied on the phone", LOG_IN_AGAIN)
                 case "PENDING":
-                    if self.now().timestamp() * 1_000_000 >= ends:
+                    left = over_at - self.now().timestamp()
+                    if left <= 0:
                         raise Unavailable(BANK, "nobody has confirmed the login on the phone in time", LOG_IN_AGAIN)
                 case _:
                     raise Unexpected(BANK, "the confirmation is in a state that nobody has described", ASK_A_PERSON)
+            self.waiting(left)
             self.sleep(self.between)
         reply = self._asked("POST", f"{path}/token", header)
         token, refresh = token_of(reply, "token"), token_of(reply, "refresh_token")

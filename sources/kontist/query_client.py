@@ -23,6 +23,7 @@ from sources.kontist.queries import OPTIONAL, Fields, account_as_rest, rows_of, 
 from sources.kontist.refused_fields import FieldName
 from sources.kontist.responses import ASK_A_PERSON, BANK, json_bytes, refusal
 from sources.kontist.rows import Rows
+from sources.kontist.scopes import ScopeMissing, forbidden, is_confirmed, missing
 from sources.kontist.values import BERLIN
 
 GRAPHQL = "/api/graphql"
@@ -63,10 +64,13 @@ class QueryClient:
         self.on_rows: Callable[[int, int, int | None], None] = lambda *_: None
         """Called with the pages and rows of an account that were read so far."""
         self._order_lists: dict[str, OrderLists] = {}
+        self._confirmed = False
+        """Whether this login could read something, so that it is not unconfirmed."""
 
     def accounts(self) -> list[Account]:
         """Returns the main account and all further ones, in euros. Raises `Rejected` while there is no open account."""
-        data = self._data(self.fields.accounts, {})
+        data = self._data(self.fields.accounts, {}, ("accounts",))
+        self._confirmed = True
         main = _object(_object(data, "viewer"), "mainAccount", or_none=True)
         if main is None:
             raise Rejected(BANK, "the customer has no open account", "Open it in Kontist's app, then try again")
@@ -118,6 +122,18 @@ class QueryClient:
         """Returns all timed orders that the server lists, and the transfers that are under way."""
         return self._orders("timed-orders", account)
 
+    def missing_scopes(self, main: Account) -> tuple[str, ...]:
+        """Returns the scopes that this login lacks: as the bank has named them, else by two questions that read."""
+        if self.tokens.granted is not None:
+            return missing(self.tokens.granted)
+        lacking: list[str] = []
+        for ask in (self.transactions_page, self.standing_orders):
+            try:
+                ask(main)
+            except ScopeMissing as error:
+                lacking += error.scopes
+        return tuple(lacking)
+
     def _orders(self, kind: str, account: Account) -> Orders:
         nodes: list[Any] = []
         if _public_id(account) is None:
@@ -130,7 +146,7 @@ class QueryClient:
         return replace(read_orders(kind, nodes, account), unknown_fields=frozenset())
 
     def _order_pages(self, after: dict[str, str | None]) -> dict[str, tuple[list[Any], str | None]]:
-        found = self._connections(None, lambda: self.fields.orders(after), dict(after))
+        found = self._connections(None, lambda: self.fields.orders(after), dict(after), needs=("accounts", "transfers"))
         return {name: _nodes(_object(found, name)) for name in self.fields.order_lists() if name in after}
 
     # ---- questions and answers
@@ -141,12 +157,22 @@ class QueryClient:
         found = self._connections(whose, lambda: self.fields.page(whose), {"after": after, "filter": passes})
         return _page(_object(found, "page"))
 
-    def _connections(self, account: str | None, query: Callable[[], str], variables: dict[str, Any]) -> dict[str, Any]:
-        data = self._data(query, variables | ({} if account is None else {"account": account}))
+    def _connections(
+        self,
+        account: str | None,
+        query: Callable[[], str],
+        variables: dict[str, Any],
+        *,
+        needs: tuple[str, ...] = ("accounts", "transactions"),
+    ) -> dict[str, Any]:
+        data = self._data(query, variables | ({} if account is None else {"account": account}), needs)
         return data if account is not None else _object(_object(data, "viewer"), "mainAccount")
 
-    def _data(self, query: Callable[[], str], variables: dict[str, Any]) -> dict[str, Any]:
-        """Returns the data of an answer without errors. `query` is made anew when the server refuses an optional field."""
+    def _data(self, query: Callable[[], str], variables: dict[str, Any], needs: tuple[str, ...]) -> dict[str, Any]:
+        """Returns the data of an answer without errors. `query` is made anew when the server refuses an optional field.
+
+        `needs` are the scopes without which the bank refuses the question.
+        """
         waits = list(self.http.patience.waits)
         refused: str | None = None
         while True:
@@ -154,6 +180,9 @@ class QueryClient:
             try:
                 answered = self._sent({"query": query(), "variables": variables}, authorization)
             except _Answered as answer:
+                if answer.error.code == "403":
+                    confirmed = self._confirmed or is_confirmed(authorization.removeprefix("Bearer "))
+                    raise forbidden(self.tokens.granted, needs, confirmed=confirmed) from None
                 if not waits or not isinstance(answer.error, Unavailable):
                     raise answer.error from None
                 self.http.patience.sleep(waits.pop(0))
@@ -174,6 +203,8 @@ class QueryClient:
         )
         if answer.status_code == 401:
             return None
+        if answer.status_code == 403:
+            raise _Answered(refusal(403))
         if answer.status_code not in _ANSWERED:
             json_bytes(answer)  # raises
             raise Unexpected(BANK, f"the bank answered {answer.status_code}", ASK_A_PERSON)

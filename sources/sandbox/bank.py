@@ -75,7 +75,7 @@ class SandboxBank:
         self.kontomatik = Kontomatik(world, rules)
         rules.shown, rules.on_command = self._shown, self._on_command
         self._serves: OpenApi | Live | None = None
-        self._control = Control(world)
+        self._control = Control(world, self.kontist.oauth)
         self._closing = Event()
         self._lock = Lock()
         self.connections: dict[socket.socket, Thread] = {}

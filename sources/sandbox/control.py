@@ -12,6 +12,7 @@
 | POST `/_sandbox/book` | `{"id": ID, "amount"?}` | the booked row |
 | POST `/_sandbox/correct` | `{"id": ID, "amount"?, "day"?, "party"?, "description"?}` | the row |
 | POST `/_sandbox/delete` | `{"id": ID}` | nothing |
+| POST `/_sandbox/login` | some of `LOGIN`, e.g. `{"skips_mfa": true}` | how Kontist's customers log in now |
 
 Amounts are text with two decimals at most, days are YYYY-MM-DD. What is wrong comes back as 400 with its reason.
 """
@@ -19,16 +20,21 @@ Amounts are text with two decimals at most, days are YYYY-MM-DD. What is wrong c
 from datetime import date, timedelta
 from typing import Any
 
+from .banks.oauth import OAuth
 from .banks.wire import Answer, Call, as_json
 from .world.records import Transaction
 from .world.world import World
+
+LOGIN = ("denies", "skips_mfa", "challenge", "challenge_polls", "grants", "names_scopes", "rotates")
+"""What can be set of Kontist's OAuth2: see the fields of `banks.oauth.OAuth`."""
 
 
 class Control:
     """Answers every path under `/_sandbox/`."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, oauth: OAuth) -> None:
         self._world = world
+        self._oauth = oauth
 
     def answer(self, call: Call) -> Answer:
         what = call.path.removeprefix("/_sandbox").strip("/")
@@ -73,6 +79,8 @@ class Control:
                 return {"now": world.clock.advance(timedelta(hours=body["advance_hours"])).isoformat()}
             case "POST", "live":
                 return {"today": str(world.live(int(body.get("days", 1))))}
+            case "POST", "login":
+                return self._set_login(body)
             case "POST", "append":
                 pending = body.get("pending") is True
                 return _row(world.append(body["account"], amount=body["amount"], pending=pending, **options))
@@ -84,6 +92,17 @@ class Control:
                 world.delete(world.find(body["id"]))
                 return {}
         return None
+
+    def _set_login(self, body: dict[str, Any]) -> dict[str, object]:
+        present = {name: getattr(self._oauth, name) for name in LOGIN}
+        for name, value in body.items():
+            if name not in present or (present[name] is not None and type(value) is not type(present[name])):
+                raise ValueError(f"{name} is none of {', '.join(LOGIN)}, or of another kind")
+            if name == "challenge" and value not in ("VERIFIED", "DENIED", "PENDING"):
+                raise ValueError("challenge is VERIFIED, DENIED or PENDING")
+        for name, value in body.items():
+            setattr(self._oauth, name, value)
+        return present | body
 
 
 def _row(row: Transaction) -> dict[str, object]:

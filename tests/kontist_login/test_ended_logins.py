@@ -13,7 +13,7 @@ from pipelines.consents.erase import erase
 from pipelines.consents.revocation import StillRevoking
 from pipelines.consents.upkeep import end_at_its_bank, tidy, warnings, watch
 from pipelines.errors import WrongUsage
-from pipelines.questions.doctor import _kontist
+from pipelines.questions.kontist_findings import look
 from pipelines.read.options import Options
 from pipelines.run.report import Report
 from pipelines.run.sources import NothingToRead, wanted_banks
@@ -47,7 +47,7 @@ def test_a_login_that_is_refused_says_log_in_again_and_is_expired(tmp_path: Path
             assert "the login is over" in str(report.outcomes[0].reason)
             assert report.outcomes[0].consent_id == consent.consent_id
         assert customer.bank.requests == []
-        (found,) = _kontist(customer.settings(), customer.world.clock.now)
+        (found,) = look(customer.settings(), customer.world.clock.now)
         assert (found.level, "the login is over" in found.found) == ("wrong", True)
         customer.connect()
         assert good(customer.read())

@@ -1,8 +1,6 @@
 """Kontist's live service: `connect kontist` by a link, what is stored, the runs after it, the change of dialect."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from socket import create_server
 from threading import Thread
@@ -14,42 +12,11 @@ import pytest
 
 from pipelines.consents import kontist_login
 from pipelines.consents.clients import BankSaidNo
-from pipelines.consents.kontist_oauth import ByPhone, Person, sign_in
+from pipelines.consents.kontist_oauth import Person, sign_in
 from pipelines.consents.landing import NobodyCame
-from pipelines.consents.vault import Consent
 from pipelines.errors import WrongUsage
-from pipelines.settings import Settings
-from sources.kontist.auth import Login
-from tests.kontist_login.logins import Customer, a_customer, good
-
-ELSEWHERE = "https://ledger.example.test/kontist"
-
-
-def settings_of(customer: Customer, **more: Any) -> Settings:
-    world = customer.world
-    own = {"client_id": world.kontist_client_id, "client_secret": world.kontist_client_secret}
-    return customer.settings(**{"dialect": "graphql", "redirect_uri": ELSEWHERE} | own | more)
-
-
-def visited(link: str) -> str:
-    """Where the browser lands after the customer has answered."""
-    return httpx.get(link).headers["Location"]
-
-
-def by_pasting(customer: Customer, change: Callable[[str], str] = lambda address: address, **more: Any) -> Login:
-    shown: list[str] = []
-    return sign_in(settings_of(customer, **more), Person(shown.append, lambda: change(visited(shown[0]))))
-
-
-def later(customer: Customer, seconds: float) -> None:
-    customer.world.clock.advance(timedelta(seconds=seconds * 30))
-
-
-def connect(customer: Customer, login: Login | None = None, said: list[str] | None = None) -> Consent:
-    now = customer.world.clock.now
-    by_phone = ByPhone((said if said is not None else []).append, now, lambda seconds: later(customer, seconds))
-    with customer.vault() as vault:
-        return kontist_login.connect(settings_of(customer), vault, login or by_pasting(customer), now, by_phone)[0]
+from tests.kontist_login.by_link import ELSEWHERE, by_pasting, connect, settings_of, visited
+from tests.kontist_login.logins import a_customer, good
 
 
 def test_a_login_by_link_is_stored_before_it_reads_and_every_run_uses_it(tmp_path: Path) -> None:
@@ -143,7 +110,8 @@ def test_an_unconfirmed_login_is_confirmed_on_the_phone_and_then_kept(tmp_path: 
         if dialect == "rest":
             customer.bank.kontist.wants_confirmation = True
         consent = connect(customer, None if dialect == "graphql" else customer.login, said)
-        assert said == ["Confirm the login in Kontist's app on your phone."]
+        assert said[0] == "Confirm the login in Kontist's app on your phone."
+        assert [line.partition(",")[0] for line in said[1:]] == ["Still waiting for the confirmation"]
         assert customer.bank.count("GET", "/mfa/challenges") == 3
         assert consent.status == "active"
         customer.bank.kontist.tokens.end_all("auth")

@@ -17,6 +17,7 @@ from ..world.people import KONTIST_MAIN
 from ..world.records import Account, Transaction
 from ..world.values import Dice
 from ..world.world import World
+from .oauth import scopes_of
 from .orders import standing_orders, timed_orders, transfers
 from .wire import About, Answer, Call, Shown, as_json
 
@@ -50,6 +51,9 @@ class GraphQl:
         query, variables = sent.get("query"), sent.get("variables")
         if not isinstance(query, str) or len(query) >= LONGEST_QUERY:
             return _refused("the query is missing or too long", 400, "BadRequestError")
+        needed = {"accounts"} | ({"transactions"} if "transactions(" in query else set())
+        if needed - set((scopes_of(claims) or "").split()):
+            return _refused("Forbidden", 403, "ScopeError")
         try:
             document = _validated(query, frozenset(self.lacks))
         except GraphQLError as error:
@@ -68,7 +72,7 @@ class GraphQl:
 
     def _viewer(self, claims: dict[str, Any]) -> dict[str, Any]:
         main = next(own for own in self._own() if own.iban == KONTIST_MAIN)
-        granted = str(claims.get("scopes", "")).split()
+        granted = (scopes_of(claims) or "").split()
         account = {
             "id": float(main.number or 0),
             "publicId": public_id(main),

@@ -17,7 +17,7 @@ from ..world.people import ADA
 from ..world.records import Account, Transaction
 from ..world.values import berlin_midnight
 from ..world.world import World
-from .oauth import OAuth
+from .oauth import OAuth, scopes_of
 from .orders import standing_orders, timed_orders
 from .payments import Payments
 from .tokens import Scope, Tokens
@@ -39,6 +39,8 @@ class Kontist:
         self.rotates = False
         self.wants_confirmation = False
         """Whether a token is good for nothing until it is confirmed on the phone, as today (observed)."""
+        self.speaks = {"rest", "graphql"}
+        """The dialects that this service answers in."""
         self.oauth = OAuth(world, self.tokens)
         self._graphql: GraphQl | None = None
         self._payments = Payments(world)
@@ -47,6 +49,8 @@ class Kontist:
 
     def answer(self, call: Call) -> Answer:
         parts = call.path.strip("/").split("/")
+        if _dialect_of(parts) not in (None, *self.speaks):
+            return problem(404, "Not Found")
         if parts[1:2] == ["oauth"] or parts[1:3] == ["user", "mfa"]:
             return self.oauth.answer(call)
         if parts == ["api", "graphql"] and call.method == "POST":
@@ -90,7 +94,7 @@ class Kontist:
         """Returns the claims of an access token that OAuth2 has given."""
         kind, _, bearer = call.headers.get("authorization", "").partition(" ")
         claims = self.tokens.read(bearer, "auth") if kind == "Bearer" else None
-        return claims if claims is not None and "scopes" in claims else None
+        return claims if claims is not None and scopes_of(claims) is not None else None
 
     def _known(self, call: Call) -> bool:
         kind, _, credential = call.headers.get("authorization", "").partition(" ")
@@ -183,6 +187,11 @@ class Kontist:
         # The vendor document shows -50433 in the list and 50433 here, for one and the same row.
         content = json.loads(row_text(row))
         return as_json(content | {"amount": abs(row.cents)}, about="transaction")
+
+
+def _dialect_of(parts: list[str]) -> str | None:
+    """Returns the dialect that a path belongs to; None for tokens and confirmations, which both have."""
+    return {"accounts": "rest", "graphql": "graphql", "oauth": "graphql"}.get("/".join(parts[1:2]))
 
 
 def row_text(row: Transaction) -> str:

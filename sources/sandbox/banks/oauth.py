@@ -30,6 +30,10 @@ class OAuth:
     """Whether the customer refuses the application."""
     skips_mfa: bool = False
     """Whether tokens come unconfirmed, as after `skip_mfa=true`."""
+    grants: str | None = None
+    """The scopes that this bank grants; None: whatever is asked for."""
+    names_scopes: bool = True
+    """Whether token answers and tokens name the scopes."""
     challenge: Literal["VERIFIED", "DENIED", "PENDING"] = "VERIFIED"
     """How the customer answers on the phone."""
     challenge_polls: int = 1
@@ -60,7 +64,8 @@ class OAuth:
             return Answer(302, headers={"Location": f"{address}?{denied}"})
         code = self.tokens.give("refresh", ADA.external_id, code="yes").rpartition(".")[2]
         skipped = self.skips_mfa or asked.get("skip_mfa") == "true"
-        self._codes[code] = {"address": address, "scopes": asked.get("scope", ""), "confirmed": "no" if skipped else "yes"}
+        scopes = asked.get("scope", "") if self.grants is None else self.grants
+        self._codes[code] = {"address": address, "scopes": scopes, "confirmed": "no" if skipped else "yes"}
         return Answer(302, headers={"Location": f"{address}?{urlencode({'code': code} | back)}"})
 
     def _token(self, sent: dict[str, str]) -> Answer:
@@ -72,21 +77,22 @@ class OAuth:
                 return as_json({"error": "invalid_grant"}, 400)
             return self._tokens(granted["scopes"], granted["confirmed"])
         claims = self.tokens.read(sent.get("refresh_token", ""), "refresh") if sent.get("refresh_token") else None
-        if sent.get("grant_type") != "refresh_token" or claims is None or "scopes" not in claims:
+        if sent.get("grant_type") != "refresh_token" or claims is None or scopes_of(claims) is None:
             return as_json({"error": "invalid_grant"}, 400)
         if self.rotates:
             self.tokens.end(claims)
-        return self._tokens(claims["scopes"], claims["confirmed"], with_refresh=self.rotates)
+        return self._tokens(scopes_of(claims) or "", claims["confirmed"], with_refresh=self.rotates)
 
     def _tokens(self, scopes: str, confirmed: str, *, with_refresh: bool = True) -> Answer:
         access, refresh = self.pair(scopes, confirmed)
-        content = {"access_token": access, "token_type": "Bearer", "expires_in": 3599, "scope": scopes}
+        content = {"access_token": access, "token_type": "Bearer", "expires_in": 3599}
+        content |= {"scope": scopes} if self.names_scopes else {}
         with_refresh = with_refresh and "offline" in scopes.split()
         return as_json(content | ({"refresh_token": refresh} if with_refresh else {}), about="token")
 
     def pair(self, scopes: str = "accounts transactions transfers offline", confirmed: str = "yes") -> tuple[str, str]:
         """Returns an access token and a refresh token."""
-        claims = {"scopes": scopes, "confirmed": confirmed}
+        claims = {"scopes" if self.names_scopes else "granted": scopes, "confirmed": confirmed}
         return self.tokens.give("auth", ADA.external_id, **claims), self.tokens.give("refresh", ADA.external_id, **claims)
 
     def _challenge(self, call: Call, method: str, rest: list[str]) -> Answer:
@@ -109,10 +115,16 @@ class OAuth:
             return self._shown(rest[0], answered)
         if method == "POST" and rest[1:] == ["token"] and answered == "VERIFIED":
             del self._challenges[rest[0]]  # once only
-            access, refresh = self.pair(found["claims"].get("scopes", ""))
+            access, refresh = self.pair(scopes_of(found["claims"]) or "")
             return as_json({"token": access, "refresh_token": refresh}, about="token")
         return problem(403, "Forbidden")
 
     def _shown(self, own_id: str, status: str, code: int = 200) -> Answer:
         ends = self._challenges[own_id]["ends"]
         return as_json({"id": own_id, "status": status, "expiresAt": f"{ends:%Y-%m-%dT%H:%M:%S}.000Z"}, code)
+
+
+def scopes_of(claims: dict[str, Any]) -> str | None:
+    """Returns the scopes in a token's claims, under whichever name; None where OAuth2 did not give the token."""
+    found: str | None = claims.get("scopes", claims.get("granted"))
+    return found
