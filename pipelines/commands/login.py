@@ -10,6 +10,7 @@ from pipelines.commands.terminal import data_of, print_json, say, settings_of
 from pipelines.consents import kontist_login
 from pipelines.consents.clients import vault_of
 from pipelines.consents.kontist_oauth import ByPhone, Person, sign_in
+from pipelines.consents.landing import is_here
 from pipelines.consents.sign_in import one_token
 from pipelines.consents.upkeep import end_at_its_bank
 from pipelines.errors import GOOD, WrongUsage
@@ -50,16 +51,19 @@ def add(options: argparse.Namespace, text: str) -> int:
 
 def _connect_by_link(options: argparse.Namespace, settings: Settings) -> int:
     """Shows the link where the customer agrees, and waits for them to come back."""
+    wait: float = getattr(options, "wait", 600.0)
 
     def show(link: str) -> None:
         say(f"Open this link and agree: {link}", error=True)
+        if is_here(settings.kontist.redirect_uri):
+            say(f"Waiting for your browser at {settings.kontist.redirect_uri}, {wait:.0f} seconds. Ctrl-C gives up.", error=True)
         if getattr(options, "open", False):
             webbrowser.open(link)
 
     prepare(settings.data_dir)
     with vault_of(settings, start_new=getattr(options, "start_new", False)) as vault:
         vault.refuse_without_key()  # before somebody signs in for nothing
-    login = sign_in(settings, Person(show, _pasted, getattr(options, "wait", 600.0)))
+    login = sign_in(settings, Person(show, _pasted, wait))
     return _store(options, settings, login)
 
 

@@ -33,11 +33,10 @@ class ScopeMissing(Rejected):
 
     def __init__(self, scopes: Iterable[str]) -> None:
         self.scopes = tuple(scopes)
-        names = " and ".join(f"`{name}`" for name in self.scopes)
-        without = " and ".join(PURPOSE[name] for name in self.scopes)
+        names = " and ".join(f"`{name}` (for {PURPOSE[name]})" for name in self.scopes)
         super().__init__(
             BANK,
-            f"the login lacks the scope{'s' if len(self.scopes) > 1 else ''} {names}: without it no {without}",
+            f"the login lacks the scope{'s' if len(self.scopes) > 1 else ''} {names}",
             f"Add it to your application ({CLIENT_MANAGEMENT}), then agree anew: python -m pipelines connect kontist",
             code="403",
         )

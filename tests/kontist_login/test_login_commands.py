@@ -3,15 +3,20 @@
 import json
 import sys
 from pathlib import Path
+from socket import create_server
+from subprocess import PIPE
 from typing import Any
 
+import httpx
 import pytest
 
 from pipelines.commands import login as logging_in
 from pipelines.commands.cli import parser
 from pipelines.errors import WrongUsage
+from tests.kontist_login.by_link import ELSEWHERE, visited
 from tests.kontist_login.logins import VAULT_KEY, Customer, a_customer
-from tests.support import Ended
+from tests.kontist_login.test_interrupted_logins import environment
+from tests.support import Ended, begun, ended
 from tests.support import command as run_command
 
 
@@ -142,3 +147,50 @@ def test_without_a_vault_key_nobody_is_asked_for_a_password(tmp_path: Path) -> N
         ended = command(customer, "connect", "kontist", "--email", "ada@example.test", PIPELINES__VAULT_KEY="")
         assert ended.status == 2
         assert "vault key" in ended.err
+
+
+# ---- by a link, in the dialect graphql
+
+
+def test_connecting_by_a_link_shows_it_waits_for_the_browser_and_stores_the_login(tmp_path: Path) -> None:
+    with create_server(("127.0.0.1", 0)) as free:
+        here = f"http://127.0.0.1:{free.getsockname()[1]}/callback"
+    with a_customer(tmp_path) as customer:
+        by_link = environment(customer, SOURCES__KONTIST__REDIRECT_URI=here)
+        with begun(tmp_path, by_link, "connect", "kontist", "--json", "--wait", "30") as process:
+            assert process.stderr is not None
+            shown, waits = process.stderr.readline(), process.stderr.readline()
+            assert here in waits
+            assert "The login goes on in the terminal" in httpx.get(visited(shown.split()[-1])).text
+            done = ended(process)
+        assert done.status == 0
+        assert (done.parsed["status"], done.parsed["accounts"], done.parsed["notes"]) == ("active", 2, [])
+        assert done.err == ""
+        assert customer.states() == ["active"]
+
+
+def test_an_address_is_pasted_where_no_program_can_listen(tmp_path: Path) -> None:
+    with a_customer(tmp_path) as customer:
+        by_link = environment(customer, SOURCES__KONTIST__REDIRECT_URI=ELSEWHERE)
+        with begun(tmp_path, by_link, "connect", "kontist", stdin=PIPE) as process:
+            assert process.stderr is not None
+            lands = visited(process.stderr.readline().split()[-1])
+            done = ended(process, f"{lands}\n")
+        assert (done.status, done.err) == (0, "Paste the whole address of the page that you came to: ")
+        assert "Stored consent" in done.out
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"PIPELINES__VAULT_KEY": ""}, "No vault key is set"),
+        ({"SOURCES__KONTIST__CLIENT_ID": ""}, "https://kontist.dev/client-management/"),
+        ({"SOURCES__KONTIST__REDIRECT_URI": "http://ledger.example.test/"}, "would travel unencrypted"),
+    ],
+)
+def test_what_is_missing_for_a_link_is_said_before_one_is_shown(tmp_path: Path, more: dict[str, str], says: str) -> None:
+    with a_customer(tmp_path) as customer:
+        done = run_command(tmp_path, environment(customer, **more), "connect", "kontist")
+        assert (done.status, done.err.count("\n")) == (2, 1)
+        assert says in done.err
+        assert customer.bank.requests == []
