@@ -73,6 +73,8 @@ def disconnect(options: argparse.Namespace) -> int:
     with vault_of(settings) as vault:
         consent = kontist_login.to_disconnect(vault)
         end_at_its_bank(settings, vault, consent.consent_id, utc_now)
+        for other in kontist_login.never_read(vault, consent.access_mode):  # the next run would use it
+            end_at_its_bank(settings, vault, other.consent_id, utc_now)
         consent = vault.consent(consent.consent_id)
     if options.json:
         print_json({"consent_id": consent.consent_id, "status": consent.status, "reason": consent.status_reason})

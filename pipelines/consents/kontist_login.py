@@ -380,6 +380,11 @@ def to_disconnect(vault: "Vault") -> "Consent":
     return found
 
 
+def never_read(vault: "Vault", mode: str) -> "list[Consent]":
+    """Returns the logins that could be used and have read nothing yet: what a `connect` leaves that was killed."""
+    return [one for one in _usable(vault, mode) if not vault.accounts_of(one.consent_id)]
+
+
 @contextmanager
 def kontist_client(settings: Settings, now: Callable[[], datetime], vault: "Vault | None" = None) -> Iterator[BankClient]:
     """Opens a client of Kontist with the login of a run. An open `vault` may be given."""

@@ -84,6 +84,20 @@ def test_a_connect_that_is_killed_anywhere_leaves_a_login_that_reads_and_the_nex
         assert copy.states() == ["revoked", "active"]
 
 
+@pytest.mark.parametrize("dialect", ["graphql", "rest"])
+def test_disconnecting_ends_the_remains_of_a_killed_connect_too(tmp_path: Path, dialect: str) -> None:
+    with a_customer(tmp_path) as customer:
+        by_link, now = dialect == "graphql", customer.world.clock.now()
+        connect(customer) if by_link else customer.connect()
+        with customer.vault() as vault:
+            left = token(customer) if by_link else customer.bank.kontist.tokens.give("refresh", "ada")
+            kontist_login.add_login(vault, left, now, mode=kontist_login.OAUTH if by_link else kontist_login.LOGIN)
+        assert customer.states() == ["active", "active"]
+        gone = command(tmp_path, environment(customer, SOURCES__KONTIST__DIALECT=dialect), "disconnect", "kontist")
+        assert gone.status == 0, gone.err
+        assert customer.states() == ["revoked", "revoked"]
+
+
 def test_the_second_of_two_that_connect_at_once_is_told_so_before_it_asks_anything(tmp_path: Path) -> None:
     with a_customer(tmp_path) as customer:
         customer.data_dir.mkdir()
