@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from transforms import comments, macros, seeds
+from transforms import comments, given, macros, seeds
 from transforms.checks import CheckResult, run_checks
 from transforms.engine import attach, connect, spill_beside, translated
 from transforms.errors import CannotWrite
@@ -26,10 +26,10 @@ from transforms.warnings import notices
 STORAGE = "v1.0.0"
 """The file format of DuckDB 1.0: what that can open, every BI tool can."""
 
-VIEWS = frozenset({"int_transaction_versions", "changes"})
+VIEWS = frozenset({"int_transaction_versions", "changes", "transactions_enriched"})
 """Models that are not kept. The versions are wide, read column by column, and cheaper to read twice than to store: with a million
 transactions, a build took 5.9 s with a table of them and 3.7 s with a view. The changes are in the history already, all of it
-after a first run."""
+after a first run, and the enriched transactions are a join of tables by their keys."""
 
 SORTED_BY_SOURCE = frozenset({"transactions"})
 """Models that read one sorted table and keep its order, instead of sorting it a second time."""
@@ -93,7 +93,7 @@ def build(
     Raises a `TransformError` for everything else, and then leaves no `target` behind.
     """
     began = time.perf_counter()
-    given = seeds.read(own_seeds)
+    own = seeds.read(own_seeds)
     if target.exists():
         raise CannotWrite(f"{target} exists already, and a ledger is only built into a new file: move it away first.")
     with _gone_unless_finished(target), connect(memory_limit, temp_directory or spill_beside(target)) as connection:
@@ -101,9 +101,12 @@ def build(
             models = in_order(load(), connection)
         attach_raw(connection, raw)
         with translated(raw, target, "reading the seeds"):
-            seeds.fill(connection, given)
+            seeds.fill(connection, own)
+            known = given.tables(models)
+            given.fill(connection, known)
         with translated(raw, target, "reading the raw history"):
-            prints = Fingerprints(connection, models, given)
+            prints = Fingerprints(connection, models, own)
+            prints.found |= given.prints(known)
         making = _Making(connection, models, raw, target, on_model)
         changed = making.before_the_ledger(prints, last)
         with translated(raw, target, "opening the new file"):

@@ -5,7 +5,9 @@ A model is one `select` with a header of three comment lines (the third may be m
     -- One sentence: what a row is.
     -- grain:  the columns that identify a row
     -- checks: not_null(a, b), accepted(a, 'x', 'y'),
-    --         relationship(a, other_table)
+    --         relationship(a, other_table), joins(b, other_table.c)
+
+`relationship` is checked at every build; `joins` holds by the models' construction, and the tests hold it.
 """
 
 import re
@@ -22,8 +24,8 @@ from transforms.errors import ModelError
 FOLDER = Path(__file__).parent / "models"
 LAYERS = ("staging", "intermediate", "ledger")
 """Built in this order. A model reads its own layer or an earlier one, and only staging reads `raw`."""
-GIVEN = ("raw.", "seeds.")
-"""Where tables come from that no model makes; seeds are typed and checked when they are read, so any model may read them."""
+GIVEN = ("raw.", "seeds.", "given.")
+"""Where tables come from that no model makes; seeds and `given` are typed and checked before, so any model may read them."""
 
 _HEADER = re.compile(
     r"-- (?P<sentence>[^\n]+)\n"
@@ -32,8 +34,9 @@ _HEADER = re.compile(
     r"(?P<sql>\n.*)",
     re.DOTALL,
 )
-_CHECK = re.compile(r"(?P<kind>not_null|accepted|relationship)\((?P<arguments>[^()]*)\)(?:, |$)")
+_CHECK = re.compile(r"(?P<kind>not_null|accepted|relationship|joins)\((?P<arguments>[^()]*)\)(?:, |$)")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_TARGET = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 _TABLE = re.compile(
     r'"type":"BASE_TABLE"[^{}]*?"schema_name":"(?P<schema>[^"]*)","table_name":"(?P<table>[^"]*)"[^{}]*?"catalog_name":"(?P<catalog>[^"]*)"'
 )
@@ -49,6 +52,12 @@ class HeaderCheck:
     kind: str
     column: str
     values: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """Returns the table and the column that `relationship` and `joins` point to; by default of the same name."""
+        table, _, column = self.values[0].partition(".")
+        return table, column or self.column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +176,7 @@ def _tables(model: Model, read: str, statements: int) -> frozenset[str]:
         name = ".".join(part for part in (catalog, schema, match["table"]) if part)
         if name in steps:
             continue
-        if catalog != "raw" and (catalog or schema not in (*LAYERS, "seeds")):
+        if catalog != "raw" and (catalog or schema not in (*LAYERS, "seeds", "given")):
             raise ModelError(
                 f"{model.table} reads {name}, which names neither a model with its layer, nor a seed, nor a raw table."
             )
@@ -188,7 +197,7 @@ def _header_checks(file: str, text: str) -> Iterable[HeaderCheck]:
             found = [HeaderCheck("not_null", column) for column in arguments]
         else:
             first, *others = arguments
-            form = _VALUE if match["kind"] == "accepted" else _NAME
+            form = _VALUE if match["kind"] == "accepted" else _TARGET
             good = bool(_NAME.fullmatch(first) and others) and all(map(form.fullmatch, others))
             found = [HeaderCheck(match["kind"], first, tuple(others))]
         if not good:

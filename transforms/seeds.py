@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -36,6 +37,7 @@ _UNIQUE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "settings": (("name",),),
     "transfers": (("out_transaction_id", "in_transaction_id"),),
     "transactions": (("transaction_id",),),
+    "target_holidays": (("day",),),
 }
 """Columns that no two rows of a file have in common."""
 LONGEST_NAME = 60
@@ -61,6 +63,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "transfers": ("out_transaction_id", "in_transaction_id", "decision"),
     "transactions": ("transaction_id", "ledger_account", "note"),
     "settings": ("name", "value"),
+    "target_holidays": ("day", "name"),
 }
 """The header of each seed's file."""
 OPTIONAL: Mapping[str, str] = {"chart_of_accounts": "category_group"}
@@ -230,7 +233,18 @@ def _setting(row: Row) -> str:
     if row["name"] == "forecast_days":
         good = value.isdecimal() and value.isascii() and int(value) <= LONGEST_FORECAST
         return "" if good else f"forecast_days must be a whole number up to {LONGEST_FORECAST}"
-    return "name must be one of reporting_currency, forecast_days"
+    if row["name"] == "fiscal_year_start_month":
+        good = value.isdecimal() and value.isascii() and 1 <= int(value) <= 12
+        return "" if good else "fiscal_year_start_month must be a month, 1 to 12"
+    return "name must be one of reporting_currency, forecast_days, fiscal_year_start_month"
+
+
+def _holiday(row: Row) -> str:
+    try:
+        date.fromisoformat(row["day"] or "")
+    except ValueError:
+        return "day must be a date, as 2026-12-25"
+    return "" if row["name"] else "name is missing"
 
 
 _CHECKS: Mapping[str, Callable[[Row], str]] = {
@@ -241,4 +255,5 @@ _CHECKS: Mapping[str, Callable[[Row], str]] = {
     "transfers": _transfer,
     "transactions": _transaction,
     "settings": _setting,
+    "target_holidays": _holiday,
 }

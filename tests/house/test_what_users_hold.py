@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -46,6 +47,9 @@ CONTRACT = {
     "sources.kontist": "base_url dialect client_id client_secret redirect_uri auth email password refresh_token lookback_days"
     " requests_per_minute",
 }
+
+
+NOT_THERE = "select 1 from {0} anti join (select {3} as {1} from {2}) using ({1}) where {1} is not null"
 
 
 def test_every_setting_of_the_contract_is_there() -> None:
@@ -171,6 +175,30 @@ def test_both_names_of_a_table_work(data: Path) -> None:
             connection.execute("select count(*) from transactions").fetchall()
             == connection.execute("select count(*) from ledger.transactions").fetchall()
         )
+
+
+def test_every_relation_holds(data: Path) -> None:
+    """Each value that is not null is in the column that it points to."""
+    relations = rows(data, "select from_table, from_column, to_table, to_column from relations")
+    broken = [
+        (table, column) for table, column, other, key in relations if rows(data, NOT_THERE.format(table, column, other, key))
+    ]
+
+    assert len(relations) > 50
+    assert broken == []
+
+
+def test_views_can_be_read_under_any_name_of_the_file(data: Path, tmp_path: Path) -> None:
+    shutil.copy(data / "ledger.duckdb", tmp_path / "march.duckdb")
+    counted = "select (select count(*) from {0}transactions_enriched), (select count(*) from {0}changes)"
+    with duckdb.connect(tmp_path / "march.duckdb", read_only=True) as connection:
+        opened_by_name = connection.execute(counted.format("")).fetchone()
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{tmp_path / 'march.duckdb'}' as other (read_only)")
+        attached = connection.execute(counted.format("other.")).fetchone()
+
+    assert opened_by_name == attached == rows(data, counted.format(""))[0]
+    assert opened_by_name[0] > 0
 
 
 def test_an_old_duckdb_can_open_the_ledger(data: Path) -> None:

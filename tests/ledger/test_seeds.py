@@ -72,6 +72,8 @@ def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one_and_is_noted(tmp_
         ),
         ("settings", "name,value\nreporting_currency,euro\n", "must be an ISO 4217 code"),
         ("settings", "name,value\nforecast_days,-1\n", "must be a whole number"),
+        ("settings", "name,value\nfiscal_year_start_month,13\n", "must be a month, 1 to 12"),
+        ("target_holidays", "day,name\n25.12.2026,Christmas\n", "row 1: day must be a date"),
         ("settings", "name,value\nhorizon,1\n", "name must be one of"),
         ("chart_of_accounts", "ledger_account,kind,description\n", "it lacks the account Assets:Transit"),
         (
@@ -140,3 +142,14 @@ def test_rules_and_transactions_tell_upper_from_lower_case(tmp_path: Path) -> No
     folder = own(tmp_path, "rules", RULES + "x,,a,,,in,Expenses:Rent\nX,,b,,,in,Expenses:Rent\n")
 
     assert [row["rule"] for seed in seeds.read(folder) if seed.name == "rules" for row in seed.rows] == ["x", "X"]
+
+
+def test_the_holidays_are_those_of_the_library() -> None:
+    """To renew them: write what `holidays` says of the European Central Bank into the seed."""
+    from holidays.financial import EuropeanCentralBank
+
+    shipped = next(seed for seed in seeds.read() if seed.name == "target_holidays")
+
+    assert {row["day"]: row["name"] for row in shipped.rows} == {
+        day.isoformat(): name for day, name in EuropeanCentralBank(years=range(2000, 2101)).items()
+    }

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipelines.store.banks import BANKS
 from sources._columns import DAY, INSTANT, MONEY, RATE, TEXT, TRUTH, WHOLE
 from sources.rates import columns as rates
-from transforms import comments, macros, seeds
+from transforms import comments, given, macros, seeds
 from transforms.build import make, prepare
 from transforms.engine import attach, connect
 from transforms.models import Model, in_order, load
@@ -76,11 +76,12 @@ def empty() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def built(given: Given, models: Sequence[Model] = MODELS) -> duckdb.DuckDBPyConnection:
+def built(rows: Given, models: Sequence[Model] = MODELS) -> duckdb.DuckDBPyConnection:
     """The ledger of a raw history, with all that led to it, in memory; or so much of it as `models` are."""
     connection = empty()
-    fill(connection, {table: rows for table, rows in given.items() if table in TABLES})
-    seeds.fill(connection, given_seeds(given))
+    fill(connection, {table: listed for table, listed in rows.items() if table in TABLES})
+    seeds.fill(connection, given_seeds(rows))
+    given.fill(connection, given.tables(MODELS))
     prepare(connection, models)
     for model in models:
         make(connection, model)

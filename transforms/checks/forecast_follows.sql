@@ -22,7 +22,11 @@ from (select account_id, sum(expected_in + expected_out) as amount, max(day) as 
 left join (
     select account_id, sum(amount) as amount
     from (
-        select account_id, amount from ledger.expected_payments where status in ('expected', 'due')
+        -- one that is ordered for the last day, and due on the next working day, is beyond the forecast
+        select account_id, amount
+        from ledger.expected_payments
+        inner join (select account_id, max(day) as until_on from ledger.cash_forecast group by account_id) using (account_id)
+        where status in ('expected', 'due') and due_on <= until_on
         union all
         select transactions.account_id, transactions.amount
         from ledger.transactions

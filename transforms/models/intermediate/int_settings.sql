@@ -1,6 +1,6 @@
 -- One row: the settings of the seed `settings`, and the default of each that the seed does not name.
 -- grain:  reporting_currency
--- checks: not_null(forecast_days)
+-- checks: not_null(forecast_days, fiscal_year_start_month)
 
 with
 
@@ -9,7 +9,10 @@ settings as (select * from seeds.settings),
 final as (
     select
         coalesce(max(value) filter (where name = 'reporting_currency'), 'EUR') as reporting_currency,
-        cast(coalesce(max(value) filter (where name = 'forecast_days'), '90') as integer) as forecast_days
+        cast(coalesce(max(value) filter (where name = 'forecast_days'), '90') as integer) as forecast_days,
+        cast(
+            coalesce(max(value) filter (where name = 'fiscal_year_start_month'), '1') as integer
+        )                                                           as fiscal_year_start_month
     from settings
 )
 

@@ -1,7 +1,7 @@
 -- One row per account and day, from its first booked movement to the last known day, with the opening and the closing balance.
 -- grain:  account_id, day
 -- checks: not_null(money_in, money_out, transactions), accepted(proof, 'chain', 'reported', 'derived', 'differs', 'unknown'),
---         relationship(account_id, accounts)
+--         relationship(account_id, accounts), joins(day, calendar)
 
 with
 

@@ -1,7 +1,7 @@
 -- One row per account, month, category (account of the ledger) and currency: the money that came in and went out.
 -- grain:  account_id, month, ledger_account, currency
 -- checks: not_null(money_in, money_out, net_amount, transactions), relationship(account_id, accounts),
---         relationship(ledger_account, ledger_accounts)
+--         relationship(ledger_account, ledger_accounts), joins(month, calendar.day)
 
 with
 

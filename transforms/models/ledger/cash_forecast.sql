@@ -1,6 +1,7 @@
 -- One row per account and future day: its balance if only the expected payments move it.
 -- grain:  account_id, day
--- checks: not_null(currency, opening_balance, expected_in, expected_out, closing_balance), relationship(account_id, accounts)
+-- checks: not_null(currency, opening_balance, expected_in, expected_out, closing_balance), relationship(account_id, accounts),
+--         joins(day, calendar)
 
 with
 

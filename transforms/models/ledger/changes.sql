@@ -1,6 +1,7 @@
 -- One row per transaction that the last run added, changed or removed, with the values before and after.
 -- grain:  transaction_id
--- checks: not_null(run_id, account_id, noticed_at), accepted(change, 'new', 'changed', 'removed')
+-- checks: not_null(run_id, account_id, noticed_at), accepted(change, 'new', 'changed', 'removed'),
+--         joins(account_id, accounts), joins(run_id, runs)
 
 with
 

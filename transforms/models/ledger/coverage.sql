@@ -1,7 +1,8 @@
 -- One row per account and day, from its first booked movement to the last known day: which import covered it last, and how it is reconciled.
 -- grain:  account_id, day
 -- checks: not_null(status), accepted(status, 'seen', 'unfinished', 'unseen', 'hole'),
---         accepted(proof, 'chain', 'reported', 'derived', 'differs', 'unknown'), relationship(account_id, accounts)
+--         accepted(proof, 'chain', 'reported', 'derived', 'differs', 'unknown'), relationship(account_id, accounts),
+--         joins(day, calendar), joins(import_id, imports)
 
 with
 

@@ -1,11 +1,20 @@
 -- One row per payment of a standing or timed order, or of a transfer under way: expected, already paid, or missing.
 -- grain:  expected_payment_id
--- checks: not_null(account_id, order_id, due_on, amount, currency), accepted(order_kind, 'standing', 'timed'),
---         accepted(status, 'expected', 'due', 'executed', 'late', 'different amount', 'missing'), relationship(account_id, accounts)
+-- checks: not_null(account_id, order_id, ordered_on, due_on, amount, currency), accepted(order_kind, 'standing', 'timed'),
+--         accepted(status, 'expected', 'due', 'executed', 'late', 'different amount', 'missing'), relationship(account_id, accounts),
+--         joins(transaction_id, transactions), joins(due_on, calendar.day), joins(ordered_on, calendar.day)
 
 with recursive
 
-promises as (select * from intermediate.int_scheduled_payments),
+-- Banks pay on TARGET working days: an order of any other day is due on the next one
+promises as (
+    select
+        scheduled.* exclude (due_on),
+        scheduled.due_on                                            as ordered_on,
+        coalesce(calendar.next_working_day, scheduled.due_on)       as due_on
+    from intermediate.int_scheduled_payments as scheduled
+    left join ledger.calendar as calendar on calendar.day = scheduled.due_on
+),
 
 transactions as (
     select
@@ -26,6 +35,7 @@ candidates as (
         promises.account_id,
         promises.order_kind,
         promises.order_id,
+        promises.ordered_on,
         promises.due_on,
         transactions.transaction_id,
         transactions.booked_on,
@@ -49,7 +59,7 @@ ranked as (
     select
         *,
         row_number() over (
-            order by same_amount desc, abs(days), days desc, due_on, booked_on, order_kind, order_id, transaction_id
+            order by same_amount desc, abs(days), days desc, ordered_on, booked_on, order_kind, order_id, transaction_id
         )                                                           as rank
     from candidates
 ),
@@ -58,18 +68,18 @@ ranked as (
 rounds as (
     select
         *,
-        rank = min(rank) over (partition by account_id, order_kind, order_id, due_on)
+        rank = min(rank) over (partition by account_id, order_kind, order_id, ordered_on)
             and rank = min(rank) over (partition by transaction_id) as is_taken
     from ranked
     union all
     select
         * exclude (is_over),
-        rank = min(rank) over (partition by account_id, order_kind, order_id, due_on)
+        rank = min(rank) over (partition by account_id, order_kind, order_id, ordered_on)
             and rank = min(rank) over (partition by transaction_id) as is_taken
     from (
         select
             * exclude (is_taken),
-            bool_or(is_taken) over (partition by account_id, order_kind, order_id, due_on)
+            bool_or(is_taken) over (partition by account_id, order_kind, order_id, ordered_on)
                 or bool_or(is_taken) over (partition by transaction_id) as is_over
         from rounds
     )
@@ -80,10 +90,11 @@ fulfilled as (select * from rounds where is_taken),
 
 final as (
     select
-        concat_ws(':', promises.account_id, promises.order_kind, promises.order_id, promises.due_on) as expected_payment_id,
+        concat_ws(':', promises.account_id, promises.order_kind, promises.order_id, promises.ordered_on) as expected_payment_id,
         promises.account_id,
         promises.order_kind,
         promises.order_id,
+        promises.ordered_on,
         promises.due_on,
         promises.amount,
         promises.currency,
@@ -102,7 +113,7 @@ final as (
         fulfilled.booked_on                                         as paid_on,
         fulfilled.amount                                            as paid_amount
     from promises
-    left join fulfilled using (account_id, order_kind, order_id, due_on)
+    left join fulfilled using (account_id, order_kind, order_id, ordered_on)
     where fulfilled.transaction_id is not null or not promises.called_off
 )
 

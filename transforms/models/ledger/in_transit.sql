@@ -1,6 +1,7 @@
 -- One row per booked movement to or from an own account whose other half is missing, or smaller: the balance of `Assets:Transit`.
 -- grain:  transaction_id
--- checks: not_null(account_id, booked_on, amount, currency, days, overdue, decided_by), relationship(account_id, accounts)
+-- checks: not_null(account_id, booked_on, amount, currency, days, overdue, decided_by), relationship(account_id, accounts),
+--         joins(transaction_id, transactions), joins(booked_on, calendar.day)
 
 with
 

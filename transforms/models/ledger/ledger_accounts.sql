@@ -1,6 +1,7 @@
 -- One row per account of the double entry: those of the chart, and one for each bank account and card.
 -- grain:  ledger_account
--- checks: not_null(kind, description, category_group, category), accepted(kind, 'asset', 'liability', 'equity', 'income', 'expense')
+-- checks: not_null(kind, description, category_group, category), accepted(kind, 'asset', 'liability', 'equity', 'income', 'expense'),
+--         joins(account_id, accounts)
 
 with
 

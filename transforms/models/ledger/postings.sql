@@ -1,7 +1,8 @@
 -- One row per leg of the double entry of a booked transaction: the bank account, and where the money came from or went.
 -- grain:  transaction_id, leg
 -- checks: not_null(account_id, booked_on, ledger_account, amount, currency, decided_by), accepted(leg, 1, 2, 3, 4),
---         relationship(account_id, accounts), relationship(ledger_account, ledger_accounts)
+--         relationship(account_id, accounts), relationship(ledger_account, ledger_accounts),
+--         joins(transaction_id, transactions), joins(booked_on, calendar.day)
 
 with
 

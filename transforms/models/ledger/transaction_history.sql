@@ -1,7 +1,8 @@
 -- One row per version of a transaction: what the bank showed, from when to when.
 -- grain:  transaction_id, valid_from
 -- checks: not_null(account_id, source, status, transaction_on, amount, currency, labels, import_id, first_seen_at, last_changed_at),
---         accepted(change, 'new', 'changed', 'removed'), relationship(account_id, accounts)
+--         accepted(change, 'new', 'changed', 'removed'), relationship(account_id, accounts), joins(transfer_id, transfers),
+--         joins(booked_on, calendar.day), joins(transaction_on, calendar.day)
 
 with
 

@@ -2,7 +2,8 @@
 -- grain:  transaction_id
 -- checks: not_null(account_id, source, status, transaction_on, amount, currency, labels, import_id, first_seen_at, last_changed_at),
 --         accepted(source, 'kontist', 'kontomatik'), accepted(status, 'booked', 'pending', 'cancelled', 'memo'),
---         relationship(account_id, accounts)
+--         relationship(account_id, accounts), joins(import_id, imports), joins(counterparty_id, counterparties),
+--         joins(transfer_id, transfers), joins(booked_on, calendar.day), joins(transaction_on, calendar.day)
 
 with
 

@@ -2,7 +2,9 @@
 -- grain:  transfer_id
 -- checks: not_null(out_transaction_id, in_transaction_id, out_account_id, in_account_id, out_amount, in_amount, left_on, arrived_on),
 --         accepted(status, 'matched', 'suggested'),
---         accepted(evidence, 'decision', 'both_ibans', 'exchange', 'one_iban', 'reference', 'kind', 'amount')
+--         accepted(evidence, 'decision', 'both_ibans', 'exchange', 'one_iban', 'reference', 'kind', 'amount'),
+--         joins(out_transaction_id, transactions.transaction_id), joins(in_transaction_id, transactions.transaction_id),
+--         joins(out_account_id, accounts.account_id), joins(in_account_id, accounts.account_id)
 
 with
 

@@ -1,0 +1,61 @@
+"""Tables that a build is given beside raw history and seeds (schema `given`): what the program knows of the ledger itself."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from transforms.models import Model
+
+Rows = Sequence[tuple[object, ...]]
+
+_COLUMNS: Mapping[str, str] = {
+    "relations": "from_table varchar, from_column varchar, to_table varchar, to_column varchar, checked varchar",
+}
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Every value of one column that is not null is in another one. `checked`: `every build`, or `by construction`."""
+
+    from_table: str
+    from_column: str
+    to_table: str
+    to_column: str
+    checked: str
+
+
+def relations(models: Iterable[Model]) -> list[Relation]:
+    """Returns the pairs of columns that the headers of the ledger's models declare (`relationship`, `joins`)."""
+    found = []
+    for model in models:
+        for one in model.checks if model.layer == "ledger" else ():
+            if one.kind in ("relationship", "joins"):
+                checked = "every build" if one.kind == "relationship" else "by construction"
+                found.append(Relation(model.name, one.column, *one.target, checked))
+    return sorted(found, key=lambda one: (one.from_table, one.from_column, one.to_table))
+
+
+def tables(models: Iterable[Model]) -> dict[str, Rows]:
+    """Returns the rows of every given table."""
+    return {"relations": [tuple(vars(one).values()) for one in relations(models)]}
+
+
+def fill(connection: duckdb.DuckDBPyConnection, given: Mapping[str, Rows]) -> None:
+    """Makes the schema `given` with its tables."""
+    connection.execute("create schema given")
+    for name, columns in _COLUMNS.items():
+        connection.execute(f"create table given.{name} ({columns})")
+        if rows := given.get(name):
+            by_column = [list(column) for column in zip(*rows, strict=True)]
+            connection.execute(f"insert into given.{name} select {', '.join(['unnest(?)'] * len(by_column))}", by_column)
+
+
+def prints(given: Mapping[str, Rows]) -> dict[str, str]:
+    """Returns a fingerprint of each given table."""
+    return {
+        f"given.{name}": hashlib.sha256(json.dumps(list(given.get(name, ())), default=str).encode()).hexdigest()
+        for name in _COLUMNS
+    }
