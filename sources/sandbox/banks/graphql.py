@@ -25,7 +25,11 @@ LONGEST_QUERY = 10_000
 MOST_ROWS = 50
 MOST_ERRORS = 3
 _KINDS = {"CARD_TRANSACTION", "SEPA_CREDIT_TRANSFER", "SEPA_DIRECT_DEBIT", "SEPA_DIRECT_DEBIT_RETURN", "INTEREST_ACCRUED"}
-_KINDS |= {"FAILED_CARD_USAGE", "VERIFICATION_CODE"}
+_KINDS |= {"FAILED_CARD_USAGE", "VERIFICATION_CODE", "EXTERNAL_TRANSACTION_CASH"}
+BANK = "SOLARIS"
+"""The `source` of movements at the bank."""
+_VAT_RATES = {"VAT_0", "VAT_7", "VAT_19"}
+_FEE = {"type": "FOREIGN_TRANSACTION", "status": "CHARGED", "unitAmount": 25}
 
 
 class GraphQl:
@@ -108,10 +112,15 @@ class GraphQl:
         return self._page(own, **asked)
 
     def _page(self, account: Account, **asked: Any) -> dict[str, Any]:
-        rows = [row for row in self._shown(account).rows if self._passes(row, asked.get("filter") or {})]
-        return _connection(rows, _moment, _transaction, asked)
+        sources = {id(row): source for row, source in self.world.memos if row.account is account}
+        rows = list(self._shown(account).rows)
+        if sources:
+            rows += [row for row, _ in self.world.memos if row.account is account]
+            rows.sort(key=_moment, reverse=True)
+        rows = [row for row in rows if self._passes(row, sources.get(id(row), BANK), asked.get("filter") or {})]
+        return _connection(rows, _moment, lambda row: self._transaction(row, sources.get(id(row), BANK)), asked)
 
-    def _passes(self, row: Transaction, wanted: dict[str, Any]) -> bool:
+    def _passes(self, row: Transaction, source: str, wanted: dict[str, Any]) -> bool:
         if self.filter_hides_pending and wanted and row.booked_on is None:
             return False
         at = row.at
@@ -124,9 +133,40 @@ class GraphQl:
             elif field == "amount":
                 if row.cents != value:
                     return False
-            elif (value == "SOLARIS") != (test == "eq"):  # every row of this world is a movement at the bank
+            elif (value == source) != (test == "eq"):
                 return False
         return True
+
+    def _transaction(self, row: Transaction, source: str) -> dict[str, Any]:
+        booked = None if row.booked_on is None else _zulu(row.at)
+        card = row.kind == "CARD_TRANSACTION" or row.original_currency is not None
+        return {
+            "id": uuid_of("transaction", row.id),
+            "amount": row.cents,
+            "bookingDate": _zulu(row.at),
+            "valutaDate": booked,
+            "createdAt": _zulu(row.at),
+            "type": row.kind if row.kind in _KINDS else "OTHER",
+            "source": source,
+            "name": row.party,
+            "iban": row.party_iban,
+            "purpose": row.description,
+            "e2eId": row.e2e_id,
+            "mandateNumber": row.mandate,
+            "paymentMethod": "credit_card" if card else "bank_account",
+            "originalAmount": row.original_cents,
+            "foreignCurrency": row.original_currency,
+            "category": row.category,
+            "documentNumber": None if row.invoice is None else str(row.invoice),
+            "documentType": None if row.invoice is None else "INVOICE",
+            "hasAssets": row.invoice is not None,
+            "personalNote": self.world.notes.get(row.id),
+            "merchantCategoryCode": "5411" if row.kind == "CARD_TRANSACTION" else None,
+            "merchantCountryCode": "DE" if row.kind == "CARD_TRANSACTION" else None,
+            "vatRate": row.category if row.category in _VAT_RATES else None,
+            "fees": [] if row.original_currency is None else [_FEE],
+            "splits": [],
+        }
 
     def _transfers(self, account: Account, granted: list[str], **asked: Any) -> dict[str, Any]:
         if "transfers" not in granted:
@@ -180,34 +220,6 @@ def _place(cursor: str) -> tuple[int, int]:
         return int(first), int(second)
     except ValueError:
         raise GraphQLError("Invalid cursor", extensions={"status": 400, "type": "BadRequestError"}) from None
-
-
-def _transaction(row: Transaction) -> dict[str, Any]:
-    booked = None if row.booked_on is None else _zulu(row.at)
-    card = row.kind == "CARD_TRANSACTION" or row.original_currency is not None
-    return {
-        "id": uuid_of("transaction", row.id),
-        "amount": row.cents,
-        "bookingDate": _zulu(row.at),
-        "valutaDate": booked,
-        "createdAt": _zulu(row.at),
-        "type": row.kind if row.kind in _KINDS else "OTHER",
-        "source": "SOLARIS",
-        "name": row.party,
-        "iban": row.party_iban,
-        "purpose": row.description,
-        "e2eId": row.e2e_id,
-        "mandateNumber": row.mandate,
-        "paymentMethod": "credit_card" if card else "bank_account",
-        "originalAmount": row.original_cents,
-        "foreignCurrency": row.original_currency,
-        "category": row.category,
-        "documentNumber": None if row.invoice is None else str(row.invoice),
-        "documentType": None if row.invoice is None else "INVOICE",
-        "hasAssets": row.invoice is not None,
-        "fees": [],
-        "splits": [],
-    }
 
 
 def _transfer(order: dict[str, Any]) -> dict[str, Any]:

@@ -69,6 +69,10 @@ class World:
         """The same of its timed orders; None for one that was cancelled."""
         self.transfers: list[tuple[str, dict[str, Any]]] = []
         """By account key: the transfers that Kontist's customers have ordered, as its live service shows them."""
+        self.memos: list[tuple[Transaction, str]] = []
+        """Rows of Kontist's live service that are no movements, each with its `source`. They are in no account and no total."""
+        self.notes: dict[int, str] = {}
+        """By transaction: what the customer wrote beside it. Kontist's live service alone shows it."""
         self.text_messages: list[str] = []
         """What Kontist has sent to its customer's phone: TANs."""
         self.accounts = [Account(plan, self.lock, self._history) for plan in PLANS]
@@ -238,6 +242,34 @@ class World:
             sent |= {"recipientName": party, "recipientIban": party_iban or own.iban, "purpose": "ordered by hand"}
             self.transfers.append((own.key, sent))
             return sent
+
+    def memo(
+        self,
+        account: Account | str,
+        *,
+        amount: Amount,
+        day: date | None = None,
+        source: str = "USER",
+        kind: str = "EXTERNAL_TRANSACTION_CASH",
+        party: str | None = "Flea market",
+        pending: bool = False,
+    ) -> Transaction:
+        """Adds a row that moves no money: typed in by the customer, or an event (`source` SOLARIS). REST does not show it."""
+        with self._changing(account) as own:
+            day = self._day(day)
+            row = Transaction(self._new_id(own), own, day, None if pending else day, to_cents(amount), party, kind=kind)
+            self.memos.append((row, source))
+            return row
+
+    def annotate(self, row: Transaction, note: str) -> None:
+        """Writes the customer's note beside a row."""
+        with self._changing(row.account):
+            self.notes[row.id] = note
+
+    def forget(self, memo: Transaction) -> None:
+        """Deletes a row that `memo` has added."""
+        with self._changing(memo.account):
+            self.memos = [one for one in self.memos if one[0] is not memo]
 
     def live(self, days: int = 1) -> date:
         """Moves the clock on: pending rows are booked, and people pay and earn. Returns the new `today`.
