@@ -146,17 +146,21 @@ def export(options: argparse.Namespace) -> int:
     folder = options.out.expanduser().absolute() if options.out else data_dir / "export"
     with closed_to_others(), ledger_of(data_dir, memory=settings.memory_limit) as connection, progress_for(options) as progress:
         written: list[Path] = []
+        notes: list[str] = []
         # Where the person chose the folder, those who may read a file there may read the next one.
         readers = {path.name: rights_of_others(path) & 0o044 for path in folder.glob("*.*")} if options.out else {}
-        for path in FORMATS[options.format](connection, folder):
+        progress.stage(f"Writing {options.format}")
+        for path in FORMATS[options.format](connection, folder, notes.append):
             if readers.get(path.name):
                 path.chmod(0o600 | readers[path.name])
             written.append(path)
             progress.stage(f"Wrote {path.name}")
     if options.json:
-        print_json({"format": options.format, "files": written})
+        print_json({"format": options.format, "files": written, "notes": notes})
     else:
-        tell(options, f"Wrote {len(written)} file{'s' if len(written) > 1 else ''} to {folder}.")
+        tell(
+            options, f"Wrote {len(written)} file{'s' if len(written) > 1 else ''} to {folder}.", *(f"- {note}" for note in notes)
+        )
     return GOOD
 
 

@@ -40,5 +40,6 @@ def rates(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"rates": found.num_rows, "currencies": currencies, "from": days[0], "to": days[-1]})
     else:
-        tell(options, f"Loaded {found.num_rows:,} rates of {len(currencies)} currencies, {days[0]} to {days[-1]}.")
+        loaded = f"Loaded {found.num_rows:,} rates of {len(currencies)} currencies, {days[0]} to {days[-1]}."
+        tell(options, f"{loaded} `python -m pipelines transform` brings them into the ledger.")
     return GOOD

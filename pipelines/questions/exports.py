@@ -1,10 +1,10 @@
-"""Copies the ledger for other programs: CSV that a spreadsheet can open, Parquet, and a beancount journal.
+"""Copies the ledger for other programs: CSV that a spreadsheet can open, Parquet, Excel, OFX, journals for beancount and hledger.
 
 Each file is replaced in one step, so a reader sees a whole file or the one before.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ from pipelines.store.sql import literal, rows_of
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+Note = Callable[[str], None]
+"""Is told a sentence that somebody should know of the files."""
 BOM = "\ufeff"
 """Without it, Excel takes UTF-8 for the machine's own old code page."""
 _DANGEROUS = r"^[\s\p{Z}\p{C}]*[=+\-@\t\r\n＝＋－＠]"
@@ -32,13 +34,13 @@ def tables_of(connection: "DuckDBPyConnection") -> list[str]:
     return [row["table_name"] for row in found]
 
 
-def write_parquet(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
+def write_parquet(connection: "DuckDBPyConnection", folder: Path, _: Note) -> Iterator[Path]:
     """Writes every table as `<table>.parquet`, with its types; yields each file."""
     for table in tables_of(connection):
         yield _copied(connection, f"select * from {table}", folder / f"{table}.parquet", "format parquet, compression zstd")
 
 
-def write_csv(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
+def write_csv(connection: "DuckDBPyConnection", folder: Path, _: Note) -> Iterator[Path]:
     """Writes every table as `<table>.csv`: UTF-8 with byte order mark, a header, commas, quotes of RFC 4180; yields each file.
 
     What a spreadsheet would take for a formula, at the start of a text or after a `;` in it, gets an apostrophe before it;
@@ -48,21 +50,46 @@ def write_csv(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
         yield _copied(connection, _safe_select(connection, table), folder / f"{table}.csv", "format csv, header", BOM)
 
 
-def write_journal(connection: "DuckDBPyConnection", folder: Path) -> Iterator[Path]:
+def write_journal(connection: "DuckDBPyConnection", folder: Path, _: Note) -> Iterator[Path]:
     """Writes the double entry as `ledger.beancount`; yields the file."""
-    from pipelines.questions.journal import lines
+    from pipelines.questions import beancount, journal
 
-    path = folder / "ledger.beancount"
-    with _beside(path) as new, new.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{line}\n" for line in lines(connection))
+    yield _written(folder / "ledger.beancount", beancount.lines(journal.events(connection)))
+
+
+def write_hledger(connection: "DuckDBPyConnection", folder: Path, _: Note) -> Iterator[Path]:
+    """Writes the double entry as `ledger.journal`; yields the file."""
+    from pipelines.questions import hledger, journal
+
+    yield _written(folder / "ledger.journal", hledger.lines(journal.events(connection)))
+
+
+def write_ofx(connection: "DuckDBPyConnection", folder: Path, note: Note) -> Iterator[Path]:
+    """Writes a statement of each account into `ledger.ofx`; yields the file."""
+    from pipelines.questions import ofx
+
+    yield _written(folder / "ledger.ofx", ofx.lines(connection, note))
+
+
+def write_xlsx(connection: "DuckDBPyConnection", folder: Path, note: Note) -> Iterator[Path]:
+    """Writes accounts, transactions, balances and postings as sheets of `ledger.xlsx`; yields the file."""
+    from pipelines.questions import workbook
+
+    path = folder / "ledger.xlsx"
+    with _beside(path) as new:
+        workbook.write(connection, new, note)
     yield path
 
 
-FORMATS: dict[str, Callable[["DuckDBPyConnection", Path], Iterator[Path]]] = {
+FORMATS: dict[str, Callable[["DuckDBPyConnection", Path, Note], Iterator[Path]]] = {
     "csv": write_csv,
     "parquet": write_parquet,
     "beancount": write_journal,
+    "hledger": write_hledger,
+    "ofx": write_ofx,
+    "xlsx": write_xlsx,
 }
+"""Each writes its files into a folder, yields them, and says what the format cannot carry as it is."""
 
 
 def safe_text(value: str, kind: str) -> str:
@@ -85,6 +112,12 @@ def _copied(connection: "DuckDBPyConnection", query: str, path: Path, options: s
         connection.execute(f"copy ({query}) to {literal(new)} ({options})")
         if before:
             _put_before(new, before.encode())
+    return path
+
+
+def _written(path: Path, lines: Iterable[str]) -> Path:
+    with _beside(path) as new, new.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in lines)
     return path
 
 

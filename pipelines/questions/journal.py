@@ -1,19 +1,90 @@
-"""The ledger as a beancount journal: what it opens with, every booked movement with both legs, and what the bank says it holds.
+"""The ledger as a journal of double entry: openings, every booked movement with both legs, and the balances of the bank.
 
 Nothing is padded. An account opens with the bank's own balance before its first movement: where there are running balances, that
 of the first one, else the reported balance less all that moved since. What the bank moved beyond the movements that are known is
 an entry of its own against `Equity:Differences`, on the day on which it shows, never a part of the opening. Each assertion is a
 balance that the bank itself gave: its running balance at the end of a month and on both sides of a difference, and the balance
-that it reported last. They hold to the cent (`~ 0.00`): beancount's own tolerance would let one cent pass.
+that it reported last.
+
+`beancount.py` and `hledger.py` write it down.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pipelines.store.sql import each_row, rows_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True)
+class Money:
+    """An amount in its currency."""
+
+    amount: Decimal
+    currency: str
+
+    def __neg__(self) -> "Money":
+        return Money(-self.amount, self.currency)
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a journal begins with: the currencies in it, and the one that it reports in, if any."""
+
+    currencies: list[str]
+    reporting_currency: str | None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An account, its first day and its currencies."""
+
+    day: date
+    account: str
+    currencies: list[str]
+    description: str
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a euro costs on a day."""
+
+    day: date
+    price: Money
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A movement: its legs sum to zero in each currency."""
+
+    day: date
+    payee: str
+    narration: str
+    legs: list[tuple[str, Money]]
+    about: dict[str, str] = field(default_factory=dict)
+    """Names and values: which transaction, which rule decided."""
+    transfer_id: str | None = None
+    differs: bool = False
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What an account holds at the end of a day, as its bank says."""
+
+    day: date
+    account: str
+    holds: Money
+
+
+Event = Head | Opened | Price | Entry | Balance
 
 _OPENING = """
 select
@@ -42,7 +113,6 @@ where coverage.difference_amount <> 0 and balances.closing_balance is not null
 order by coverage.day, accounts.ledger_account
 """
 
-# An assertion holds at the beginning of its day, so it is written on the next one
 _ASSERTIONS = """
 with
 
@@ -70,7 +140,7 @@ reported as (
     group by account_id
 )
 
-select distinct day + 1 as day, ledger_account, amount, currency
+select distinct day, ledger_account, amount, currency
 from (select * from asserted union select * from reported)
 inner join accounts using (account_id)
 order by day, ledger_account, amount
@@ -117,75 +187,67 @@ left join postings as resolved on resolved.transaction_id = transactions.transac
 order by transactions.booked_on, transactions.account_id, transactions.transaction_id
 """
 
+# Rates of the currencies that the journal holds, from its first day on: euros are priced in each
+_PRICES = """
+select rates.day, rates.currency, rates.rate
+from exchange_rates as rates
+where rates.currency in (select currency from postings)
+    and 'EUR' in (select currency from postings union all select reporting_currency from postings)
+    and rates.day >= (select min(booked_on) from postings)
+order by rates.day, rates.currency
+"""
 
-def lines(connection: "DuckDBPyConnection") -> Iterator[str]:
-    """Yields the journal, line by line."""
+
+def events(connection: "DuckDBPyConnection") -> Iterator[Event]:
+    """Yields the journal: its head, accounts, prices, entries, and then the balances."""
     connection.execute(f"create or replace temp table opening as {_OPENING}")
     connection.execute(f"create or replace temp table differences as {_DIFFERENCES}")
+    accounts = rows_of(connection, _USED)
     settings = rows_of(connection, "select any_value(reporting_currency) as currency from postings")
-    yield 'option "title" "kontoledger"'
-    if settings and settings[0]["currency"]:
-        yield f'option "operating_currency" "{settings[0]["currency"]}"'
-    yield ""
-    yield from _opened(connection)
-    yield from _begun(connection)
-    yield from _moved(connection)
-    yield from _differing(connection)
-    for one in rows_of(connection, _ASSERTIONS):
-        yield f"{one['day']} balance {one['ledger_account']}  {one['amount']} ~ 0.00 {one['currency']}"
-
-
-def _opened(connection: "DuckDBPyConnection") -> Iterator[str]:
+    yield Head(sorted({name for one in accounts for name in one["currencies"]}), settings[0]["currency"])
     words = _OWN_WORDS | {
-        row["ledger_account"]: row["description"]
+        row["ledger_account"]: row["description"] or ""
         for row in rows_of(connection, "select ledger_account, description from ledger_accounts")
     }
-    for one in rows_of(connection, _USED):
-        yield f"{one['day']} open {one['ledger_account']}"
-        yield f'  description: "{_text(words.get(one["ledger_account"], ""))}"'
-    yield ""
-
-
-def _begun(connection: "DuckDBPyConnection") -> Iterator[str]:
-    for one in rows_of(connection, "select * from opening order by day, ledger_account"):
-        yield f'{one["day"]} * "Balance before the first known movement"'
-        yield f"  {one['ledger_account']}  {one['amount']} {one['currency']}"
-        yield f"  Equity:Opening-Balances  {-one['amount']} {one['currency']}"
-        yield ""
-
-
-def _differing(connection: "DuckDBPyConnection") -> Iterator[str]:
-    for one in rows_of(connection, "select * from differences order by day, ledger_account"):
-        since = f", after the last movement of {one['differs_since']}" if one["differs_since"] else ""
-        yield f'{one["day"]} * "Difference" "The bank moved this beyond what the ledger holds{since}" #difference'
-        yield f"  {one['ledger_account']}  {one['amount']} {one['currency']}"
-        yield f"  Equity:Differences  {-one['amount']} {one['currency']}"
-        yield ""
-
-
-def _moved(connection: "DuckDBPyConnection") -> Iterator[str]:
+    for one in accounts:
+        yield Opened(one["day"], one["ledger_account"], one["currencies"], words.get(one["ledger_account"], ""))
+    for one in rows_of(connection, _PRICES):
+        yield Price(one["day"], Money(one["rate"], one["currency"]))
+    yield from _begun(connection)
     cursor = connection.cursor()
     cursor.execute("use ledger")
-    for row in each_row(cursor, _ENTRIES):
-        yield from _entry(row)
+    yield from map(_entry, each_row(cursor, _ENTRIES))
+    yield from _differing(connection)
+    for one in rows_of(connection, _ASSERTIONS):
+        yield Balance(one["day"], one["ledger_account"], Money(one["amount"], one["currency"]))
 
 
-def _entry(one: dict[str, Any]) -> Iterator[str]:
-    link = f" ^{one['transfer_id']}" if one["transfer_id"] else ""
-    yield f'{one["day"]} * "{_text(one["payee"])}" "{_text(one["narration"])}"{link}'
-    yield f'  transaction_id: "{_text(one["transaction_id"])}"'
-    yield f'  decided_by: "{_text(one["decided_by"])}"'
-    if one["reversal_of"]:
-        yield f'  reversal_of: "{_text(one["reversal_of"])}"'
-    yield f"  {one['bank_account']}  {one['amount']} {one['currency']}"
-    yield f"  {one['other_account']}  {-one['amount']} {one['currency']}"
+def _begun(connection: "DuckDBPyConnection") -> Iterator[Entry]:
+    for one in rows_of(connection, "select * from opening order by day, ledger_account"):
+        legs = _legs(one["ledger_account"], "Equity:Opening-Balances", Money(one["amount"], one["currency"]))
+        yield Entry(one["day"], "", "Balance before the first known movement", legs)
+
+
+def _differing(connection: "DuckDBPyConnection") -> Iterator[Entry]:
+    for one in rows_of(connection, "select * from differences order by day, ledger_account"):
+        since = f", after the last movement of {one['differs_since']}" if one["differs_since"] else ""
+        legs = _legs(one["ledger_account"], "Equity:Differences", Money(one["amount"], one["currency"]))
+        narration = f"The bank moved this beyond what the ledger holds{since}"
+        yield Entry(one["day"], "Difference", narration, legs, differs=True)
+
+
+def _entry(one: dict[str, Any]) -> Entry:
+    legs = _legs(one["bank_account"], one["other_account"], Money(one["amount"], one["currency"]))
     if one["resolved_account"]:
-        yield f"  {one['other_account']}  {one['resolved_amount']} {one['currency']}"
-        yield f"  {one['resolved_account']}  {-one['resolved_amount']} {one['currency']}"
-    yield ""
+        legs += _legs(one["other_account"], one["resolved_account"], Money(one["resolved_amount"], one["currency"]))
+    about = {name: one[name] for name in ("transaction_id", "decided_by", "reversal_of") if one[name]}
+    return Entry(one["day"], one["payee"], one["narration"], legs, about, one["transfer_id"])
 
 
-def _text(text: str) -> str:
-    """Returns text for inside quotes: one line, quotes and backslashes escaped."""
-    plain = "".join(sign if sign.isprintable() else " " for sign in text)
-    return plain.replace("\\", "\\\\").replace('"', '\\"')
+def _legs(account: str, other: str, money: Money) -> list[tuple[str, Money]]:
+    return [(account, money), (other, -money)]
+
+
+def one_line(text: str) -> str:
+    """Returns text on one line: what cannot be printed is a blank."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)

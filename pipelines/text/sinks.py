@@ -9,7 +9,8 @@
     slack          the same for Slack's own markup
 
 `rich` never gets a string but only `Text` (`pipelines/text/tables.py`), and `print` is `pipelines/commands/terminal.py`'s alone.
-CSV has its own rule in `pipelines/questions/exports.py`, beancount in `pipelines/questions/journal.py`,
+CSV has its own rule in `pipelines/questions/exports.py`, journals, OFX and Excel in modules of
+their own beside it,
 links to sign in with in `sources/_links.py`.
 """
 

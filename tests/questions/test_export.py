@@ -1,19 +1,28 @@
 """`export`: files that other programs take without harm."""
 
 import csv
+import re
+import shutil
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+import warnings
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from ofxtools.Parser import OFXTree
+from openpyxl import load_workbook
+from openpyxl.utils.escape import unescape
 
 from pipelines.errors import Failure
+from pipelines.questions import workbook
+from pipelines.questions.exports import FORMATS
 from tests.ledger.worlds import LEDGER, RICH, Given
 from tests.questions.asked import ask, data_dir, printed_json
+from tests.support import rows
 
 BEAN_CHECK = Path(sys.executable).with_name("bean-check")
 EVIL = [
@@ -32,8 +41,17 @@ EVIL = [
     "plain",
     'quo"te, comma',
     "two\nlines",
+    "(12) a | b; c",
+    "https://eve.example/ <b>&amp;",
+    "\x1b[31mred\x07",
+    "\ufffe\uffff",
+    "A name of more than thirty-two characters, and more",
 ]
 GIVEN: Given = RICH | {
+    "kontomatik.accounts": [
+        *RICH["kontomatik.accounts"],
+        {"account_id": "kontomatik:c", "source_account_id": "c", "currency": "PLN", "iban": "PL3", "balance": None},
+    ],
     "kontist.transactions": [
         *RICH["kontist.transactions"],
         *(
@@ -46,7 +64,7 @@ GIVEN: Given = RICH | {
             }
             for number, text in enumerate(EVIL)
         ),
-    ]
+    ],
 }
 
 
@@ -160,12 +178,193 @@ def test_a_difference_is_an_entry_of_its_own_between_the_banks_balances(tmp_path
     assert bean_check(path) == (0, "")
 
 
+def test_accounts_open_with_their_currencies_and_rates_are_prices(folder: Path, tmp_path: Path) -> None:
+    ask(folder, "export", "--format", "beancount", "--out", str(tmp_path))
+    journal = (tmp_path / "ledger.beancount").read_text(encoding="utf-8")
+
+    assert re.search(r"^\d{4}-\d\d-\d\d open Assets:Bank:Kontomatik:A PLN$", journal, re.MULTILINE)
+    assert "2026-03-01 price EUR 4.000000 PLN" in journal.splitlines()
+    wrong = tmp_path / "wrong.beancount"
+    wrong.write_text(journal.replace("open Assets:Bank:Kontomatik:A PLN", "open Assets:Bank:Kontomatik:A USD"), encoding="utf-8")
+    assert bean_check(wrong)[0] == 1
+
+
+# ---- hledger
+
+
+def hledger(path: Path, *arguments: str) -> tuple[int, str]:
+    """Status and output of hledger on a journal."""
+    if (found := shutil.which("hledger")) is None:
+        pytest.skip("NO HLEDGER HERE: the journal was not tried with it")
+    done = subprocess.run([found, "-f", path, *arguments], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_hledger_accepts_the_journal_and_counts_the_same(folder: Path, tmp_path: Path) -> None:
+    ask(folder, "export", "--format", "hledger", "--out", str(tmp_path))
+    journal = tmp_path / "ledger.journal"
+
+    assert hledger(journal, "check", "-s") == (0, "")
+    booked = rows(folder, "select count(*) from transactions where status = 'booked'")[0][0]
+    assert hledger(journal, "print", "not:desc:^Balance")[1].count("; transaction_id:") == booked
+    (balance,) = rows(folder, "select balance from accounts where source = 'kontomatik'")[0]
+    assert f"{balance} PLN" in hledger(journal, "balance", "Assets:Bank:Kontomatik", "--no-total")[1]
+
+
+def test_hledger_refuses_a_journal_that_lacks_a_movement(folder: Path, tmp_path: Path) -> None:
+    ask(folder, "export", "--format", "hledger", "--out", str(tmp_path))
+    path = tmp_path / "ledger.journal"
+    path.write_text(path.read_text(encoding="utf-8").replace("  70.00 EUR", "  70.01 EUR"), encoding="utf-8")
+
+    status, said = hledger(path, "check")
+    assert status == 1
+    assert "balance" in said.lower()
+
+
+def test_a_journal_for_hledger_holds_each_text_in_its_place(folder: Path, tmp_path: Path) -> None:
+    ask(folder, "export", "--format", "hledger", "--out", str(tmp_path))
+    entries = (tmp_path / "ledger.journal").read_text(encoding="utf-8").split("\n\n")[1:]
+
+    for entry in entries:
+        head, *rest = entry.strip("\n").split("\n")
+        assert re.match(r"\d{4}-\d\d-\d\d \*", head)
+        assert ";" not in head
+        assert all(line.startswith("    ") for line in rest)
+        if "= " not in rest[0]:
+            amounts = [Decimal(line.split()[-2]) for line in rest if not line.lstrip().startswith(";")]
+            assert sum(amounts) == 0
+    assert any(") (12) a / b, c | " in entry for entry in entries)
+
+
+# ---- OFX
+
+
+def statements(path: Path) -> dict[str, Any]:
+    """The statements of a file, by the account's number, as another program reads them."""
+    tree = OFXTree()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        tree.parse(path)
+    return {one.account.acctid: one for one in tree.convert().statements}
+
+
+def test_ofx_holds_count_sum_and_balance_of_each_account_to_the_cent(folder: Path, tmp_path: Path, capsys: Any) -> None:
+    ask(folder, "export", "--format", "ofx", "--out", str(tmp_path), "--json")
+    (left_out,) = printed_json(capsys)["notes"]
+    assert left_out.endswith(" is not in the file: its balance is not known")
+    found = statements(tmp_path / "ledger.ofx")
+
+    query = """
+        select coalesce(iban, a.account_id), a.currency, a.balance, count(t.amount), coalesce(sum(t.amount), 0.00)
+        from accounts a left join transactions t on t.account_id = a.account_id and t.status = 'booked'
+        where a.balance is not null
+        group by all
+    """
+    assert {
+        (
+            number,
+            one.curdef,
+            one.ledgerbal.balamt,
+            len(one.transactions),
+            sum((row.trnamt for row in one.transactions), Decimal("0.00")),
+        )
+        for number, one in found.items()
+    } == set(rows(folder, query))
+    shown = [row for one in found.values() for row in one.transactions]
+    assert len({row.fitid for row in shown}) == len(shown)
+    assert {(row.fitid, row.dtposted.date(), row.trntype) for row in shown} == {
+        (one, day, "CREDIT" if amount > 0 else "DEBIT")
+        for one, day, amount in rows(folder, "select transaction_id, booked_on, amount from transactions where status = 'booked'")
+    }
+    texts = {(row.name, row.memo) for row in shown}
+    long = EVIL[-1]
+    assert any(name == long[:32].strip() and memo.startswith(long) for name, memo in texts)
+    assert ("https://eve.example/ <b>&amp;", "\\ https://eve.example/ <b>&amp;") in texts
+
+
+# ---- Excel
+
+SHEETS = {"accounts": "accounts", "transactions": "transactions", "balances_daily": "balances", "postings": "postings"}
+
+
+def test_a_workbook_holds_text_as_text_days_as_days_and_amounts_to_the_cent(folder: Path, tmp_path: Path) -> None:
+    ask(folder, "export", "--format", "xlsx", "--out", str(tmp_path))
+    book = load_workbook(tmp_path / "ledger.xlsx")
+
+    assert book.sheetnames == list(SHEETS.values())
+    for table, sheet in SHEETS.items():
+        heads, *lines = book[sheet].iter_rows()
+        names = [one.value for one in heads]
+        types = {cell.data_type for line in lines for cell in line}
+        assert "f" not in types  # no formula
+        assert not [cell for line in lines for cell in line if cell.hyperlink]
+        expected = rows(folder, f"select {', '.join(names)} from {table}")
+        assert len(lines) == len(expected)
+        for line, row in zip(lines, expected, strict=True):
+            for cell, value in zip(line, row, strict=True):
+                assert _same(cell, value), (table, cell.coordinate, cell.value, value)
+    assert [path.name for path in tmp_path.iterdir()] == ["ledger.xlsx"]
+
+
+def _same(cell: Any, value: Any) -> bool:
+    """Whether a cell holds the value of the ledger, and is of its kind."""
+    if value is None or value == "":
+        return cell.value is None
+    if isinstance(value, Decimal):
+        return cell.data_type == "n" and Decimal(str(cell.value)) == value and cell.number_format.startswith("#,##0.00")
+    if isinstance(value, datetime):
+        return cell.is_date and abs(cell.value.replace(tzinfo=UTC) - value) < timedelta(seconds=1)
+    if isinstance(value, date):
+        return cell.is_date and cell.value.date() == value
+    if isinstance(value, list):
+        return (cell.value or "") == "; ".join(value)
+    if isinstance(value, str):
+        return cell.data_type == "s" and unescape(cell.value) == re.sub("[\ufffe\uffff]", "\ufffd", value).replace("\r\n", "\n")
+    return cell.value == value
+
+
+def test_more_rows_than_a_sheet_takes_go_to_further_sheets(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.questions.workbook.ROWS", 11)
+    ask(folder, "export", "--format", "xlsx", "--out", str(tmp_path))
+    book = load_workbook(tmp_path / "ledger.xlsx", read_only=True)
+
+    sheets = [name for name in book.sheetnames if name.split()[0] == "transactions"]
+    found = [line[0] for name in sheets for line in list(book[name].iter_rows(values_only=True))[1:]]
+    assert sheets[:2] == ["transactions", "transactions 2"]
+    assert found == [one for (one,) in rows(folder, "select transaction_id from transactions")]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "shown", "notes"),
+    [
+        (Decimal("9999999999999.99"), "n", 9999999999999.99, 0),
+        (Decimal("-10000000000000.01"), "s", "-10000000000000.01", 1),
+        (Decimal("0.10"), "n", 0.1, 0),
+        (2**60, "s", str(2**60), 0),
+        ("x" * 40_000, "s", "x" * 32_767, 1),
+        (date(1899, 12, 31), "s", "1899-12-31", 0),
+    ],
+)
+def test_what_excel_cannot_hold_is_text_or_cut_and_said(value: Any, kind: str, shown: Any, notes: int, tmp_path: Path) -> None:
+    said: list[str] = []
+    with duckdb.connect() as connection:
+        connection.execute("attach ':memory:' as ledger; use ledger")
+        for table in workbook.TABLES:
+            connection.execute(f"create table {table} as select ? as v", [value])
+        workbook.write(connection, tmp_path / "a.xlsx", said.append)
+    cell = load_workbook(tmp_path / "a.xlsx")["accounts"]["A2"]
+
+    assert (cell.data_type, cell.value, len(said)) == (kind, shown, notes)
+
+
 def test_a_ledger_without_rows_can_be_exported(tmp_path: Path) -> None:
     data_dir(tmp_path, {})
-    for form in ("csv", "parquet", "beancount"):
+    for form in FORMATS:
         assert ask(tmp_path, "export", "--format", form) == 0
 
     assert bean_check(tmp_path / "export" / "ledger.beancount") == (0, "")
+    assert statements(tmp_path / "export" / "ledger.ofx") == {}
+    assert load_workbook(tmp_path / "export" / "ledger.xlsx").sheetnames == list(SHEETS.values())
 
 
 def test_a_folder_that_cannot_be_written_is_said_so(folder: Path, tmp_path: Path) -> None:

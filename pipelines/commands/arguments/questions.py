@@ -57,7 +57,7 @@ def declare(commands: Commands) -> None:
     explain.add_argument("--ask-bank", action="store_true", help="also request it from Kontist and compare it")
     json_option(explain)
     export = commands.add("export", "commands.questions.export", "copy the ledger to files for other programs")
-    export.add_argument("--format", choices=("csv", "parquet", "beancount"), required=True)
+    export.add_argument("--format", choices=("csv", "parquet", "xlsx", "beancount", "hledger", "ofx"), required=True)
     export.add_argument("--out", type=Path, metavar="DIR", help="where to (default: `export` in the data directory)")
     json_option(export)
     report = commands.add("report", "commands.report_page.report", "one HTML page to look at, drawn from the published ledger")
