@@ -2,12 +2,13 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipelines.errors import Failure, WrongUsage
 from pipelines.store.ledger_reader import ledger_of
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from pipelines.settings import Settings
 
+T = TypeVar("T")
 READING = frozenset({"SELECT", "EXPLAIN", "MULTI"})
 """Kinds of statements that read. DuckDB calls a `pivot` MULTI, and `describe`, `show` and `summarize` SELECT."""
 NUMBERS = re.compile(r"(DECIMAL|(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?)|DOUBLE|FLOAT)\b")
@@ -62,10 +64,6 @@ def readable_ledger(settings: "Settings") -> Iterator["duckdb.DuckDBPyConnection
         connection.execute("set lock_configuration = true")
         try:
             yield connection
-        except (duckdb.InterruptException, RuntimeError) as error:
-            if "interrupted" in str(error).lower():
-                raise KeyboardInterrupt from None  # DuckDB makes errors of its own of Ctrl-C
-            raise
         except (duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException):
             raise  # it is the file
         except duckdb.Error as error:
@@ -92,9 +90,9 @@ def statement(text: str) -> Statement:
 
 def answer(connection: "duckdb.DuckDBPyConnection", asked: Statement) -> Answer:
     """Asks a statement; `connection` is busy with it until the last row."""
-    cursor = connection.execute(asked.text)
-    described = cursor.description or []
-    return Answer([column[0] for column in described], [str(column[1]) for column in described], _rows(cursor))
+    _computed(connection, lambda: connection.execute(asked.text))
+    described = connection.description or []
+    return Answer([column[0] for column in described], [str(column[1]) for column in described], _rows(connection))
 
 
 def spreadsheet_answer(connection: "duckdb.DuckDBPyConnection", asked: Statement) -> Answer:
@@ -191,9 +189,23 @@ def unlike(names: Sequence[str]) -> list[str]:
     return result
 
 
-def _rows(cursor: "duckdb.DuckDBPyConnection") -> Iterator[tuple[Any, ...]]:
-    while rows := cursor.fetchmany(AT_ONCE):
+def _rows(connection: "duckdb.DuckDBPyConnection") -> Iterator[tuple[Any, ...]]:
+    while rows := _computed(connection, lambda: connection.fetchmany(AT_ONCE)):
         yield from rows
+
+
+def _computed(connection: "duckdb.DuckDBPyConnection", compute: Callable[[], T]) -> T:
+    """Computes in a thread of its own, so that Ctrl-C is heard at once: DuckDB listens only between two parts of its work.
+
+    Raises `KeyboardInterrupt` when the query has ended.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(compute)
+        try:
+            return result.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def _unended(text: str) -> str:

@@ -85,7 +85,7 @@ class _Cells:
         """Writes a value; nothing for null."""
         if isinstance(value, Decimal):
             self._write_decimal(sheet, row, column, value)
-        elif isinstance(value, datetime):
+        elif isinstance(value, datetime) and value.date() >= FIRST_DAY:
             sheet.write_datetime(row, column, value.astimezone(UTC).replace(tzinfo=None), self._moment)
         elif isinstance(value, date) and value >= FIRST_DAY:
             sheet.write_datetime(row, column, datetime(value.year, value.month, value.day), self._day)  # noqa: DTZ001

@@ -145,8 +145,8 @@ def test_a_receipt_says_who_and_why_and_the_trail_has_its_hash(new_folder: Any, 
     monkeypatch.setattr("getpass.getuser", lambda: "ada-of-operations")
     with a_consent(new_folder()) as (bank, settings, own):
         spool = fresh_work(settings.data_dir) / "kontomatik-1.parquet"
-        left = (spool, settings.data_dir / "raw.previous.duckdb.new", settings.data_dir / "ledger.new.duckdb")
-        for path in left:  # by a run that was killed
+        left = (spool, *(settings.data_dir / name for name in ("raw.previous.duckdb.new", "ledger.new.duckdb", "query.history")))
+        for path in left:  # by a run that was killed, and by somebody who asked for a name
             path.touch()
         assert erase(bank, settings, monkeypatch, own.consent_id, "--yes", "--reason", "customer asked, ticket 4711") == 0
         assert not any(path.exists() for path in left)

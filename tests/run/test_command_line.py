@@ -20,6 +20,7 @@ from pipelines.commands.stop import Stop
 from pipelines.commands.streams import Streams
 from pipelines.settings import load_settings
 from pipelines.text import tables
+from tests.support import ROOT
 
 
 def every_command(of: argparse.ArgumentParser, *words: str) -> Iterator[tuple[str, ...]]:
@@ -75,6 +76,14 @@ def test_a_value_that_is_refused_is_not_repeated(capsys: Any) -> None:
         ("consents", "add", "kontist", "--tok=s3cr3t"),
     ):
         assert "s3cr3t" not in refused(capsys, *typed)
+
+
+def test_the_readme_names_every_command() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert [
+        words[0] for words in COMMANDS if len(words) == 1 and not re.search(rf"`{words[0]}\b|pipelines {words[0]}\b", text)
+    ] == []
 
 
 def test_the_version_is_that_of_the_package(capsys: Any) -> None:
