@@ -110,7 +110,7 @@ class Reader:
     def _read_transactions(self, account: Account, wanted: Wanted, spool: SpoolFile, keeper: UnfinishedRead) -> ReadAccount:
         """Reads an account's transactions in the dialect of the client."""
         if isinstance(self._client, QueryClient):
-            return read_by_cursor(self._client, account, wanted, spool)
+            return read_by_cursor(self._client, account, wanted, spool, keeper)
         return read_transactions(
             self._client,
             account,
