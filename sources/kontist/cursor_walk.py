@@ -227,7 +227,8 @@ class CursorWalk:
             ids += page.rows.ids
             is_below = oldest is not None and self.oldest is not None and oldest < self.oldest
             cut = self._cut(ids, known, is_all=is_below or page.following is None)
-            if cut is not None and (cut >= len(self.ids) or _reaches(page.rows, reach)):
+            is_over = cut == len(self.ids) and (page.following is None or not self.at_end)  # rows may have come at the very end
+            if cut is not None and (is_over or _reaches(page.rows, reach)):
                 return len(pages), self._put_in_place(pages, ids, cut)
             after = page.following
             if after is None or after in cursors or not page.rows.ids:

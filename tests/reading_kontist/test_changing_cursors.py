@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sources._errors import SourceError, Unavailable, Unexpected
@@ -55,6 +55,7 @@ def at(bank: LiveBank, look: State, since: date | None) -> State:
 
 
 @settings(max_examples=60, deadline=None)
+@example(2, 1, 0, {2: [("come", 0)], 3: [("come", 0), ("reserve", 4)]}, "full", 0, "place", False, False)
 @given(
     size=st.integers(0, 14),
     page_size=st.integers(1, 4),
