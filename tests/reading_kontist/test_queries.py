@@ -331,10 +331,10 @@ def test_a_rotated_refresh_token_is_kept_before_it_is_used(opened: Any) -> None:
 def test_what_is_wrong_with_a_login_is_named(opened: Any) -> None:
     reader = opened(World(today=TODAY, transactions=10))
     oauth = reader.bank.kontist.oauth
-    with pytest.raises(Rejected, match="not confirmed, or lacks the permission"):
+    with pytest.raises(Rejected, match="not confirmed on the phone"):
         reader_of(reader.bank, refresh=oauth.pair(confirmed="no")[1]).account()
     without = reader_of(reader.bank, refresh=oauth.pair("accounts transactions offline")[1])
-    with pytest.raises(Rejected, match="lacks the permission"):
+    with pytest.raises(Rejected, match="lacks the scope `transfers`"):
         without.client.standing_orders(without.account())
     reader.bank.kontist.graphql.account_is_open = False
     with pytest.raises(Rejected, match="no open account"):
