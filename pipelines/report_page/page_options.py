@@ -29,4 +29,6 @@ def page_options(settings: "Settings") -> PageOptions | None:
     """Returns the options of the page that is published with the ledger; None where the settings want no page."""
     if not settings.report:
         return None
-    return PageOptions(imports_per_day=settings.kontomatik.imports_per_day, sandbox=settings.sandbox)
+    # a later command on the sandbox's folder has settings that do not know of it
+    sandbox = settings.sandbox or settings.data_dir.name == "sandbox"
+    return PageOptions(imports_per_day=settings.kontomatik.imports_per_day, sandbox=sandbox)

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from pipelines.report_page import wording
 from pipelines.report_page.scope import DAYS, LABELS, Scope
 
 ROWS = 50
@@ -80,12 +81,20 @@ class Uncategorised(Struct, frozen=True, kw_only=True):
     of: int
 
     @property
-    def rule(self) -> str:
-        """Returns the line for `rules.csv`; the account at its end is for a person to choose."""
+    def rule(self) -> str | None:
+        """Returns the line for `rules.csv`; the account at its end is for a person to choose.
+
+        None for a name that the page does not show whole: the rule would match nothing. A rule matches a part of a name, so it
+        may begin after what a spreadsheet takes for a formula.
+        """
+        name = self.name.lstrip("=+-@ ")
+        if not name or wording.text(name) != name:
+            return None
         account = "Expenses:Uncategorised" if self.direction == "out" else "Income:Uncategorised"
         written = io.StringIO()
-        csv.writer(written, lineterminator="").writerow([self.name, "", self.name, "", "", self.direction, account])
-        return written.getvalue()
+        csv.writer(written, lineterminator="").writerow([name, "", name, "", "", self.direction, account])
+        line = written.getvalue()
+        return line if wording.text(line) == line else None
 
 
 class _Day(Struct, frozen=True, kw_only=True):

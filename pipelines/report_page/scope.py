@@ -32,6 +32,8 @@ class Account(Struct, frozen=True, kw_only=True):
     last_imported_at: datetime | None
     gone_at: datetime | None
     days: int
+    reconciled: int
+    """Days that the bank's balances prove, whether or not they were read to their end: as a run counts them."""
     proven: int
     complete: int
     unfinished: int
@@ -67,7 +69,7 @@ class Scope:
             Account,
             f"""
             with days as (
-                select account_id, count(*) as days,
+                select account_id, count(*) as days, count(*) filter (where proof in ('chain', 'reported')) as reconciled,
                     count(*) filter (where state = 'proven') as proven, count(*) filter (where state = 'complete') as complete,
                     count(*) filter (where state = 'unfinished') as unfinished, count(*) filter (where state = 'gap') as gap,
                     count(*) filter (where state = 'differs') as differs
@@ -76,7 +78,8 @@ class Scope:
             )
 
             select account_id, label, source, institution, currency, balance, balance_at, first_booked_on, last_booked_on,
-                last_imported_at, gone_at, coalesce(days, 0) as days, coalesce(proven, 0) as proven,
+                last_imported_at, gone_at, coalesce(days, 0) as days,
+                coalesce(reconciled, 0) as reconciled, coalesce(proven, 0) as proven,
                 coalesce(complete, 0) as complete, coalesce(unfinished, 0) as unfinished, coalesce(gap, 0) as gap,
                 coalesce(differs, 0) as differs
             from {LABELS} inner join accounts using (account_id) left join days using (account_id)
@@ -127,6 +130,7 @@ create or replace temp table {DAYS} as
 select
     account_id,
     day,
+    coverage.proof,
     coverage.difference_amount,
     coverage.differs_since,
     balances_daily.currency,

@@ -1,5 +1,6 @@
 """What the page says of ledgers that no sandbox has, and what it costs."""
 
+import json
 import re
 import shutil
 import time
@@ -13,13 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.commands.cli import parser
+from pipelines.commands.report_page import report
+from pipelines.errors import Failure, WrongUsage
 from pipelines.report_page import rendering, wording
 from pipelines.report_page.page_options import PageOptions, page_options
 from pipelines.report_page.plots import Point, line_plot
+from pipelines.report_page.reconciliation import Uncategorised
 from pipelines.settings import Settings
 from pipelines.store import ledger, published_page
 from tests.house.hostile import HOSTILE, steering
 from tests.patience import patient
+from tests.support import MANY
 from transforms import build
 
 AMOUNTS = st.decimals("-99999999999999.99", "99999999999999.99", places=2)
@@ -195,6 +201,67 @@ def test_100_000_transactions_make_a_small_page_soon(draw: Any) -> None:
     assert len(page.encode()) < 2_000_000
     assert time.process_time() - began < patient(4)
     assert "100," in page.partition("</h1>")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("Müller, Söhne", '"Müller, Söhne",,"Müller, Söhne",,,out,'),
+        ("=HYPERLINK(1)", "HYPERLINK(1),,HYPERLINK(1),,,out,"),
+        ("x" * 300, None),
+        ("Card 4999 1234 5678 0042", None),
+        ("a\nb", None),
+        ("===", None),
+    ],
+)
+def test_a_rule_is_offered_where_it_would_match(name: str, begins: str | None) -> None:
+    one = Uncategorised(
+        name=name, direction="out", currency="EUR", amount=Decimal(1), transactions=1, last_on=date(2026, 1, 1), of=1
+    )
+
+    assert one.rule == (begins and f"{begins}Expenses:Uncategorised")
+
+
+# ---- the command
+
+
+def ask(data_dir: Path, *more: str) -> int:
+    """Runs `report`."""
+    return report(parser().parse_args(["--data-dir", str(data_dir), "report", *more]))
+
+
+def test_report_draws_the_published_page_again(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCES__KONTOMATIK__IMPORTS_PER_DAY", str(MANY))
+    page = tmp_path / "for the accountant.html"
+    assert ask(data, "--out", str(page), "--json") == 0
+
+    assert json.loads(capsys.readouterr().out) == {"report": str(page)}
+    assert page.read_bytes() == (data / "report.html").read_bytes()
+    assert page.stat().st_mode & 0o077 == 0
+
+
+def test_a_page_of_a_part_does_not_replace_the_whole_one(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (data / "report.html").read_bytes()
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert ask(data, "--month", "2026-01", "--account", "4711", "--open") == 0
+    (page,) = (data / "export").glob("report-2026-01-kontist-*.html")
+
+    assert opened == [page.as_uri()]
+    assert "Month: Jan 2026" in page.read_text(encoding="utf-8")
+    assert (data / "report.html").read_bytes() == before
+
+
+def test_a_page_that_cannot_be_written_names_the_way_out(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(WrongUsage, match=r"is a folder\. Name a file with --out"):
+        ask(data, "--out", str(tmp_path))
+    (tmp_path / "file").touch()
+    with pytest.raises(Failure, match=r"cannot be written .*Name another file with --out"):
+        ask(data, "--out", str(tmp_path / "file" / "page.html"))
+    with pytest.raises(SystemExit):
+        ask(data, "--month", "2026-13")
 
 
 # ---- publishing

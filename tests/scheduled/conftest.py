@@ -48,6 +48,7 @@ def scene(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             PIPELINES__DATA_DIR=str(settings.data_dir),
             NOTIFICATIONS__WEBHOOK_URL=hook,
             NOTIFICATIONS__STALE_HOURS="0",
+            PIPELINES__REPORT="true",
         )
         del environ["PIPELINES__VAULT_KEY"]
         with serving(server, folder, environ) as served:

@@ -97,6 +97,7 @@ def test_a_run_shows_its_accounts_checks_and_consents(ran: Scene) -> None:
     assert all(row["balance"].endswith(("EUR", "PLN", "CZK")) for row in by_account.values() if row["result"] == "complete")
     assert {account for _, account, _ in by_account} >= {f"…{ending} EUR" for ending in ("4711", "4712")}, by_account.keys()
     assert shown["kontoledger-checks"] == "Nothing."
+    assert f"{ran.settings.data_dir.as_uri()}/report.html" in shown["kontoledger-report"]
     assert shown["kontoledger-progress"] == 100
     listed = {row["consent_id"]: row for row in shown["kontoledger-consents"]}
     assert (listed[ran.consents["expiring"]]["days_left"], listed[ran.consents["over"]]["status"]) == (13, "expired")
