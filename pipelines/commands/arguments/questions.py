@@ -7,7 +7,7 @@ from pipelines.commands.option_types import age, count, day, month
 
 
 def declare(commands: Commands) -> None:
-    """Declares `status`, `query`, `prove`, `explain`, `owners`, `export`, `report`."""
+    """Declares `status`, `query`, `categorise`, `prove`, `explain`, `owners`, `export`, `report`."""
     status = commands.add("status", "commands.questions.status", "freshness per account, consents, quota, last run and checks")
     status.add_argument(
         "--max-age",
@@ -38,6 +38,14 @@ def declare(commands: Commands) -> None:
         metavar="N",
         help="at most N rows, 0 for all (default: 100 on a terminal, all in CSV, JSON or a pipe)",
     )
+    categorise = commands.add(
+        "categorise", "commands.categorise.categorise", "write rules for the counterparties that have no category yet"
+    )
+    categorise.add_argument("--limit", type=count, default=20, metavar="N", help="the N with the most movements (default: 20)")
+    categorise.add_argument("--counterparty", metavar="ID", help="write one rule, without a question: for this counterparty")
+    categorise.add_argument("--direction", choices=("in", "out"), help="with --counterparty: only money in, or only money out")
+    categorise.add_argument("--to", metavar="LEDGER_ACCOUNT", help="with --counterparty: the account, or its last part")
+    json_option(categorise)
     prove = commands.add(
         "prove",
         "commands.questions.prove",
