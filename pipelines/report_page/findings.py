@@ -67,6 +67,6 @@ def _about_money(transit: Sequence[Transit], payments: Sequence[Payment], refuse
     if rows := sum(one.rows for one in refused):
         yield f"{wording.count(rows, 'row')} of a bank could not be understood and {'is' if rows == 1 else 'are'} left out"
     if overdue := sum(one.overdue for one in transit):
-        yield f"{wording.count(overdue, 'own transfer')} under way for more than ten days"
+        yield f"{wording.count(overdue, 'own transfer')} {'is' if overdue == 1 else 'are'} under way for more than ten days"
     if late := sum(one.status == "late" for one in payments):
-        yield f"{wording.count(late, 'expected payment')} late"
+        yield f"{wording.count(late, 'expected payment')} {'is' if late == 1 else 'are'} late"

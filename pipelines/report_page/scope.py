@@ -122,6 +122,8 @@ STATES = {
     "differs": "differs from the bank’s balances",
 }
 """Every state with its meaning, from the best to the worst."""
+STATE_TYPE = f"enum ({', '.join(repr(state) for state in STATES)})"
+"""The type of a state: the worse of two is the greater one."""
 SIGNS = {"proven": "•", "complete": "○", "unfinished": "~", "gap": "×", "differs": "!"}
 """Colour never stands alone."""
 
@@ -141,7 +143,7 @@ select
         when status = 'unfinished' then 'unfinished'
         when coverage.proof in ('chain', 'reported') then 'proven'
         else 'complete'
-    end as enum ('proven', 'complete', 'unfinished', 'gap', 'differs')) as state
+    end as {STATE_TYPE}) as state
 from coverage
 semi join {LABELS} using (account_id)
 left join balances_daily using (account_id, day)

@@ -28,6 +28,7 @@ from tests.patience import patient
 from tests.support import MANY
 from transforms import build
 
+LATEST = '<span class="name">{}</span>\n    <span class="now num">'
 AMOUNTS = st.decimals("-99999999999999.99", "99999999999999.99", places=2)
 
 
@@ -106,19 +107,16 @@ def test_an_empty_ledger_says_so(empty_raw: Path, tmp_path: Path) -> None:
     assert "Every account was read" not in page
 
 
-def test_everything_is_summed_in_one_currency_where_all_rates_are_known(draw: Any) -> None:
+def test_currencies_are_added_up_only_where_the_ledger_does(draw: Any) -> None:
     without = draw()
-    rates = "insert into exchange_rates select unnest(['PLN', 'CZK']), max(day), unnest([4.25, 25.1]), 'test' from coverage"
-    page = draw(rates)
-    sums = dict(draw.rows("select currency, sum(balance) from accounts group by all"))
-    whole = (
-        sums["EUR"]
-        + (sums["PLN"] / Decimal("4.25")).quantize(Decimal("0.01"))
-        + (sums["CZK"] / Decimal("25.1")).quantize(Decimal("0.01"))
-    )
+    page = draw("update net_worth_daily set total_reporting_balance = 12345.67 where day > (select max(day) - 30 from coverage)")
+    sums = dict(draw.rows("select currency, sum(balance) from accounts group by all having count(*) > 1"))
 
     assert "Everything in EUR" not in without
-    assert f'Everything in EUR</span>\n    <span class="now num">{wording.money(whole)} EUR' in page
+    assert f"{LATEST.format('Everything in EUR')}12,345.67 EUR" in page
+    assert set(sums) == {"EUR", "PLN"}
+    for currency, amount in sums.items():
+        assert f"{LATEST.format(f'All accounts in {currency}')}{wording.money(amount)} {currency}" in page
 
 
 def test_an_account_of_25_years_with_ten_trillion_is_drawn(draw: Any) -> None:
