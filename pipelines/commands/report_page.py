@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def report(options: argparse.Namespace) -> int:
     """Runs `report`: draws the page of the published ledger, or of a part of it."""
-    from pipelines.report_page.page_options import PageOptions, page_options
+    from pipelines.report_page.page_options import page_options
     from pipelines.report_page.rendering import render
     from pipelines.store.ledger_reader import account_of, ledger_of
     from pipelines.store.private import closed_to_others
 
     settings = data_of(options)
-    asked = replace(page_options(settings) or PageOptions(), month=options.month)
+    asked = replace(page_options(settings), month=options.month)
     with closed_to_others(), ledger_of(settings.data_dir, memory=settings.memory_limit) as connection:
         if options.account is not None:
             asked = replace(asked, account_id=account_of(connection, options.account)["account_id"])

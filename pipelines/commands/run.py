@@ -115,7 +115,7 @@ def _connected(settings: "Settings") -> bool:
 
 def transform(options: argparse.Namespace) -> int:
     """Runs `transform`."""
-    from pipelines.report_page.page_options import page_options
+    from pipelines.report_page.page_options import wanted_page
     from pipelines.store.ledger import build_and_publish
     from pipelines.store.lock import held
 
@@ -125,7 +125,7 @@ def transform(options: argparse.Namespace) -> int:
             settings.data_dir,
             lambda name, step, steps: progress.step(f"Ledger: {name}", step, steps),
             memory=settings.memory_limit,
-            page=page_options(settings),
+            page=wanted_page(settings),
         )
     if options.json:
         checks = {"passed": len(done.checks), "failed": []}

@@ -305,10 +305,10 @@ def _delete(connection: "DuckDBPyConnection", dataset: str, consent_ids: list[st
 
 
 def _rebuild_ledger(settings: Settings, receipt: Receipt) -> None:
-    from pipelines.report_page.page_options import page_options
+    from pipelines.report_page.page_options import wanted_page
     from pipelines.store.ledger import build_and_publish
 
-    built = build_and_publish(settings.data_dir, memory=settings.memory_limit, page=page_options(settings))
+    built = build_and_publish(settings.data_dir, memory=settings.memory_limit, page=wanted_page(settings))
     receipt.steps.append(f"the ledger was built anew and passed {len(built.checks)} checks")
 
 

@@ -25,10 +25,13 @@ class PageOptions:
     """The only account that is shown; None: all of them."""
 
 
-def page_options(settings: "Settings") -> PageOptions | None:
+def wanted_page(settings: "Settings") -> PageOptions | None:
     """Returns the options of the page that is published with the ledger; None where the settings want no page."""
-    if not settings.report:
-        return None
+    return page_options(settings) if settings.report else None
+
+
+def page_options(settings: "Settings") -> PageOptions:
+    """Returns the options of a page of the whole ledger."""
     # a later command on the sandbox's folder has settings that do not know of it
     sandbox = settings.sandbox or settings.data_dir.name == "sandbox"
     return PageOptions(imports_per_day=settings.kontomatik.imports_per_day, sandbox=sandbox)

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipelines.consents.clients import has_vault, vault_of
 from pipelines.consents.vault import Vault
 from pipelines.errors import Failure, WrongUsage
-from pipelines.report_page.page_options import page_options
+from pipelines.report_page.page_options import wanted_page
 from pipelines.settings import Settings
 from pipelines.store.atomic_files import copy, publish, sync
 from pipelines.store.ledger import build_and_publish
@@ -303,7 +303,7 @@ def _rebuilt(settings: Settings) -> dict[str, int]:
     if not (settings.data_dir / "raw.duckdb").exists():
         return {}
     try:
-        return build_and_publish(settings.data_dir, memory=settings.memory_limit, page=page_options(settings)).rows
+        return build_and_publish(settings.data_dir, memory=settings.memory_limit, page=wanted_page(settings)).rows
     except Failure as failure:
         failure.also("Raw history is restored; `python -m pipelines transform` tries the ledger again")
         raise

@@ -217,7 +217,7 @@ def run(
 
 def publish_ledger(settings: Settings, report: Report, progress: Progress) -> None:
     """Builds, checks and publishes the ledger; a check that fails is in the report."""
-    from pipelines.report_page.page_options import page_options
+    from pipelines.report_page.page_options import wanted_page
     from pipelines.store.ledger import LedgerRefused, build_and_publish
 
     try:
@@ -226,7 +226,7 @@ def publish_ledger(settings: Settings, report: Report, progress: Progress) -> No
             lambda name, done, total: progress.step(f"Ledger: {name}", done, total),
             memory=settings.memory_limit,
             keep_unchanged=True,
-            page=page_options(settings),
+            page=wanted_page(settings),
         )
         report.checks = report.published.checks
         report.notes += report.published.notices

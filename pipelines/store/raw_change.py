@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipelines.report_page.page_options import page_options
+from pipelines.report_page.page_options import wanted_page
 from pipelines.settings import Settings
 from pipelines.store.ledger import build_and_publish
 from pipelines.store.load import create_tables
@@ -20,4 +20,4 @@ def changing_raw(settings: Settings) -> Iterator[RawCopy]:
         create_tables(history)
         yield history
         publish()
-    build_and_publish(settings.data_dir, memory=settings.memory_limit, page=page_options(settings))
+    build_and_publish(settings.data_dir, memory=settings.memory_limit, page=wanted_page(settings))

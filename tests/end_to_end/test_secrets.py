@@ -83,7 +83,8 @@ def looks(data: Path) -> Looks:
 @pytest.fixture(scope="module")
 def said(bank: SandboxBank, data: Path, looks: Looks) -> list[Ended]:
     """What good and bad commands print, of a person whose umask closes nothing."""
-    folder, environ = data.parent, environment(bank, SOURCES__KONTOMATIK__COMMAND_DEADLINE="1", TMPDIR=str(data.parent))
+    folder, more = data.parent, {"SOURCES__KONTOMATIK__COMMAND_DEADLINE": "1", "PIPELINES__REPORT": "true"}
+    environ = environment(bank, TMPDIR=str(folder)) | more
     bank.faults.append(looks)
     with looks.throughout():
         found = [command(folder, environ, *words, "--data-dir", str(data), inside=partial(os.umask, 0)) for words in COMMANDS]
@@ -159,8 +160,8 @@ def test_no_file_but_the_ledger_can_be_read_by_others_also_while_a_run_works(dat
     made = {"raw.new.duckdb", "raw.duckdb", "raw.previous.duckdb", "vault.sqlite", "run.last.json", "run.lock"}
     assert made <= looks.seen
     assert any(name.endswith(".parquet") for name in looks.seen)
-    # a ledger that is finished gets its readers the moment before it is renamed
-    assert looks.open - {"ledger.new.duckdb"} == {"ledger.duckdb"}
+    # a ledger that is finished, and its page, get their readers the moment before they are renamed
+    assert looks.open - {"ledger.new.duckdb", "report.html.new"} == {"ledger.duckdb", "report.html"}
     assert stat.S_IMODE((data / "ledger.duckdb").stat().st_mode) == 0o644
 
 

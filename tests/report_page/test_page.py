@@ -18,7 +18,7 @@ from pipelines.commands.cli import parser
 from pipelines.commands.report_page import report
 from pipelines.errors import Failure, WrongUsage
 from pipelines.report_page import rendering, wording
-from pipelines.report_page.page_options import PageOptions, page_options
+from pipelines.report_page.page_options import PageOptions, wanted_page
 from pipelines.report_page.plots import Point, line_plot
 from pipelines.report_page.reconciliation import Uncategorised
 from pipelines.settings import Settings
@@ -285,11 +285,11 @@ def test_a_page_keeps_its_readers_and_goes_with_the_setting(data: Path, tmp_path
     copied = tmp_path / "ledger.duckdb"
     shutil.copyfile(data / "ledger.duckdb", copied)
     (tmp_path / "report.html").touch(0o640)
-    assert published_page.draw(copied, page_options(Settings()), memory="256MiB") is None
+    assert published_page.draw(copied, wanted_page(Settings()), memory="256MiB") is None
     assert published_page.put(copied) == tmp_path / "report.html"
     assert (tmp_path / "report.html").stat().st_mode & 0o777 == 0o640
 
-    assert published_page.draw(copied, page_options(Settings(report=False)), memory="256MiB") is None
+    assert published_page.draw(copied, wanted_page(Settings(report=False)), memory="256MiB") is None
     assert published_page.put(copied) is None
     assert not list(tmp_path.glob("report*"))
 
