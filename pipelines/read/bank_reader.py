@@ -144,7 +144,7 @@ class KontistReader:
     def _read_through(self, kept: KeptLogin) -> Reading:
         context, own = self._reads.context, self._reads.context.settings.kontist
         asked = self._reads.asked(KONTIST)
-        plan = KontistPlan(full_read_days=own.full_read_days, lookback_days=own.lookback_days, **asked)
+        plan = KontistPlan(full_read_days=own.full_read_days, lookback_days=own.lookback_days, dialect=own.dialect, **asked)
         state = self._reads.states[KONTIST.name]
         note = dict(state.get(REFUSED_FIELDS, {}))
         with client_of(kept) as client:

@@ -8,6 +8,8 @@ An account's cursor holds days in ISO form:
     full_on         both banks   the last read of everything
     far_on          Kontomatik   the last read of all that a reused consent shows
     not_before      Kontomatik   `connect --since` asked for no earlier day
+
+The cursor of an account at Kontist also names the `dialect` of its rows, where that is or was another one than `rest`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -105,14 +107,24 @@ class KontistPlan(ReadPlan):
     """How Kontist is read. It has no `since`: only the number of pages can be chosen."""
 
     full_read_days: int = 7
+    dialect: str = "rest"
+    """The dialect that is read. Each has ids of its own."""
+
+    def basis(self, account_id: str) -> dict[str, Any]:
+        """Returns the same, and the dialect: rows and places of an interrupted read mean nothing in the other one."""
+        return super().basis(account_id) | {"dialect": self.dialect}
 
     def window(self, account_id: str) -> tuple[Depth, date | None]:
         """Returns how deep to read, and from which day on: everything once a week, the look-back days once a day, else until
-        nothing is new."""
+        nothing is new.
+
+        Everything is read when the dialect has changed, too. A part would leave older rows under the ids of the other dialect,
+        and the last page of that part would bring some of them once more.
+        """
         cursor = self.cursors.get(account_id)
-        if cursor is None or self.full or self.overdue(cursor.get("full_on"), self.full_read_days):
+        if cursor is None or self.full or self._is_of_another_dialect(cursor):
             return "full", None
-        if self.difference_is_due(account_id):
+        if self.overdue(cursor.get("full_on"), self.full_read_days) or self.difference_is_due(account_id):
             return "full", None
         if held := self.held.get(account_id):
             since = min(date.fromisoformat(held["since"]), self.since or date.max)
@@ -126,7 +138,14 @@ class KontistPlan(ReadPlan):
 
     def marks(self, account_id: str, depth: str) -> dict[str, str | None]:
         """Returns what a read of this depth adds to the account's cursor."""
-        return {"difference_on": self.today.isoformat()} if depth == "full" and self.for_a_difference(account_id) else {}
+        if depth != "full":
+            return {}
+        marks: dict[str, str | None] = {"difference_on": self.today.isoformat()} if self.for_a_difference(account_id) else {}
+        is_new = self._is_of_another_dialect(self.cursors.get(account_id, {}))
+        return marks | ({"dialect": self.dialect} if is_new else {})
+
+    def _is_of_another_dialect(self, cursor: Mapping[str, Any]) -> bool:
+        return bool(cursor.get("dialect", "rest") != self.dialect)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,7 +121,7 @@ def kontist(
         finally:
             http.close()
 
-    return _resources(opened, _Plan(asked, full_read_days, today, pages_in_flight))
+    return _resources(opened, _Plan(asked, full_read_days, today, pages_in_flight, dialect))
 
 
 def _resources(opened: Callable[[], AbstractContextManager[BankClient]], plan: "_Plan") -> Iterable[DltResource]:
@@ -193,7 +193,8 @@ def _transactions(bank: BankClient, account: Account, plan: "_Plan", delivery: D
         keep_from = None if plan.asked.is_backfill or "through" not in moved else plan.read_again_from(moved)
         window = Window(read.since, plan.asked.end_value)
         # Rows that are shown before the window are no news, but for one that was moved out of it: all of them are delivered.
-        days = Window(day_of(cursor.get("not_before"))) if "through" in cursor else window
+        # In a new dialect all of them are news, as each has ids of its own.
+        days = Window(day_of(cursor.get("not_before"))) if "through" in cursor and not plan.changes_dialect(cursor) else window
         rows = _subtracted(identified(RULES, shown, days), moved, keep_from)
         yield from delivery.days(account.account_id, window, rows, keep_from=keep_from)
     if not plan.asked.is_backfill and moved:
@@ -271,12 +272,14 @@ class _Plan:
     since           the day from which the next read goes on, and the balance before it (`balance_before`)
     not_before      `since` of the first read: earlier days were not asked for
     full_on         the last read of everything
+    dialect         the dialect of the rows; `rest` where there is none
     """
 
     asked: Asked
     full_read_days: int
     today: date
     pages_in_flight: int = MOST
+    dialect: str = "rest"
 
     def prefetch(self, fetch: Callable[[str], Page]) -> Prefetch:
         """Makes the fetcher of one way down an account's pages."""
@@ -286,11 +289,15 @@ class _Plan:
         """Returns how deep to read, and from which day on. `may_deepen`: the destination can apply edits of old rows."""
         if "through" not in cursor:
             first = self.asked.initial_value
-        elif may_deepen and overdue(cursor.get("full_on"), self.full_read_days, self.today):
+        elif may_deepen and (self.changes_dialect(cursor) or overdue(cursor.get("full_on"), self.full_read_days, self.today)):
             first = day_of(cursor.get("not_before"))
         else:
             first = self.read_again_from(cursor)
         return ("full", None) if first is None else ("deep", first)
+
+    def changes_dialect(self, cursor: Mapping[str, Any]) -> bool:
+        """Returns whether the known rows have the ids of the other dialect."""
+        return "through" in cursor and bool(cursor.get("dialect", "rest") != self.dialect)
 
     def read_again_from(self, cursor: Mapping[str, Any]) -> date:
         """Returns the first day that a usual read covers."""
@@ -303,10 +310,12 @@ class _Plan:
         through = max([*past, cursor.get("through", "")])
         if not through:
             return {}
-        not_before = cursor.get("not_before") if "through" in cursor else since and since.isoformat()
+        # What an earlier dialect has brought before `since` stays, and is not delivered under other ids.
+        goes_on = "through" in cursor and not self.changes_dialect(cursor)
+        not_before = cursor.get("not_before") if goes_on else since and since.isoformat()
         everything = since is None or since.isoformat() == not_before
         full_on = self.today.isoformat() if everything else cursor.get("full_on")
-        moved = {"through": through, "not_before": not_before, "full_on": full_on}
+        moved = {"through": through, "not_before": not_before, "full_on": full_on, "dialect": self.dialect}
         again = self.read_again_from(moved)
         reached = since is None or since <= again
         return moved | {"since": again.isoformat(), "balance_before": balance if reached else None}

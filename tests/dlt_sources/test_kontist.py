@@ -225,3 +225,17 @@ def test_a_row_that_cannot_be_understood_is_in_quarantine_once_and_its_neighbour
         assert own.present() == own.shown()
         ((reason, payload),) = own.query("select reason, payload from quarantine")
         assert (reason, "text of" in payload) == ("amount is not a whole number of cents", True)
+
+
+@pytest.mark.parametrize("destination", ["duckdb", "filesystem", "without versions"], indirect=True)
+def test_a_change_of_the_dialect_doubles_no_row_whether_all_is_read_again_or_the_last_days(destination: Any) -> None:
+    with desk(destination) as own:
+        world, oauth = own.world, own.bank.kontist.oauth
+        live = {"client_id": world.kontist_client_id, "client_secret": world.kontist_client_secret, "dialect": "graphql"}
+        amounts = sorted(own.shown().values())
+        own.load("transactions")
+        for _ in range(2):
+            own.load("transactions", **live, refresh_token=oauth.pair()[1])
+            assert sorted(own.present().values()) == amounts
+        own.load("transactions")
+        assert sorted(own.present().values()) == amounts

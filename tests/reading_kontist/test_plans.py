@@ -1,6 +1,7 @@
 """How deep an account is read, and what the reader asks of raw history."""
 
 from datetime import date
+from typing import Any
 
 import duckdb
 import pytest
@@ -12,9 +13,13 @@ from pipelines.store.known import KnownAccount
 TODAY = date(2026, 3, 20)
 
 
-def planned(since: date | None = None, *, full: bool = False, **cursor: str) -> tuple[str, date | None]:
+def plan(since: date | None = None, *, full: bool = False, speaks: str = "rest", **cursor: str) -> KontistPlan:
     cursors = {"a": {"through": "2026-03-16", "deep_on": "2026-03-16", "full_on": "2026-03-16"} | cursor}
-    return KontistPlan(cursors=cursors, held={}, today=TODAY, lookback_days=3, since=since, full=full).window("a")
+    return KontistPlan(cursors=cursors, held={}, today=TODAY, lookback_days=3, since=since, full=full, dialect=speaks)
+
+
+def planned(since: date | None = None, **more: Any) -> tuple[str, date | None]:
+    return plan(since, **more).window("a")
 
 
 @pytest.mark.parametrize(("since", "reaches"), [(date(2026, 3, 19), date(2026, 3, 13)), (date(2026, 3, 1), date(2026, 3, 1))])
@@ -27,6 +32,16 @@ def test_the_look_back_days_are_due_daily_and_everything_weekly() -> None:
     assert planned() == ("deep", date(2026, 3, 13))
     assert planned(full_on="2026-03-13") == ("full", None)
     assert planned(deep_on=str(TODAY), full=True) == ("full", None)
+
+
+def test_everything_is_due_when_the_dialect_has_changed_until_it_was_read() -> None:
+    for before, now in (("rest", "graphql"), ("graphql", "rest")):
+        assert planned(TODAY, speaks=now, dialect=before, deep_on=str(TODAY)) == ("full", None)
+        assert plan(speaks=now, dialect=before).marks("a", "deep") == {}
+        assert plan(speaks=now, dialect=before).marks("a", "full") == {"dialect": now}
+        assert planned(speaks=now, dialect=now, deep_on=str(TODAY)) == ("shallow", None)
+        assert plan(speaks=now).basis("a") != plan(speaks=before).basis("a"), "nothing is resumed that the other dialect began"
+    assert planned(deep_on=str(TODAY)) == ("shallow", None), "a cursor of an earlier version"
 
 
 def test_raw_history_shows_its_oldest_reservation_and_the_balance_before_a_day() -> None:
@@ -45,6 +60,8 @@ def test_raw_history_shows_its_oldest_reservation_and_the_balance_before_a_day()
                 ('a', '2026-03-19', 9, null, null, null), ('a', '2026-03-17', 9, null, null, null),
                 ('a', '2026-03-10', 9, null, null, now()), ('a', '2026-03-01', 400, now(), 'X', null),
                 ('b', '2026-03-02', 7, null, null, null);
+            alter table kontist.transactions add column memo text;
+            insert into kontist.transactions values ('a', '2026-03-01', 5, null, null, null, 'customer');
             """
         )
         known = KnownAccount(connection, KONTIST, "a")
