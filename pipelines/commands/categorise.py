@@ -69,8 +69,7 @@ def _ask(data_dir: "Path", listed: "Rows", accounts: list[str]) -> None:
     for row in listed:
         if row["rule_line"] in written:
             continue  # the same rule in another currency
-        money = f"{row['amount']:,.2f} {row['currency']}"
-        say(f"{row['counterparty_name']}: {row['transactions']} movements {row['direction']}, {money}")
+        say(f"{row['counterparty_name']}: {row['transactions']} movements {row['direction']}, {_money(row)}")
         while typed := _typed():
             if typed == "q":
                 break
@@ -108,12 +107,17 @@ def _show(listed: "Rows") -> None:
             row["counterparty_name"],
             row["direction"],
             str(row["transactions"]),
-            f"{row['amount']:,.2f} {row['currency']}",
+            _money(row),
             str(row["last_on"]),
         )
         for row in listed
     ]
     tables.show(console(), "Uncategorised", headings, rows)
+
+
+def _money(row: dict[str, object]) -> str:
+    amount = "an unknown amount of" if row["amount"] is None else f"{row['amount']:,.2f}"  # a sum that does not fit
+    return f"{amount} {row['currency']}"
 
 
 def _plain(value: object) -> object:

@@ -46,13 +46,13 @@ ours as (
         'standing_orders' as name,
         count(*) as n,
         sum(hash(account_id, order_id)) as ids,
-        sum(cast(amount * 100 as bigint)) as cents
+        sum(cast(cast(amount as decimal(38, 2)) * 100 as bigint)) as cents
     from ledger.standing_orders
     union all
-    select 'timed_orders', count(*), sum(hash(account_id, order_id)), sum(cast(amount * 100 as bigint))
+    select 'timed_orders', count(*), sum(hash(account_id, order_id)), sum(cast(cast(amount as decimal(38, 2)) * 100 as bigint))
     from ledger.timed_orders
     union all
-    select 'order_history', count(*), sum(hash(account_id, order_id, valid_from)), sum(cast(amount * 100 as bigint))
+    select 'order_history', count(*), sum(hash(account_id, order_id, valid_from)), sum(cast(cast(amount as decimal(38, 2)) * 100 as bigint))
     from ledger.order_history
     where change <> 'ended'
     union all

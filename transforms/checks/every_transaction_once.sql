@@ -6,7 +6,7 @@ shown as (
     from raw.kontist.transactions
     where _dlt_valid_to is null
     union all
-    select 'kontomatik', account_id, transaction_id, currency, cast(amount * 100 as bigint)
+    select 'kontomatik', account_id, transaction_id, currency, cast(cast(amount as decimal(38, 2)) * 100 as bigint)
     from raw.kontomatik.transactions
     where _dlt_valid_to is null
 ),
@@ -23,7 +23,7 @@ ours as (
         account_id,
         currency,
         count(*) as transactions,
-        sum(cast(amount * 100 as bigint)) as cents,
+        sum(cast(cast(amount as decimal(38, 2)) * 100 as bigint)) as cents,
         sum(hash(transaction_id)) as ids
     from ledger.transactions
     group by all

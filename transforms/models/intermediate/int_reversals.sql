@@ -23,7 +23,7 @@ booked as (
         account_id,
         booked_on                                                   as day,
         currency,
-        cast(abs(amount) * 100 as bigint)                           as cents,
+        cast(cast(abs(amount) as decimal(38, 2)) * 100 as bigint)     as cents,
         amount < 0                                                  as is_out,
         nullif(upper(replace(counterparty_iban, ' ', '')), '')      as iban,
         lower(trim(counterparty_name))                              as name,

@@ -18,7 +18,7 @@ booked as (
         transactions.account_id,
         transactions.booked_on                                      as day,
         transactions.currency,
-        cast(abs(transactions.amount) * 100 as bigint)              as cents,
+        cast(cast(abs(transactions.amount) as decimal(38, 2)) * 100 as bigint) as cents,
         transactions.amount < 0                                     as is_out,
         accounts.own_iban,
         nullif(upper(replace(transactions.counterparty_iban, ' ', '')), '') as shown_iban,

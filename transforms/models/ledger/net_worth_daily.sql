@@ -62,7 +62,7 @@ summed as (
         count(*) filter (where closing_balance is not null and proof not in ('chain', 'reported')) as accounts_not_reconciled
     from every_day
     group by day, currency
-    having balance is not null
+    having whole_sum is not null
 ),
 
 converted as (
@@ -70,11 +70,11 @@ converted as (
         summed.* exclude (whole_sum),
         settings.reporting_currency,
         -- rounded half away from zero, in whole numbers, as in `postings`
-        cast(
+        try_cast(
             case
                 when summed.currency = settings.reporting_currency then summed.balance
                 else sign(summed.balance) * (
-                    (2 * cast(abs(summed.balance) * 100 as hugeint) * conversions.of_reporting + conversions.of_this)
+                    (2 * cast(cast(abs(summed.balance) as decimal(38, 2)) * 100 as hugeint) * conversions.of_reporting + conversions.of_this)
                     // (2 * cast(conversions.of_this as hugeint))
                 ) * 0.01
             end
@@ -89,7 +89,7 @@ totals as (
     select
         *,
         sum(reporting_balance) over (partition by day)              as whole_sum,
-        -- one rate missing, and the sum would be too small without saying so
+        -- one rate missing, or one sum that does not fit, and the sum would be too small without saying so
         case
             when count(reporting_balance) over (partition by day) = count(*) over (partition by day)
                 and abs(whole_sum) < 10_000_000_000_000_000
@@ -98,7 +98,7 @@ totals as (
     from converted
 ),
 
-final as (select * exclude (whole_sum) from totals)
+final as (select * exclude (whole_sum) from totals where balance is not null)
 
 select * from final
 order by day, currency

@@ -91,8 +91,9 @@ entries as (
     left join conversions
         on conversions.currency = transactions.currency and conversions.day = transactions.booked_on
     cross join lateral (
-        select cast(
-            (2 * cast(abs(transactions.amount) * 100 as hugeint) * conversions.of_reporting + conversions.of_this)
+        -- in a currency in which it does not fit, it is unknown, not rounded
+        select try_cast(
+            (2 * cast(cast(abs(transactions.amount) as decimal(38, 2)) * 100 as hugeint) * conversions.of_reporting + conversions.of_this)
             // (2 * cast(conversions.of_this as hugeint)) * 0.01 as decimal(18, 2)
         ) as reporting_amount
     ) as half_up
@@ -108,11 +109,11 @@ resolved as (
         rests.amount,
         rests.currency,
         settings.reporting_currency,
-        cast(
+        try_cast(
             case
                 when rests.currency = settings.reporting_currency then rests.amount
                 else sign(rests.amount) * (
-                    (2 * cast(abs(rests.amount) * 100 as hugeint) * conversions.of_reporting + conversions.of_this)
+                    (2 * cast(cast(abs(rests.amount) as decimal(38, 2)) * 100 as hugeint) * conversions.of_reporting + conversions.of_this)
                     // (2 * cast(conversions.of_this as hugeint))
                 ) * 0.01
             end

@@ -21,9 +21,10 @@ moved as (
         transactions.currency,
         postings.ledger_account,
         count(*)                                                    as transactions,
-        cast(sum(transactions.amount) as decimal(18, 2))        as amount,
+        -- a sum that does not fit is unknown, not rounded
+        try_cast(sum(transactions.amount) as decimal(18, 2))        as amount,
         case
-            when count(postings.reporting_amount) = count(*) then cast(sum(-postings.reporting_amount) as decimal(18, 2))
+            when count(postings.reporting_amount) = count(*) then try_cast(sum(-postings.reporting_amount) as decimal(18, 2))
         end                                                         as reporting_amount,
         postings.reporting_currency,
         min(transactions.booked_on)                                 as first_on,
