@@ -13,7 +13,15 @@ _IBAN = re.compile(r"[A-Za-z]{2}\d{2}(?:[ \u00a0-]?[A-Za-z0-9]){11,30}")
 """What may be an IBAN, or begin with one: its check digits decide."""
 _NUMBER = re.compile(r"(?<!\d)\d(?:[ \u00a0-]?\d){12,33}(?!\d)")
 """Numbers of cards, and of accounts without a country."""
-_SHORTEST_IBAN, _SHORTEST_NUMBER = 15, 13
+_REGISTRY = (
+    "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 EG29 ES24 FI18"
+    " FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20"
+    " LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24 SC31"
+    " SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30"
+)
+_LENGTHS = {country: int(length) for country, length in re.findall(r"([A-Z]{2})(\d{2})", _REGISTRY)}
+"""Characters of an IBAN by country (registry of ISO 13616): words after one look like more of it."""
+_SHORTEST_NUMBER = 13
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _GROUPS = ((Decimal(10) ** 12, "T"), (Decimal(10) ** 9, "B"), (Decimal(10) ** 6, "M"), (Decimal(10) ** 3, "k"))
 
@@ -28,7 +36,7 @@ def text(value: str) -> str:
     if len(value) < _SHORTEST_NUMBER:
         return line(value)
     if len(value) > LONGEST:
-        value = _without_numbers(value[: 3 * LONGEST])
+        value = _without_numbers(value[: 2 * LONGEST])
         value = value if len(value) <= LONGEST else f"{value[: LONGEST - 1]}…"
     else:
         value = _without_numbers(value)
@@ -93,11 +101,13 @@ def _end(number: str) -> str:
 
 
 def _length_of_iban(begin: str) -> int:
-    """Returns the length of the IBAN that this begins with, blanks included; 0 if it is none. Words after it look like more."""
+    """Returns the length of the IBAN that this begins with, blanks included; 0 if it is none."""
+    length = _LENGTHS.get(begin[:2].upper(), 0)
     signs = [place for place, sign in enumerate(begin, 1) if sign.isalnum()]
-    number = "".join(begin[place - 1] for place in signs)
-    lengths = range(len(number), _SHORTEST_IBAN - 1, -1)
-    return next((signs[length - 1] for length in lengths if _is_iban(number[:length])), 0)
+    if not length or len(signs) < length:
+        return 0
+    number = "".join(begin[place - 1] for place in signs[:length]).upper()
+    return signs[length - 1] if _is_iban(number) else 0
 
 
 def _is_iban(number: str) -> bool:
