@@ -6,6 +6,7 @@ it. A cell holds 32,767 characters and a sheet 1,048,576 rows: longer text is cu
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -33,14 +34,8 @@ WIDTH = 16
 
 
 def write(connection: "DuckDBPyConnection", path: Path, note: Callable[[str], None]) -> None:
-    """Writes the workbook to `path`. `note` is told what Excel could not take as it is."""
-    import xlsxwriter
-
-    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    with (
-        tempfile.TemporaryDirectory(prefix=".xlsx-", dir=path.parent) as folder,  # its parts lie there: nothing in a shared /tmp
-        xlsxwriter.Workbook(path, options | {"tmpdir": folder}) as workbook,
-    ):
+    """Writes the workbook to `path`. `note` is told what Excel could not take as it is. Raises `OSError`."""
+    with _created(path) as workbook:
         cells = _Cells(workbook)
         for table in TABLES:
             cursor = connection.cursor()
@@ -50,6 +45,23 @@ def write(connection: "DuckDBPyConnection", path: Path, note: Callable[[str], No
         note(f"{cells.cut} texts are longer than {CHARACTERS:,} characters, and cut")
     if cells.long:
         note(f"{cells.long} amounts have more than {DIGITS} digits: they are text, since Excel would round them")
+
+
+@contextmanager
+def _created(path: Path) -> Iterator["Workbook"]:
+    """Yields a workbook that is written when the block ends. Raises `OSError` when the disk refuses, as other files do."""
+    import xlsxwriter
+    from xlsxwriter.exceptions import FileCreateError
+
+    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix=".xlsx-", dir=path.parent) as folder,  # its parts: nothing in a shared /tmp
+            xlsxwriter.Workbook(path, options | {"tmpdir": folder}) as workbook,
+        ):
+            yield workbook
+    except FileCreateError as error:
+        raise OSError(f"the workbook cannot be written: {error}") from None
 
 
 def _write_table(workbook: "Workbook", cells: "_Cells", name: str, rows: Iterator[dict[str, Any]]) -> None:
@@ -95,8 +107,9 @@ class _Cells:
             sheet.write_number(row, column, value, self._whole)
         elif value is not None:
             text = "; ".join(map(str, value)) if isinstance(value, list) else str(value)
-            self.cut += len(text) > CHARACTERS
-            sheet.write_string(row, column, text[:CHARACTERS].translate(NO_XML))
+            shown = _fitting(text)
+            self.cut += shown != text
+            sheet.write_string(row, column, shown.translate(NO_XML))
 
     def _write_decimal(self, sheet: "Worksheet", row: int, column: int, value: Decimal) -> None:
         places = -int(value.as_tuple().exponent)
@@ -105,3 +118,10 @@ class _Cells:
             sheet.write_string(row, column, f"{value:f}")
         else:
             sheet.write_number(row, column, value, self._decimals.get(places))  # written with 16 digits: these are exact
+
+
+def _fitting(text: str) -> str:
+    """Returns as much of a text as fits into a cell. Excel counts UTF-16: a sign beyond 16 bits, such as 😀, is two."""
+    if 2 * len(text) <= CHARACTERS:
+        return text
+    return text.encode("utf-16-le")[: 2 * CHARACTERS].decode("utf-16-le", "ignore")

@@ -28,6 +28,20 @@ def newest(scope: Scope) -> list[Transaction]:
     return scope.records(Transaction, _NEWEST, most=ROWS, month=scope.options.month)
 
 
+def shown_of(scope: Scope, all_transactions: int) -> int:
+    """Returns how many transactions these are the newest of: those of the month that was asked for, else all of them."""
+    if scope.options.month is None:
+        return all_transactions
+    found: tuple[int] = scope.row(
+        f"""
+        select count(*) from transactions semi join {LABELS} using (account_id)
+        where date_trunc('month', coalesce(booked_on, transaction_on)) = cast($month as date)
+        """,
+        month=scope.options.month,
+    )
+    return found[0]
+
+
 _NEWEST = f"""
 with
 

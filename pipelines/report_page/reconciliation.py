@@ -2,8 +2,9 @@
 
 import csv
 import io
+from calendar import monthrange
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 
 from msgspec import Struct
@@ -108,8 +109,7 @@ def calendar(scope: Scope) -> Calendar | None:
     month = scope.month
     if month is None:
         return None
-    after = (month.replace(day=28) + timedelta(days=4)).replace(day=1)
-    days = [month + timedelta(days=number) for number in range((after - month).days)]
+    days = [month.replace(day=number + 1) for number in range(monthrange(month.year, month.month)[1])]
     query = f"select account_id, day, state from {DAYS} where day between $first and $last"
     known = {(one.account_id, one.day): one.state for one in scope.records(_Day, query, first=days[0], last=days[-1])}
     touched = {account_id for account_id, _ in known}

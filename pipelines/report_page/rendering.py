@@ -92,6 +92,7 @@ def render(connection: "DuckDBPyConnection", options: PageOptions) -> str:
                 refused=refused,
             ),
             newest=newest.newest(about),
+            newest_of=newest.shown_of(about, transactions),
             style=style,
             script=script,
             policy=_policy(style, script),

@@ -1,8 +1,11 @@
 """`export`: files that other programs take without harm."""
 
 import csv
+import gc
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import warnings
@@ -342,6 +345,7 @@ def test_more_rows_than_a_sheet_takes_go_to_further_sheets(folder: Path, tmp_pat
         (Decimal("0.10"), "n", 0.1, 0),
         (2**60, "s", str(2**60), 0),
         ("x" * 40_000, "s", "x" * 32_767, 1),
+        ("😀" * 20_000, "s", "😀" * 16_383, 1),
         (date(1899, 12, 31), "s", "1899-12-31", 0),
     ],
 )
@@ -372,3 +376,19 @@ def test_a_folder_that_cannot_be_written_is_said_so(folder: Path, tmp_path: Path
 
     with pytest.raises(Failure, match="Choose another folder with --out"):
         ask(folder, "export", "--format", "parquet", "--out", str(tmp_path / "file"))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # xlsxwriter leaves its parts open then
+def test_a_workbook_that_the_disk_refuses_is_said_so(folder: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(Failure, match=r"ledger.xlsx cannot be written .*Choose another folder with --out"):
+            ask(folder, "export", "--format", "xlsx", "--out", str(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+        gc.collect()
+
+    assert list(tmp_path.iterdir()) == []

@@ -164,7 +164,12 @@ def test_a_page_of_a_month_and_an_account_shows_nothing_else(draw: Any) -> None:
     )
 
     assert len(cells(page, "newest")) == shown[0][0]
+    assert f"The newest {shown[0][0]} of {shown[0][0]} in " in page
     assert "KontoBank account" not in page
+
+
+def test_a_month_at_the_end_of_time_has_no_days(draw: Any) -> None:
+    assert "No day of Dec 9999 is known" in draw(month=date(9999, 12, 1))
 
 
 def test_what_is_wrong_stands_at_the_top(draw: Any) -> None:
