@@ -50,15 +50,38 @@ class Reader:
             reading.run.outcomes.append(outcome)
             self._end_failed(error, outcome)
         else:
-            reading.whole_lists.add(None)
             ids = known_as(self._plan.aliases, (account.account_id for account in accounts))
             accounts = [replace(account, account_id=ids[account.account_id]) for account in accounts]
+            if isinstance(self._client, QueryClient) and not self._client.lists_further_accounts:
+                self._report_unlisted(set(ids.values()), reading)
+            else:
+                reading.whole_lists.add(None)
             if self._kept is not None:
                 self._kept.covers(account.account_id for account in accounts)
             for number, account in enumerate(accounts):
                 self._read_account(number, account, reading)
         reading.run.requests = self._client.http.requests
         return reading
+
+    def _report_unlisted(self, listed: set[str], reading: Reading) -> None:
+        """Adds a failed outcome for each known account that the bank may still have: it does not list further accounts."""
+        known = self._context.history.connection.execute(
+            "select account_id, coalesce(iban, source_account_id) from kontist.accounts where _dlt_valid_to is null order by all"
+        ).fetchall()
+        for account_id, number in known:
+            if account_id not in listed:
+                outcome = Outcome(
+                    KONTIST.name,
+                    self._context.now(),
+                    account_id=account_id,
+                    consent_id=self._consent_id,
+                    institution=KONTIST.title,
+                    account=f"account {tail(number)}",
+                )
+                outcome.end(
+                    "failed", "the bank does not know the question for further accounts any more: its data stays as it is"
+                )
+                reading.run.outcomes.append(outcome)
 
     def _read_account(self, number: int, account: Account, reading: Reading) -> None:
         label = f"account {tail(account.row.get('iban') or account.source_account_id)}"

@@ -62,6 +62,8 @@ _COLUMNS: Mapping[str, str] = {
     "recurly_invoice_number": "recurlyInvoiceNumber",
 }
 """Columns of texts that REST does not fill, and the fields that they come from."""
+FURTHER = "further:"
+"""Stands before a public id that is missing or a number, so that nobody takes it for the number of the main account."""
 
 
 class Fields:
@@ -190,11 +192,21 @@ def account_as_rest(sent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sub_account_as_rest(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a further account in the form of the REST document. It has no number, and a balance whose unit is not known."""
+    """Returns a further account in the form of the REST document. It has no number, and a balance whose unit is not known.
+
+    A public id that could be the number of the main account, and one that is missing, get a prefix: `public_id` takes it away.
+    """
+    own = sent.get("publicId")
+    own = str(own) if own is not None else ""
     return {
-        "id": sent.get("publicId"),
+        "id": own if own and not own.isdecimal() else f"{FURTHER}{own}",
         **{name: value for name, value in sent.items() if name != "publicId" and value is not None},
     }
+
+
+def public_id(source_account_id: str) -> str | None:
+    """Returns the public id of a further account, which is empty where the service names none; None for the main account."""
+    return None if source_account_id.isdecimal() else source_account_id.removeprefix(FURTHER)
 
 
 def _whole(number: Any) -> Any:

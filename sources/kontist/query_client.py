@@ -19,7 +19,7 @@ from sources.kontist.accounts import Account, Orders, read_account, read_orders
 from sources.kontist.auth import Login, Tokens
 from sources.kontist.oauth import OAuthTokens
 from sources.kontist.order_lists import OrderLists, read_order_lists
-from sources.kontist.queries import OPTIONAL, Fields, account_as_rest, rows_of, sub_account_as_rest
+from sources.kontist.queries import OPTIONAL, Fields, account_as_rest, public_id, rows_of, sub_account_as_rest
 from sources.kontist.refused_fields import FieldName
 from sources.kontist.responses import ASK_A_PERSON, BANK, json_bytes, refusal
 from sources.kontist.rows import Rows
@@ -74,15 +74,22 @@ class QueryClient:
         main = _object(_object(data, "viewer"), "mainAccount", or_none=True)
         if main is None:
             raise Rejected(BANK, "the customer has no open account", "Open it in Kontist's app, then try again")
-        listed = [account_as_rest(main)]
-        others = [] if ("Query", "getSubAccounts") in self.fields.refused else data.get("getSubAccounts")
+        others = data.get("getSubAccounts") if self.lists_further_accounts else []
         if not isinstance(others, list) or not all(isinstance(one, dict) for one in others):
             raise _other_shape()
-        listed += [sub_account_as_rest(one) for one in others]
+        # The main account counts once, and one without public id and IBAN is not open yet.
+        own = main.get("publicId")
+        further = (one for one in others if (one.get("publicId") or one.get("iban")) and own != (one.get("publicId") or ""))
+        listed = [account_as_rest(main), *map(sub_account_as_rest, further)]
         accounts = [replace(read_account(sent, live=True), unknown_fields=frozenset()) for sent in listed]
         if len({one.account_id for one in accounts}) < len(accounts):
             raise Unexpected(BANK, "the bank lists two accounts under one number", ASK_A_PERSON)
         return accounts
+
+    @property
+    def lists_further_accounts(self) -> bool:
+        """Returns whether `accounts` names further accounts: the server may not know the question for them."""
+        return ("Query", "getSubAccounts") not in self.fields.refused
 
     def transactions_page(self, account: Account, after: str | None = None, since: date | None = None) -> CursorPage:
         """Returns the newest page, or the one behind the cursor `after`. With `since` the server filters by day."""
@@ -90,7 +97,7 @@ class QueryClient:
 
     def first_pages(self, account: Account, since: date) -> tuple[CursorPage, CursorPage]:
         """Returns the newest page of all, and the newest page of the rows from `since` on, in one request."""
-        whose = _public_id(account)
+        whose = public_id(account.source_account_id)
         found = self._connections(whose, lambda: self.fields.first_pages(whose), {"after": None, "filter": _from(since)})
         return _page(_object(found, "newest")), _page(_object(found, "page"))
 
@@ -136,7 +143,7 @@ class QueryClient:
 
     def _orders(self, kind: str, account: Account) -> Orders:
         nodes: list[Any] = []
-        if _public_id(account) is None:
+        if public_id(account.source_account_id) is None:
             lists = self._order_lists.pop(account.account_id, None) if kind == "timed-orders" else None
             if lists is None:
                 lists = read_order_lists(self.fields.order_lists(), self._order_pages)
@@ -153,7 +160,7 @@ class QueryClient:
 
     def _filtered(self, account: Account, after: str | None, passes: dict[str, Any] | None) -> CursorPage:
         """Returns a page of the rows that pass the server's filter."""
-        whose = _public_id(account)
+        whose = public_id(account.source_account_id)
         found = self._connections(whose, lambda: self.fields.page(whose), {"after": after, "filter": passes})
         return _page(_object(found, "page"))
 
@@ -165,6 +172,10 @@ class QueryClient:
         *,
         needs: tuple[str, ...] = ("accounts", "transactions"),
     ) -> dict[str, Any]:
+        if account == "":
+            raise Unexpected(
+                BANK, "the bank lists this account without a public id, by which it could be asked for", ASK_A_PERSON
+            )
         data = self._data(query, variables | ({} if account is None else {"account": account}), needs)
         return data if account is not None else _object(_object(data, "viewer"), "mainAccount")
 
@@ -303,11 +314,6 @@ def _nodes(connection: dict[str, Any]) -> tuple[list[Any], str | None]:
 def _page(connection: dict[str, Any]) -> CursorPage:
     nodes, following = _nodes(connection)
     return CursorPage(rows_of(nodes), following)
-
-
-def _public_id(account: Account) -> str | None:
-    """Returns the public id of a further account; None for the main account, which has a number."""
-    return None if account.source_account_id.isdecimal() else account.source_account_id
 
 
 def _from(since: date | None) -> dict[str, str] | None:

@@ -40,6 +40,7 @@ from sources.sandbox import (
     World,
     running,
 )
+from sources.sandbox.banks.graphql import public_id
 from tests.reading_kontist.fake_bank import Memory, MemorySpool
 
 TODAY = date(2026, 6, 1)
@@ -410,6 +411,40 @@ def test_an_account_says_what_rest_does_not(opened: Any) -> None:
     assert main["available_balance_cents"] == reader.world.account("4711").available_cents
     assert (main["bic"], main["name"]) == ("KNTODE21XXX", reader.world.account("4711").name)
     assert {"bic", "available_balance_cents"} & further.keys() == set(), "an empty later column is no part of a version"
+
+
+FURTHER = {"publicId": "sub", "iban": "DE57999900000000004243", "name": "Further", "balance": 1.0, "status": "ACTIVE"}
+
+
+def test_a_further_account_under_a_number_is_never_taken_for_the_main_account(opened: Any) -> None:
+    reader = opened(World(today=TODAY, transactions=20))
+    own = reader.account("4712").source_account_id
+    asked: list[Any] = []
+    reader.bank.kontist.graphql._sub_accounts = lambda _: [FURTHER | {"publicId": "4711"}]
+    reader.bank.kontist.graphql._by_public_id = lambda _, publicId, **more: (  # noqa: N803 (the service's name)
+        asked.append(publicId) or {"edges": [], "pageInfo": {"hasNextPage": False, "hasPreviousPage": False}}
+    )
+    main, further = reader.client.accounts()
+    assert (main.source_account_id, further.source_account_id != "4711", own.isdecimal()) == ("4711", True, False)
+    assert not reader.client.transactions_page(further).rows.ids
+    assert asked == ["4711"]
+    assert not reader.client.standing_orders(further).rows.num_rows
+
+
+def test_a_further_account_that_cannot_be_asked_for_costs_itself_only(opened: Any) -> None:
+    reader = opened(World(today=TODAY, transactions=20))
+    main = reader.account("4711").row["iban"]
+    copy = {"publicId": public_id(reader.world.account("4711")), "iban": main}
+    reader.bank.kontist.graphql._sub_accounts = lambda _: [
+        FURTHER | copy,
+        FURTHER | {"publicId": None, "iban": None},
+        FURTHER | {"publicId": None},
+    ]
+    accounts = reader.client.accounts()
+    assert [one.row["iban"] for one in accounts] == [main, FURTHER["iban"]], "the main account once, none that is not open"
+    assert reader.client.transactions_page(accounts[0]).rows.ids
+    with pytest.raises(Unexpected, match="without a public id"):
+        reader.client.transactions_page(accounts[1])
 
 
 SPLITS: list[Any] = [

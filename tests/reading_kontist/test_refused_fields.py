@@ -40,7 +40,7 @@ def test_nothing_new_costs_the_accounts_a_page_each_and_the_orders_also_with_fie
         assert asked(bank, tmp_path) == nothing_new
         assert asked(bank, tmp_path, full_refresh=True) == first, "a person asks for all that the bank shows now"
         assert asked(bank, tmp_path) == nothing_new
-        bank.kontist.graphql.lacks.add("Transaction.fees")
+        bank.kontist.graphql.lacks.add("Transaction.recurlyInvoiceNumber")
         assert asked(bank, tmp_path) == nothing_new + 1
         assert asked(bank, tmp_path) == nothing_new
         bank.world.clock.advance(timedelta(days=7))
@@ -76,3 +76,14 @@ def test_a_noted_field_that_no_reader_can_do_without_is_asked_for() -> None:
     memory.add([("Transaction", "valutaDate"), ("Transaction", "no longer a field")])
     fields.remember(memory)
     assert fields.refused == set()
+
+
+def test_an_account_that_the_bank_is_no_longer_asked_for_is_named_and_never_taken_for_closed(tmp_path: Path) -> None:
+    with a_bank(World(today=AUTUMN, transactions=20)) as bank:
+        asked(bank, tmp_path)
+        bank.kontist.graphql.lacks = {"Query.getSubAccounts"}
+        report = read(bank, tmp_path, Options(("kontist",)), ledger=False, kontist=live(bank))
+        assert [(one.status, one.account[-4:]) for one in report.outcomes] == [("failed", "4712"), ("complete", "4711")]
+        bank.kontist.graphql.lacks = set()
+        bank.world.clock.advance(timedelta(days=7))
+        asked(bank, tmp_path)
