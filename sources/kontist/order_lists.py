@@ -22,8 +22,8 @@ KINDS = {
 _TRANSFERS = ("transfers", "instant")
 OPTIONAL_KINDS: frozenset[FieldName] = frozenset(("TransferType", KINDS[name]) for name in _TRANSFERS)
 """Lists that a reader can do without."""
-FINAL = frozenset({None, "BOOKED", "EXECUTED", "FAILED", "CANCELED", "CANCELLED", "INACTIVE"})
-"""Statuses of a transfer that is not under way (any more)."""
+FINAL = frozenset({"BOOKED", "EXECUTED", "FAILED", "CANCELED", "CANCELLED", "INACTIVE"})
+"""Statuses of a transfer that is not under way (any more), as is one without a status."""
 TRANSFER_PAGES = 5
 """The most pages of transfers that are read. A page without a transfer under way is the last one."""
 
@@ -72,20 +72,26 @@ def read_order_lists(names: Collection[str], ask: Callable[[dict[str, str | None
 
 
 def _is_under_way(node: Any) -> bool:
-    return not isinstance(node, dict) or node.get("status") not in FINAL
+    status = node.get("status") if isinstance(node, dict) else "unknown"
+    return not (status is None or (isinstance(status, str) and status.upper() in FINAL))
 
 
 def _as_rest(nodes: dict[str, list[Any]]) -> OrderLists:
-    known = {one.get("uuid") for name in ("standing", "timed") for one in nodes[name] if isinstance(one, dict)} - {None}
+    known = {_name(one) for name in ("standing", "timed") for one in nodes[name]} - {None}
     lists = OrderLists(list(map(_standing, nodes["standing"])), list(map(_timed, nodes["timed"])))
     for name in _TRANSFERS:
         for one in nodes[name]:
             if not isinstance(one, dict):
                 lists.timed.append(one)
-            elif one.get("uuid") is None or one["uuid"] not in known:  # a transfer may stand in two lists
-                known |= {one.get("uuid")} - {None}
+            elif (uuid := _name(one)) is None or uuid not in known:  # a transfer may stand in two lists
+                known |= {uuid} - {None}
                 lists.timed.append(_timed(one) | {"id": _transfer_id(one), "type": KINDS[name]})
     return lists
+
+
+def _name(node: Any) -> str | None:
+    uuid = node.get("uuid") if isinstance(node, dict) else None
+    return str(uuid) if type(uuid) in (int, str) else None
 
 
 def _standing(node: Any) -> Any:

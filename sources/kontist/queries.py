@@ -173,7 +173,7 @@ def _as_rest(node: Any, columns: Collection[str]) -> Any:
         return node
     sent = {name: node.get(name) for name in _SAME}
     # The kind of a row is there from the beginning; in REST it comes with the booking, and says that a row is booked.
-    sent["bookingType"] = None if node.get("valutaDate") is None and "memo" not in columns else node.get("type")
+    sent["bookingType"] = None if node.get("valutaDate") in (None, "") and "memo" not in columns else node.get("type")
     # The vendor's client called it so before; its values are the same.
     sent["invoiceNumber"] = node.get("documentNumber")
     elsewhere = sent.keys() | {"documentNumber"} | {_COLUMNS.get(name, name) for name in columns}

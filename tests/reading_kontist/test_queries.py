@@ -209,6 +209,21 @@ def test_a_transfer_that_stands_in_several_lists_counts_once() -> None:
     assert [one["id"] for one in lists.timed] == ["transfers"], "the order that it carries out"
 
 
+@pytest.mark.parametrize(
+    ("odd", "under_way"),
+    [
+        ({"status": "Booked"}, 0),
+        ({"status": None}, 0),
+        ({"status": "ANOTHER"}, 1),
+        ({"status": ["BOOKED"]}, 1),
+        ({"uuid": ["u-1"]}, 1),
+    ],
+)
+def test_an_odd_transfer_breaks_no_list_and_a_final_status_counts_in_any_case(odd: dict[str, Any], under_way: int) -> None:
+    pages: dict[str, Any] = {name: ([], None) for name in KINDS} | {"transfers": ([TRANSFER | odd], None)}
+    assert len(read_order_lists(KINDS, lambda asked: {name: pages[name] for name in asked}).timed) == under_way
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_a_list_of_orders_whose_pages_go_in_a_circle_is_left(name: str) -> None:
     def ask(asked: dict[str, str | None]) -> dict[str, Any]:
@@ -411,6 +426,12 @@ def test_an_account_says_what_rest_does_not(opened: Any) -> None:
     assert main["available_balance_cents"] == reader.world.account("4711").available_cents
     assert (main["bic"], main["name"]) == ("KNTODE21XXX", reader.world.account("4711").name)
     assert {"bic", "available_balance_cents"} & further.keys() == set(), "an empty later column is no part of a version"
+
+
+@pytest.mark.parametrize("valued", [None, ""])
+def test_a_row_without_value_date_is_a_reservation_whatever_its_kind(valued: Any) -> None:
+    (row,) = rows_of([NODE | {"valutaDate": valued}]).batch.to_pylist()
+    assert (row["valuta_date"], row["booking_type"], row["type"]) == (None, None, NODE["type"])
 
 
 FURTHER = {"publicId": "sub", "iban": "DE57999900000000004243", "name": "Further", "balance": 1.0, "status": "ACTIVE"}
