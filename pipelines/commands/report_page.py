@@ -1,6 +1,7 @@
 """Runs `report`."""
 
 import argparse
+import os
 import webbrowser
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ def report(options: argparse.Namespace) -> int:
     from pipelines.store.private import closed_to_others
 
     settings = data_of(options)
+    ledger = settings.data_dir / "ledger.duckdb"
+    drawn_of = _file_of(ledger)
     asked = replace(page_options(settings), month=options.month)
     with closed_to_others(), ledger_of(settings.data_dir, memory=settings.memory_limit) as connection:
         if options.account is not None:
@@ -29,7 +32,10 @@ def report(options: argparse.Namespace) -> int:
         page = options.out.expanduser().absolute() if options.out else _path(settings.data_dir, asked)
         if page.is_dir():
             raise WrongUsage(f"{page} is a folder", "Name a file with --out")
-        _write(page, render(connection, asked))
+        text = render(connection, asked)
+        if page == (settings.data_dir / FILE).absolute() and _file_of(ledger) != drawn_of:
+            return report(options)  # a run has published another one meanwhile, with its page: an older one must not replace that
+        _write(page, text)
     if options.open:
         webbrowser.open(page.as_uri())
     if options.json:
@@ -37,6 +43,15 @@ def report(options: argparse.Namespace) -> int:
     else:
         say(f"Look: {page}")
     return GOOD
+
+
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Returns what tells a file from the one that replaces it; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _path(data_dir: Path, asked: "PageOptions") -> Path:
@@ -54,7 +69,7 @@ def _write(page: Path, text: str) -> None:
 
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(page) as new:
+        with replacing(page, of=f".{os.getpid()}") as new:  # a run may be writing `report.html.new`
             write_private(new, text)
             if page.exists() or page.name == FILE:
                 share_as_before(new, page)

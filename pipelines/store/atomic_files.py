@@ -57,9 +57,12 @@ def sync(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yields the path of a new file beside `path`, and renames it over `path` when the block has ended well."""
-    new = path.with_name(f"{path.name}.new")
+def replacing(path: Path, *, of: str = "") -> Iterator[Path]:
+    """Yields the path of a new file beside `path`, and renames it over `path` when the block has ended well.
+
+    `of` tells the new file from that of another process which may write the same one at the same time.
+    """
+    new = path.with_name(f"{path.name}{of}.new")
     try:
         yield new
         new.replace(path)

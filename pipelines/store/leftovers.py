@@ -75,6 +75,9 @@ def remove(data_dir: Path) -> None:
     remove_work(data_dir)
     for folder in (SPILL, TRIAL):
         shutil.rmtree(data_dir / folder, ignore_errors=True)
+    for page in data_dir.glob("report.html.*.new"):  # a `report` that works beside runs
+        if _is_dead(page.name.split(".")[-2]):
+            page.unlink(missing_ok=True)
     for spill in data_dir.glob(f"{SPILL}-*"):
         if _is_dead(spill.name.removeprefix(f"{SPILL}-")):
             shutil.rmtree(spill, ignore_errors=True)

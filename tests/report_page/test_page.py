@@ -1,6 +1,7 @@
 """What the page says of ledgers that no sandbox has, and what it costs."""
 
 import json
+import os
 import re
 import shutil
 import time
@@ -23,6 +24,7 @@ from pipelines.report_page.plots import Point, line_plot
 from pipelines.report_page.reconciliation import Uncategorised
 from pipelines.settings import Settings
 from pipelines.store import ledger, published_page
+from pipelines.store.lock import held
 from tests.house.hostile import HOSTILE, steering
 from tests.patience import patient
 from tests.support import MANY
@@ -262,6 +264,35 @@ def test_a_page_of_a_part_does_not_replace_the_whole_one(data: Path, monkeypatch
     assert opened == [page.as_uri()]
     assert "Month: Jan 2026" in page.read_text(encoding="utf-8")
     assert (data / "report.html").read_bytes() == before
+
+
+def test_the_page_of_a_run_that_publishes_meanwhile_wins(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ledger.duckdb", "report.html"):
+        shutil.copyfile(data / name, tmp_path / name)
+    render, drawn = rendering.render, []
+
+    def meanwhile(connection: duckdb.DuckDBPyConnection, options: PageOptions) -> str:
+        drawn.append(render(connection, options))
+        if len(drawn) == 1:
+            shutil.copyfile(data / "ledger.duckdb", tmp_path / "ledger.new.duckdb")
+            (tmp_path / "ledger.new.duckdb").replace(tmp_path / "ledger.duckdb")
+            (tmp_path / "report.html.new").write_text("of the next run")
+            return "of the ledger before"
+        return drawn[-1]
+
+    monkeypatch.setattr(rendering, "render", meanwhile)
+    assert ask(tmp_path) == 0
+
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == drawn[1]
+    assert (tmp_path / "report.html.new").read_text() == "of the next run"
+
+
+def test_what_a_killed_report_has_left_is_removed_by_the_next_run(tmp_path: Path) -> None:
+    mine, dead = (tmp_path / f"report.html.{pid}.new" for pid in (os.getpid(), 2**30))
+    for page in (mine, dead):
+        page.touch()
+    with held(tmp_path, "run"):
+        assert list(tmp_path.glob("report*")) == [mine]
 
 
 def test_a_page_that_cannot_be_written_names_the_way_out(data: Path, tmp_path: Path) -> None:
