@@ -9,6 +9,7 @@ from getpass import getpass
 from pipelines.commands.terminal import data_of, print_json, say, settings_of
 from pipelines.consents import kontist_login
 from pipelines.consents.clients import vault_of
+from pipelines.consents.disconnection import never_read, to_disconnect
 from pipelines.consents.kontist_oauth import ByPhone, Person, sign_in
 from pipelines.consents.landing import is_here
 from pipelines.consents.sign_in import one_token
@@ -71,15 +72,18 @@ def disconnect(options: argparse.Namespace) -> int:
     """Runs `disconnect kontist`: ends the stored login at the bank; done when the bank has confirmed it."""
     settings = data_of(options)
     with vault_of(settings) as vault:
-        consent = kontist_login.to_disconnect(vault)
+        consent = to_disconnect(vault, kontist_login.mode_of(settings))
         end_at_its_bank(settings, vault, consent.consent_id, utc_now)
-        for other in kontist_login.never_read(vault, consent.access_mode):  # the next run would use it
+        for other in never_read(vault, consent.access_mode):  # the next run would use it
             end_at_its_bank(settings, vault, other.consent_id, utc_now)
         consent = vault.consent(consent.consent_id)
+        other_login = kontist_login.stored_login(vault)
     if options.json:
         print_json({"consent_id": consent.consent_id, "status": consent.status, "reason": consent.status_reason})
         return GOOD
     say(f"Consent {consent.consent_id} is {consent.status}: {consent.status_reason}.")
+    if other_login is not None:
+        say(f"Login {other_login.consent_id} is still stored. `disconnect kontist` once more ends it, too.", error=True)
     if settings.kontist.configured:
         say("The settings sources.kontist hold a login, too. Runs use it until you remove it.", error=True)
     return GOOD
@@ -103,9 +107,12 @@ def _store(options: argparse.Namespace, settings: Settings, login: Login) -> int
 
 
 def _pasted() -> str:
-    """Returns the address of the page that the customer came to, typed or pasted at the prompt."""
+    """Returns the address of the page that the customer came to, pasted at the prompt or piped in as one line."""
     say("Paste the whole address of the page that you came to: ", end="", error=True)
-    return sys.stdin.readline().strip()
+    address = sys.stdin.readline().strip()
+    if not address:
+        raise WrongUsage("No address was pasted", "Run it again in a terminal, and copy the address once you have agreed")
+    return address
 
 
 def _asked(question: str, otherwise: str) -> str:

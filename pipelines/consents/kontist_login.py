@@ -25,7 +25,7 @@ from sources.kontist.auth import Application, Login, expiry
 from sources.kontist.client import KontistClient
 from sources.kontist.query_client import QueryClient, by_oauth
 from sources.kontist.responses import BANK
-from sources.kontist.scopes import INDISPENSABLE, ScopeMissing
+from sources.kontist.scopes import CLIENT_MANAGEMENT, INDISPENSABLE, ScopeMissing
 
 if TYPE_CHECKING:
     from pipelines.consents.vault import Consent, Vault
@@ -59,11 +59,11 @@ def stored_login(vault: "Vault", mode: str | None = None) -> "Consent | None":
 
     A login that has read the list of accounts goes before a newer one that has not: that one's `connect` was killed.
     """
-    usable = _usable(vault, mode)
+    usable = usable_logins(vault, mode)
     return next((one for one in usable if vault.accounts_of(one.consent_id)), next(iter(usable), None))
 
 
-def _usable(vault: "Vault", mode: str | None) -> "list[Consent]":
+def usable_logins(vault: "Vault", mode: str | None) -> "list[Consent]":
     """Returns the logins that can be used, newest first."""
     return [one for one in reversed(vault.consents(source=BANK, status=USABLE)) if mode in (None, one.access_mode)]
 
@@ -74,8 +74,8 @@ def application_of(settings: Settings) -> Application:
     if not (own.client_id and own.client_secret):
         raise WrongUsage(
             "Kontist's GraphQL needs an application that is registered there",
-            "Register one at https://kontist.dev/client-management/, then set sources.kontist.client_id and"
-            " sources.kontist.client_secret in .dlt/secrets.toml",
+            f"Register one at {CLIENT_MANAGEMENT}, then set sources.kontist.client_id and sources.kontist.client_secret in"
+            " .dlt/secrets.toml",
         )
     return Application(own.client_id, own.client_secret, own.redirect_uri)
 
@@ -270,7 +270,7 @@ def _others_ended(kept: KeptLogin, client: BankClient) -> list[str]:
     vault, consent, sentences = kept.vault, kept.consent, list[str]()
     assert vault is not None  # noqa: S101 (`connect` was given it)
     assert consent is not None  # noqa: S101 (it is stored by now)
-    others = [one for one in _usable(vault, consent.access_mode) if one.consent_id != consent.consent_id]
+    others = [one for one in usable_logins(vault, consent.access_mode) if one.consent_id != consent.consent_id]
     for other in others:
         vault.move(other.consent_id, "replaced", f"by {consent.consent_id}", kept.now())
         try:
@@ -289,7 +289,7 @@ def _left_behind(kept: KeptLogin) -> str:
     """Returns what a failed login leaves: a token is stored before its use, and its end is on record."""
     if kept.consent is None:
         return "No login was stored"
-    return f"This login was not kept; the list shows consent {kept.consent.consent_id} as expired"
+    return f"This login was not kept; `consents list` shows {kept.consent.consent_id} as expired"
 
 
 @contextmanager
@@ -348,7 +348,12 @@ def end_login(settings: Settings, vault: "Vault", consent_id: str, now: Callable
         return
     unfinished.forget_all(settings.data_dir)
     vault.move(consent_id, "revoking", "asked for", now())
-    vault.move(consent_id, "revoked", "its token is forgotten; end the application's access in Kontist's own settings", now())
+    newer = stored_login(vault, OAUTH)
+    if newer is not None and vault.accounts_of(newer.consent_id):  # to end the application's access would end that one, too
+        reason = f"its token is forgotten; {newer.consent_id} reads on with the same application"
+    else:
+        reason = "its token is forgotten; end the application's access in Kontist's own settings"
+    vault.move(consent_id, "revoked", reason, now())
 
 
 def maintain(vault: "Vault", settings: Settings, now: datetime) -> "list[tuple[Consent, str]]":
@@ -370,19 +375,6 @@ def maintain(vault: "Vault", settings: Settings, now: datetime) -> "list[tuple[C
             except StillRevoking as failure:
                 troubles.append((consent, str(failure)))
     return troubles
-
-
-def to_disconnect(vault: "Vault") -> "Consent":
-    """Returns the login that `disconnect` ends: the one in use, else the last unconfirmed one. Raises `WrongUsage`."""
-    found = stored_login(vault) or next(reversed(vault.consents(source=BANK, status=("revoking", "replaced", "expired"))), None)
-    if found is None:
-        raise WrongUsage("There is no login at Kontist to end", "See `python -m pipelines consents list`")
-    return found
-
-
-def never_read(vault: "Vault", mode: str) -> "list[Consent]":
-    """Returns the logins that could be used and have read nothing yet: what a `connect` leaves that was killed."""
-    return [one for one in _usable(vault, mode) if not vault.accounts_of(one.consent_id)]
 
 
 @contextmanager

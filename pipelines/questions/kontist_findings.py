@@ -21,7 +21,7 @@ from sources._http import Http, Pace, Patience
 from sources.kontist.dialects import Dialect, answers
 from sources.kontist.query_client import QueryClient
 from sources.kontist.responses import BANK
-from sources.kontist.scopes import ScopeMissing
+from sources.kontist.scopes import CLIENT_MANAGEMENT, ScopeMissing
 
 
 def look(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
@@ -32,7 +32,12 @@ def look(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
         yield from _redirect_address(own)
         if missing := [name for name in ("client_id", "client_secret") if not getattr(own, name)]:
             names = " and ".join(f"sources.kontist.{name}" for name in missing)
-            yield Finding("kontist application", "wrong", f"{names} is not set, which GraphQL needs", _REGISTER)
+            yield Finding(
+                "kontist application",
+                "wrong",
+                f"{names} {'is' if len(missing) == 1 else 'are'} not set: GraphQL needs both",
+                _REGISTER,
+            )
             return
     stored, no_login = _stored(settings)
     if not stored and not own.configured:
@@ -54,8 +59,8 @@ def look(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
 
 
 _REGISTER = (
-    "Register an application at https://kontist.dev/client-management/ (sources/kontist/README.md, GraphQL), and set them in"
-    " .dlt/secrets.toml"
+    f"Register an application at {CLIENT_MANAGEMENT} (sources/kontist/README.md, GraphQL), and set its client"
+    " id and its secret in .dlt/secrets.toml"
 )
 
 

@@ -129,11 +129,13 @@ class KontistReader:
                 return Reading(BankRun(KONTIST.name, [ended]))
         except Failure as failure:  # a refresh token that cannot be opened, or not be stored
             return Reading(failed(KONTIST, context, str(failure)))
-        reason = "its login has ended: log in again with `python -m pipelines connect kontist`"
-        if vault is not None and stored_login(vault) is not None:
+        outcome = login_outcome(KONTIST, now())
+        if vault is not None and stored_login(vault) is not None:  # somebody counts on accounts that this run does not read
             dialect = settings.kontist.dialect
             reason = f"no login of the dialect {dialect} is stored: log in with `python -m pipelines connect kontist`"
-        return Reading(BankRun(KONTIST.name, [login_outcome(KONTIST, now()).end("skipped", reason)]))
+            return Reading(BankRun(KONTIST.name, [outcome.end("failed", reason)]))
+        reason = "its login has ended: log in again with `python -m pipelines connect kontist`"
+        return Reading(BankRun(KONTIST.name, [outcome.end("skipped", reason)]))
 
     def joined(self, parts: Sequence[Reading]) -> Reading:
         """Returns the login's reading."""

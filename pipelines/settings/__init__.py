@@ -135,10 +135,10 @@ class KontistSettings:
     def how_to_configure(self) -> str:
         """Returns what a person has to do, as the end of a sentence."""
         if self.dialect == "graphql":
-            return (
-                "set sources.kontist.client_id and .client_secret in .dlt/secrets.toml, then run"
-                " `python -m pipelines connect kontist`"
-            )
+            connect = "run `python -m pipelines connect kontist`"
+            if self.client_id and self.client_secret:
+                return connect
+            return f"set sources.kontist.client_id and .client_secret in .dlt/secrets.toml, then {connect}"
         if self.uses_vault:
             return "run `python -m pipelines connect kontist`, or set sources.kontist.email and .password in .dlt/secrets.toml"
         return (

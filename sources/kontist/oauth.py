@@ -14,7 +14,7 @@ from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, U
 from sources._http import AGAIN_LATER, Http
 from sources.kontist.auth import Application, Tokens, token_of
 from sources.kontist.responses import ASK_A_PERSON, BANK, LOG_IN_AGAIN, decoded, json_bytes, refusal
-from sources.kontist.scopes import INDISPENSABLE, PURPOSE, SCOPES, ScopeMissing, granted, missing
+from sources.kontist.scopes import CLIENT_MANAGEMENT, INDISPENSABLE, PURPOSE, SCOPES, ScopeMissing, granted, missing
 from sources.kontist.values import instant
 
 AUTHORIZE = "/api/oauth/authorize"
@@ -98,11 +98,11 @@ def _refused(error: str) -> Rejected:
     if "AccessDenied" in error or "access_denied" in error:
         return Rejected(BANK, "the login was refused by the customer", "Try again: python -m pipelines connect kontist")
     if "scope" in error.lower():
-        names = " ".join(f"`{name}`" for name in PURPOSE)
+        names = ", ".join(f"`{name}`" for name in PURPOSE)
         return Rejected(
             BANK,
-            f"the bank refuses a scope of {names}",
-            "Add them to your application (https://kontist.dev/client-management/), then try again",
+            f"the bank refuses one of the scopes {names}",
+            f"Add all of them to your application ({CLIENT_MANAGEMENT}), then try again",
         )
     return Rejected(BANK, "the bank refused the login", "Try again: python -m pipelines connect kontist")
 

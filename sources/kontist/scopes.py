@@ -34,10 +34,12 @@ class ScopeMissing(Rejected):
     def __init__(self, scopes: Iterable[str]) -> None:
         self.scopes = tuple(scopes)
         names = " and ".join(f"`{name}` (for {PURPOSE[name]})" for name in self.scopes)
+        several = len(self.scopes) > 1
         super().__init__(
             BANK,
-            f"the login lacks the scope{'s' if len(self.scopes) > 1 else ''} {names}",
-            f"Add it to your application ({CLIENT_MANAGEMENT}), then agree anew: python -m pipelines connect kontist",
+            f"the login lacks the scope{'s' if several else ''} {names}",
+            f"Add {'them' if several else 'it'} to your application ({CLIENT_MANAGEMENT}),"
+            " then agree anew: python -m pipelines connect kontist",
             code="403",
         )
 

@@ -102,7 +102,8 @@ def test_a_login_of_the_other_dialect_is_named(tmp_path: Path) -> None:
 def test_a_missing_part_of_the_application_is_named(tmp_path: Path, missing: tuple[str, ...]) -> None:
     with with_token(tmp_path, **dict.fromkeys(missing)) as (customer, settings):
         (problem,) = found(customer, settings).values()
-        assert problem.found.startswith(" and ".join(f"sources.kontist.{name}" for name in missing))
+        names = " and ".join(f"sources.kontist.{name}" for name in missing)
+        assert problem.found.startswith(f"{names} {'is' if len(missing) == 1 else 'are'} not set")
         assert customer.bank.requests == []
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.consents import kontist_login
 from pipelines.consents.consent_status import consent_statuses
+from pipelines.consents.disconnection import to_disconnect
 from pipelines.consents.ended import ended_consents
 from pipelines.consents.erase import erase
 from pipelines.consents.revocation import StillRevoking
@@ -140,7 +141,7 @@ def test_disconnecting_ends_the_token_at_the_bank_and_destroys_it_here(tmp_path:
         data_dir = customer.settings().data_dir
         UnfinishedRead(data_dir, "kontist:1", {}, customer.world.clock.now()).keep(b"a read that broke off")
         with customer.vault() as vault:
-            assert kontist_login.to_disconnect(vault).consent_id == consent.consent_id
+            assert to_disconnect(vault, kontist_login.LOGIN).consent_id == consent.consent_id
             end_at_its_bank(customer.settings(), vault, consent.consent_id, customer.world.clock.now)
             assert vault.consent(consent.consent_id).status_reason == "confirmed by the bank"
         assert customer.sealed() == [None]
@@ -196,7 +197,7 @@ def test_a_replaced_login_is_over_with_its_time_and_never_endangers_the_new_one(
 
 def test_there_is_nothing_to_disconnect_without_a_login(tmp_path: Path) -> None:
     with a_customer(tmp_path) as customer, customer.vault() as vault, pytest.raises(WrongUsage, match="no login"):
-        kontist_login.to_disconnect(vault)
+        to_disconnect(vault, kontist_login.LOGIN)
 
 
 # ---- erased

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from io import StringIO
 from pathlib import Path
 from socket import create_server
 from subprocess import PIPE
@@ -178,6 +179,17 @@ def test_an_address_is_pasted_where_no_program_can_listen(tmp_path: Path) -> Non
             done = ended(process, f"{lands}\n")
         assert (done.status, done.err) == (0, "Paste the whole address of the page that you came to: ")
         assert "Stored consent" in done.out
+
+
+def test_nothing_pasted_is_not_taken_for_a_wrong_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"PIPELINES__DATA_DIR": str(tmp_path), "PIPELINES__VAULT_KEY": VAULT_KEY, "SOURCES__KONTIST__DIALECT": "graphql"}
+    settings |= {"SOURCES__KONTIST__CLIENT_ID": "own", "SOURCES__KONTIST__CLIENT_SECRET": "own"}
+    settings["SOURCES__KONTIST__REDIRECT_URI"] = ELSEWHERE
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stdin", StringIO(""))
+    with pytest.raises(WrongUsage, match="No address was pasted"):
+        logging_in.connect(parser().parse_args(["connect", "kontist"]))
 
 
 @pytest.mark.parametrize(

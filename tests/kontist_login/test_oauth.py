@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.consents import kontist_login
 from pipelines.consents.clients import BankSaidNo
+from pipelines.consents.disconnection import to_disconnect
 from pipelines.consents.kontist_oauth import Person, sign_in
 from pipelines.consents.landing import NobodyCame
 from pipelines.errors import WrongUsage
@@ -146,6 +147,7 @@ def test_each_dialect_uses_its_own_login(tmp_path: Path) -> None:
         of_rest, _ = customer.connect()
         (outcome,) = customer.read(settings_of(customer)).outcomes
         assert "no login of the dialect graphql is stored" in (outcome.reason or "")
+        assert outcome.status == "failed", "a run that leaves out a bank which somebody has connected does not end with 0"
         of_oauth = connect(customer)
         assert customer.states() == ["active", "active"]
         for settings, consent in ((customer.settings(), of_rest), (settings_of(customer), of_oauth)):
@@ -153,7 +155,19 @@ def test_each_dialect_uses_its_own_login(tmp_path: Path) -> None:
                 kept = kontist_login.kept_login(settings, vault, customer.world.clock.now)
             assert kept.consent is not None
             assert kept.consent.consent_id == consent.consent_id
+            with customer.vault() as vault:
+                mode = kontist_login.mode_of(settings)
+                assert to_disconnect(vault, mode).consent_id == consent.consent_id
         assert kontist_login.login_by(replace(settings_of(customer)), "x").application is not None
+
+
+def test_a_login_by_link_that_another_one_replaces_does_not_advise_to_end_the_access_of_both(tmp_path: Path) -> None:
+    with a_customer(tmp_path) as customer:
+        old, new = connect(customer), connect(customer)
+        with customer.vault() as vault:
+            replaced = vault.consent(old.consent_id)
+        assert replaced.status == "revoked"
+        assert replaced.status_reason == f"its token is forgotten; {new.consent_id} reads on with the same application"
 
 
 def test_another_dialect_keeps_the_accounts_and_doubles_nothing(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_the_page_that_refuses_a_scope_names_them_all(tmp_path: Path) -> None:
     def refused(address: str) -> str:
         return address.split("code=")[0] + "error=%7B%22type%22%3A%22InvalidScopeError%22%7D&state=" + address.split("state=")[1]
 
-    with a_customer(tmp_path) as customer, pytest.raises(BankSaidNo, match="`accounts` `transactions` `transfers` `offline`"):
+    with a_customer(tmp_path) as customer, pytest.raises(BankSaidNo, match="`accounts`, `transactions`, `transfers`, `offline`"):
         by_pasting(customer, refused)
 
 

@@ -10,7 +10,7 @@ def declare(commands: Commands) -> None:
     """Declares `connect`, `disconnect`, `consents`."""
     connect = commands.add("connect", "commands.consents.connect", "connect a bank and import at once; kontist: log in once")
     connect.add_argument("source", choices=SOURCES)
-    connect.add_argument("--email", help="for kontist; the password is asked for or piped in, and not kept")
+    connect.add_argument("--email", help="for kontist by REST; the password is asked for or piped in, and not kept")
     connect.add_argument("--target", metavar="T", help="the bank, as the catalog names it")
     connect.add_argument("--access-mode", choices=("SINGLE", "MULTIPLE", "MIXED"), default="MULTIPLE")
     connect.add_argument(
