@@ -190,7 +190,9 @@ class Tokens:
         if rotated is not None and rotated != refresh:
             self._kept(rotated)
         self._header = f"Bearer {token}"
-        self._renew_at = (expiry(token) or self._clock() + ASSUMED_LIFETIME) - RENEW_BEFORE
+        now, ends = self._clock(), expiry(token)
+        # A token that seems to be over at once: this clock is ahead, and a renewal before each request would bring no other one.
+        self._renew_at = (ends if ends and ends - RENEW_BEFORE > now else now + ASSUMED_LIFETIME) - RENEW_BEFORE
 
     def _kept(self, refresh: str) -> str:
         if self._keep is not None:

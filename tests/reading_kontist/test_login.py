@@ -79,6 +79,18 @@ def test_a_token_that_does_not_say_when_it_ends_lives_an_hour(token: str) -> Non
     assert len(bank.tokens_asked) == 2
 
 
+def test_a_clock_that_is_ahead_costs_no_renewal_before_each_request() -> None:
+    bank = FakeBank()
+    client = bank.client()
+    client.tokens._clock = lambda: bank.now + 7200
+    for _ in range(3):
+        client.accounts()
+    assert bank.tokens_asked == ["POST auth-token"]
+    bank.now += 3600  # the bank says so
+    client.accounts()
+    assert len(bank.tokens_asked) == 2
+
+
 def test_a_token_that_ends_while_we_read_is_renewed_and_the_page_asked_again() -> None:
     bank = FakeBank([row(number) for number in range(7)])
     bank.instead = lambda _: bank.auth_tokens.clear() if bank.pages_asked in (2, 5) else None
