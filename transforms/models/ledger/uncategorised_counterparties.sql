@@ -28,7 +28,15 @@ moved as (
         end                                                         as reporting_amount,
         postings.reporting_currency,
         min(transactions.booked_on)                                 as first_on,
-        max(transactions.booked_on)                                 as last_on
+        max(transactions.booked_on)                                 as last_on,
+        -- one party may be spelt in several ways: a rule is for the one of the last movement, and the next rule for what it leaves
+        max_by(
+            {
+                'iban': upper(replace(transactions.counterparty_iban, ' ', '')),
+                'name': coalesce(transactions.counterparty_name, '')
+            },
+            row(transactions.booked_on, transactions.transaction_id)
+        )                                                           as spelt
     from postings
     inner join transactions using (transaction_id)
     group by
@@ -41,9 +49,14 @@ named as (
         counterparties.name                                         as counterparty_name,
         counterparties.iban                                         as counterparty_iban,
         -- what a rule can say of it: a whole IBAN, else the name from its first letter on, on one line; a rule matches any part of a name
-        case when regexp_full_match(counterparties.iban, '[A-Z0-9]{5,34}') then counterparties.iban end as rule_iban,
-        nullif(trim(regexp_extract(counterparties.name, '[^[:cntrl:][:space:]=+@-][^[:cntrl:]]*')), '') as rule_name,
-        trim(left(regexp_replace(counterparties.name, '[^\p{L}\p{N}]+', ' ', 'g'), 40)) as plain_name
+        case when regexp_full_match(spelt.iban, '[A-Z0-9]{5,34}') then spelt.iban end as rule_iban,
+        nullif(trim(regexp_extract(spelt.name, '[^[:cntrl:][:space:]=+@-][^[:cntrl:]]*')), '') as rule_name,
+        trim(left(regexp_replace(counterparties.name, '[^\p{L}\p{N}]+', ' ', 'g'), 40)) as plain_name,
+        -- rules have different names
+        case
+            when rule_iban is distinct from counterparties.iban or (rule_iban is null and spelt.name <> counterparties.name)
+                then left(md5(coalesce(rule_iban, rule_name)), 4)
+        end                                                         as variant
     from moved
     left join counterparties using (counterparty_id)
 ),
@@ -64,10 +77,10 @@ final as (
         first_on,
         last_on,
         case
-            when rule_iban is not null or rule_name is not null
+            when counterparty_id is not null and (rule_iban is not null or rule_name is not null)
                 then concat_ws(
                     ',',
-                    concat('"', trim(concat_ws(' ', plain_name, counterparty_id, direction)), '"'),
+                    concat('"', trim(concat_ws(' ', plain_name, counterparty_id, direction, variant)), '"'),
                     '',
                     case when rule_iban is null then concat('"', replace(rule_name, '"', '""'), '"') else '' end,
                     coalesce(rule_iban, ''),
