@@ -1,8 +1,9 @@
 """Reads table macros, one SQL file each, and makes them.
 
 `macros/` holds questions that the ledger file answers by itself: they are stored in the file. `helpers/` holds steps that a model
-takes more than once: they exist only while the ledger is built. A macro is one `select` with a header of two comment lines: a
-sentence, and `given:` its parameters. A parameter of a helper may name a step of the model that calls it (`query_table`).
+takes more than once: they exist only while the ledger is built. A macro is one `select`, a helper also an expression, with a
+header of two comment lines: a sentence, and `given:` its parameters. A parameter of a helper may name a step of the model that
+calls it (`query_table`).
 """
 
 import re
@@ -19,11 +20,12 @@ FOLDER = Path(__file__).parent / "macros"
 HELPERS = Path(__file__).parent / "helpers"
 
 _FILE = re.compile(r"-- (?P<sentence>[^\n]+)\n-- given: (?P<parameters>[a-z_]+(?:, [a-z_]+)*)\n\n(?P<sql>.+)", re.DOTALL)
+_QUERY = re.compile(r"with\b|select\b")
 
 
 @dataclass(frozen=True)
 class Macro:
-    """`ledger.<name>(<parameters>)`, to be used as a table."""
+    """`<name>(<parameters>)`, to be used as a table, or as a value where it is no query."""
 
     name: str
     sentence: str
@@ -50,4 +52,5 @@ def add(connection: duckdb.DuckDBPyConnection) -> None:
 def add_helpers(connection: duckdb.DuckDBPyConnection) -> None:
     """Makes the macros that models call."""
     for helper in macros(HELPERS):
-        connection.execute(f"create macro {helper.name}({helper.parameters}) as table\n{helper.sql}")
+        body = f"table\n{helper.sql}" if _QUERY.match(helper.sql) else f"(\n{helper.sql}\n)"
+        connection.execute(f"create macro {helper.name}({helper.parameters}) as {body}")

@@ -71,6 +71,10 @@ _ASKED = (
         " over there; reject the pair in seeds/transfers.csv first",
     ),
     (
+        "select count(distinct transaction_id) from ledger.transaction_splits where status = 'unequal'",
+        "{number} transaction{s} booked as a whole, because the bank's splits do not sum to the amount (`transaction_splits`)",
+    ),
+    (
         _OLD_RESERVATIONS,
         "{number} reservation{s} older than six weeks: the bank has neither booked nor released {them}, and no forecast counts"
         " {them} (`transactions`, `pending`)",

@@ -1,6 +1,6 @@
 """Explains where a transaction came from: each raw version with its import and load, and the rules that shaped it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,7 @@ class Rules:
     transfer: Rows
     in_transit: Rows
     expected_payment: Rows
+    splits: Rows = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +120,12 @@ def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> Explan
             expected_payment=rows_of(
                 connection,
                 "select expected_payment_id, due_on, amount, status from expected_payments where transaction_id = $1",
+                [transaction_id],
+            ),
+            splits=rows_of(
+                connection,
+                "select split, amount, currency, category, category_code, vat_rate, status, leg from transaction_splits"
+                " where transaction_id = $1 order by split",
                 [transaction_id],
             ),
         ),
@@ -217,6 +224,7 @@ def text(explained: Explanation) -> str:
             *_fields(version.values, "    "),
         ]
     lines += ["", f"status: {rules.status.status}. {rules.status.rule}"]
+    lines += [_split(one) for one in rules.splits]
     for leg in rules.category:
         lines.append(f"booked: {leg['amount']:,.2f} {leg['currency']} on {leg['ledger_account']}, decided by {leg['decided_by']}")
     for one in rules.transfer:
@@ -226,6 +234,20 @@ def text(explained: Explanation) -> str:
     lines += [f"in transit for {one['days']} days" + (", overdue" if one["overdue"] else "") for one in rules.in_transit]
     lines += [f"fulfils {one['expected_payment_id']} ({one['status']})" for one in rules.expected_payment]
     return "\n".join(map(line, lines))
+
+
+_SPLITS = {
+    "posted": "on a leg of its own",
+    "unequal": "not followed: the splits do not sum to the amount",
+    "overruled": "not followed: a decision, a transfer between own accounts or a return is about the whole",
+    "not_booked": "not followed: the transaction is not booked",
+}
+
+
+def _split(one: dict[str, Any]) -> str:
+    amount = "an amount that is none" if one["amount"] is None else f"{one['amount']:,.2f} {one['currency']}"
+    words = ", ".join(one[name] for name in ("category", "category_code", "vat_rate") if one[name])
+    return f"split {one['split']}: {amount}, {words or 'no category'}; {_SPLITS[one['status']]}"
 
 
 def _fields(row: dict[str, Any], indent: str = "  ") -> list[str]:

@@ -1,4 +1,4 @@
-"""The ledger as a journal of double entry: openings, every booked movement with both legs, and the balances of the bank.
+"""The ledger as a journal of double entry: openings, every booked movement with its legs, and the balances of the bank.
 
 Nothing is padded. An account opens with the bank's own balance before its first movement: where there are running balances, that
 of the first one, else the reported balance less all that moved since. What the bank moved beyond the movements that are known is
@@ -176,13 +176,24 @@ select
     transactions.currency,
     bank.ledger_account as bank_account,
     other.ledger_account as other_account,
-    other.decided_by,
-    other.reversal_of,
+    coalesce(other.decided_by, divided.decided_by) as decided_by,
+    coalesce(other.reversal_of, divided.reversal_of) as reversal_of,
+    divided.parts,
     resolved.ledger_account as resolved_account,
     -resolved.amount as resolved_amount
 from transactions
 inner join postings as bank on bank.transaction_id = transactions.transaction_id and bank.leg = 1
-inner join postings as other on other.transaction_id = transactions.transaction_id and other.leg = 2
+left join postings as other on other.transaction_id = transactions.transaction_id and other.leg = 2
+left join (
+    select
+        transaction_id,
+        any_value(reversal_of) as reversal_of,
+        string_agg(decided_by, ', ' order by leg) as decided_by,
+        list({ledger_account: ledger_account, amount: amount} order by leg) as parts
+    from postings
+    where leg > 4
+    group by transaction_id
+) as divided on divided.transaction_id = transactions.transaction_id
 left join postings as resolved on resolved.transaction_id = transactions.transaction_id and resolved.leg = 4
 order by transactions.booked_on, transactions.account_id, transactions.transaction_id
 """
@@ -237,7 +248,11 @@ def _differing(connection: "DuckDBPyConnection") -> Iterator[Entry]:
 
 
 def _entry(one: dict[str, Any]) -> Entry:
-    legs = _legs(one["bank_account"], one["other_account"], Money(one["amount"], one["currency"]))
+    if one["parts"]:
+        legs = [(part["ledger_account"], Money(part["amount"], one["currency"])) for part in one["parts"]]
+        legs.insert(0, (one["bank_account"], Money(one["amount"], one["currency"])))
+    else:
+        legs = _legs(one["bank_account"], one["other_account"], Money(one["amount"], one["currency"]))
     if one["resolved_account"]:
         legs += _legs(one["other_account"], one["resolved_account"], Money(one["resolved_amount"], one["currency"]))
     about = {name: one[name] for name in ("transaction_id", "decided_by", "reversal_of") if one[name]}

@@ -57,7 +57,11 @@ chosen as (
 
 select account_id, day, status, chosen.amount, chosen.currency, counterparty, description, ledger_account as category
 from chosen left join (
-    select transaction_id, ledger_account from postings where leg = 2 and transaction_id in (select transaction_id from chosen)
+    -- of a divided movement that of the largest split
+    select transaction_id, list(ledger_account order by abs(amount) desc, leg)[1] as ledger_account
+    from postings
+    where leg not in (1, 3, 4) and transaction_id in (select transaction_id from chosen)
+    group by transaction_id
 ) as categories using (transaction_id)
 order by day desc nulls first, transaction_id
 """

@@ -171,13 +171,18 @@ def uncategorised(scope: Scope) -> list[Uncategorised]:
         with
 
         legs as (
-            select transaction_id, currency from postings semi join {LABELS} using (account_id)
+            select transaction_id, currency, -amount as moved from postings semi join {LABELS} using (account_id)
             where leg = 2 and ledger_account in ('Expenses:Uncategorised', 'Income:Uncategorised')
+            union all
+            -- the splits of a divided movement
+            select transaction_id, currency, -sum(amount) as moved from postings semi join {LABELS} using (account_id)
+            where leg > 4 and ledger_account in ('Expenses:Uncategorised', 'Income:Uncategorised')
+            group by transaction_id, currency, ledger_account
         ),
 
         sums as (
-            select counterparty_name as name, case when amount < 0 then 'out' else 'in' end as direction, legs.currency,
-                cast(sum(amount) as decimal(38, 2)) as amount, count(*) as transactions, max(booked_on) as last_on
+            select counterparty_name as name, case when moved < 0 then 'out' else 'in' end as direction, legs.currency,
+                cast(sum(moved) as decimal(38, 2)) as amount, count(*) as transactions, max(booked_on) as last_on
             from transactions inner join legs using (transaction_id)
             where trim(counterparty_name) <> ''
             group by all

@@ -24,16 +24,19 @@ LACKING = {
     ("int_running_balance_ends", "kontist", "transactions"),
     ("account_owners", "kontist", "accounts"),
     ("memos_move_nothing", "kontomatik", "transactions"),
+    ("every_split_once", "kontomatik", "transactions"),
 }
 """Query, bank and table, where the bank's table has nothing of what the query asks: Kontist gives no balance after each row, and
-names no owner; Kontomatik shows movements only."""
+names no owner; Kontomatik shows movements only, and no splits."""
+OF_A_COLUMN = {"stg_kontist__splits"}
+"""Staging models of a list that stands in one column of a raw table."""
 
 
 @pytest.mark.parametrize("bank", BANKS, ids=lambda bank: bank.name)
 def test_every_raw_table_of_a_bank_has_a_staging_model(bank: Bank) -> None:
     staged = {f"stg_{bank.name}__{table}" for table in bank.tables}
 
-    assert staged == {name for name in MODELS if name.startswith(f"stg_{bank.name}__")}
+    assert staged == {name for name in MODELS if name.startswith(f"stg_{bank.name}__")} - OF_A_COLUMN
 
 
 @pytest.mark.parametrize("name", [name for name, model in MODELS.items() if model.layer != "staging"])

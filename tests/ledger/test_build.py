@@ -69,6 +69,7 @@ def test_the_file_holds_the_contracts_tables_and_nothing_else(folder: Path) -> N
         "owners",
         "account_owners",
         "exchange_rates",
+        "transaction_splits",
         "changes",
         "seeds",
     }
@@ -218,6 +219,21 @@ def test_a_decision_without_effect_is_reported_with_the_reason(decided: str, eff
 
     assert len(result) == bool(effect)
     assert all(notice.startswith("1 row of seeds/transfers.csv without effect: ") and effect in notice for notice in result)
+
+
+def test_splits_that_are_not_the_whole_are_reported() -> None:
+    row = {"amount_cents": -100, "booking_type": "x"}
+    shown = ['[{"amount":-60},{"amount":-40}]', '[{"amount":-60}]', '[{"amount":-60},{"amount":-41}]']
+    given: Given = {
+        "kontist.transactions": [
+            *(row | {"source_transaction_id": str(number), "splits": splits} for number, splits in enumerate(shown)),
+            {"source_transaction_id": "pending", "amount_cents": -100, "splits": shown[1]},
+        ]
+    }
+    with made(given) as connection:
+        assert notices(connection) == [
+            "2 transactions booked as a whole, because the bank's splits do not sum to the amount (`transaction_splits`)"
+        ]
 
 
 def test_a_rule_of_an_account_that_is_not_there_is_reported() -> None:

@@ -137,6 +137,26 @@ SPOILED = {
         "update ledger.postings set reporting_amount = reporting_amount + 0.01 where leg = 2 and account_id = 'kontomatik:a'",
         "update ledger.transactions set status = 'booked'",
         "delete from ledger.postings where account_id = 'kontomatik:a'",
+        "update ledger.postings set amount = amount + 0.01 where leg = 5",
+        "delete from ledger.postings where leg > 4",
+        "insert into ledger.postings select * replace (2 as leg) from ledger.postings where leg > 4",
+        "insert into ledger.postings select * replace (0 as leg, 0 as amount, 0 as reporting_amount) from ledger.postings",
+    ],
+    "every_split_once": [
+        "delete from ledger.transaction_splits where split = 2",
+        "delete from ledger.transaction_splits",
+        "update ledger.transaction_splits set amount = amount + 0.01 where split = 1",
+        "insert into ledger.transaction_splits select * replace (split + 2 as split) from ledger.transaction_splits",
+        "update ledger.transaction_splits set transaction_id = 'kontist:a:2'",
+    ],
+    "splits_are_posted": [
+        "update ledger.transaction_splits set amount = amount + 0.01 where split = 1",
+        "update ledger.transaction_splits set status = 'unequal' where split = 1",
+        "update ledger.transaction_splits set status = 'unequal'",
+        "delete from ledger.transaction_splits where split = 2",
+        "update ledger.postings set leg = 7 where leg = 6",
+        "update ledger.transactions set status = 'pending'",
+        "update ledger.transactions set amount = amount + 0.01",
     ],
     "postings_on_the_right_accounts": [
         "update ledger.postings set ledger_account = 'Assets:Transit' where leg = 1",
@@ -310,6 +330,7 @@ def test_a_published_file_is_checked_again(tmp_path: Path) -> None:
         "balances_hold_every_movement",
         "postings_balance",
         "cash_flow_holds_every_posting",
+        "splits_are_posted",
     } == {result.name for result in check(raw, ledger) if not result.passed}
 
 

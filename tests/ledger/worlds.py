@@ -206,7 +206,8 @@ RICH: Given = {
         {"account_id": "kontist:b", "iban": "DE2", "balance_cents": 1_00},
     ],
     "kontist.transactions": [
-        {"source_transaction_id": "1", "amount_cents": 7_000, "booking_type": "x", "booking_date": _NOON, "invoice_number": "12"},
+        {"source_transaction_id": "1", "amount_cents": 7_000, "booking_type": "x", "booking_date": _NOON, "invoice_number": "12",
+         "splits": '[{"amount":5000,"category":"VAT_19"},{"amount":2000}]'},
         {"source_transaction_id": "2", "amount_cents": -2_000, "booking_type": "x", "booking_date": _NOON + timedelta(days=2),
          "iban": "PL1", "purpose": "before", "valid_to": _SECOND_LOAD},
         {"source_transaction_id": "2", "amount_cents": -2_000, "booking_type": "x", "booking_date": _NOON + timedelta(days=2),

@@ -20,6 +20,10 @@ GIVEN: Given = {
          "booking_type": "x", "import_id": "i-2"},
         {"account_id": "kontist:b", "source_transaction_id": "2", "amount_cents": 500, "iban": "DE1", "booking_type": "x"},
         {"source_transaction_id": "3", "amount_cents": -7, "valid_to": LATER},
+        {"account_id": "kontist:b", "source_transaction_id": "44", "amount_cents": -9_00, "booking_type": "x",
+         "splits": '[{"amount":-500,"category":"PRIVATE"},{"amount":-400,"vatRate":"VAT_7"}]'},
+        {"account_id": "kontist:b", "source_transaction_id": "45", "amount_cents": -9_00, "booking_type": "x",
+         "splits": '[{"amount":-500},{}]'},
     ],
     "kontist.imports": [
         {"import_id": "i-1", "run_id": "r-1", "account_id": "kontist:a"},
@@ -65,6 +69,22 @@ def test_people_read_the_same(folder: Path, capsys: Any) -> None:
         assert words in shown
 
 
+def test_splits_are_shown_with_their_legs_and_with_the_reason_where_they_have_none(folder: Path, capsys: Any) -> None:
+    ask(folder, "explain", "kontist:b:44", "--json")
+    rules = printed_json(capsys)["rules"]
+    assert [(one["split"], one["amount"], one["leg"]) for one in rules["splits"]] == [(1, "-5.00", 5), (2, "-4.00", 6)]
+    assert [one["leg"] for one in rules["category"]] == [1, 5, 6]
+
+    ask(folder, "explain", "kontist:b:44")
+    shown = capsys.readouterr().out
+    assert "split 1: -5.00 EUR, PRIVATE; on a leg of its own" in shown
+    assert "booked: 4.00 EUR on Expenses:Uncategorised, decided by split nothing" in shown
+    ask(folder, "explain", "kontist:b:45")
+    shown = capsys.readouterr().out
+    assert "split 2: an amount that is none, no category; not followed: the splits do not sum to the amount" in shown
+    assert "booked: 9.00 EUR on Expenses:Uncategorised, decided by nothing" in shown
+
+
 def test_a_row_that_the_bank_took_away_is_explained_too(folder: Path, capsys: Any) -> None:
     ask(folder, "explain", "kontist:a:3", "--json")
     why = printed_json(capsys)
@@ -80,8 +100,8 @@ def test_an_id_that_never_was_is_wrong_usage(folder: Path) -> None:
         ask(folder, "explain", "kontist:a:4711")
     with pytest.raises(WrongUsage, match="Give the whole id: kontist:a:3"):
         ask(folder, "explain", "3")
-    with pytest.raises(WrongUsage, match="kontist:a:3 or kontist:b:2"):
-        ask(folder, "explain", "kontist:")
+    with pytest.raises(WrongUsage, match="kontist:a:1 or kontist:a:3"):
+        ask(folder, "explain", "kontist:a")
 
 
 def test_a_ledger_that_cannot_be_read_says_how_to_build_it_again(tmp_path: Path) -> None:

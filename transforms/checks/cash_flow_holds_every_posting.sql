@@ -8,6 +8,17 @@ booked as (
     group by account_id, currency
 ),
 
+-- a divided movement counts once on each account that it is divided to
+divided as (
+    select
+        account_id,
+        currency,
+        count(distinct (transaction_id, ledger_account)) - count(distinct transaction_id) as transactions
+    from ledger.postings
+    where leg > 4
+    group by account_id, currency
+),
+
 flow as (
     select
         account_id,
@@ -22,6 +33,7 @@ flow as (
 select account_id
 from booked
 full outer join flow using (account_id, currency)
-where booked.transactions is distinct from flow.transactions
+left join divided using (account_id, currency)
+where booked.transactions + coalesce(divided.transactions, 0) is distinct from flow.transactions
     or booked.amount is distinct from flow.amount
     or booked.amount is distinct from flow.both_ways

@@ -1,4 +1,4 @@
--- A booked transaction does not have two legs that sum to zero, its own amount on the bank account and the opposite elsewhere, or the legs that a decision added do not sum to zero.
+-- A booked transaction does not have its own amount on the bank account and the opposite elsewhere (one leg, or one a split), or the legs that a decision added do not sum to zero.
 with
 
 banks as (
@@ -13,12 +13,25 @@ banks as (
     group by all
 ),
 
+-- the legs of splits together are what leg 2 is without splits
+divided as (
+    select account_id, currency, count(*) as transactions, sum(hash(transaction_id, booked_on, amount)) as opposites
+    from (
+        select account_id, currency, transaction_id, booked_on, cast(sum(amount) as decimal(18, 2)) as amount
+        from ledger.postings
+        where leg > 4
+        group by all
+    )
+    group by all
+),
+
 ours as (
     select
         account_id,
         currency,
         count(*) filter (where leg = 1) as bank_legs,
         count(*) filter (where leg = 2) as other_legs,
+        count(*) filter (where leg < 1) as unknown_legs,
         sum(hash(transaction_id, booked_on, amount)) filter (where leg = 1) as amounts,
         sum(hash(transaction_id, booked_on, amount)) filter (where leg = 2) as opposites,
         sum(amount) as rest,
@@ -30,9 +43,11 @@ ours as (
 select account_id, currency
 from banks
 full outer join ours using (account_id, currency)
+left join divided using (account_id, currency)
 where banks.transactions is distinct from ours.bank_legs
-    or banks.transactions is distinct from ours.other_legs
+    or banks.transactions is distinct from ours.other_legs + coalesce(divided.transactions, 0)
     or banks.amounts is distinct from ours.amounts
-    or banks.opposites is distinct from ours.opposites
+    or banks.opposites is distinct from coalesce(ours.opposites, 0) + coalesce(divided.opposites, 0)
+    or ours.unknown_legs > 0
     or ours.rest <> 0
     or ours.reporting_rest <> 0

@@ -14,7 +14,7 @@ from typing import Any
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, build_schema, execute_sync, is_enum_type, parse, validate
 
 from ..world.people import KONTIST_MAIN
-from ..world.records import Account, Transaction
+from ..world.records import Account, Split, Transaction
 from ..world.values import Dice
 from ..world.world import World
 from .oauth import scopes_of
@@ -165,7 +165,7 @@ class GraphQl:
             "merchantCountryCode": "DE" if row.kind == "CARD_TRANSACTION" else None,
             "vatRate": row.category if row.category in _VAT_RATES else None,
             "fees": [] if row.original_currency is None else [_FEE],
-            "splits": [],
+            "splits": [_split(row, one) for one in reversed(row.splits)],
         }
 
     def _transfers(self, account: Account, granted: list[str], **asked: Any) -> dict[str, Any]:
@@ -220,6 +220,16 @@ def _place(cursor: str) -> tuple[int, int]:
         return int(first), int(second)
     except ValueError:
         raise GraphQLError("Invalid cursor", extensions={"status": 400, "type": "BadRequestError"}) from None
+
+
+def _split(row: Transaction, split: Split) -> dict[str, Any]:
+    return {
+        "id": row.id % 10**7 * 100 + split.number,
+        "uuid": uuid_of("split", row.id, split.number),
+        "amount": split.cents,
+        "category": split.category,
+        "vatRate": split.category if split.category in _VAT_RATES else None,
+    }
 
 
 def _transfer(order: dict[str, Any]) -> dict[str, Any]:

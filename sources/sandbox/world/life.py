@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from .plans import Habit, Plan
-from .records import Account, Transaction
+from .records import Account, Split, Transaction
 from .values import EPOCH, Dice
 
 _PER_DAY, _PER_ACCOUNT, _PER_LAG = 400_000, 50_000, 10_000
@@ -126,9 +126,17 @@ def _payment(account: Account, habit: Habit, day: date, dice: Dice, number_id: i
         row.original_currency, row.original_cents = habit.foreign[0], cents * 100 // habit.foreign[1]
     if habit.invoice and number % 3 == 0:
         row.invoice = number
+    row.splits = _divided(row.cents, habit)
     if habit.symbol:
         row.symbol = f"{day.year}{day.month:02d}0042"
     return row
+
+
+def _divided(cents: int, habit: Habit) -> tuple[Split, ...]:
+    """Returns the splits of a payment; what is left of whole cents is in the first."""
+    parts = [(1 if cents > 0 else -1) * (abs(cents) * share // 100) for _, share in habit.splits]
+    parts[:1] = [cents - sum(parts[1:])] if parts else []
+    return tuple(Split(number, part, name) for number, (part, (name, _)) in enumerate(zip(parts, habit.splits, strict=True), 1))
 
 
 def _reserved(row: Transaction, index: int) -> Transaction:

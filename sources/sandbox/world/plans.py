@@ -58,6 +58,8 @@ class Habit:
     invoice: bool = False
     symbol: bool = False
     order: Literal["standing", "timed"] | None = None
+    splits: tuple[tuple[str, int], ...] = ()
+    """Categories to which the customer divides each payment, and how many hundredths of it each takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ _FREELANCE = (
     Habit("donation", "Verein Beispiel e.V.", 2500, 2500, on=10, description="Spende", party_iban=german_iban(103),
           kind=CREDIT, order="standing"),
     Habit("phone", "Telefon Muster AG", 2999, 3999, on=7, description="Mobilfunk {month}", party_iban=german_iban(104),
-          kind=DEBIT, mandate="M-000104"),
+          kind=DEBIT, mandate="M-000104", splits=(("VAT_19", 70), ("PRIVATE", 30))),
     Habit("insurance", "Muster Versicherung AG", 11850, 11850, on=3, description="Beitrag {month}",
           party_iban=german_iban(105), kind=DEBIT, mandate="M-000105"),
     Habit("bookkeeper", "Steuerbüro Beispiel", 18000, 36000, on=18, description="Honorar {month}",

@@ -12,6 +12,15 @@ from .plans import Bank, Plan
 from .values import berlin_midnight, berlin_moment, to_decimal
 
 
+class Split(NamedTuple):
+    """A part of a transaction to which the customer gave a category of its own. Kontist's live service alone shows it."""
+
+    number: int
+    """1, 2, … in the order in which they were made; an edited one keeps its number."""
+    cents: int
+    category: str | None
+
+
 @dataclass(slots=True, eq=False)
 class Transaction:
     """One movement of money, or one reserved by a card and not booked yet. Change it through the `World` only."""
@@ -39,6 +48,7 @@ class Transaction:
     mandate: str | None = None
     invoice: int | None = None
     symbol: str | None = None
+    splits: tuple[Split, ...] = ()
     settles: "Transaction | None" = None
     """What a pending row will be booked as, on its day, if it is not changed: another id, perhaps another amount."""
     balance_cents: int | None = None

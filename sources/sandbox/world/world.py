@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from .life import LONGEST_LAG, days_of_life, id_by_hand, spread
 from .plans import PLANS
-from .records import Account, Totals, Transaction
+from .records import Account, Split, Totals, Transaction
 from .values import EPOCH, to_cents
 
 Dialect = Literal["openapi", "live"]
@@ -212,6 +212,12 @@ class World:
                 row.day = min(row.day, row.booked_on)
             elif day is not None:
                 row.day = self._day(day)
+            return row
+
+    def divide(self, row: Transaction, *parts: tuple[Amount, str | None]) -> Transaction:
+        """Makes splits with these amounts and categories in place of those that the row has; without any it is whole again."""
+        with self._changing(row.account):
+            row.splits = tuple(Split(number, to_cents(amount), category) for number, (amount, category) in enumerate(parts, 1))
             return row
 
     def delete(self, row: Transaction) -> None:

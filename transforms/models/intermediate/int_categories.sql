@@ -1,10 +1,11 @@
--- One row per combination of a bank's category, type, labels and direction that the seed `categories` maps to an account of the ledger.
+-- One row per combination of category, type, labels and direction, of a movement or a split, that the seed `categories` maps to an account.
 -- grain:  kind
 -- checks: not_null(source, labels, direction, ledger_account, decided_by), accepted(direction, 'in', 'out')
 
 with
 
 mapping as (select * from seeds.categories),
+splits  as (select * from staging.stg_kontist__splits),
 
 kinds as (
     select distinct
@@ -15,6 +16,16 @@ kinds as (
         case when amount < 0 then 'out' else 'in' end               as direction
     from intermediate.int_transaction_versions
     where valid_to is null and status = 'booked'
+    union
+    select
+        versions.source,
+        splits.category,
+        versions.transaction_type,
+        versions.labels,
+        case when splits.amount < 0 then 'out' else 'in' end        as direction
+    from splits
+    inner join intermediate.int_transaction_versions as versions using (transaction_id)
+    where splits.valid_to is null and versions.valid_to is null and versions.status = 'booked'
 ),
 
 words as (

@@ -7,7 +7,20 @@ with
 
 postings as (select * from ledger.postings where leg >= 2),
 
-final as (
+-- A divided movement counts once on each account that it is divided to
+divided as (
+    select
+        account_id,
+        cast(date_trunc('month', booked_on) as date)                as month,
+        ledger_account,
+        currency,
+        count(distinct transaction_id)                              as transactions
+    from ledger.postings
+    where leg > 4
+    group by all
+),
+
+sums as (
     select
         account_id,
         cast(date_trunc('month', booked_on) as date)                as month,
@@ -22,6 +35,12 @@ final as (
         count(*) filter (where leg = 2)                             as transactions
     from postings
     group by account_id, month, ledger_account, currency, reporting_currency
+),
+
+final as (
+    select sums.* replace (sums.transactions + coalesce(divided.transactions, 0) as transactions)
+    from sums
+    left join divided using (account_id, month, ledger_account, currency)
 )
 
 select * from final

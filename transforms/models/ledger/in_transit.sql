@@ -5,7 +5,17 @@
 
 with
 
-postings  as (select * from ledger.postings where leg = 2 and ledger_account = 'Assets:Transit'),
+postings  as (
+    select transaction_id, account_id, booked_on, amount, currency, decided_by
+    from ledger.postings
+    where leg = 2 and ledger_account = 'Assets:Transit'
+    union all
+    -- of a divided movement, the parts that a seed sends there
+    select transaction_id, account_id, booked_on, sum(amount) as amount, currency, min(decided_by) as decided_by
+    from ledger.postings
+    where leg > 4 and ledger_account = 'Assets:Transit'
+    group by all
+),
 transfers as (select * from ledger.transfers where status = 'matched'),
 
 known     as (select known_through from intermediate.int_known_through),

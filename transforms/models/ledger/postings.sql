@@ -1,6 +1,6 @@
 -- One row per leg of the double entry of a booked transaction: the bank account, and where the money came from or went.
 -- grain:  transaction_id, leg
--- checks: not_null(account_id, booked_on, ledger_account, amount, currency, decided_by), accepted(leg, 1, 2, 3, 4),
+-- checks: not_null(account_id, booked_on, ledger_account, amount, currency, decided_by),
 --         relationship(account_id, accounts), relationship(ledger_account, ledger_accounts),
 --         joins(transaction_id, transactions), joins(booked_on, calendar.day)
 
@@ -13,6 +13,7 @@ categories   as (select * from intermediate.int_categories),
 conversions  as (select * from intermediate.int_conversions),
 settings     as (select * from intermediate.int_settings),
 rests        as (select * from intermediate.int_transit_rests),
+split_legs   as (select * from intermediate.int_split_legs),
 decided      as (select transaction_id, ledger_account from seeds.transactions),
 
 -- What comes back goes where the payment went: the two are neither income nor expense
@@ -64,11 +65,9 @@ entries as (
         transactions.amount,
         transactions.currency,
         settings.reporting_currency,
-        -- rounded half away from zero, in whole numbers: a rate that is missing gives no amount, never one of our own making
         case
             when transactions.currency = settings.reporting_currency then transactions.amount
-            when transactions.amount < 0 then -half_up.reporting_amount
-            else half_up.reporting_amount
+            else in_reporting(transactions.amount, conversions.of_this, conversions.of_reporting)
         end                                                         as reporting_amount,
         accounts.ledger_account                                     as bank_account,
         coalesce(
@@ -90,13 +89,6 @@ entries as (
         and categories.direction = case when transactions.amount < 0 then 'out' else 'in' end
     left join conversions
         on conversions.currency = transactions.currency and conversions.day = transactions.booked_on
-    cross join lateral (
-        -- in a currency in which it does not fit, it is unknown, not rounded
-        select try_cast(
-            (2 * cast(cast(abs(transactions.amount) as decimal(38, 2)) * 100 as hugeint) * conversions.of_reporting + conversions.of_this)
-            // (2 * cast(conversions.of_this as hugeint)) * 0.01 as decimal(18, 2)
-        ) as reporting_amount
-    ) as half_up
 ),
 
 -- The rest of a confirmed transfer on which a person decided: it leaves `Assets:Transit` for the account that they named
@@ -109,16 +101,10 @@ resolved as (
         rests.amount,
         rests.currency,
         settings.reporting_currency,
-        try_cast(
-            case
-                when rests.currency = settings.reporting_currency then rests.amount
-                else sign(rests.amount) * (
-                    (2 * cast(cast(abs(rests.amount) as decimal(38, 2)) * 100 as hugeint) * conversions.of_reporting + conversions.of_this)
-                    // (2 * cast(conversions.of_this as hugeint))
-                ) * 0.01
-            end
-            as decimal(18, 2)
-        )                                                           as reporting_amount
+        case
+            when rests.currency = settings.reporting_currency then rests.amount
+            else in_reporting(rests.amount, conversions.of_this, conversions.of_reporting)
+        end                                                         as reporting_amount
     from rests
     inner join decided using (transaction_id)
     cross join settings
@@ -153,6 +139,7 @@ final as (
         decided_by,
         reversal_of
     from entries
+    anti join split_legs using (transaction_id)
     union all
     select
         transaction_id,
@@ -167,6 +154,20 @@ final as (
         'decision'                                                  as decided_by,
         cast(null as varchar)                                       as reversal_of
     from resolved
+    union all
+    select
+        transaction_id,
+        leg,
+        account_id,
+        booked_on,
+        ledger_account,
+        amount,
+        currency,
+        reporting_amount,
+        reporting_currency,
+        decided_by,
+        reversal_of
+    from split_legs
 )
 
 select * from final

@@ -8,7 +8,23 @@ with
 
 moved         as (select * from ledger.transactions),
 held_in       as (select * exclude (ledger_account) from ledger.accounts),
-other_legs    as (select * from ledger.postings where leg = 2),
+other_legs    as (
+    select transaction_id, ledger_account, reporting_amount, reporting_currency, decided_by, reversal_of
+    from ledger.postings
+    where leg = 2
+    union all
+    -- of a divided movement: the whole amount, and the category of the largest split
+    select
+        transaction_id,
+        list(ledger_account order by abs(amount) desc, leg)[1]      as ledger_account,
+        sum(reporting_amount)                                       as reporting_amount,
+        any_value(reporting_currency)                               as reporting_currency,
+        list(decided_by order by abs(amount) desc, leg)[1]          as decided_by,
+        any_value(reversal_of)                                      as reversal_of
+    from ledger.postings
+    where leg > 4
+    group by transaction_id
+),
 categories    as (select * from ledger.ledger_accounts),
 other_sides   as (select * from ledger.counterparties),
 

@@ -6,9 +6,15 @@
 with
 
 postings as (
-    select transaction_id, ledger_account, reporting_amount, reporting_currency
+    select transaction_id, ledger_account, -amount as amount, -reporting_amount as reporting_amount, reporting_currency
     from ledger.postings
     where leg = 2 and decided_by = 'nothing'
+    union all
+    -- of a divided movement, the splits without a category
+    select transaction_id, ledger_account, -sum(amount), -sum(reporting_amount), reporting_currency
+    from ledger.postings
+    where leg > 4 and decided_by = 'split nothing'
+    group by transaction_id, ledger_account, reporting_currency
 ),
 
 transactions   as (select * from ledger.transactions),
@@ -17,14 +23,14 @@ counterparties as (select * from ledger.counterparties),
 moved as (
     select
         transactions.counterparty_id,
-        case when transactions.amount < 0 then 'out' else 'in' end  as direction,
+        case when postings.amount < 0 then 'out' else 'in' end      as direction,
         transactions.currency,
         postings.ledger_account,
         count(*)                                                    as transactions,
         -- a sum that does not fit is unknown, not rounded
-        try_cast(sum(transactions.amount) as decimal(18, 2))        as amount,
+        try_cast(sum(postings.amount) as decimal(18, 2))            as amount,
         case
-            when count(postings.reporting_amount) = count(*) then try_cast(sum(-postings.reporting_amount) as decimal(18, 2))
+            when count(postings.reporting_amount) = count(*) then try_cast(sum(postings.reporting_amount) as decimal(18, 2))
         end                                                         as reporting_amount,
         postings.reporting_currency,
         min(transactions.booked_on)                                 as first_on,
