@@ -96,7 +96,8 @@ class Control:
     def _set_login(self, body: dict[str, Any]) -> dict[str, object]:
         present = {name: getattr(self._oauth, name) for name in LOGIN}
         for name, value in body.items():
-            if name not in present or (present[name] is not None and type(value) is not type(present[name])):
+            kinds = (str, type(None)) if name == "grants" else (type(present.get(name)),)
+            if name not in present or type(value) not in kinds:
                 raise ValueError(f"{name} is none of {', '.join(LOGIN)}, or of another kind")
             if name == "challenge" and value not in ("VERIFIED", "DENIED", "PENDING"):
                 raise ValueError("challenge is VERIFIED, DENIED or PENDING")

@@ -184,3 +184,11 @@ def test_serving_for_ever_says_where_and_ends_with_ctrl_c(monkeypatch: pytest.Mo
     assert found[1] == world.account("4711").transactions[0].id
     with pytest.raises(httpx.ConnectError):
         httpx.get(found[0])
+
+
+def test_scopes_that_were_restricted_over_http_are_granted_again(visit: Visit) -> None:
+    visitor = visit(World(today=TODAY))
+    for scopes in ("accounts", None):
+        assert visitor.http.post("/_sandbox/login", json={"grants": scopes}).json()["grants"] == scopes
+    assert visitor.bank.kontist.oauth.grants is None
+    assert visitor.http.post("/_sandbox/login", json={"denies": None}).status_code == 400
