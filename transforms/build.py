@@ -14,14 +14,13 @@ from pathlib import Path
 
 import duckdb
 
-from transforms import comments, given, macros, seeds
+from transforms import comments, given, macros, seeds, warnings
 from transforms.checks import CheckResult, run_checks
 from transforms.engine import attach, connect, spill_beside, translated
 from transforms.errors import CannotWrite
 from transforms.fingerprints import Fingerprints, Record, file_digest
 from transforms.models import Model, in_order, load
 from transforms.raw import attach_raw
-from transforms.warnings import notices
 
 STORAGE = "v1.0.0"
 """The file format of DuckDB 1.0: what that can open, every BI tool can."""
@@ -83,13 +82,15 @@ def build(
     temp_directory: Path | None = None,
     on_model: OnModel | None = None,
     last: Last | None = None,
+    publication: given.Publication = given.NO_PUBLICATION,
 ) -> Built:
     """Builds `target`, which must not exist, from `raw`, and checks it. `raw` is opened for reading only.
 
     `own_seeds` is a folder whose files take the place of the seeds of the same name that come with the program.
     `on_model(name, number, total)` is called before each model. What does not fit into `memory_limit` spills to
     `temp_directory` (default: `<target>.spill`, gone afterwards). With `last`, the tables whose inputs are as before may be kept,
-    and only checks of what changed are asked. A failed check does not raise: see `Built.failed`.
+    and only checks of what changed are asked. `publication` is what the table `about` says of this file.
+    A failed check does not raise: see `Built.failed`.
     Raises a `TransformError` for everything else, and then leaves no `target` behind.
     """
     began = time.perf_counter()
@@ -102,7 +103,7 @@ def build(
         attach_raw(connection, raw)
         with translated(raw, target, "reading the seeds"):
             seeds.fill(connection, own)
-            known = given.tables(models)
+            known = given.tables(models, publication)
             given.fill(connection, known)
         with translated(raw, target, "reading the raw history"):
             prints = Fingerprints(connection, models, own)
@@ -119,10 +120,22 @@ def build(
         rows = making.ledger(changed)
         with translated(raw, target, "checking the ledger"):
             checks = run_checks(connection, models, at_once=2 if small else 1, changed=changed)
-            noticed = notices(connection)
+            warned = warnings.counts(connection)
+            _note_results(connection, {check.name: check.failed_rows for check in checks} | warned)
         with translated(raw, target, "closing the new file"):
             connection.execute("detach ledger")
-    return Built(target, rows, checks, time.perf_counter() - began, noticed, prints.record(), changed)
+    return Built(target, rows, checks, time.perf_counter() - began, warnings.sentences(warned), prints.record(), changed)
+
+
+def _note_results(connection: duckdb.DuckDBPyConnection, rows: dict[str, int]) -> None:
+    """Corrects the table `checks` where a result differs: it was made before they were known."""
+    connection.execute(
+        "update ledger.main.checks set rows = found.rows,"
+        " result = case when found.rows = 0 then 'passed' when kind = 'warning' then 'warning' else 'failed' end"
+        " from (select unnest($1) as name, unnest($2) as rows) as found"
+        " where checks.name = found.name and checks.rows <> found.rows",
+        [list(rows), list(rows.values())],
+    )
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> None:

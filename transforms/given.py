@@ -4,16 +4,34 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import duckdb
 
+from transforms import warnings
+from transforms.checks import promised
 from transforms.models import Model
 
 Rows = Sequence[tuple[object, ...]]
 
 _COLUMNS: Mapping[str, str] = {
     "relations": "from_table varchar, from_column varchar, to_table varchar, to_column varchar, checked varchar",
+    "checks": "name varchar, kind varchar, table_name varchar, meaning varchar",
+    "publication": "published_at timestamptz, run_id varchar, version varchar",
 }
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The time, the run and the version of the program that publish a ledger. A build for no publication knows none of them."""
+
+    published_at: datetime | None = None
+    run_id: str | None = None
+    """None: a command that reads no bank (`transform`, a restore, an erasure)."""
+    version: str = "unknown"
+
+
+NO_PUBLICATION = Publication()
 
 
 @dataclass(frozen=True)
@@ -38,9 +56,24 @@ def relations(models: Iterable[Model]) -> list[Relation]:
     return sorted(found, key=lambda one: (one.from_table, one.from_column, one.to_table))
 
 
-def tables(models: Iterable[Model]) -> dict[str, Rows]:
+def checks(models: Iterable[Model]) -> list[tuple[object, ...]]:
+    """Returns name, kind, table and meaning of every check of a build, and of every warning; neither has been asked yet."""
+    known = list(models)
+    names = {model.name for model in known}
+    found: list[tuple[object, ...]] = []
+    for one in promised(known):
+        table = one.name.partition(".")[0]
+        found.append((one.name, "check", table if table in names else None, one.meaning))
+    return found + [(one.name, "warning", None, one.meaning) for one in warnings.WARNINGS]
+
+
+def tables(models: Sequence[Model], publication: Publication = NO_PUBLICATION) -> dict[str, Rows]:
     """Returns the rows of every given table."""
-    return {"relations": [tuple(vars(one).values()) for one in relations(models)]}
+    return {
+        "relations": [tuple(vars(one).values()) for one in relations(models)],
+        "checks": checks(models),
+        "publication": [tuple(vars(publication).values())],
+    }
 
 
 def fill(connection: duckdb.DuckDBPyConnection, given: Mapping[str, Rows]) -> None:

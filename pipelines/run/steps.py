@@ -227,6 +227,7 @@ def publish_ledger(settings: Settings, report: Report, progress: Progress) -> No
             memory=settings.memory_limit,
             keep_unchanged=True,
             page=wanted_page(settings),
+            run_id=report.run_id,
         )
         report.checks = report.published.checks
         report.notes += report.published.notices

@@ -3,6 +3,8 @@
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from transforms.checks import CheckResult
 if TYPE_CHECKING:
     from pipelines.report_page.page_options import PageOptions
     from transforms.build import Built, Last, OnModel
+    from transforms.given import Publication
 
 RECORD = "ledger.build.json"
 """What the published ledger was made from, and its SHA-256: hashes only."""
@@ -56,18 +59,23 @@ def build_and_publish(
     memory: str = MEMORY,
     keep_unchanged: bool = False,
     page: "PageOptions | None" = None,
+    run_id: str | None = None,
 ) -> Published:
     """Builds, checks and publishes the ledger. Raises `LedgerRefused` when a check fails, `Failure` when it cannot be built.
 
     With `keep_unchanged`, tables of the published ledger whose inputs are the same are not made again. With `page`, a page that
     shows the ledger is drawn before the ledger is published, and put beside it right after; else there is none afterwards.
+    `run_id` is the run that publishes; None for a command that reads no bank.
     """
     from transforms.errors import SeedUnreadable, TransformError
+    from transforms.given import Publication
 
     started = time.perf_counter()
+    now = Publication(datetime.now(UTC), run_id, version("kontoledger"))
     ledger, new = data_dir / "ledger.duckdb", data_dir / "ledger.new.duckdb"
     try:
-        built = (_on_a_copy(data_dir, on_model, memory) if keep_unchanged else None) or _build(data_dir, on_model, memory)
+        built = _on_a_copy(data_dir, on_model, memory, now) if keep_unchanged else None
+        built = built or _build(data_dir, on_model, memory, now)
         if built.failed:
             raise LedgerRefused(ledger, built.checks)
         undrawn = published_page.draw(new, page, memory=memory)
@@ -91,7 +99,7 @@ def forget_record(data_dir: Path) -> None:
     (data_dir / RECORD).unlink(missing_ok=True)
 
 
-def _on_a_copy(data_dir: Path, on_model: "OnModel | None", memory: str) -> "Built | None":
+def _on_a_copy(data_dir: Path, on_model: "OnModel | None", memory: str, now: "Publication") -> "Built | None":
     """Builds what changed; returns nothing where that cannot be done, or does not pass: then the whole ledger has to be built."""
     from transforms.build import Last
     from transforms.errors import TransformError
@@ -102,13 +110,13 @@ def _on_a_copy(data_dir: Path, on_model: "OnModel | None", memory: str) -> "Buil
     if record is None or not ledger.exists():
         return None
     try:
-        built = _build(data_dir, on_model, memory, Last(ledger, record))
+        built = _build(data_dir, on_model, memory, now, Last(ledger, record))
     except TransformError:
         return None
     return built if not built.failed or built.changed is None else None
 
 
-def _build(data_dir: Path, on_model: "OnModel | None", memory: str, last: "Last | None" = None) -> "Built":
+def _build(data_dir: Path, on_model: "OnModel | None", memory: str, now: "Publication", last: "Last | None" = None) -> "Built":
     from transforms.build import build
 
     new = data_dir / "ledger.new.duckdb"
@@ -122,6 +130,7 @@ def _build(data_dir: Path, on_model: "OnModel | None", memory: str, last: "Last 
         temp_directory=data_dir / SPILL,
         on_model=on_model,
         last=last,
+        publication=now,
     )
 
 

@@ -38,8 +38,10 @@ def test_the_file_holds_the_contracts_tables_and_nothing_else(folder: Path) -> N
 
     assert sorted(found) == [("main", table) for table in sorted({*LEDGER} - VIEWS)]
     assert set(LEDGER) == {
+        "about",
         "accounts",
         "calendar",
+        "checks",
         "net_worth_daily",
         "relations",
         "transactions_enriched",

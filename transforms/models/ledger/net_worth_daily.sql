@@ -69,17 +69,10 @@ converted as (
     select
         summed.* exclude (whole_sum),
         settings.reporting_currency,
-        -- rounded half away from zero, in whole numbers, as in `postings`
-        try_cast(
-            case
-                when summed.currency = settings.reporting_currency then summed.balance
-                else sign(summed.balance) * (
-                    (2 * cast(cast(abs(summed.balance) as decimal(38, 2)) * 100 as hugeint) * conversions.of_reporting + conversions.of_this)
-                    // (2 * cast(conversions.of_this as hugeint))
-                ) * 0.01
-            end
-            as decimal(18, 2)
-        )                                                           as reporting_balance
+        case
+            when summed.currency = settings.reporting_currency then summed.balance
+            else in_reporting(summed.balance, conversions.of_this, conversions.of_reporting)
+        end                                                         as reporting_balance
     from summed
     cross join settings
     left join conversions on conversions.currency = summed.currency and conversions.day = summed.day

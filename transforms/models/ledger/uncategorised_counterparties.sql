@@ -28,9 +28,9 @@ moved as (
         postings.ledger_account,
         count(*)                                                    as transactions,
         -- a sum that does not fit is unknown, not rounded
-        try_cast(sum(postings.amount) as decimal(18, 2))            as amount,
+        in_cents(sum(postings.amount))                              as amount,
         case
-            when count(postings.reporting_amount) = count(*) then try_cast(sum(postings.reporting_amount) as decimal(18, 2))
+            when count(postings.reporting_amount) = count(*) then in_cents(sum(postings.reporting_amount))
         end                                                         as reporting_amount,
         postings.reporting_currency,
         min(transactions.booked_on)                                 as first_on,
