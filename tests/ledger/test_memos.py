@@ -12,7 +12,7 @@ from tests.ledger.test_random_worlds import LOADS, World, raw_rows, worlds
 from tests.ledger.worlds import LEDGER, MODELS, Row, built
 from transforms.checks import run_checks
 
-SHOW_MEMOS = {"transactions", "transactions_enriched", "transaction_history", "transaction_details", "changes"}
+SHOW_MEMOS = {"about", "transactions", "transactions_enriched", "transaction_history", "transaction_details", "changes"}
 memos = st.lists(
     st.fixed_dictionaries(
         {
