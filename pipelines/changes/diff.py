@@ -5,7 +5,7 @@ on columns, in the run's own DuckDB: rows never become Python objects, and a his
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,7 @@ class Differ:
         self._tables += 1
         name, account_id, import_id = f"diff_{self._tables}", str(answer.outcome.account_id), answer.outcome.import_id
         self._show(shape, account_id, answer)
+        shape = self._narrowed(shape, account_id)
         claim = answer.since or (ALL if answer.depth_known else self._oldest_day_shown_whole(shape, account_id))
         self._identify(shape, name, account_id, import_id, claim, answer.newest_first)
         self._add_late(shape, name, account_id, import_id, claim, answer.newest_first)
@@ -82,7 +83,8 @@ class Differ:
 
     def rows(self, diff: Diff, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yields the rows to load, in batches, exactly as the table declares them."""
-        columns = ", ".join(field.name for field in schema)
+        held = {name for name, *_ in self._connection.execute(f"select * from {diff.table} limit 0").description}
+        columns = ", ".join(field.name if field.name in held else f"null as {field.name}" for field in schema)
         reader = self._connection.sql(f"select {columns} from {diff.table}").to_arrow_reader(BATCH)
         for batch in reader:
             if batch.num_rows:
@@ -146,6 +148,20 @@ class Differ:
             f" select {quoted(account_id)} as account_id, * {filled}, {shape.booked} as booked from {rows}"
             f" where {PlausibleDays.on(answer.as_of).sql(shape)}"
         )
+
+    def _narrowed(self, shape: Shape, account_id: str) -> Shape:
+        """Returns the shape without the later columns that neither the answer nor what is known of the account fills.
+
+        Each column of a table takes memory of its own, however empty it is; versions are the same without these.
+        """
+        later = [column.name for column in shape.schema if column.name in shape.later]
+        if not later:
+            return shape
+        filled = ", ".join(f"count({name})" for name in later)
+        shown = self._row(f"select {filled} from answered")
+        known = self._row(f"select {filled} from {shape.table} where account_id = ? and _dlt_valid_to is null", [account_id])
+        empty = {name for name, *counts in zip(later, shown, known, strict=True) if not any(counts)}
+        return replace(shape, schema=pa.schema([column for column in shape.schema if column.name not in empty]))
 
     def _identify(self, shape: Shape, name: str, account_id: str, import_id: str, claim: date, newest_first: bool) -> None:
         """Creates the table of the shown rows inside the window, with identity and version.

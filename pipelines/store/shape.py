@@ -6,6 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from sources._columns import read_by_source
+
 
 @dataclass(frozen=True, kw_only=True)
 class AccountShape:
@@ -97,15 +99,20 @@ class Shape:
         named = ", source_transaction_id" if self.has_ids else ""
         return f"position, window_on, {self.amount}, booked{named}"
 
+    @property
+    def _shown(self) -> list[str]:
+        """Returns the columns of `answered` that are kept: those that the bank shows, and what is said of them there."""
+        return ["account_id", "booked", "position", *read_by_source(self.schema).names]
+
     def identified(self, answered: str, numbered: str) -> str:
         """Returns SQL for the rows of `answered` that `numbered` names by their position, with identity, version and content.
 
-        `answered` has all columns that the bank showed; `numbered` has the `counted` columns, `late`, `occurrence` and
-        `position_in_day`. Of equal ids the first shown stays.
+        `answered` has at least the columns of the schema that a bank shows; `numbered` has the `counted` columns, `late`,
+        `occurrence` and `position_in_day`. Of equal ids the first shown stays.
         """
         return f"""
             select
-                shown_rows.*,
+                {", ".join(self._shown)},
                 late,
                 occurrence,
                 position_in_day,

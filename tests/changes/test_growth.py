@@ -62,7 +62,7 @@ def seconds(tmp_path: Path) -> Callable[..., float]:
 
 
 def test_a_first_answer_costs_as_much_as_it_has_rows(seconds: Callable[..., float]) -> None:
-    assert seconds(0, MANY, None, "96MiB") / seconds(0, FEW, None, "96MiB") <= 6
+    assert seconds(0, MANY, None, "64MiB") / seconds(0, FEW, None, "64MiB") <= 6
 
 
 def test_rows_before_the_window_cost_what_is_shown_of_them_and_not_what_is_known(seconds: Callable[..., float]) -> None:

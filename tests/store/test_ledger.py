@@ -44,7 +44,7 @@ def test_without_a_record_the_whole_ledger_is_built_once(data_dir: Path) -> None
 def test_a_copy_that_does_not_pass_its_checks_is_not_published(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with duckdb.connect(data_dir / "raw.duckdb") as connection:
         connection.execute("insert into kontist.imports select * replace ('i-9' as import_id) from kontist.imports limit 1")
-    asked = iter([["select 1"], []])
+    asked = iter([["select 1"], ["select 1"], [], []])  # a build lists the checks, then asks them
     monkeypatch.setattr("transforms.checks.singular", lambda: [("one", "Wrong.", sql) for sql in next(asked)])
     made = made_by_a_run(data_dir)
 
