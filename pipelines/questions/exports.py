@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Note = Callable[[str], None]
-"""Is told a sentence that somebody should know of the files."""
+"""Receives a sentence that somebody should know of the files."""
 BOM = "\ufeff"
 """Without it, Excel takes UTF-8 for the machine's own old code page."""
 _DANGEROUS = r"^[\s\p{Z}\p{C}]*[=+\-@\t\r\n＝＋－＠]"

@@ -67,7 +67,7 @@ order by booked_on, transaction_id
 
 
 def lines(connection: "DuckDBPyConnection", note: Callable[[str], None]) -> Iterator[str]:
-    """Yields the file, line by line. `note` is told which account is left out, and which rows are."""
+    """Yields the file, line by line. `note` receives which account is left out, and which rows are."""
     listed = [one for one in rows_of(connection, _ACCOUNTS) if _can_be_written(one, note)]
     numbers = _numbers(listed)
     yield from _HEAD

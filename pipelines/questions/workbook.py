@@ -34,7 +34,7 @@ WIDTH = 16
 
 
 def write(connection: "DuckDBPyConnection", path: Path, note: Callable[[str], None]) -> None:
-    """Writes the workbook to `path`. `note` is told what Excel could not take as it is. Raises `OSError`."""
+    """Writes the workbook to `path`. `note` receives what Excel could not take as it is. Raises `OSError`."""
     with _created(path) as workbook:
         cells = _Cells(workbook)
         for table in TABLES:

@@ -1,4 +1,4 @@
-"""A login that is interrupted, killed, or begun twice at once: which one runs use afterwards, and what people are told."""
+"""A login that is interrupted, killed, or begun twice at once: which one runs use afterwards, and what the messages say."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A 403 of Kontist has two causes, a missing scope and an unconfirmed token: which of them it is, and what people are told."""
+"""A 403 of Kontist has two causes, a missing scope and an unconfirmed token: which of them it is, and what the messages say."""
 
 from pathlib import Path
 from typing import Any
