@@ -16,6 +16,7 @@ from pipelines.read.context import RunContext
 from pipelines.read.outcome import Answer, Outcome
 from pipelines.store.banks import Bank
 from pipelines.store.load import Changeset, batches_of
+from pipelines.store.unasked import with_known_values
 from sources._versions import digest, version_of
 
 
@@ -122,9 +123,13 @@ class ChangesetBuilder:
         """Adds the account itself and its small tables. Held rows keep the account in the currency that they are in."""
         import_id = answer.outcome.import_id
         if diff.held is None or not self._in_another_currency(answer.account):
-            self.add_list("accounts", diff.account_id, [answer.account], import_id)
+            self.add_list("accounts", diff.account_id, self._completed(answer, "accounts", [answer.account]), import_id)
         for table, rows in answer.lists.items():
-            self.add_list(table, diff.account_id, rows, import_id)
+            self.add_list(table, diff.account_id, self._completed(answer, table, rows), import_id)
+
+    def _completed(self, answer: Answer, table: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Returns rows of a small table with what is known of the columns that the bank was not asked for."""
+        return with_known_values(self._connection, f"{self.bank.name}.{table}", rows, answer.unasked.get(table, {}))
 
     def _end(self, answer: Answer, diff: Diff) -> None:
         """Ends the outcome; a complete answer moves the account's cursor."""

@@ -17,6 +17,7 @@ from pipelines.changes.removal_guard import Held, RemovalGuard
 from pipelines.read.outcome import Answer, Counts
 from pipelines.settings import Thresholds
 from pipelines.store.shape import Shape
+from pipelines.store.unasked import completed
 from sources._columns import read_by_source
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ class Differ:
         )
 
     def _show(self, shape: Shape, account_id: str, answer: Answer) -> None:
-        """Creates the view `answered`: all rows of plausible days that the bank showed of the account."""
+        """Creates the view `answered`: all rows of plausible days that the bank showed of the account, with what is known of the
+        columns that it was not asked for."""
         spooled, currency = answer.spool.close(), answer.account.get("currency")
         if spooled is None:
             columns = [*read_by_source(shape.schema), pa.field("position", pa.int64())]
@@ -143,11 +145,12 @@ class Differ:
         else:
             rows = f"read_parquet({quoted(str(spooled))}, hive_partitioning = false)"
         filled = f"replace (coalesce(currency, {quoted(currency)}) as currency)" if "currency" in shape.schema.names else ""
-        self._connection.execute(
-            f"create or replace temp view answered as"
-            f" select {quoted(account_id)} as account_id, * {filled}, {shape.booked} as booked from {rows}"
+        shown = (
+            f"select {quoted(account_id)} as account_id, * {filled}, {shape.booked} as booked from {rows}"
             f" where {PlausibleDays.on(answer.as_of).sql(shape)}"
         )
+        shown = completed(shape, shown, quoted(account_id), answer.unasked.get("transactions", {}))
+        self._connection.execute(f"create or replace temp view answered as {shown}")
 
     def _narrowed(self, shape: Shape, account_id: str) -> Shape:
         """Returns the shape without the later columns that neither the answer nor what is known of the account fills.

@@ -19,6 +19,7 @@ from sources._http import Patience
 from sources._identity import tail
 from sources.kontist.accounts import Account
 from sources.kontist.query_client import QueryClient
+from sources.kontist.unasked import unasked_columns
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -114,9 +115,11 @@ def answer(kept: KeptLogin, asked: Question) -> BankAnswer:
 
 
 def _asked(client: BankClient, asked: Question) -> dict[str, Any] | None:
-    """Returns the bank's present row by column, None where it does not know the id."""
+    """Returns the bank's present row by column, None where it does not know the id. A column that it has refused is left out."""
     if isinstance(client, QueryClient):
-        return client.transaction(asked.account, asked.held)
+        says = client.transaction(asked.account, asked.held)
+        unasked = unasked_columns(client.fields.refused)["transactions"]
+        return None if says is None else {name: value for name, value in says.items() if name not in unasked}
     return client.transaction(asked.account, asked.held["source_transaction_id"])
 
 

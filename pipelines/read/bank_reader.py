@@ -1,6 +1,6 @@
 """Connects each bank's reader with a run: what it reads as tasks that stand alone, and one reading of all of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -155,9 +155,16 @@ class KontistReader:
                 days = 0 if context.options.full_refresh else own.full_read_days
                 client.fields.remember(RefusedFields(note, own.base_url, plan.today, days))
             reading = kontist.Reader(context, plan, client, kept).read()
+            if isinstance(client, QueryClient) and client.fields.learned:
+                reading.notes.append(_refused_sentence(client.fields.learned))
         if note or REFUSED_FIELDS in state:
             reading.state[REFUSED_FIELDS] = note
         return reading
+
+
+def _refused_sentence(fields: Iterable[tuple[str, str]]) -> str:
+    names = ", ".join(sorted(".".join(one) for one in fields))
+    return f"Kontist does not answer for {names}: what is known of it stays as it is, and it is asked for again next week"
 
 
 class KontomatikReader:

@@ -1,6 +1,7 @@
 """Reads Kontist for one run: all accounts of one login, each as deep as its plan says."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -21,8 +22,10 @@ from sources.kontist.accounts import Account
 from sources.kontist.columns import TRANSACTIONS
 from sources.kontist.cursor_reading import Wanted, read_by_cursor
 from sources.kontist.prefetch import Prefetch
+from sources.kontist.queries import public_id
 from sources.kontist.query_client import QueryClient
 from sources.kontist.transactions import read_transactions
+from sources.kontist.unasked import NOTHING, Unasked, unasked_columns
 
 
 class Reader:
@@ -105,7 +108,9 @@ class Reader:
         keeper = self._keeper(account.account_id)
         if depth != "full" or self._plan.full:  # a person asks for all that the bank shows now
             keeper.forget()
-        known = KnownAccount(history.connection.cursor(), KONTIST, account.account_id)
+        known = KnownAccount(
+            history.connection.cursor(), KONTIST, account.account_id, lambda: self._unasked(account).get("transactions", NOTHING)
+        )
         try:
             read = self._read_transactions(account, Wanted(depth, since, known), spool, keeper)
         except SourceError as error:
@@ -128,6 +133,7 @@ class Reader:
         )
         unknown = account.unknown_fields | read.unknown_fields | self._read_orders(account, answer, spool)
         outcome.unknown_fields = tuple(sorted(unknown))
+        answer.unasked = self._unasked(account)
         reading.answers.append(answer)
 
     def _read_transactions(self, account: Account, wanted: Wanted, spool: SpoolFile, keeper: UnfinishedRead) -> ReadAccount:
@@ -144,6 +150,13 @@ class Reader:
             prefetch=self._prefetch,
             keeper=keeper,
         )
+
+    def _unasked(self, account: Account) -> Mapping[str, Unasked]:
+        """Returns by table the columns that were not asked for, as the bank has refused their fields."""
+        if not isinstance(self._client, QueryClient):
+            return {}
+        further = public_id(account.source_account_id) is not None
+        return unasked_columns(self._client.fields.refused, further=further)
 
     def _keeper(self, account_id: str) -> UnfinishedRead:
         """Returns where a long read of this account is stored, in case it is interrupted."""

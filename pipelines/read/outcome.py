@@ -1,6 +1,7 @@
 """Outcomes and answers of each account in one run: the rows of `imports`, the lines of the summary, the fields of `--json`."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.store.banks import Bank
 from sources._protocols import Depth
+from sources.kontist.unasked import Unasked
 
 if TYPE_CHECKING:
     from sources._spool import SpoolFile
@@ -146,6 +148,8 @@ class Answer:
     """First and last day of a gap in coverage: between the last complete read and this one, no longer shown."""
     lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Small tables of this account that were read whole (orders)."""
+    unasked: Mapping[str, Unasked] = field(default_factory=dict)
+    """By table the columns that the bank was not asked for: what is known of them stays."""
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Answers what raw history knows of an account before its bank is asked."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
@@ -9,18 +9,30 @@ import pyarrow as pa
 
 from pipelines.store.banks import Bank
 from pipelines.store.shape import Shape
+from pipelines.store.unasked import completed
+from sources.kontist.unasked import NOTHING, Unasked
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
 
-def unchanged(connection: "DuckDBPyConnection", shape: Shape, account_id: str, rows: pa.RecordBatch) -> bool:
-    """Returns whether every one of `rows` is known in exactly this version. Only for banks whose rows carry their own id."""
+def unchanged(
+    connection: "DuckDBPyConnection", shape: Shape, account_id: str, rows: pa.RecordBatch, unasked: Unasked = NOTHING
+) -> bool:
+    """Returns whether every one of `rows` is known in exactly this version. Only for banks whose rows carry their own id.
+
+    `unasked` are the columns that the bank was not asked for: there the known value counts.
+    """
     page_shown = pa.Table.from_batches([rows])  # read by its name in the query
     ((unknown,),) = connection.execute(
         f"""
-        with page as (select $account || ':' || {shape.key} as transaction_id, * from page_shown)
+        with
+
+        page_completed as ({completed(shape, "from page_shown", "$account", unasked)}),
+
+        page as (select $account || ':' || {shape.key} as transaction_id, * from page_completed)
+
         select count(*) from page
         where {shape.version()} not in (
             select row_version from {shape.table}
@@ -60,10 +72,12 @@ class KnownAccount:
     connection: "DuckDBPyConnection"
     bank: Bank
     account_id: str
+    unasked: Callable[[], Unasked] = lambda: NOTHING
+    """Returns the columns that the bank was not asked for so far."""
 
     def unchanged(self, rows: "pa.RecordBatch") -> bool:
         """Returns whether a page brings nothing new."""
-        return unchanged(self.connection, self.bank.shape, self.account_id, rows)
+        return unchanged(self.connection, self.bank.shape, self.account_id, rows, self.unasked())
 
     def oldest_pending(self) -> date | None:
         """Returns the day of the oldest known reservation."""

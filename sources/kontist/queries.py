@@ -44,7 +44,8 @@ _OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "Transfer": ("uuid", "purpose", "e2eId", "lastExecutionDate", "reference", "personalNote", "category"),
 }
 OPTIONAL: frozenset[FieldName] = frozenset((kind, name) for kind, names in _OPTIONAL.items() for name in names) | OPTIONAL_KINDS
-_OBJECTS = {"fees": "TransactionFee", "splits": "TransactionSplit"}
+OBJECTS = {"fees": "TransactionFee", "splits": "TransactionSplit"}
+"""Fields of a transaction that hold objects, by the type of these."""
 _SAME = (
     *("id", "amount", "type", "category", "name", "iban", "purpose", "e2eId", "bookingDate", "valutaDate", "foreignCurrency"),
     *("paymentMethod", "userSelectedBookingDate", "documentType", "mandateNumber"),
@@ -71,6 +72,8 @@ class Fields:
 
     def __init__(self) -> None:
         self.refused: set[FieldName] = set()
+        self.learned: set[FieldName] = set()
+        """Those that were refused in this read."""
         self._memory: RefusedFields | None = None
 
     def remember(self, memory: RefusedFields) -> None:
@@ -80,7 +83,9 @@ class Fields:
 
     def refuse(self, names: Iterable[FieldName]) -> None:
         """Leaves out fields that the server has refused."""
-        self.refused |= set(names)
+        names = set(names)
+        self.learned |= names - self.refused
+        self.refused |= names
         if self._memory is not None:
             self._memory.add(names)
 
@@ -129,8 +134,8 @@ class Fields:
         names = [name for name in _OPTIONAL.get(kind, ()) if (kind, name) not in self.refused]
         shown = []
         for name in (*_PLAIN.get(kind, ()), *names):
-            inner = self._of(_OBJECTS[name]) if name in _OBJECTS else ""
-            if name not in _OBJECTS or inner:
+            inner = self._of(OBJECTS[name]) if name in OBJECTS else ""
+            if name not in OBJECTS or inner:
                 shown.append(f"{name} {{ {inner} }}" if inner else name)
         return " ".join(shown)
 

@@ -78,8 +78,7 @@ class QueryClient:
         if not isinstance(others, list) or not all(isinstance(one, dict) for one in others):
             raise _other_shape()
         # The main account counts once, and one without public id and IBAN is not open yet.
-        own = main.get("publicId")
-        further = (one for one in others if (one.get("publicId") or one.get("iban")) and own != (one.get("publicId") or ""))
+        further = (one for one in others if (one.get("publicId") or one.get("iban")) and not _is_same_account(main, one))
         listed = [account_as_rest(main), *map(sub_account_as_rest, further)]
         accounts = [replace(read_account(sent, live=True), unknown_fields=frozenset()) for sent in listed]
         if len({one.account_id for one in accounts}) < len(accounts):
@@ -298,6 +297,12 @@ def _object(content: Any, name: str, *, or_none: bool = False) -> Any:
     if isinstance(found, dict) or (or_none and found is None):
         return found
     raise _other_shape()
+
+
+def _is_same_account(main: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Returns whether an entry of the further accounts is the main one: by public id, where the server has refused that by IBAN."""
+    name = "publicId" if main.get("publicId") else "iban"
+    return bool(main.get(name)) and main.get(name) == other.get(name)
 
 
 def _nodes(connection: dict[str, Any]) -> tuple[list[Any], str | None]:
