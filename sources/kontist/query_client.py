@@ -300,7 +300,7 @@ def _object(content: Any, name: str, *, or_none: bool = False) -> Any:
 
 
 def _is_same_account(main: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Returns whether an entry of the further accounts is the main one: by public id, where the server has refused that by IBAN."""
+    """Returns whether an entry of the further accounts is the main one: by public id, else (refused by the server) by IBAN."""
     name = "publicId" if main.get("publicId") else "iban"
     return bool(main.get(name)) and main.get(name) == other.get(name)
 
