@@ -68,7 +68,7 @@ def _table(model: Model, columns: Iterable[tuple[str, str, str]]) -> str:
 
 def _questions() -> str:
     lines = ["## What the file answers by itself", "", "| macro | |", "|---|---|"]
-    lines += [f"| `ledger.{macro.name}({macro.parameters})` | {macro.sentence} |" for macro in macros()]
+    lines += [f"| `{macro.name}({macro.parameters})` | {macro.sentence} |" for macro in macros()]
     return "\n".join([*lines, ""])
 
 

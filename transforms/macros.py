@@ -43,10 +43,15 @@ def macros(folder: Path = FOLDER) -> Iterator[Macro]:
 
 
 def add(connection: duckdb.DuckDBPyConnection) -> None:
-    """Stores the ledger's own macros in the attached `ledger`."""
+    """Stores the ledger's own macros in the attached `ledger`.
+
+    They name tables without the catalog: DuckDB then looks in the catalog in use, so the file may have any name and any alias.
+    """
+    connection.execute("use ledger")
     for macro in macros():
-        connection.execute(f"create macro ledger.main.{macro.name}({macro.parameters}) as table\n{macro.sql}")
-        connection.execute(f"comment on macro table ledger.main.{macro.name} is {literal(macro.sentence)}")
+        connection.execute(f"create macro {macro.name}({macro.parameters}) as table\n{macro.sql}")
+        connection.execute(f"comment on macro table {macro.name} is {literal(macro.sentence)}")
+    connection.execute("use memory")
 
 
 def add_helpers(connection: duckdb.DuckDBPyConnection) -> None:

@@ -161,12 +161,25 @@ def test_the_ledger_has_the_tables_and_columns_of_the_contract(data: Path) -> No
         assert set(columns.split()) <= set(found[table]), table
 
 
-def test_readmes_queries_find_something(data: Path) -> None:
+def test_readmes_queries_find_the_same_in_a_file_of_any_name_and_under_any_alias(data: Path, tmp_path: Path) -> None:
+    """As README says: a file that is opened needs nothing, one that is attached needs `use ALIAS`."""
     queries = re.findall(r"```sql\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(queries) >= 3
-    with opened(data) as connection:
+    march = shutil.copy(data / "ledger.duckdb", tmp_path / "march.duckdb")
+    assert len(queries) >= 6
+    with opened(data) as as_published, opened(tmp_path, "march") as renamed, duckdb.connect() as attached:
+        attached.execute(f"set TimeZone = 'UTC'; attach '{march}' as other (read_only); use other")
         for query in queries:
-            assert connection.execute(query).fetchall(), query
+            found = [sorted(map(repr, one.execute(query).fetchall())) for one in (as_published, renamed, attached)]
+            assert found[0], query
+            assert found[0] == found[1] == found[2], query
+
+
+def test_readmes_forecast_names_its_account_and_currency(data: Path) -> None:
+    (query,) = re.findall(r"```sql\n([^`]*cash_forecast.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    with opened(data) as connection:
+        columns = [column[0] for column in connection.execute(query).description or []]
+
+    assert {"display_name", "currency", "closing_balance"} <= set(columns)
 
 
 def test_both_names_of_a_table_work(data: Path) -> None:

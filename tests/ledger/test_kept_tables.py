@@ -113,9 +113,8 @@ def everything(ledger: Path) -> dict[str, Any]:
         }.items():
             query = f"select {columns} from duckdb_{kind}() where database_name = 'ledger' and not internal"
             found[kind] = sorted(connection.execute(query).fetchall())
-        found["as of"] = connection.execute(
-            "select * from ledger.as_of(timestamptz '2026-03-04 12:00:00Z') order by all"
-        ).fetchall()
+        connection.execute("use ledger")
+        found["as of"] = connection.execute("select * from as_of(timestamptz '2026-03-04 12:00:00Z') order by all").fetchall()
         return found
 
 

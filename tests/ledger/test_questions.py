@@ -1,5 +1,6 @@
 """What the file answers by itself: `as_of`, and the view of changes, in any client that opens it."""
 
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -33,12 +34,23 @@ def test_now_as_of_is_the_transactions(ledger: Path) -> None:
         assert described == connection.execute("describe transactions").fetchall()
 
 
-def test_the_file_answers_when_it_is_attached_as_ledger(ledger: Path) -> None:
+@pytest.mark.parametrize("name", ["ledger", "other"])
+def test_the_file_answers_under_any_name_and_any_alias(ledger: Path, tmp_path: Path, name: str) -> None:
+    """`as_of` reads the catalog in use: an attached file answers it after `use ALIAS`. Views answer without it, too."""
+    file = shutil.copy(ledger, tmp_path / f"{name}.duckdb")
+    count = "select count(*) from as_of('2030-01-01 00:00:00+00')"
+    with duckdb.connect(file, read_only=True) as connection:
+        assert connection.execute(count).fetchall() == [(9,)]
+        changes = connection.execute("select count(*) from changes").fetchall()
+        assert changes != [(0,)]
     with duckdb.connect() as connection:
-        connection.execute(f"attach '{ledger}' as ledger (read_only)")
-
-        assert connection.execute("select count(*) from ledger.as_of('2030-01-01 00:00:00+00')").fetchall() == [(9,)]
-        assert connection.execute("select count(*) from ledger.changes").fetchall() != [(0,)]
+        connection.execute(f"attach '{ledger}' as {name} (read_only)")
+        assert connection.execute(f"select count(*) from {name}.changes").fetchall() == changes
+        with pytest.raises(duckdb.CatalogException, match="transaction_history"):
+            connection.execute(count.replace("as_of", f"{name}.as_of"))
+        connection.execute(f"use {name}")
+        assert connection.execute(count).fetchall() == [(9,)]
+        assert connection.execute(count.replace("as_of", f"{name}.as_of")).fetchall() == [(9,)]
 
 
 def test_every_macro_carries_its_sentence(ledger: Path) -> None:

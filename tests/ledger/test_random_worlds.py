@@ -134,6 +134,7 @@ def test_the_ledger_shows_every_world_as_it_is_and_was(world: World) -> None:
         def ask(query: str, *parameters: object) -> list[tuple[Any, ...]]:
             return connection.execute(query, list(parameters)).fetchall()
 
+        ask("use ledger")
         columns = "transaction_id, amount, transaction_on, booked_on, status"
         now = ask(f"select {columns} from ledger.transactions")
         assert len(now) == len(set(now))
@@ -147,7 +148,7 @@ def test_the_ledger_shows_every_world_as_it_is_and_was(world: World) -> None:
                     moment,
                 )
             )
-            assert showing(world, load) == set(ask(f"select {columns} from ledger.as_of($1)", moment))
+            assert showing(world, load) == set(ask(f"select {columns} from as_of($1)", moment))
 
         booked_sums = ask("select transaction_id, amount from ledger.transactions where status = 'booked' order by all")
         assert ask("select transaction_id, amount from ledger.postings where leg = 1 order by all") == booked_sums
