@@ -119,7 +119,7 @@ def _sign_in(
     ):
         if not start_new:
             refuse(missing_raw(settings.data_dir, vault))  # before somebody signs in for nothing
-        vault.refuse_without_key()
+        vault.check_it_can_store()
         check(settings, utc_now, vault)  # the days of a consent are counted from its sign-in
         consent, started = sign_in.start_sign_in(
             vault,

@@ -24,8 +24,26 @@ from sources.kontist.auth import Login
 def connect(options: argparse.Namespace) -> int:
     """Runs `connect kontist`: logs in once and stores the refresh token. The password is not kept."""
     settings = settings_of(options)
+    _refuse_what_has_no_effect(options, settings)
     with held(settings.data_dir, "connect kontist", name="connect"):  # the second of two would end what the first has stored
         return _connect_by_link(options, settings) if settings.kontist.dialect == "graphql" else _by_password(options, settings)
+
+
+def _refuse_what_has_no_effect(options: argparse.Namespace, settings: Settings) -> None:
+    """Raises `WrongUsage` for an option of the other dialect, or of Kontomatik."""
+    dialect = settings.kontist.dialect
+    instead = {
+        "email": "the customer types the e-mail on the bank's page" if dialect == "graphql" else None,
+        "open": "there is no page to log in on" if dialect == "rest" else None,
+        "redirect_url": "the address is the setting sources.kontist.redirect_uri",
+    }
+    for name in ("target", "mock", "login", "owner_external_id", "country", "locale"):
+        instead[name] = "it is for Kontomatik"
+    for name, reason in instead.items():
+        if reason is not None and getattr(options, name, None):
+            raise WrongUsage(
+                f"--{name.replace('_', '-')} has no effect on the login at Kontist (dialect {dialect}): {reason}", "Leave it out"
+            )
 
 
 def _by_password(options: argparse.Namespace, settings: Settings) -> int:
@@ -34,7 +52,7 @@ def _by_password(options: argparse.Namespace, settings: Settings) -> int:
     password = own.password if email == own.email else None
     prepare(settings.data_dir)
     with vault_of(settings, start_new=getattr(options, "start_new", False)) as vault:
-        vault.refuse_without_key()  # before anybody types a password for nothing
+        vault.check_it_can_store()  # before anybody types a password for nothing
     email = email or _asked("E-mail at Kontist: ", "Give --email, or set" if hasattr(options, "email") else "Set")
     password = password or _password()
     return _store(options, settings, Login(email, password))
@@ -63,7 +81,7 @@ def _connect_by_link(options: argparse.Namespace, settings: Settings) -> int:
 
     prepare(settings.data_dir)
     with vault_of(settings, start_new=getattr(options, "start_new", False)) as vault:
-        vault.refuse_without_key()  # before somebody signs in for nothing
+        vault.check_it_can_store()  # before somebody signs in for nothing
     login = sign_in(settings, Person(show, _pasted, wait))
     return _store(options, settings, login)
 

@@ -225,6 +225,13 @@ class Database:
         except (DBAPIError, UnicodeDecodeError) as error:
             raise self._broken(error) from None
 
+    def refuse_unwritable(self) -> None:
+        """Raises `VaultBroken` where nothing can be stored, as on a full disk. SQLite writes a page that stays as it is."""
+        with self.transaction() as connection:
+            if connection.dialect.name == "sqlite":
+                version = int(connection.exec_driver_sql("pragma user_version").scalar() or 0)
+                connection.exec_driver_sql(f"pragma user_version = {version}")
+
     def write(self, statement: sql.Executable, rows: list[dict[str, Any]] | None = None) -> None:
         """Executes one statement in a transaction of its own."""
         with self.transaction() as connection:

@@ -124,8 +124,10 @@ class KeptLogin:
             yield None
             return
         data_dir = self.settings.data_dir
-        with one_renewal(data_dir), marked(data_dir, self.now()) as self.cut_off, self._opened() as vault:
-            yield vault.token(self.consent.consent_id)
+        with one_renewal(data_dir), self._opened() as vault:
+            vault.check_it_can_store()  # else a new token would be lost, and the old one be worthless
+            with marked(data_dir, self.now()) as self.cut_off:
+                yield vault.token(self.consent.consent_id)
         self.cut_off = None
 
     def over(self, code: str) -> None:
@@ -181,7 +183,10 @@ def add_login(vault: "Vault", token: str, now: datetime, *, replaces: str | None
     """Stores a refresh token as a new login. Raises `WrongUsage` without a vault key, and for a token that is over."""
     end = ends_at(token, now, mode)
     if end <= now:
-        raise WrongUsage("This refresh token is over already", "Log in again: python -m pipelines connect kontist")
+        raise WrongUsage(
+            "This refresh token is over already, by the clock of this machine",
+            "Check the clock (python -m pipelines doctor), else log in again: python -m pipelines connect kontist",
+        )
     return vault.add(
         source=BANK, institution="Kontist", access_mode=mode, now=now, token=token, replaces=replaces, expires_at=end
     )
@@ -196,7 +201,7 @@ def connect(
     same dialect end once the new one has read the list of accounts. Returns the new consent and sentences for people.
     Raises `WrongUsage` for a wrong password, `NotLoggedIn` when the bank refuses.
     """
-    vault.refuse_without_key()
+    vault.check_it_can_store()
     before = stored_login(vault, OAUTH if login.application else LOGIN)
     kept = KeptLogin(settings, vault, now, login, stores=True, replaces=before.consent_id if before else None)
     if login.refresh_token is not None:

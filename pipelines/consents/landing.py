@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
-from socketserver import TCPServer
+from socketserver import TCPServer, ThreadingMixIn
 from urllib.parse import urlsplit
 
 from pipelines.errors import Failure, WrongUsage
+from sources.kontist.oauth import normal_path
 
 HOSTS = ("127.0.0.1", "localhost")
 REGISTER_ANOTHER = "Register http://127.0.0.1:8765/callback or an https address at Kontist, and set the same one"
@@ -15,8 +16,11 @@ _PAGE = b"<!doctype html><title>kontoledger</title><p>The login goes on in the t
 _ANOTHER = b"<!doctype html><title>kontoledger</title><p>This address does not belong to the login that the terminal waits for."
 
 
-class _Server(TCPServer):
+class _Server(ThreadingMixIn, TCPServer):
+    """Each connection has a thread: a browser opens some that it never uses, and they would keep the others waiting."""
+
     allow_reuse_address = True
+    daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Passes over a browser that hung up: its trace would be of no use to anybody."""
@@ -55,6 +59,7 @@ def address_landed_on(redirect_uri: str, state: str, seconds: float, when_ready:
     `NobodyCame` when the seconds are over.
     """
     parts = urlsplit(redirect_uri)
+    path = normal_path(parts.path)
     landed: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -62,7 +67,7 @@ def address_landed_on(redirect_uri: str, state: str, seconds: float, when_ready:
 
         def do_GET(self) -> None:
             came = urlsplit(self.path)
-            right = came.path == parts.path and f"state={state}" in came.query.split("&")
+            right = normal_path(came.path) == path and f"state={state}" in came.query.split("&")
             self.send_response(200 if right else 404)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Referrer-Policy", "no-referrer")
@@ -76,6 +81,11 @@ def address_landed_on(redirect_uri: str, state: str, seconds: float, when_ready:
 
     try:
         server = _Server(("127.0.0.1", parts.port or 0), Handler)
+    except PermissionError:
+        raise WrongUsage(
+            f"This user may not wait for the browser at port {parts.port} of this machine",
+            "Register an address with a port above 1023 and set sources.kontist.redirect_uri to it",
+        ) from None
     except OSError:
         raise WrongUsage(
             f"Port {parts.port} of this machine is in use, and the bank sends the browser there",

@@ -51,7 +51,7 @@ def start_sign_in(
     `since` is the first day that its first import shall cover; None: everything that the bank gives. `country` and `locale` are
     those of the page that the customer sees (live dialect); without a country it is taken from the target's name.
     """
-    vault.refuse_without_key()
+    vault.check_it_can_store()
     sign_in = client.start_sign_in(
         target,
         access_mode,  # type: ignore[arg-type]  # argparse and the vault hold one of the three
@@ -205,7 +205,7 @@ def mock_opening(
     """
 
     def opened(vault: "Vault", client: "KontomatikClient") -> "list[Opening]":
-        vault.refuse_without_key()
+        vault.check_it_can_store()
         asked = {"login": who.login, "country": who.country, "owner_external_id": who.owner_external_id}
         multiple = who.access_mode != "SINGLE"
         session = client.mock_session(**{name: value for name, value in asked.items() if value}, multiple_access=multiple)
@@ -227,7 +227,7 @@ def add_token(
     vault: "Vault", token: str, *, institution: str | None, target: str | None, access_mode: str, signed_in: datetime
 ) -> "Consent":
     """Stores a consent whose token another sign-in obtained at `signed_in`. Raises `WrongUsage` for text that is no token."""
-    vault.refuse_without_key()
+    vault.check_it_can_store()
     token = one_token(token)
     return vault.add(
         source="kontomatik",

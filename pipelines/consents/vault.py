@@ -99,9 +99,10 @@ class Vault:
         """Closes the database."""
         self.database.close()
 
-    def refuse_without_key(self) -> None:
-        """Raises `WrongUsage` when no token can be stored. Call it before asking a bank for one."""
+    def check_it_can_store(self) -> None:
+        """Raises `WrongUsage` without a key, `VaultBroken` on a full disk. Call it before asking a bank for a token."""
         self.keyring.usable()
+        self.database.refuse_unwritable()
 
     def add(
         self,

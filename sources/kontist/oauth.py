@@ -4,22 +4,25 @@ Vendor document: an access token lives one hour; a refresh token can be used unt
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlencode, urlsplit
 
 from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unavailable, Unexpected
-from sources._http import AGAIN_LATER, Http
+from sources._http import Http
 from sources.kontist.auth import Application, Tokens, token_of
-from sources.kontist.responses import ASK_A_PERSON, BANK, LOG_IN_AGAIN, decoded, json_bytes, refusal
+from sources.kontist.responses import ASK_A_PERSON, BANK, LOG_IN_AGAIN, decoded, is_web_page, json_bytes, refusal
 from sources.kontist.scopes import CLIENT_MANAGEMENT, INDISPENSABLE, PURPOSE, SCOPES, ScopeMissing, granted, missing
 from sources.kontist.values import instant
 
 AUTHORIZE = "/api/oauth/authorize"
 TOKEN = "/api/oauth/token"  # noqa: S105 (a path)
 CHALLENGES = "/api/user/mfa/challenges"
+_REFUSED = frozenset({400, 401, 422})
+"""Statuses by which the bank refuses a code or a token. Others, and web pages, are of a proxy: no login ends by them."""
 LONGEST_ADDRESS = 4096
 """Characters of an address that somebody pastes."""
 
@@ -89,8 +92,23 @@ def _fields_of(address: str, redirect_uri: str) -> dict[str, list[str]] | None:
         fields = parse_qs(parts.query, max_num_fields=50)
     except ValueError:
         return None
-    same = (parts.scheme, parts.netloc, parts.path) == (expected.scheme, expected.netloc, expected.path)
+    same = _place(parts) is not None and _place(parts) == _place(expected)
     return fields if same and len(address) <= LONGEST_ADDRESS else None
+
+
+def _place(parts: SplitResult) -> tuple[str, str, int | None, str] | None:
+    """Returns where an address leads, as a browser writes it; None for one with a user name, or with a port that is none."""
+    default = {"https": 443, "http": 80}.get(parts.scheme)
+    try:
+        place = parts.scheme, parts.hostname or "", parts.port or default, normal_path(parts.path)
+    except ValueError:
+        return None
+    return None if "@" in parts.netloc else place
+
+
+def normal_path(path: str) -> str:
+    """Returns a path as browsers ask for it: never empty, and with other characters than those of an address encoded."""
+    return quote(path or "/", safe="/%:@!$&'()*+,;=~-._")
 
 
 def _refused(error: str) -> Rejected:
@@ -143,8 +161,12 @@ def _exchanged(http: Http, application: Application, sent: Mapping[str, str], *,
             "Correct sources.kontist.client_id and sources.kontist.client_secret",
             code=str(answer.status_code),
         )
-    if answer.is_client_error and answer.status_code not in AGAIN_LATER | {403, 404}:
+    if answer.status_code in _REFUSED and not is_web_page(answer):
         raise refusal(401)
+    if is_web_page(answer) and answer.status_code in _REFUSED:
+        raise Unexpected(
+            BANK, "a web page answers where the login should", "Check the network, its proxy and sources.kontist.base_url"
+        )
     return decoded(json_bytes(answer))
 
 
@@ -185,9 +207,11 @@ class Confirmation:
         if not (isinstance(own_id, str) and own_id) or ends is None:
             raise Unexpected(BANK, "the bank begins no confirmation that can be understood", ASK_A_PERSON)
         path = f"{CHALLENGES}/{quote(own_id, safe='')}"
-        over_at = min(ends / 1_000_000, self.now().timestamp() + self.longest)
+        began = self.now().timestamp()
+        # A confirmation that seems to be over at once: this clock is ahead.
+        over_at = min(ends / 1_000_000 if ends / 1_000_000 > began else math.inf, began + self.longest)
         while True:
-            match self._asked("GET", path, header).get("status"):
+            match self._state(path, header):
                 case "VERIFIED":
                     break
                 case "DENIED":
@@ -205,6 +229,14 @@ class Confirmation:
         if token is None or refresh is None:
             raise Unexpected(BANK, "the confirmation brought no tokens", LOG_IN_AGAIN)
         return token, refresh
+
+    def _state(self, path: str, header: dict[str, str]) -> Any:
+        """Returns what the bank says of the confirmation. Raises `Unavailable` for one that it does not know any more."""
+        answer = self.http.request("GET", path, headers=header)
+        if answer.status_code in (404, 410):
+            raise Unavailable(BANK, "the confirmation on the phone is over", LOG_IN_AGAIN)
+        reply = decoded(json_bytes(answer))
+        return reply.get("status") if isinstance(reply, dict) else None
 
     def _asked(self, method: str, path: str, header: dict[str, str]) -> dict[str, Any]:
         reply = decoded(json_bytes(self.http.request(method, path, headers=header)))

@@ -14,7 +14,10 @@ import msgspec
 from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unavailable, Unexpected
 
 BANK = "kontist"
-LOG_IN_AGAIN = "Log in again, which may ask for a confirmation on your phone (MFA): python -m pipelines connect kontist"
+LOG_IN_AGAIN = (
+    "Log in again, which may ask for a confirmation on your phone (MFA): python -m pipelines connect kontist"
+    " (with the dlt source alone: give it a new refresh_token)"
+)
 ASK_A_PERSON = "Nothing of it was stored; tell the maintainers if it stays so"
 
 

@@ -91,5 +91,5 @@ def test_a_server_that_is_away_is_reported_without_its_password(tmp_path: Path) 
 def test_fresh_keys_are_keys() -> None:
     assert new_vault_key() != new_vault_key()
     vault = Vault(Path("/nonexistent"), new_vault_key(), url="sqlite://")
-    vault.refuse_without_key()
+    vault.check_it_can_store()
     vault.close()

@@ -260,7 +260,7 @@ def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
 def test_without_a_usable_key_no_token_is_taken(opens: Opens, key: str | None) -> None:
     vault = opens(key)
     with pytest.raises(WrongUsage, match="doctor --new-vault-key"):
-        vault.refuse_without_key()
+        vault.check_it_can_store()
     with pytest.raises(WrongUsage, match="doctor --new-vault-key"):
         add(vault)
     assert vault.consents() == vault.trail() == []
