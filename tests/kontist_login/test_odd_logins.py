@@ -24,6 +24,7 @@ from tests.kontist_login.by_link import connect, settings_of, visited
 from tests.kontist_login.logins import a_customer
 from tests.kontist_login.test_hostile_logins import Says
 from tests.kontist_login.test_interrupted_logins import environment, in_use, token
+from tests.patience import patient
 from tests.support import command
 
 OWN = "https://ledger.example.test"
@@ -58,7 +59,7 @@ def test_a_browser_comes_back_to_an_address_without_a_path_past_connections_that
     statuses: list[int] = []
 
     def browser(link: str) -> None:
-        statuses.append(httpx.get(visited(link), timeout=4).status_code)
+        statuses.append(httpx.get(visited(link), timeout=patient(4)).status_code)
 
     def show(link: str) -> None:
         unused.append(socket.create_connection(("127.0.0.1", int(here.rpartition(":")[2]))))
