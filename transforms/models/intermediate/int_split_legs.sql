@@ -7,7 +7,7 @@ with
 splits       as (select * from intermediate.int_splits where status = 'posted'),
 categories   as (select * from intermediate.int_categories),
 rules        as (select * from intermediate.int_rule_hits),
-decisions    as (select * from intermediate.int_decisions),
+decisions    as (select * from intermediate.int_decisions where not starts_with(decided_by, 'rule ')),
 reversals    as (select * from intermediate.int_reversals),
 conversions  as (select * from intermediate.int_conversions),
 settings     as (select * from intermediate.int_settings),
@@ -53,7 +53,7 @@ chosen as (
     left join rules using (transaction_id)
 ),
 
--- What comes back goes where each part of the payment went
+-- What comes back goes where each part of the payment went, as a rule does not decide on the parts either
 returned as (
     select
         reversals.transaction_id,
@@ -94,6 +94,19 @@ converted as (
     left join conversions on conversions.currency = legs.currency and conversions.day = legs.booked_on
 ),
 
+-- each is rounded by itself: what that leaves of the whole, a few cents, is on the largest
+rounded as (
+    select
+        * exclude (reporting_amount),
+        case
+            when currency = reporting_currency or place > 1 then reporting_amount
+            else try_cast(
+                reporting_whole - sum(reporting_amount) over (partition by transaction_id) + reporting_amount as decimal(18, 2)
+            )
+        end                                                         as reporting_amount
+    from converted
+),
+
 final as (
     select
         transaction_id,
@@ -104,19 +117,13 @@ final as (
         ledger_account,
         amount,
         currency,
-        -- each is rounded by itself: what that leaves of the whole, a few cents, is on the largest
-        case
-            when currency = reporting_currency then reporting_amount
-            when reporting_whole is null or bool_or(reporting_amount is null) over (partition by transaction_id) then null
-            when place > 1 then reporting_amount
-            else cast(
-                reporting_whole - sum(reporting_amount) over (partition by transaction_id) + reporting_amount as decimal(18, 2)
-            )
-        end                                                         as reporting_amount,
+        -- a part may be larger than the whole, and too large: then no leg has an amount in the reporting currency
+        case when bool_and(reporting_amount is not null) over (partition by transaction_id) then reporting_amount end
+            as reporting_amount,
         reporting_currency,
         decided_by,
         reversal_of
-    from converted
+    from rounded
 )
 
 select * from final

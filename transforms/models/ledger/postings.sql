@@ -16,6 +16,9 @@ rests        as (select * from intermediate.int_transit_rests),
 split_legs   as (select * from intermediate.int_split_legs),
 decided      as (select transaction_id, ledger_account from seeds.transactions),
 
+-- Where one part is too large for the reporting currency, the whole movement has no amount in it
+unconverted as (select distinct transaction_id from split_legs where reporting_amount is null),
+
 -- What comes back goes where the payment went: the two are neither income nor expense
 originals as (
     select
@@ -67,7 +70,8 @@ entries as (
         settings.reporting_currency,
         case
             when transactions.currency = settings.reporting_currency then transactions.amount
-            else in_reporting(transactions.amount, conversions.of_this, conversions.of_reporting)
+            when unconverted.transaction_id is null
+                then in_reporting(transactions.amount, conversions.of_this, conversions.of_reporting)
         end                                                         as reporting_amount,
         accounts.ledger_account                                     as bank_account,
         coalesce(
@@ -89,6 +93,7 @@ entries as (
         and categories.direction = case when transactions.amount < 0 then 'out' else 'in' end
     left join conversions
         on conversions.currency = transactions.currency and conversions.day = transactions.booked_on
+    left join unconverted using (transaction_id)
 ),
 
 -- The rest of a confirmed transfer on which a person decided: it leaves `Assets:Transit` for the account that they named

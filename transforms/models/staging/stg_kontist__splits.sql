@@ -31,7 +31,7 @@ select
     part ->> '$.uuid'                                               as source_split_id,
     -- money: cents to euros without leaving DECIMAL; what is no whole number of cents is no amount
     case
-        when json_type(part, '$.amount') in ('BIGINT', 'UBIGINT') and len(part ->> '$.amount') < 16
+        when json_type(part, '$.amount') in ('BIGINT', 'UBIGINT') and len(ltrim(part ->> '$.amount', '-')) < 16
             then cast(cast(part ->> '$.amount' as bigint) * 0.01 as decimal(18, 2))
     end                                                             as amount,
     'EUR'                                                           as currency,
