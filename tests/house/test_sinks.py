@@ -257,7 +257,7 @@ def test_text_takes_no_other_way_to_a_terminal() -> None:
         "pipelines/__main__.py: sys.stderr.write",
         "pipelines/commands/streams.py: sys.stderr.write",
         "pipelines/text/tables.py: console.print",
-        "transforms/catalog.py: sys.stderr.write",
+        "transforms/catalog/__main__.py: sys.stderr.write",
     ]
 
 

@@ -1,23 +1,14 @@
 """`docs/catalogue.md`: every table of the ledger, what its columns mean, and which raw tables they come from.
 
-    python -m transforms.catalog [LEDGER]      writes it from a built ledger (default: data/ledger.duckdb)
-
 The meanings are the ledger's own comments, so the page can say nothing that the file does not.
 """
 
-import sys
 from collections.abc import Iterable
-from pathlib import Path
 
+from transforms.catalog.tables import Table
 from transforms.checks import singular
-from transforms.engine import attach_ledger, connect
-from transforms.errors import TransformError
 from transforms.macros import macros
 from transforms.models import LAYERS, Model, in_order, load
-
-PAGE = Path(__file__).parent.parent / "docs" / "catalogue.md"
-DEFAULT = Path("data/ledger.duckdb")
-USAGE = "usage: python -m transforms.catalog [LEDGER]\n"
 
 _HEAD = """\
 # What is in `ledger.duckdb`
@@ -27,42 +18,16 @@ this page. Every table and column carries the same words as its comment in the f
 """
 
 
-def catalogue(ledger: Path) -> str:
-    """Returns the page for a built ledger. Raises `LedgerUnreadable`."""
-    with connect() as connection:
-        attach_ledger(connection, ledger)
-        columns = connection.execute(
-            "select table_name, column_name, data_type, comment from duckdb_columns()"
-            " where database_name = 'ledger' order by table_name, column_index"
-        ).fetchall()
-    models = in_order(load())
-    tables = [
-        _table(model, [column[1:] for column in columns if column[0] == model.name])
-        for model in sorted(models, key=lambda model: model.name)
-        if model.layer == "ledger"
-    ]
-    return "\n".join([_HEAD, *tables, _questions(), _promises(), _lineage(models)])
+def catalogue(tables: Iterable[Table]) -> str:
+    """Returns the page that describes these tables, the checks, and where the tables come from."""
+    described = [_table(table) for table in tables]
+    return "\n".join([_HEAD, *described, _questions(), _promises(), _lineage(in_order(load()))])
 
 
-def main(arguments: list[str]) -> int:
-    """Writes the page; 0 when done, 1 when there is no ledger to write it from, 2 for an option: it has none."""
-    if arguments and arguments[0].startswith("-"):
-        sys.stderr.write(USAGE)
-        return 2
-    ledger = Path(arguments[0]) if arguments else DEFAULT
-    try:
-        page = catalogue(ledger)
-    except TransformError as error:
-        sys.stderr.write(f"{error}\n{USAGE}")
-        return 1
-    PAGE.write_text(page, encoding="utf-8")
-    return 0
-
-
-def _table(model: Model, columns: Iterable[tuple[str, str, str]]) -> str:
-    lines = [f"## `{model.name}`", "", model.sentence, "", f"Grain: {_code(model.grain)}.", ""]
+def _table(table: Table) -> str:
+    lines = [f"## `{table.name}`", "", table.model.sentence, "", f"Grain: {_code(table.model.grain)}.", ""]
     lines += ["| column | type | meaning |", "|---|---|---|"]
-    lines += [f"| `{name}` | {kind} | {meaning} |" for name, kind, meaning in columns]
+    lines += [f"| `{column.name}` | {column.type} | {column.meaning} |" for column in table.columns]
     return "\n".join([*lines, ""])
 
 
@@ -106,7 +71,3 @@ def _node(table: str) -> str:
 
 def _code(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
