@@ -1,8 +1,9 @@
 """Raw history in, a checked ledger out: one new file, written once, in one transaction.
 
-Staging models become views, intermediate models tables in memory that can spill to disk, ledger models tables of the new
-file. Its content depends on raw history and seeds alone: no clock is read, and every table is sorted. So a table whose inputs did
-not change since the last build may be kept: then the new file begins as a copy of the last one.
+Staging models become views (tables in memory where the history is small), intermediate models tables in memory that can spill to
+disk, ledger models tables of the new file. Its content depends on raw history and seeds alone: no clock is read, and every table
+is sorted. So a table whose inputs did not change since the last build may be kept: then the new file begins as a copy of the last
+one.
 """
 
 import shutil
@@ -34,8 +35,10 @@ SORTED_BY_SOURCE = frozenset({"transactions"})
 """Models that read one sorted table and keep its order, instead of sorting it a second time."""
 
 SMALL = 16 * 1024 * 1024
-"""Bytes of raw history up to which time counts for more than room: texts are stored without DuckDB's slowest compression (a tenth
-of the build for a tenth of the file; a long history is half as large with it), and two checks are asked at the same time."""
+"""Bytes of raw history up to which time counts for more than room. Texts are stored without DuckDB's slowest compression (a tenth
+of the build for a tenth of the file; a long history is half as large with it). Most of the time goes into planning statements: so
+what would be a view before the ledger is a table, planned once, one thread makes all (together a fifth of the build), and two
+checks are asked at the same time."""
 
 LARGE = frozenset({"ledger.transaction_history", "ledger.postings"})
 """Tables with which nearly everything changes. Then the whole file is written, once, and no block of it is a copy."""
@@ -108,15 +111,15 @@ def build(
         with translated(raw, target, "reading the raw history"):
             prints = Fingerprints(connection, models, own)
             prints.found |= given.prints(known)
-        making = _Making(connection, models, raw, target, on_model)
+        small = raw.stat().st_size < SMALL
+        if small:
+            connection.execute("set threads = 1; set disabled_compression_methods = 'fsst'")
+        making = _Making(connection, models, raw, target, on_model, as_tables=small)
         changed = making.before_the_ledger(prints, last)
         with translated(raw, target, "opening the new file"):
             if last is None or changed is None or not _copied(last, target):
                 changed = None
             attach(connection, target, "ledger", f"storage_version '{STORAGE}'")
-            small = raw.stat().st_size < SMALL
-            if small:
-                connection.execute("set disabled_compression_methods = 'fsst'")
         rows = making.ledger(changed)
         with translated(raw, target, "checking the ledger"):
             checks = run_checks(connection, models, at_once=2 if small else 1, changed=changed)
@@ -145,10 +148,11 @@ def prepare(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> N
     macros.add_helpers(connection)
 
 
-def make(connection: duckdb.DuckDBPyConnection, model: Model) -> int:
-    """Makes one model; returns its rows, 0 for a view."""
+def make(connection: duckdb.DuckDBPyConnection, model: Model, *, as_table: bool = False) -> int:
+    """Makes one model; returns its rows, 0 for a view. `as_table`: no view before the ledger."""
     place = f"ledger.main.{model.name}" if model.layer == "ledger" else model.table
-    if model.layer == "staging" or model.name in VIEWS:
+    is_view = model.name in VIEWS or model.layer == "staging"
+    if is_view and not (as_table and model.layer != "ledger"):
         connection.execute(f"create view {place} as\n{model.sql}")
         return 0
     with _in_order_of_source(connection) if model.name in SORTED_BY_SOURCE else nullcontext():
@@ -160,9 +164,17 @@ class _Making:
     """Makes the models of one build, each after all that it reads. What nothing reads that is made is not made."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...], raw: Path, target: Path, on_model: OnModel | None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        models: tuple[Model, ...],
+        raw: Path,
+        target: Path,
+        on_model: OnModel | None,
+        *,
+        as_tables: bool,
     ) -> None:
         self._connection = connection
+        self._as_tables = as_tables
         self._models = {model.table: model for model in models}
         self._raw, self._target = raw, target
         self._on_model = on_model
@@ -220,7 +232,7 @@ class _Making:
         if self._on_model is not None:
             self._on_model(model.table, len(self._made) + 1, len(self._models))
         with translated(self._raw, self._target, model.table):
-            self._made[model.table] = make(self._connection, model)
+            self._made[model.table] = make(self._connection, model, as_table=self._as_tables)
         return self._made[model.table]
 
     def _rows(self, model: Model) -> int:
