@@ -1,4 +1,4 @@
-"""A notebook on the published ledger: `marimo edit docs/notebook.py` opens it, `python docs/notebook.py` runs it.
+"""A notebook on the published ledger: `marimo edit docs/notebook.py` opens it, `python -m docs.notebook` runs it.
 
 It reads the data directory that the settings name; `PIPELINES__DATA_DIR=data/sandbox` shows the sandbox's.
 """

@@ -1,7 +1,10 @@
 """DataFrames of the ledger: exact money, dates, moments with their zone."""
 
+import os
 import re
 import runpy
+import shutil
+import subprocess
 import sys
 from datetime import date
 from decimal import Decimal
@@ -12,6 +15,7 @@ import pytest
 
 from pipelines.errors import Failure, WrongUsage
 from pipelines.questions.frames import frame
+from tests.patience import patient
 from tests.support import ROOT, FirstRuns, rows
 
 
@@ -109,3 +113,21 @@ def test_the_notebook_shows_the_ledgers_sums(folder: Path, monkeypatch: pytest.M
     assert {key: total for key, total in months.items() if total == total} == {  # a month without any is NaN
         (month, currency): total for month, currency, total in rows(folder, query)
     }
+
+
+def test_marimo_finds_this_project_from_any_folder(tmp_path: Path) -> None:
+    """It is not installed as a package: the path to it is in pyproject.toml, above the notebook."""
+    project = tmp_path / "project"
+    (project / "docs").mkdir(parents=True)
+    shutil.copy(ROOT / "pyproject.toml", project)
+    (project / "pipelines").symlink_to(ROOT / "pipelines")
+    notebook = project / "docs" / "notebook.py"
+    notebook.write_text("import marimo\napp = marimo.App()\n@app.cell\ndef _():\n    import pipelines\n", encoding="utf-8")
+
+    program = [sys.executable, "-m", "marimo", "export", "html", str(notebook), "-o", str(tmp_path / "page")]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    ended = subprocess.run(
+        program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=patient(60), check=False
+    )
+
+    assert ended.returncode == 0, ended.stderr
