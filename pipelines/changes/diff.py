@@ -216,7 +216,7 @@ class Differ:
 
             known as (
                 select
-                    transaction_id, row_version, window_on, {shape.booked} as booked,
+                    transaction_id, row_version, window_on, {shape.booked} as booked, {shape.pending} as pending,
                     {shape.version(without=shape.shifting)} as content, {mark} as mark, {shape.weighed}
                 from {shape.table}
                 where account_id = $account and _dlt_valid_to is null
@@ -236,6 +236,7 @@ class Differ:
                 shown.content <> known.content as changed,
                 shown.row_version is distinct from known.row_version as differs,
                 known.booked as was_booked,
+                known.pending as was_pending,
                 shown.booked as is_booked,
                 -- a day that was not known yet may come; one that is known stays
                 coalesce(

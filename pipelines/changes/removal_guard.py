@@ -63,7 +63,7 @@ def _equal(key: str, kind: str = "'altered'", rows: str = "was_booked") -> _Matc
     return _Match(key, key, kind, rows)
 
 
-RESERVED = "not was_booked"
+RESERVED = "was_pending"
 FIRST = (
     _equal(f"concat_ws('|', {_exact('amount')}, currency)", "'booking'", RESERVED),
     _equal("about", "'booking'", RESERVED),
@@ -183,11 +183,11 @@ class RemovalGuard:
         self._connection.execute(
             f"""
             create or replace temp table ends as
-            select transaction_id, gone, was_booked, is_booked, day, amount, currency, about, false as outside
+            select transaction_id, gone, was_booked, was_pending, is_booked, day, amount, currency, about, false as outside
             from compared
             where gone or news
             union all
-            select transaction_id, true, true, false, window_on, {shape.weighed}, true
+            select transaction_id, true, true, false, false, window_on, {shape.weighed}, true
             from {shape.table}
             where account_id = $account and _dlt_valid_to is null and {shape.booked} and window_on < $claim
                 and window_on in (select window_on from {rows} where late)

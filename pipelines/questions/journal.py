@@ -188,7 +188,7 @@ left join (
     select
         transaction_id,
         any_value(reversal_of) as reversal_of,
-        string_agg(decided_by, ', ' order by leg) as decided_by,
+        string_agg(distinct decided_by, ', ' order by decided_by) as decided_by,
         list({ledger_account: ledger_account, amount: amount} order by leg) as parts
     from postings
     where leg > 4

@@ -35,3 +35,14 @@ def test_a_change_of_the_dialect_doubles_no_row_when_only_the_last_days_are_due(
         held_is_shown(bank, tmp_path, by_queries=first)
         world.live(1)
         held_is_shown(bank, tmp_path, by_queries=not first)
+
+
+def test_memos_that_rest_does_not_show_hold_no_row_back_that_has_their_amount(tmp_path: Path) -> None:
+    """They vanish with the change, and are no reservations that a booking could have taken the place of."""
+    world = World(today=AUTUMN, transactions=40)
+    for row in world.account("4711").newest_first()[:12]:
+        world.memo("4711", amount=row.amount, day=row.day)
+    with a_bank(world) as bank:
+        assert troubled(read(bank, tmp_path, Options(("kontist",)), ledger=False, kontist=live(bank))) == []
+        held_is_shown(bank, tmp_path, by_queries=False)
+        assert troubled(read(bank, tmp_path, Options(("kontist",)), ledger=False, kontist=live(bank))) == []

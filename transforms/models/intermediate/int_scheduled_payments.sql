@@ -76,10 +76,8 @@ transfer_versions as (
     select
         timed.*,
         accounts.last_completed_on                                  as known_through,
-        coalesce(
-            timed.payment_on,
-            min(cast(timed.valid_from at time zone 'Europe/Berlin' as date)) over (partition by timed.account_id, timed.order_id)
-        )                                                           as due_on,
+        min(timed.valid_from) over (partition by timed.account_id, timed.order_id) as first_seen_at,
+        coalesce(timed.payment_on, cast(first_seen_at at time zone 'Europe/Berlin' as date)) as due_on,
         accounts.last_completed_on + settings.forecast_days         as horizon
     from timed
     inner join accounts using (account_id)
@@ -109,6 +107,7 @@ promises as (
         known_through,
         -- cancelled on the very day: only the movement shows whether that was before the payment
         coalesce(next_status in ('CANCELED', 'CANCELLED') and due_on = valid_to_on, false) as called_off,
+        cast(null as timestamptz)                                   as undated_since,
         valid_from
     from standing_promises
     where due_on <= until_on and due_on <= coalesce(last_payment_on, due_on)
@@ -127,6 +126,7 @@ promises as (
         timed.end_to_end_id,
         accounts.last_completed_on                                  as known_through,
         false                                                       as called_off,
+        cast(null as timestamptz)                                   as undated_since,
         timed.valid_from
     from timed
     inner join accounts using (account_id)
@@ -150,6 +150,7 @@ promises as (
         end_to_end_id,
         known_through,
         valid_to is not null or upper(status) in ('AUTHORIZATION_REQUIRED', 'CONFIRMATION_REQUIRED') as called_off,
+        case when payment_on is null then first_seen_at end         as undated_since,
         valid_from
     from transfers
     where due_on <= horizon

@@ -24,7 +24,9 @@ transactions as (
         amount,
         nullif(upper(replace(counterparty_iban, ' ', '')), '')      as iban,
         lower(trim(counterparty_name))                              as name,
-        case when replace(upper(end_to_end_id), ' ', '') not in ('', 'NOTPROVIDED') then end_to_end_id end as end_to_end_id
+        case when replace(upper(end_to_end_id), ' ', '') not in ('', 'NOTPROVIDED') then end_to_end_id end as end_to_end_id,
+        first_seen_at,
+        min(first_seen_at) over (partition by account_id)           as first_read_at
     from ledger.transactions
     where status = 'booked' and account_id in (select account_id from promises)
 ),
@@ -46,7 +48,18 @@ candidates as (
     inner join transactions
         on transactions.account_id = promises.account_id
         and transactions.amount < 0
-        and transactions.booked_on between promises.payable_from and promises.due_on + 10
+        and transactions.booked_on between
+            case
+                -- A transfer without a day may be booked before it is first seen in the list. Then its booking has its reference,
+                -- or came with it or later. A payment that was known before is another one, and so may be one of the first read
+                when transactions.amount <> promises.amount then promises.payable_from
+                when transactions.end_to_end_id = promises.end_to_end_id and promises.undated_since is not null
+                    then promises.payable_from - 10
+                when transactions.first_seen_at >= promises.undated_since and promises.undated_since > transactions.first_read_at
+                    then promises.payable_from - 10
+                else promises.payable_from
+            end
+            and promises.due_on + 10
         and (
             transactions.iban = upper(replace(promises.counterparty_iban, ' ', ''))
             or transactions.end_to_end_id = promises.end_to_end_id
