@@ -14,7 +14,8 @@ _HEAD = """\
 # What is in `ledger.duckdb`
 
 Written by `python -m transforms.catalog` from the ledger itself: change `transforms/columns.toml` or a model's header, not
-this page. Every table and column carries the same words as its comment in the file.
+this page. Every table and column carries the same words as its comment in the file. [er.svg](er.svg) shows which columns refer to
+which table.
 """
 
 
