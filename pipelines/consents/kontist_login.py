@@ -25,7 +25,7 @@ from sources.kontist.auth import Application, Login, expiry
 from sources.kontist.client import KontistClient
 from sources.kontist.query_client import QueryClient, by_oauth
 from sources.kontist.responses import BANK
-from sources.kontist.scopes import CLIENT_MANAGEMENT, INDISPENSABLE, ScopeMissing
+from sources.kontist.scopes import CLIENT_MANAGEMENT, INDISPENSABLE, ScopeMissing, scopes_for
 
 if TYPE_CHECKING:
     from pipelines.consents.vault import Consent, Vault
@@ -215,7 +215,7 @@ def connect(
                     "Kontist: the bank takes the e-mail and the password, but gives no refresh token that could be stored",
                     "Set sources.kontist.email and sources.kontist.password: each run logs in with them",
                 )
-            sentences += _scopes_refused(client, accounts)
+            sentences += _scopes_refused(client, accounts, scopes_for(orders=settings.kontist.read_orders))
             account_ids = {one.account_id for one in accounts}
             _refuse_another_customer(vault, before, account_ids)
             vault.covers(kept.consent.consent_id, account_ids)
@@ -262,9 +262,9 @@ def _accounts_of(client: BankClient, confirm: Confirm | None) -> list[Account]:
     )
 
 
-def _scopes_refused(client: BankClient, accounts: list[Account]) -> list[str]:
-    """Returns sentences about scopes that a reader can do without. Raises `ScopeMissing` for the others."""
-    lacking = client.missing_scopes(accounts[0]) if isinstance(client, QueryClient) and accounts else ()
+def _scopes_refused(client: BankClient, accounts: list[Account], wanted: tuple[str, ...]) -> list[str]:
+    """Returns sentences about missing scopes that a reader can do without. Raises `ScopeMissing` for the others."""
+    lacking = client.missing_scopes(accounts[0], wanted) if isinstance(client, QueryClient) and accounts else ()
     if vital := [name for name in lacking if name in INDISPENSABLE]:
         raise ScopeMissing(vital)
     return [str(ScopeMissing(lacking))] if lacking else []

@@ -15,6 +15,7 @@ from sources._http import Http, Pace
 from sources.kontist.auth import Login
 from sources.kontist.oauth import Confirmation, authorize_link, code_of, exchange
 from sources.kontist.responses import BANK
+from sources.kontist.scopes import scopes_for
 
 SAID_EVERY = 30.0
 """Seconds between two sentences to a person who is waited for."""
@@ -39,7 +40,8 @@ def sign_in(settings: Settings, person: Person) -> Login:
     if fault := redirect_fault(application.redirect_uri):
         raise WrongUsage(f"The setting sources.kontist.redirect_uri {fault}", REGISTER_ANOTHER)
     state = secrets.token_urlsafe(24)
-    link = authorize_link(settings.kontist.base_url, application, state)
+    scopes = scopes_for(orders=settings.kontist.read_orders)
+    link = authorize_link(settings.kontist.base_url, application, state, scopes)
     if is_here(application.redirect_uri):
         address = address_landed_on(application.redirect_uri, state, person.seconds, lambda: person.show(link))
     else:

@@ -21,7 +21,7 @@ from sources._http import Http, Pace, Patience
 from sources.kontist.dialects import Dialect, answers
 from sources.kontist.query_client import QueryClient
 from sources.kontist.responses import BANK
-from sources.kontist.scopes import CLIENT_MANAGEMENT, ScopeMissing
+from sources.kontist.scopes import CLIENT_MANAGEMENT, ScopeMissing, scopes_for
 
 
 def look(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
@@ -50,7 +50,11 @@ def look(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
     try:
         with kontist_client(settings, now) as client:
             accounts = client.accounts()
-            lacking = client.missing_scopes(accounts[0]) if isinstance(client, QueryClient) and accounts else ()
+            lacking = (
+                client.missing_scopes(accounts[0], scopes_for(orders=settings.kontist.read_orders))
+                if isinstance(client, QueryClient) and accounts
+                else ()
+            )
         yield Finding("kontist login", "fine", f"accepted, {len(accounts)} accounts")
         if lacking:
             yield _refused(ScopeMissing(lacking))

@@ -187,8 +187,14 @@ class Reader:
             self._kept.over(error.code)
 
     def _read_orders(self, account: Account, answer: Answer, spool: SpoolFile) -> frozenset[str]:
-        """Reads both lists of orders; returns unknown fields. A list that cannot be read stays as it was, and is reported."""
+        """Reads both lists of orders, none where nobody wants them; returns unknown fields.
+
+        A list that cannot be read stays as it was, and is reported.
+        """
         unknown: frozenset[str] = frozenset()
+        if not self._context.settings.kontist.read_orders:
+            answer.lists |= {"standing_orders": [], "timed_orders": []}
+            return unknown
         lists = {"standing_orders": self._client.standing_orders, "timed_orders": self._client.timed_orders}
         for table, ask in lists.items():
             try:

@@ -122,6 +122,7 @@ class KontistSettings:
     requests_per_minute: int = 90
     pages_in_flight: int = 16
     full_read_days: int = 7
+    read_orders: bool = True
     allow_payments: bool = False
 
     @property

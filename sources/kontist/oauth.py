@@ -5,7 +5,7 @@ Vendor document: an access token lives one hour; a refresh token can be used unt
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, U
 from sources._http import Http
 from sources.kontist.auth import Application, Tokens, token_of
 from sources.kontist.responses import ASK_A_PERSON, BANK, LOG_IN_AGAIN, decoded, is_web_page, json_bytes, refusal
-from sources.kontist.scopes import CLIENT_MANAGEMENT, INDISPENSABLE, PURPOSE, SCOPES, ScopeMissing, granted, missing
+from sources.kontist.scopes import CLIENT_MANAGEMENT, INDISPENSABLE, PURPOSE, ScopeMissing, granted, missing
 from sources.kontist.values import instant
 
 AUTHORIZE = "/api/oauth/authorize"
@@ -53,10 +53,10 @@ class OAuthTokens(Tokens):
             return False
 
 
-def authorize_link(base_url: str, application: Application, state: str) -> str:
-    """Returns the link where the customer agrees."""
+def authorize_link(base_url: str, application: Application, state: str, scopes: Iterable[str] = PURPOSE) -> str:
+    """Returns the link where the customer agrees to these scopes."""
     asked = {
-        "scope": SCOPES,
+        "scope": " ".join(scopes),
         "response_type": "code",
         "client_id": application.client_id,
         "redirect_uri": application.redirect_uri,

@@ -7,7 +7,7 @@ also where it brings data: a part must not pass for the whole.
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,7 @@ from sources.kontist.queries import OPTIONAL, Fields, account_as_rest, public_id
 from sources.kontist.refused_fields import FieldName
 from sources.kontist.responses import ASK_A_PERSON, BANK, json_bytes, refusal
 from sources.kontist.rows import Rows
-from sources.kontist.scopes import ScopeMissing, forbidden, is_confirmed, missing
+from sources.kontist.scopes import ORDERS, PURPOSE, ScopeMissing, forbidden, is_confirmed, missing
 from sources.kontist.values import BERLIN
 
 GRAPHQL = "/api/graphql"
@@ -128,12 +128,13 @@ class QueryClient:
         """Returns all timed orders that the server lists, and the transfers that are under way."""
         return self._orders("timed-orders", account)
 
-    def missing_scopes(self, main: Account) -> tuple[str, ...]:
-        """Returns the scopes that this login lacks: as the bank has named them, else by two questions that read."""
+    def missing_scopes(self, main: Account, wanted: Iterable[str] = PURPOSE) -> tuple[str, ...]:
+        """Returns those of the scopes `wanted` that this login lacks: as the bank has named them, else by questions that read."""
+        wanted = tuple(wanted)
         if self.tokens.granted is not None:
-            return missing(self.tokens.granted)
+            return missing(self.tokens.granted, wanted)
         lacking: list[str] = []
-        for ask in (self.transactions_page, self.standing_orders):
+        for ask in (self.transactions_page, *((self.standing_orders,) if ORDERS in wanted else ())):
             try:
                 ask(main)
             except ScopeMissing as error:

@@ -20,8 +20,9 @@ PURPOSE: Mapping[str, str] = {
     "transfers": "the lists of orders",
     "offline": "the refresh token of unattended runs",
 }
-"""The scopes that a reader needs, and what cannot be had without each. `transfers` would also allow to write."""
-SCOPES = " ".join(PURPOSE)
+"""The scopes that a reader needs, and what cannot be had without each."""
+ORDERS = "transfers"
+"""The scope that a reader of orders needs, and nobody else. It would also allow to write."""
 INDISPENSABLE = ("accounts", "transactions")
 """Without these a login is of no use. Without `transfers` everything but the orders is read."""
 _ALL = frozenset({*PURPOSE, "clients", "statements", "subscriptions", "users"})
@@ -63,6 +64,11 @@ def is_confirmed(token: str) -> bool:
 def missing(has: frozenset[str], of: Iterable[str] = PURPOSE) -> tuple[str, ...]:
     """Returns those of the scopes `of` that a login does not have."""
     return tuple(name for name in of if name not in has)
+
+
+def scopes_for(*, orders: bool) -> tuple[str, ...]:
+    """Returns the scopes to ask for; without `orders`, none that would allow to write."""
+    return tuple(name for name in PURPOSE if orders or name != ORDERS)
 
 
 def forbidden(has: frozenset[str] | None, needs: Iterable[str], *, confirmed: bool) -> SourceError:

@@ -32,6 +32,7 @@ EXAMPLES = {
     "allow_payments": True,
     "keep_national_ids": True,
     "report": False,
+    "read_orders": False,
     "dialect": "live",
     "auth": "basic",
     "base_url": "https://bank.example",

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from pipelines.consents import kontist_login
 from pipelines.consents.clients import BankSaidNo
+from pipelines.consents.kontist_oauth import Person, sign_in
 from sources.kontist.auth import Login
 from sources.kontist.scopes import PURPOSE, ScopeMissing, forbidden, granted, is_confirmed, missing
 from sources.sandbox import ServerError
 from sources.sandbox.banks.wire import problem
-from tests.kontist_login.by_link import by_pasting, connect, settings_of
+from tests.kontist_login.by_link import by_pasting, connect, settings_of, visited
 from tests.kontist_login.logins import Customer, a_customer, good
 
 ALL = "accounts transactions transfers offline"
@@ -166,3 +167,21 @@ def test_a_scope_is_named_exactly_where_it_is_known_or_follows_from_what_was_rea
 
 def good_login(customer: Customer, login: Login) -> bool:
     return connect(customer, login).status == "active"
+
+
+def test_without_orders_no_scope_is_asked_for_that_would_allow_to_write(tmp_path: Path) -> None:
+    orders = "select count(*) from kontist.standing_orders where _dlt_valid_to is null"
+    with a_customer(tmp_path) as customer:
+        connect(customer)
+        assert good(customer.read(settings_of(customer)))
+        assert customer.rows(orders) != [(0,)]
+        customer.bank.kontist.oauth.names_scopes = False
+        own = settings_of(customer, read_orders=False)
+        shown: list[str] = []
+        login = sign_in(own, Person(shown.append, lambda: visited(shown[0])))
+        assert "scope=accounts%20transactions%20offline&" in shown[0]
+        with customer.vault() as vault:
+            _, sentences = kontist_login.connect(own, vault, login, customer.world.clock.now)
+        assert sentences == []
+        assert good(customer.read(own)), "nobody misses the orders"
+        assert customer.rows(orders) == [(0,)], "those that were known are no longer current"

@@ -127,6 +127,36 @@ def test_the_world_can_be_read_and_changed_over_http(visit: Visit) -> None:
     assert [own["id"] for own in listed] == [own.id for own in account.transactions[:3]]
 
 
+def test_what_only_kontist_s_live_service_shows_can_be_made_over_http(visit: Visit) -> None:
+    visitor = visit(World(today=TODAY))
+    http, world = visitor.http, visitor.world
+
+    def change(what: str, **body: Any) -> Any:
+        reply = http.post(f"/_sandbox/{what}", json=body)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    memo = change("memo", account="4711", amount="-9.00", source="BACKOFFICE_MANUAL", day="2025-03-01")
+    event = change("memo", account="4711", amount="-1.00", source="SOLARIS", kind="FAILED_CARD_USAGE", pending=True)
+    assert [(one["id"], one["source"]) for one in http.get("/_sandbox/memos").json()] == [
+        (memo["id"], "BACKOFFICE_MANUAL"),
+        (event["id"], "SOLARIS"),
+    ]
+    change("forget", id=memo["id"])
+    assert [row.id for row, _ in world.memos] == [event["id"]]
+
+    row = change("append", account="4711", amount="-12.50")
+    parts = [{"amount": "-10.00", "category": "VAT_19"}, {"amount": "-2.50"}]
+    assert change("divide", id=row["id"], parts=parts)["splits"] == [parts[0], parts[1] | {"category": None}]
+    change("annotate", id=row["id"], note="for the office")
+    assert (world.find(row["id"]).splits[1].cents, world.notes[row["id"]]) == (-250, "for the office")
+    assert change("divide", id=row["id"], parts=[])["splits"] == []
+
+    sent = change("transfer", account="4711", amount="100.00", party="Somebody", kind="INSTANT_CREDIT_TRANSFER")
+    assert (sent["status"], sent["amount"], sent["recipientName"]) == ("CONFIRMED", 10_000, "Somebody")
+    assert change("transfer_status", id=sent["id"], status="BOOKED")["status"] == "BOOKED"
+
+
 def test_time_and_life_can_be_moved_over_http(visit: Visit) -> None:
     visitor = visit(World(today=TODAY))
 
@@ -146,6 +176,12 @@ def test_time_and_life_can_be_moved_over_http(visit: Visit) -> None:
         ("append", {"account": "4711"}),
         ("correct", {"id": 1}),
         ("clock", {"advance_hours": "soon"}),
+        ("memo", {"account": "4711", "amount": "1", "source": "nobody"}),
+        ("memo", {"account": "4711", "amount": "1", "source": "SOLARIS"}),
+        ("memo", {"account": "Konto Start", "amount": "1"}),
+        ("forget", {"id": 1}),
+        ("transfer", {"account": "4711", "amount": "1", "status": "SENT"}),
+        ("transfer_status", {"id": 1, "status": "BOOKED"}),
     ],
 )
 def test_a_change_that_makes_no_sense_is_explained(visit: Visit, what: str, body: dict[str, Any]) -> None:

@@ -281,6 +281,12 @@ def _schema(lacks: frozenset[str]) -> GraphQLSchema:
     return schema
 
 
+def words_of(enum: str) -> set[str]:
+    """Returns the words of an enumeration of the schema."""
+    of_kind: Any = _schema(frozenset()).type_map[enum]
+    return set(of_kind.values)
+
+
 @lru_cache(maxsize=64)
 def _validated(query: str, lacks: frozenset[str]) -> DocumentNode:
     document = parse(query)
