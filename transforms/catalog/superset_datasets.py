@@ -25,7 +25,7 @@ class Dataset:
     name: str
     sentence: str
     tables: tuple[str, ...]
-    """The tables that it reads. A column means what the first of them says that has it."""
+    """The tables that it reads. The meaning of a column comes from the first of them that has it."""
     sql: str | None = None
     """None: it is the table of its name."""
     time: str | None = None

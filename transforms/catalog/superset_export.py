@@ -1,6 +1,6 @@
 """`docs/superset/`: one database, its datasets, eight charts and a dashboard, in the format that Superset imports.
 
-Superset knows everything again by its `uuid`; these are made from names, so they never change.
+Superset recognises each object by its `uuid`. The uuids are derived from names, so they never change.
 """
 
 import json
@@ -23,7 +23,7 @@ URI = "duckdb:////path/to/ledger.duckdb"
 DASHBOARD = "Bank accounts"
 _VERSION = "1.0.0"
 _MADE_AT = "2026-01-01T00:00:00+00:00"
-"""Superset wants a moment. It is always the same, or the files would differ each time that they are written."""
+"""Superset requires a time. It is fixed, so that the files only change with their content."""
 _PER_ROW = 2
 _HEIGHT = 50
 
