@@ -87,7 +87,8 @@ def _ask(data_dir: "Path", listed: "Rows", accounts: list[str]) -> None:
             break
         if typed == "q":
             break
-    say(f"{len(written)} rules written. {APPLY}" if written else "No rule written.")
+    number = f"{len(written)} rule{'' if len(written) == 1 else 's'}"
+    say(f"{number} written. {APPLY}" if written else "No rule written.")
 
 
 def _typed() -> str:

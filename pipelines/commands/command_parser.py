@@ -1,8 +1,11 @@
 """Parses command lines, and helps with what it does not understand: the nearest word, and the usage of the very command."""
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
+
+from pipelines.text.utf8 import is_utf8
 
 _MOST = 3
 """Words that are named where several are near."""
@@ -17,6 +20,8 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """Parses arguments. The innermost parser meets what is unknown first, so the usage is that of the command."""
         found, unknown = super().parse_known_args(args, namespace)
+        if not all(map(is_utf8, sys.argv[1:] if args is None else args)):
+            self.error("an argument is not UTF-8 text")
         if unknown:
             self._refuse(unknown)
         return found, unknown

@@ -45,7 +45,7 @@ def locale(text: str) -> str:
 def count(text: str) -> int:
     """Reads a whole number, not negative."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError("not a whole number")
+        raise argparse.ArgumentTypeError("not a whole number, 0 or more")
     return int(text)
 
 

@@ -1,6 +1,7 @@
 """The prompt of `query`: lines until a semicolon are a statement. It remembers them in the data directory, for the arrow keys."""
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -19,12 +20,13 @@ REMEMBERED = 500
 """Lines that the history keeps."""
 GREETING = 'A statement ends with ";". `show tables;` lists the tables, `describe transactions;` columns; Ctrl-D ends.'
 ENDS = frozenset({"exit", "quit", "\\q"})
+HELP = frozenset({"help", "?"})
 
 
 def take_statements(settings: "Settings", answer: Callable[[str], None]) -> None:
     """Answers each statement that is typed, until Ctrl-D. Ctrl-C interrupts a query, or drops what is typed so far."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    say(GREETING)
+    _remark(GREETING)
     try:
         with _line_editing(settings.data_dir / HISTORY):
             _go_on(answer)
@@ -33,25 +35,48 @@ def take_statements(settings: "Settings", answer: Callable[[str], None]) -> None
 
 
 def _go_on(answer: Callable[[str], None]) -> None:
+    from pipelines.questions.query import is_ended, one_by_one
+
     typed: list[str] = []
     while True:
         try:
-            typed.append(input(FURTHER if typed else FIRST))
+            typed.append(_line(FURTHER if typed else FIRST))
             whole = "\n".join(typed).strip()
-            if whole.rstrip("; ").lower() in ENDS:
+            word = whole.rstrip("; ").lower()
+            if word in ENDS:
                 return
-            if whole.endswith(";") or not whole:
+            if not word or word in HELP or word.startswith((".", "\\")):  # `.tables`, `\d`: other programs' commands
                 typed = []
-                if whole.strip("; "):
-                    answer(whole)
+                if word:
+                    _remark(GREETING)
+            elif is_ended(whole):
+                typed = []
+                for statement in one_by_one(whole):
+                    answer(statement)
         except EOFError:
-            say("")
+            _remark("")
             return
         except Failure as failure:
             say(failure, error=True)
+        except UnicodeDecodeError:
+            typed = []
+            say("This line is not UTF-8 text. Set the terminal to UTF-8.", error=True)
         except KeyboardInterrupt:
             typed = []
-            say("")
+            _remark("")
+
+
+def _line(prompt: str) -> str:
+    """Reads a line. `input` would write its prompt into the output, also where that is a file or a pipe."""
+    if sys.stdout.isatty():
+        return input(prompt)
+    say(prompt, error=True, end="")
+    return input("")
+
+
+def _remark(sentence: str) -> None:
+    """Prints a sentence for the person at the keyboard: not among the answers, where these go into a file or a pipe."""
+    say(sentence, error=not sys.stdout.isatty())
 
 
 @contextmanager

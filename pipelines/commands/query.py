@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from pipelines.commands.terminal import console, data_of, print_csv, print_json, say
-from pipelines.errors import GOOD
+from pipelines.errors import GOOD, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ def query(options: argparse.Namespace) -> int:
 
         take_statements(settings, lambda text: show_answer(options, settings, text))
     else:
-        show_answer(options, settings, sys.stdin.read() if options.sql is None else options.sql)
+        show_answer(options, settings, _read_all() if options.sql is None else options.sql)
     return GOOD
 
 
@@ -53,6 +53,13 @@ def show_answer(options: argparse.Namespace, settings: "Settings", text: str) ->
             print_json({"columns": columns, "rows": listed, "more": next(more, None) is not None})
             return
         _show_table(options, found)
+
+
+def _read_all() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError:
+        raise WrongUsage("The statement is not UTF-8 text", "Write its file in UTF-8") from None
 
 
 def _show_table(options: argparse.Namespace, found: "Answer") -> None:

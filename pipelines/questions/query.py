@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pipelines.errors import Failure, WrongUsage
 from pipelines.store.ledger_reader import ledger_of
 from pipelines.store.sql import AT_ONCE
+from pipelines.text.utf8 import is_utf8
 
 if TYPE_CHECKING:
     import duckdb
@@ -74,6 +75,8 @@ def statement(text: str) -> Statement:
     """Returns the one statement of a text. Raises `WrongUsage` for none, for several, and for one that does not only read."""
     import duckdb
 
+    if not is_utf8(text):
+        raise WrongUsage("The statement is not UTF-8 text", "Write its file in UTF-8, or set the terminal to UTF-8")
     try:
         found = duckdb.extract_statements(text)
     except duckdb.Error as error:
@@ -86,6 +89,27 @@ def statement(text: str) -> Statement:
     if kind not in READING:
         raise WrongUsage(f"{kind} does not only read", "`query` takes select, from, with, describe, show, summarize and explain")
     return Statement(_unended(found[0].query), kind)
+
+
+def is_ended(text: str) -> bool:
+    """Returns whether a semicolon ends a text, a comment after it aside. One in a literal, a name or a comment does not."""
+    import duckdb
+
+    if not is_utf8(text):
+        return text.endswith(";")
+    encoded = text.encode()
+    starts = [offset for offset, kind in duckdb.tokenize(text) if kind != duckdb.token_type.comment]  # places in bytes
+    return bool(starts) and encoded[starts[-1] : starts[-1] + 1] == b";"
+
+
+def one_by_one(text: str) -> list[str]:
+    """Returns the statements of a text; the text itself where it cannot be understood."""
+    import duckdb
+
+    try:
+        return [one.query for one in duckdb.extract_statements(text)] if is_utf8(text) else [text]
+    except duckdb.Error:
+        return [text]
 
 
 def answer(connection: "duckdb.DuckDBPyConnection", asked: Statement) -> Answer:

@@ -53,17 +53,32 @@ def show_answer(
 ) -> None:
     """Prints the answer to a query: a table where it fits, else a line a value below a line for each row. Nothing is cut.
 
-    Columns at `right` stand right.
+    Where it does not fit, columns without any value are named below, and left out. Columns at `right` stand right.
     """
     headings, rows = [line(one) for one in headings], [[line(cell) for cell in row] for row in rows]
+    if console.is_terminal and not rows:
+        say(console, "No rows.")
+        return
     if not console.is_terminal or _fits(console, headings, rows):
         _print(console, headings, rows, right=right)
         return
+    kept = [at for at in range(len(headings)) if any(row[at] for row in rows)] or list(range(len(headings)))
+    empty = [heading for at, heading in enumerate(headings) if at not in kept]
+    headings, rows = [headings[at] for at in kept], [[row[at] for at in kept] for row in rows]
+    if _fits(console, headings, rows):
+        _print(console, headings, rows, right={place for place, at in enumerate(kept) if at in right})
+    else:
+        _print_values(console, headings, rows)
+    if empty:
+        say(console, f"Without a value: {', '.join(empty)}")
+
+
+def _print_values(console: "Console", headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widest = max(map(cell_len, headings))
     for number, row in enumerate(rows, 1):
         say(console, f"row {number}", "bold")
         for heading, cell in zip(headings, row, strict=True):
-            say(console, f"  {heading}{' ' * (widest - cell_len(heading))}  {cell}")
+            say(console, f"  {heading}{' ' * (widest - cell_len(heading))}  {cell}".rstrip())
 
 
 def say(console: "Console", sentence: str, style: str = "") -> None:

@@ -6,13 +6,14 @@ import re
 import stat
 from collections.abc import Iterator
 from decimal import Decimal
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from pipelines.commands.prompt import GREETING
 from pipelines.commands.query import show_answer
 from pipelines.errors import Failure, WrongUsage
 from pipelines.questions.query import json_value, statement, text_value
@@ -186,6 +187,39 @@ def test_the_prompt_takes_statements_of_several_lines_and_survives_wrong_ones(
     printed = capsys.readouterr()
     assert re.findall(r"^ *4\d$", printed.out, re.MULTILINE) == ["42", "43"]
     assert "`selct 1" in printed.err
+
+
+def test_a_statement_ends_at_its_own_semicolon_and_a_line_may_hold_several(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Not at one inside a text or a comment."""
+    typed(monkeypatch, "select 'x;", "y' as n;", "select 41 -- not yet;", " + 1 as n; -- now", "select 43 as n; select 44 as n;")
+
+    assert ask(folder, "query") == 0
+    printed = capsys.readouterr()
+    assert re.findall(r"^ *(4\d|x; y)$", printed.out, re.MULTILINE) == ["x; y", "42", "43", "44"]
+    assert "statement" not in printed.out + printed.err.replace(GREETING, "")
+
+
+@pytest.mark.parametrize("line", ["help", "HELP;", "?", ".tables", "\\d accounts"])
+def test_whoever_types_another_programs_commands_is_told_how_it_works(
+    folder: Path, line: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    typed(monkeypatch, line, "select 42 as n;")
+
+    assert ask(folder, "query") == 0
+    printed = capsys.readouterr()
+    assert printed.err.count(GREETING) == 2
+    assert printed.out.split() == ["n", "42"]  # a file gets the answers alone
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_statement_that_is_not_utf_8_is_refused(folder: Path, errors: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python reads a pipe strictly, or keeps its bytes in a form that DuckDB refuses: the locale decides."""
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"select '\xff' as n"), encoding="utf-8", errors=errors))
+
+    with pytest.raises(WrongUsage, match="not UTF-8"):
+        ask(folder, "query")
 
 
 def test_the_next_query_of_the_prompt_sees_a_new_publication(

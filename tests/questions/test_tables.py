@@ -1,5 +1,6 @@
 """Tables for people: nothing that matters is cut at 80 columns, numbers stand right, and no two accounts are named alike."""
 
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -69,6 +70,22 @@ def test_a_run_loses_columns_that_say_nothing_before_it_loses_its_table() -> Non
     (line,) = [line for line in text.splitlines() if "…0003" in line]
     assert line.startswith("Genossenschaftsbank für Handwerk und Handel account …0003: ")
     assert "balance -99,999,999,999.99 PLN" in line
+
+
+def test_an_answer_loses_columns_without_a_value_before_it_loses_its_table_and_names_them() -> None:
+    """As `describe transactions` at 80 columns, three of whose columns say nothing."""
+    headings = ("column_name", "column_type", "null", "key", "default", "amount")
+    rows = [["x" * 30, "TIMESTAMP WITH TIME ZONE", "YES", "", "", "9999999999999.99"], ["y", "DATE", "YES", "", "", "1.00"]]
+    text = shown(lambda console: tables.show_answer(console, headings, rows, right={5}), 90)
+    assert "┃" in text
+    assert re.search(r"│ +1\.00 │$", text, re.MULTILINE)
+    assert text.endswith("Without a value: key, default\n")
+
+    text = shown(lambda console: tables.show_answer(console, headings, rows), 60)
+    assert "  amount       9999999999999.99\n" in text
+    assert text.endswith("Without a value: key, default\n")
+
+    assert shown(lambda console: tables.show_answer(console, headings, [])) == "No rows.\n"
 
 
 def test_status_consents_and_catalog_cut_no_account_currency_or_name() -> None:

@@ -54,6 +54,9 @@ def refused(capsys: Any, *arguments: str) -> str:
         ("consents erase c-1 --cancle", "unknown option --cancle; did you mean --cancel?"),
         ("query --jsno", "did you mean --json?"),
         ("zzz", "unknown command (choose from run, "),
+        ("query --limit -3 x", "not a whole number, 0 or more"),
+        ("explain t-\udcff", "usage: python -m pipelines explain "),
+        ("export --format csv --out \udcff", "an argument is not UTF-8 text"),
     ],
 )
 def test_a_slip_of_the_hand_is_answered_with_the_word_that_was_meant(typed: str, said: str, capsys: Any) -> None:
