@@ -74,6 +74,18 @@ def first_runs(tmp_path_factory: pytest.TempPathFactory) -> "FirstRuns":
 
 
 @pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The address of a PostgreSQL server, without the database's name; skipped where PostgreSQL is not installed."""
+    from tests.consents.postgres import programs, server
+
+    binaries = programs()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed on this machine: no initdb in /usr/lib/postgresql or on the path")
+    with server(binaries) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def empty_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `raw.duckdb` with both banks' tables and nothing in them, made as a first run makes it."""
     from pipelines.store.load import Changeset, load

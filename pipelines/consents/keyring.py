@@ -12,7 +12,8 @@ from typing import Any
 import sqlalchemy as sql
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from pipelines.consents.database import Database, VaultBroken, consents, keys
+from pipelines.consents.database import Database, VaultBroken
+from pipelines.consents.tables import consents, keys
 from pipelines.errors import WrongUsage
 from pipelines.settings import NEW_KEY, vault_key_fault
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from pipelines.consents.database import Database, consents, keys, national_ids
+from pipelines.consents.database import Database
 from pipelines.consents.keyring import Keyring
+from pipelines.consents.tables import consents, keys, national_ids
 
 PERSON = "person_key"
 """The kind of number that is kept: that of a person (`nationalId`, `polishPesel`), not that of a document."""

@@ -4,15 +4,20 @@ All consents that read an account share its quota (vendor), so their attempts ar
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import sqlalchemy as sql
 
-from pipelines.consents.database import Database, as_instant, attempts, consent_accounts, consents, refusals
+from pipelines.consents.database import Database, as_instant
+from pipelines.consents.tables import attempts, consent_accounts, consents, refusals
 from pipelines.store.sql import as_text
 
 WINDOW = timedelta(hours=24)
+KEPT = 2 * WINDOW
+"""An attempt is removed when it is older than this: a clock that was ahead for hours removes none that still counts."""
+_REMOVED_AT_ONCE = 10_000
 MAY_BE_AHEAD = timedelta(minutes=10)
 """A wrong clock has recorded an attempt that lies further ahead of now than this; such an attempt blocks nothing."""
 DONE = "done"
@@ -76,8 +81,10 @@ class QuotaCounter:
         attempt_id = f"a-{secrets.token_hex(6)}"
         values = {"attempt_id": attempt_id, "consent_id": consent_id, "kind": kind, "started_at": as_text(now)}
         with self._database.transaction() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql("lock table attempts in share row exclusive mode")
+            # First the consent, or its list of accounts may change. Then its accounts: who shares one waits here.
+            self._database.lock(connection, [consent_lock(consent_id)])
+            accounts = self._accounts(connection, consent_id)
+            self._database.lock(connection, [f"account {account_id}" for account_id in accounts])
             if per_day is not None:
                 quota = self._remaining(connection, consent_id, per_day, now)
                 if not quota.left:
@@ -103,14 +110,23 @@ class QuotaCounter:
 
         Kontomatik keeps results for 24 hours. Asking again by command id spends nothing.
         """
-        dated = attempts.c.started_at <= as_text(now + MAY_BE_AHEAD)
-        query = sql.select(attempts).where(attempts.c.consent_id == consent_id, dated)
-        row = next(iter(self._database.read(query.order_by(attempts.c.started_at.desc(), attempts.c.attempt_id).limit(1))), None)
-        if row is None or row.command_id is None or row.outcome is not None or as_instant(row.started_at) < now - WINDOW:
-            return None
-        return Attempt(
-            row.attempt_id, row.command_id, date.fromisoformat(row.since) if row.since else None, as_instant(row.started_at)
-        )
+        return self.all_unfinished([consent_id], now).get(consent_id)
+
+    def all_unfinished(self, consent_ids: Sequence[str], now: datetime) -> dict[str, Attempt]:
+        """Returns the unfinished attempt of each of these consents that has one, in one query."""
+        dated = attempts.c.started_at.between(as_text(now - WINDOW), as_text(now + MAY_BE_AHEAD))
+        query = sql.select(attempts).where(attempts.c.consent_id.in_(consent_ids), dated)
+        latest = {  # the last one of a consent stays
+            row.consent_id: row
+            for row in self._database.read(query.order_by(attempts.c.started_at, attempts.c.attempt_id.desc()))
+        }
+        return {
+            consent_id: Attempt(
+                row.attempt_id, row.command_id, date.fromisoformat(row.since) if row.since else None, as_instant(row.started_at)
+            )
+            for consent_id, row in latest.items()
+            if row.command_id is not None and row.outcome is None
+        }
 
     def tried(self, consent_id: str) -> bool:
         """Returns whether the bank may have begun any import of this consent."""
@@ -133,6 +149,7 @@ class QuotaCounter:
         have spent them: then it is possible in 24 hours.
         """
         with self._database.transaction() as connection:
+            self._database.lock(connection, [consent_lock(consent_id)])
             spent = max(self._spent(connection, self._sharing(connection, consent_id), now), key=len)
             next_at = (spent[0] if spent else now) + WINDOW
             if wait is not None:
@@ -140,6 +157,16 @@ class QuotaCounter:
             connection.execute(refusals.delete().where(refusals.c.consent_id == consent_id))
             refusal = {"consent_id": consent_id, "refused_at": as_text(now), "next_at": as_text(next_at)}
             connection.execute(refusals.insert().values(**refusal))
+
+    def remove_old(self, now: datetime) -> None:
+        """Removes attempts that no quota counts any more, at most 10,000 at once. `now` is known to be right.
+
+        That imports were made stays on record: in raw history, and as the consent's last import.
+        """
+        old = sql.select(attempts.c.attempt_id).where(attempts.c.started_at < as_text(now - KEPT)).limit(_REMOVED_AT_ONCE)
+        if self._database.read(old.limit(1)):  # most runs write nothing
+            mine = old.with_for_update(skip_locked=True)  # two processes that remove the same rows would wait in a circle
+            self._database.write(attempts.delete().where(attempts.c.attempt_id.in_(mine)))
 
     def remaining(self, consent_id: str, per_day: int, now: datetime) -> Quota:
         """Returns the imports left in the rolling 24 hours for this consent's busiest account, over all consents that read it.
@@ -162,25 +189,39 @@ class QuotaCounter:
             return Quota(0, as_instant(until), by_bank=True)
         return Quota(0, next_at) if none_left else Quota(per_day - len(busiest), None)
 
+    def _accounts(self, connection: sql.Connection, consent_id: str) -> list[str]:
+        """Returns the accounts of this consent, or of the one that it replaces while its own are not known."""
+        before = sql.select(consents.c.replaces).where(consents.c.consent_id == consent_id).scalar_subquery()
+        for reader in (consent_id, before):
+            known = sql.select(consent_accounts.c.account_id).where(consent_accounts.c.consent_id == reader)
+            if found := list(connection.execute(known).scalars()):
+                return found
+        return []
+
     def _sharing(self, connection: sql.Connection, consent_id: str) -> list[set[str]]:
         """Returns for each account of this consent the consents that read it, and last this consent alone."""
-        mine, other = consent_accounts.alias(), consent_accounts.alias()
-        known = sql.select(consent_accounts.c.account_id).where(consent_accounts.c.consent_id == consent_id)
-        before = sql.select(consents.c.replaces).where(consents.c.consent_id == consent_id).scalar_subquery()
-        reads = mine.c.consent_id == (consent_id if connection.execute(known).first() else before)
-        sharing = sql.select(mine.c.account_id, other.c.consent_id).where(reads, other.c.account_id == mine.c.account_id)
+        accounts = self._accounts(connection, consent_id)
+        sharing = sql.select(consent_accounts).where(consent_accounts.c.account_id.in_(accounts))
         by_account: dict[str, set[str]] = {}
-        for row in connection.execute(sharing):
+        for row in connection.execute(sharing) if accounts else ():
             by_account.setdefault(row.account_id, {consent_id}).add(row.consent_id)
         return [*by_account.values(), {consent_id}]
 
     def _spent(self, connection: sql.Connection, groups: list[set[str]], now: datetime) -> list[list[datetime]]:
         """Returns for each group of consents when its imports of the last 24 hours began, oldest first."""
         recent = sql.select(attempts.c.consent_id, attempts.c.started_at).where(
-            attempts.c.started_at > as_text(now - WINDOW), attempts.c.started_at <= as_text(now + MAY_BE_AHEAD), _counts()
+            attempts.c.consent_id.in_(set[str]().union(*groups)),
+            attempts.c.started_at > as_text(now - WINDOW),
+            attempts.c.started_at <= as_text(now + MAY_BE_AHEAD),
+            _counts(),
         )
         spent = [(row.consent_id, as_instant(row.started_at)) for row in connection.execute(recent)]
         return [sorted(at for consent, at in spent if consent in group) for group in groups]
+
+
+def consent_lock(consent_id: str) -> str:
+    """Returns the name of the lock under which a consent's accounts and imports change; it is taken before those of accounts."""
+    return f"consent {consent_id}"
 
 
 def _counts() -> sql.ColumnElement[bool]:

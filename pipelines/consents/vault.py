@@ -13,11 +13,12 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from pipelines.consents.database import Database, VaultBroken, as_instant, audit, consent_accounts, consents, histories
+from pipelines.consents.database import Database, VaultBroken, as_instant
 from pipelines.consents.keyring import Keyring
 from pipelines.consents.national_ids import NationalIds, forget
-from pipelines.consents.quota import MAY_BE_AHEAD, QuotaCounter
+from pipelines.consents.quota import MAY_BE_AHEAD, QuotaCounter, consent_lock
 from pipelines.consents.states import LIFETIME, MOVES, USABLE, MoveRefused, State, warnings_of
+from pipelines.consents.tables import audit, consent_accounts, consents, histories
 from pipelines.errors import WrongUsage
 from pipelines.store.banks import bank_named
 from pipelines.store.sql import as_text
@@ -262,10 +263,11 @@ class Vault:
             self._note(connection, consent_id, "erasure withdrawn", f"{row.status} as before", now)
 
     def age(self, now: datetime) -> None:
-        """Moves consents near their end to `expiring`, and consents past it to `expired`.
+        """Moves consents near their end to `expiring`, and consents past it to `expired`. Removes attempts that are old.
 
         The moves that a wrong clock has made are undone first. Call it with a time that is known to be right.
         """
+        self.quota.remove_old(now)
         self._undo_wrong_clock(now)
         for consent in self.consents(status=USABLE):
             days = consent.days_left(now)
@@ -298,6 +300,7 @@ class Vault:
         """Records which accounts a consent reads."""
         rows = [{"consent_id": consent_id, "account_id": account_id} for account_id in sorted(set(account_ids))]
         with self.database.transaction() as connection:
+            self.database.lock(connection, [consent_lock(consent_id)])
             connection.execute(consent_accounts.delete().where(consent_accounts.c.consent_id == consent_id))
             if rows:
                 connection.execute(consent_accounts.insert(), rows)
@@ -314,7 +317,8 @@ class Vault:
 
     def accounts_in_use(self) -> set[str]:
         """Returns the accounts that consents in use read."""
-        return {account for one in self.consents(status=USABLE) for account in self.accounts_of(one.consent_id)}
+        query = sql.select(consent_accounts.c.account_id).distinct().join(consents).where(consents.c.status.in_(USABLE))
+        return {row.account_id for row in self.database.read(query)}
 
     def has_imported(self) -> bool:
         """Returns whether an import of any consent ever reached a raw history."""

@@ -12,7 +12,7 @@ from pipelines.errors import Failure
 from pipelines.notify.channels import usable
 from pipelines.notify.notices import Notice, about_checks, about_consents, about_differences, about_gaps, about_held, about_stale
 from pipelines.notify.outbox import Delivery, Outbox, Send
-from pipelines.run.freshness import configured, consented
+from pipelines.run.freshness import configured
 from pipelines.store.banks import BANKS
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _collect(settings: "Settings", now: datetime, outbox: Outbox, report: "Repor
             notices = about_consents(vault, now, configured=by_itself)
             done.fresh += outbox.hold("consent.expiring", [one for one in notices if one.kind == "consent.expiring"], now)
             done.fresh += outbox.put([one for one in notices if one.kind != "consent.expiring"], now)
-            wanted = consented(vault)
+            wanted = vault.accounts_in_use()
     listed = accounts(settings.data_dir / "ledger.duckdb")
     stale = about_stale(listed, wanted | configured(settings, listed), settings.notifications.stale_hours, now)
     done.fresh += outbox.hold("account.stale", stale, now)

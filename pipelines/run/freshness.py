@@ -7,21 +7,15 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipelines.consents.clients import has_vault, vault_of
-from pipelines.consents.states import USABLE
 from pipelines.store.banks import BANKS, read_without_consent
 from pipelines.store.losses import HistoryLost
 from pipelines.text.sinks import line
 
 if TYPE_CHECKING:
-    from pipelines.consents.vault import Consent, Vault
+    from pipelines.consents.vault import Consent
     from pipelines.read.options import Options
     from pipelines.run.accounts import Account
     from pipelines.settings import Settings
-
-
-def consented(vault: "Vault") -> set[str]:
-    """Returns the accounts that consents in use read."""
-    return {account for one in vault.consents(status=USABLE) for account in vault.accounts_of(one.consent_id)}
 
 
 def configured(settings: "Settings", listed: Iterable["Account"]) -> set[str]:
@@ -67,7 +61,7 @@ def expected(settings: "Settings", listed: Iterable["Account"]) -> Expected:
         logging_in = [bank for bank in BANKS if settings.of(bank.name).has_password]
         over = [one for bank in BANKS if bank not in logging_in for one in ended_consents(vault, bank)]
         missed = {account for one in over for account in vault.accounts_of(one.consent_id)}
-        return Expected(wanted | consented(vault) | missed, over)
+        return Expected(wanted | vault.accounts_in_use() | missed, over)
     return Expected(wanted)
 
 
@@ -109,7 +103,7 @@ def stale_accounts(
         wanted = configured(settings, listed)
         if has_vault(settings):
             with vault_of(settings) as vault:
-                wanted |= consented(vault)
+                wanted |= vault.accounts_in_use()
     except Failure:  # a ledger that cannot be read: whoever builds or reads it says so
         return []
     return [

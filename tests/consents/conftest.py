@@ -1,12 +1,16 @@
 """What several tests of consents start from."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipelines.consents.vault import Vault
+from tests.consents.customers import VAULT_KEY
 from tests.consents.killing import Killer
+from tests.consents.postgres import empty_database
 from tests.consents.quick import INSTEAD
 
 
@@ -14,6 +18,39 @@ from tests.consents.quick import INSTEAD
 def the_killer() -> Killer:
     """Runs commands and kills them."""
     return Killer()
+
+
+Place = Callable[[], tuple[Path, str | None]]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Where a vault may be made: a path, or the address of an empty database; another one at each call."""
+    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
+
+    def found() -> tuple[Path, str | None]:
+        path = tmp_path_factory.mktemp("vault") / "vault.sqlite"
+        return path, None if server is None else empty_database(server)
+
+    return found
+
+
+@pytest.fixture
+def opens(place: Place) -> Iterator[Callable[..., Vault]]:
+    """Opens one vault, as often as wanted; with `new` another one."""
+    made: list[Vault] = []
+    at: list[tuple[Path, str | None]] = []
+
+    def opened(key: str | None = VAULT_KEY, *, new: bool = False, **more: Any) -> Vault:
+        if new or not at:
+            at.append(place())
+        path, url = at[-1]
+        made.append(Vault(path, key, url=url, **more))
+        return made[-1]
+
+    yield opened
+    for vault in made:
+        vault.close()
 
 
 @pytest.fixture

@@ -9,6 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
+
+import sqlalchemy as sql
 
 
 def programs() -> Path | None:
@@ -38,3 +41,19 @@ def server(binaries: Path) -> Iterator[str]:
             process.send_signal(signal.SIGINT)  # SIGTERM would wait for whoever has not closed a connection
             process.stderr.read()
     shutil.rmtree(folder)
+
+
+def empty_database(server: str) -> str:
+    """Makes a database on the server; gives its address."""
+    name = f"vault_{uuid4().hex}"
+    administer(server, f"create database {name}")
+    return server.format(name)
+
+
+def administer(server: str, *statements: str) -> None:
+    """Executes statements on the server, each at once."""
+    admin = sql.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    admin.dispose()

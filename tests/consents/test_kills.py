@@ -14,7 +14,7 @@ import duckdb
 import pytest
 import sqlalchemy as sql
 
-from pipelines.consents.database import attempts
+from pipelines.consents.tables import attempts
 from pipelines.settings import Settings
 from sources.sandbox import SandboxBank
 from tests.consents.customers import DIALECTS, Given, SignsIn, a_bank, settings_for, states, stored_tokens, the_vault

@@ -12,9 +12,9 @@ import sqlalchemy as sql
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.consents.database import attempts
 from pipelines.consents.quota import NoneLeft
 from pipelines.consents.sign_in import Opening
+from pipelines.consents.tables import attempts
 from pipelines.consents.vault import Vault
 from pipelines.read.command_slots import slot
 from pipelines.read.options import Options

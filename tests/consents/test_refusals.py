@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sql
 
 from pipelines.consents.clients import kontomatik_client
-from pipelines.consents.database import attempts
 from pipelines.consents.quota import NoneLeft, Quota
 from pipelines.consents.sign_in import Opening, mock_opening
+from pipelines.consents.tables import attempts
 from pipelines.consents.vault import Vault
 from pipelines.read.due import due
 from pipelines.store.banks import KONTOMATIK

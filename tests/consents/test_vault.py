@@ -1,11 +1,8 @@
 """The vault: which moves there are, what the trail holds, and what nobody can read. On SQLite and PostgreSQL."""
 
-import itertools
 import stat
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,70 +12,15 @@ import sqlalchemy as sql
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.consents.database import VaultBroken, audit, consents
+from pipelines.consents.database import VaultBroken
 from pipelines.consents.states import LIFETIME, MOVES, STATES, USABLE, MoveRefused, State
+from pipelines.consents.tables import audit, consents
 from pipelines.consents.vault import Vault
 from pipelines.errors import WrongUsage
-from tests.consents import postgres
 from tests.consents.customers import NOON, OTHER_KEY, TOKEN, VAULT_KEY, add
-from tests.patience import patient
 
 SECRETS = ("sealed_key", "sealed_token", "sealed_sign_in")
 Opens = Callable[..., Vault]
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The address of a server; skipped where PostgreSQL is not installed."""
-    binaries = postgres.programs()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed on this machine: no initdb in /usr/lib/postgresql or on the path")
-    with postgres.server(binaries) as url:
-        yield url
-
-
-NUMBERS = itertools.count()
-ROOT = Path(__file__).parents[2]
-RACING = 8
-
-
-Place = Callable[[], tuple[Path, str | None]]
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Where a vault may be made: a path, or the address of an empty database; another one at each call."""
-    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
-
-    def found() -> tuple[Path, str | None]:
-        name, path = f"vault_{next(NUMBERS)}", tmp_path_factory.mktemp("vault") / "vault.sqlite"
-        if server is None:
-            return path, None
-        admin = sql.create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"create database {name}")
-        admin.dispose()
-        return path, server.format(name)
-
-    return found
-
-
-@pytest.fixture
-def opens(place: Place) -> Iterator[Opens]:
-    """Opens one vault, as often as wanted; with `new` another one."""
-    made: list[Vault] = []
-    at: list[tuple[Path, str | None]] = []
-
-    def opened(key: str | None = VAULT_KEY, *, new: bool = False, **more: Any) -> Vault:
-        if new or not at:
-            at.append(place())
-        path, url = at[-1]
-        made.append(Vault(path, key, url=url, **more))
-        return made[-1]
-
-    yield opened
-    for vault in made:
-        vault.close()
 
 
 def row_of(vault: Vault, consent_id: str) -> Any:
@@ -341,49 +283,6 @@ def test_all_who_recognise_first_agree(opens: Opens) -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 1
-
-
-def test_a_vault_of_an_earlier_version_gets_the_columns_that_it_lacks(opens: Opens) -> None:
-    vault = opens()
-    own = add(vault)
-    vault.database.write(sql.text("alter table consents drop column erase_asked_at"))
-    again = opens()
-    assert again.consent(own).erase_asked_at is None
-    again.ask_erasure(own, NOON)
-    assert vault.consent(own).erase_asked_at == NOON
-    assert again.token(own) == TOKEN
-
-
-RACE = """
-import os, sys
-from datetime import UTC, datetime
-from pathlib import Path
-from pipelines.consents.vault import Vault
-
-starts, start = os.pipe()
-racing = []
-for _ in range(int(sys.argv[3])):
-    if (child := os.fork()) == 0:
-        os.close(start)
-        os.read(starts, 1)  # until all are there
-        vault = Vault(Path(sys.argv[1]), None, url=sys.argv[2] or None)
-        vault.note("c-1", "opened", "fine", datetime.now(UTC))
-        os._exit(0)
-    racing.append(child)
-os.close(start)
-sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in racing))
-"""
-
-
-def test_processes_that_make_one_vault_at_once_all_succeed(place: Place) -> None:
-    """Real processes, which share nothing but the database; forked, so that they start together and cost no imports."""
-    path, url = place()
-    race = [sys.executable, "-c", RACE, str(path), url or "", str(RACING)]
-    result = subprocess.run(race, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
-    assert (result.returncode, result.stderr) == (0, "")
-    vault = Vault(path, None, url=url)
-    assert len(vault.trail()) == RACING
-    vault.close()
 
 
 def test_an_id_that_nobody_has_is_reported(opens: Opens) -> None:

@@ -1,14 +1,11 @@
 """Where the dlt sources load to: three kinds of destination."""
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dlt
 import pytest
-
-from tests.consents import postgres
 
 
 class OneRowAKey(dlt.destinations.duckdb):
@@ -30,16 +27,6 @@ def dlts_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """A real server; the test is left out where PostgreSQL is not installed."""
-    binaries = postgres.programs()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed on this machine: no initdb in /usr/lib/postgresql or on the path")
-    with postgres.server(binaries) as url:
-        yield url.partition("host=")[2]
-
-
 @pytest.fixture
 def in_duckdb(tmp_path: Path) -> Any:
     """A DuckDB file that does not exist yet."""
@@ -57,7 +44,7 @@ def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
         return dlt.destinations.filesystem(str(tmp_path / "files"))
     import psycopg
 
-    folder, name = request.getfixturevalue("postgresql"), f"bank_{uuid.uuid4().hex}"
+    folder, name = request.getfixturevalue("postgresql").partition("host=")[2], f"bank_{uuid.uuid4().hex}"
     with psycopg.connect(f"postgresql://vault@/postgres?host={folder}", autocommit=True) as connection:
         connection.execute(f"create database {name}")
     return dlt.destinations.postgres(f"postgresql://vault:none@localhost/{name}?host={folder}")

@@ -1,0 +1,90 @@
+"""The tables of the vault.
+
+A later version only adds to them: a table, a column that may be null, an index. So programs of several versions can share one
+vault, and `schema.py` can compute what an older vault lacks.
+"""
+
+import sqlalchemy as sql
+
+metadata = sql.MetaData()
+
+consents = sql.Table(
+    "consents",
+    metadata,
+    sql.Column("consent_id", sql.String, primary_key=True),
+    sql.Column("source", sql.String, nullable=False),
+    sql.Column("institution", sql.String, nullable=False),
+    sql.Column("target", sql.String),
+    sql.Column("access_mode", sql.String, nullable=False),
+    sql.Column("owner_external_id", sql.String),
+    sql.Column("status", sql.String, nullable=False),
+    sql.Column("status_reason", sql.String),
+    sql.Column("created_at", sql.String, nullable=False),
+    sql.Column("expires_at", sql.String),
+    sql.Column("last_import_at", sql.String),
+    sql.Column("replaces", sql.String),
+    sql.Column("erase_asked_at", sql.String),
+    sql.Column("sealed_key", sql.LargeBinary),
+    sql.Column("sealed_token", sql.LargeBinary),
+    sql.Column("sealed_sign_in", sql.LargeBinary),
+)
+consent_accounts = sql.Table(
+    "consent_accounts",
+    metadata,
+    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), primary_key=True),
+    sql.Column("account_id", sql.String, primary_key=True, index=True),
+)
+attempts = sql.Table(
+    "attempts",
+    metadata,
+    sql.Column("attempt_id", sql.String, primary_key=True),
+    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), nullable=False),
+    sql.Column("kind", sql.String, nullable=False),
+    sql.Column("started_at", sql.String, nullable=False, index=True),
+    sql.Column("finished_at", sql.String),
+    sql.Column("outcome", sql.String),
+    sql.Column("command_id", sql.String),
+    sql.Column("since", sql.String),
+    sql.Index("ix_attempts_consent_id_started_at", "consent_id", "started_at"),
+)
+"""Imports by the time at which they were spent. Those that no quota counts any more are removed."""
+refusals = sql.Table(
+    "refusals",
+    metadata,
+    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), primary_key=True),
+    sql.Column("refused_at", sql.String, nullable=False),
+    sql.Column("next_at", sql.String, nullable=False),
+)
+"""The bank's last answer that the quota of a consent's accounts is used up, and when the next import is possible."""
+audit = sql.Table(
+    "audit",
+    metadata,
+    sql.Column("entry", sql.Integer, primary_key=True, autoincrement=True),
+    sql.Column("at", sql.String, nullable=False),
+    sql.Column("who", sql.String, nullable=False),
+    sql.Column("consent_id", sql.String, nullable=False, index=True),
+    sql.Column("what", sql.String, nullable=False),
+    sql.Column("outcome", sql.String, nullable=False),
+)
+"""Who did what to which consent, when, and with what result. Rows are only ever added: the database itself refuses the rest."""
+keys = sql.Table(
+    "keys",
+    metadata,
+    sql.Column("name", sql.String, primary_key=True),
+    sql.Column("sealed_key", sql.LargeBinary, nullable=False),
+)
+national_ids = sql.Table(
+    "national_ids",
+    metadata,
+    sql.Column("consent_id", sql.ForeignKey("consents.consent_id"), primary_key=True),
+    sql.Column("person_key", sql.String, primary_key=True),
+    sql.Column("sealed_number", sql.LargeBinary, nullable=False),
+)
+"""National ids of owners, where the settings keep them; empty by default."""
+histories = sql.Table(
+    "histories",
+    metadata,
+    sql.Column("history_id", sql.String, primary_key=True),
+    sql.Column("known_since", sql.String, nullable=False),
+)
+"""The raw histories that were read with these consents."""
