@@ -1,8 +1,9 @@
 """Limits Kontomatik's commands to eight over all workers, by a limit of the server. Our own limit holds in any case.
 
 Prefect's count may be wrong: the place of a killed run stays taken until its lease ends, and for ever if the server restarts
-before that. So a full count, or a server that is away, costs a wait but never the run. The slots on this machine
-(`pipelines/read/command_slots.py`), the quota record and the bank itself still prevent a ninth command.
+before that. So a full count, or a server that is away, costs a wait but never the run. The slots of this machine
+(`pipelines/read/command_slots.py`) or of all hosts that share a vault (`shared_slots.py`), and the bank itself, still prevent a
+ninth command.
 """
 
 from collections.abc import Iterator

@@ -90,11 +90,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sql.Connection]:
         """Opens a connection for several queries."""
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except _UNUSABLE as error:
-            raise self._broken(error) from None
+        with self.failing_clearly(), self._engine.connect() as connection:
+            yield connection
 
     def read(self, query: sql.Select[Any]) -> list[sql.Row[Any]]:
         """Returns the rows of a query."""
@@ -104,13 +101,10 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[sql.Connection]:
         """Opens a transaction. On SQLite no other process writes meanwhile: a row that was read in it does not change."""
-        try:
-            with self._engine.begin() as connection:
-                if not self.is_shared:
-                    connection.exec_driver_sql("begin immediate")
-                yield connection
-        except _UNUSABLE as error:
-            raise self._broken(error) from None
+        with self.failing_clearly(), self._engine.begin() as connection:
+            if not self.is_shared:
+                connection.exec_driver_sql("begin immediate")
+            yield connection
 
     def refuse_unwritable(self) -> None:
         """Raises `VaultBroken` where nothing can be stored, as on a full disk. SQLite writes a page that stays as it is."""
@@ -135,16 +129,18 @@ class Database:
             connection.execute(sql.text("select pg_advisory_xact_lock(k) from unnest(cast(:keys as bigint[])) k"), {"keys": keys})
 
     def session(self) -> sql.Connection:
-        """Returns a connection of its own, without transactions, for locks that end with it. The caller closes it.
+        """Returns a connection of its own, without transactions, for locks that end with it. The caller closes it."""
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection.detach()
+        return connection
 
-        Raises `VaultBroken` when there is none to be had.
-        """
+    @contextmanager
+    def failing_clearly(self) -> Iterator[None]:
+        """Turns what the database reports inside the block into `VaultBroken`."""
         try:
-            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            connection.detach()
+            yield
         except _UNUSABLE as error:
             raise self._broken(error) from None
-        return connection
 
     def _broken(self, error: DBAPIError | NoConnectionLeft | OSError | UnicodeDecodeError) -> VaultBroken:
         # SQLAlchemy's text holds the statement and its values: only the kind of the failure is repeated.

@@ -149,7 +149,9 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         "the consent's entry in the vault (institution, times, state) and its audit trail: proof of what was allowed and ended",
     ]
     if not consent.is_login:
-        receipt.kept.append("the times of its imports in the vault: other consents of the same accounts share the bank's quota")
+        receipt.kept.append(
+            "the times of its imports in the vault until they are two days old: other consents share the quota of its accounts"
+        )
     if shared:
         receipt.kept.append(f"{len(shared)} accounts with their rows: another consent that is not erased reads them too")
     receipt.kept += [f"{name}/: {why}" for name, why in BESIDE.items() if (settings.data_dir / name).exists()]

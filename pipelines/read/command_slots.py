@@ -1,7 +1,7 @@
 """Limits the commands at once at Kontomatik, over all processes that share a data directory.
 
 Kontomatik lets one client have eight commands in process and rejects the ninth (vendor). A slot is a file lock, so that a
-process that dies gives its slots back.
+process that dies gives its slots back. A vault in PostgreSQL has slots of its own (`shared_slots.py`).
 """
 
 import time

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipelines.consents.national_ids import Recogniser
@@ -19,6 +20,7 @@ from pipelines.errors import Failure, where
 from pipelines.read.command_slots import slot
 from pipelines.read.context import RunContext
 from pipelines.read.outcome import Answer, BankRun, Outcome, Reading
+from pipelines.read.shared_slots import SharedSlots
 from pipelines.read.windows import KontomatikPlan
 from pipelines.store.banks import KONTOMATIK
 from pipelines.store.known import known_as
@@ -54,6 +56,11 @@ class Reader:
         self._plan = plan
         self._client = client
         self._recognise = recognise
+        slots = self._own.max_parallel_commands
+        if self._vault.database.is_shared:
+            self._slot = SharedSlots(self._vault.database, self._own.api_key or "", slots).slot
+        else:
+            self._slot = partial(slot, context.settings.data_dir, slots)
 
     def read(self, number: int, opening: Opening) -> Reading:
         """Imports through one consent, the `number`th of this run; may be called from several threads.
@@ -71,7 +78,7 @@ class Reader:
         )
         self._context.progress.stage(f"{KONTOMATIK.title}: {consent.institution}")
         try:
-            with slot(self._context.settings.data_dir, self._own.max_parallel_commands):
+            with self._slot():
                 self._plan.deadline.keep(KONTOMATIK.name)
                 attempt, result = self._import(number, opening, reading)
             self._store_token(consent, result)
