@@ -103,6 +103,12 @@ def _given_up(vault: "Vault", client: "KontomatikClient", consent: "Consent", no
     return vault.consent(consent.consent_id)
 
 
+def _is_read_without(vault: "Vault", old: "Consent", account_id: str) -> bool:
+    """Returns whether another consent in use reads this account."""
+    others = [reader for reader in vault.readers_of(account_id) if reader != old.consent_id]
+    return any(vault.consent(other).status in USABLE for other in others)
+
+
 def take_over(vault: "Vault", client: "KontomatikClient", consent_id: str, now: datetime) -> str | None:
     """Ends the consent that a renewed one replaces, after the new one's first good import.
 
@@ -113,13 +119,7 @@ def take_over(vault: "Vault", client: "KontomatikClient", consent_id: str, now: 
     old = vault.consent(consent.replaces) if consent.replaces else None
     if old is None or old.status not in (*USABLE, "expired"):
         return None
-    read = {
-        account
-        for one in vault.consents(status=USABLE)
-        if one.consent_id != old.consent_id
-        for account in vault.accounts_of(one.consent_id)
-    }
-    missing = set(vault.accounts_of(old.consent_id)) - read
+    missing = [account for account in vault.accounts_of(old.consent_id) if not _is_read_without(vault, old, account)]
     if missing:  # of an expired one too: else nothing would say that nobody reads them
         return (
             f"consent {consent_id} does not read {len(missing)} of the accounts of {old.consent_id}, which therefore stays:"

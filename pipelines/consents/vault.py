@@ -334,9 +334,12 @@ class Vault:
 
     def belongs_to(self, history_id: str, now: datetime) -> None:
         """Records that this raw history is read with these consents."""
-        if history_id not in self.histories():
-            with suppress(sql.exc.IntegrityError):  # another process was first
-                self.database.write(histories.insert().values(history_id=history_id, known_since=as_text(now)))
+        if history_id in self.histories():
+            return
+        with self.database.transaction() as connection:
+            self.database.lock(connection, ["histories"])  # another process may be about to record it
+            if not list(connection.execute(sql.select(histories).where(histories.c.history_id == history_id))):
+                connection.execute(histories.insert().values(history_id=history_id, known_since=as_text(now)))
 
     def note(self, consent_id: str, what: str, outcome: str, now: datetime) -> None:
         """Adds a line to the audit trail."""
