@@ -26,6 +26,11 @@ from tests.support import VAULT_KEY, command
 KEY = "the client's key"
 
 
+def never(_: float) -> None:
+    """In place of waiting, where a slot is free."""
+    pytest.fail("no slot was free")
+
+
 @pytest.fixture
 def url(postgresql: str) -> str:
     """The address of an empty database."""
@@ -91,7 +96,8 @@ def test_the_threads_of_a_process_hold_their_slots_in_one_session_which_ends_wit
 
 
 def test_another_client_of_the_bank_has_slots_of_its_own(database: Database) -> None:
-    with SharedSlots(database, KEY, 1).slot() as mine, SharedSlots(database, "another client's key", 1).slot() as other:
+    others = SharedSlots(database, "another client's key", 1, sleep=never)
+    with SharedSlots(database, KEY, 1, sleep=never).slot() as mine, others.slot() as other:
         assert (mine, other, locks(database)) == (0, 0, 2)
 
 
@@ -110,12 +116,12 @@ def test_a_slot_is_waited_for_until_another_process_gives_it_back(database: Data
 
 
 def test_who_is_cut_off_goes_on_and_has_its_slots_again_with_the_next_one(database: Database, url: str) -> None:
-    slots = SharedSlots(database, KEY, 3)
+    slots = SharedSlots(database, KEY, 3, sleep=never)
     with closing(Database(Path("none"), url)) as another:
         with slots.slot(), slots.slot():
             cut_off(database)
             assert locks(another) == 0
-            with SharedSlots(another, KEY, 3).slot() as taken, slots.slot() as number:
+            with SharedSlots(another, KEY, 3, sleep=never).slot() as taken, slots.slot() as number:
                 assert (taken, number) == (0, 2)
                 assert locks(another) == 3  # of its own two, the one that nobody has taken meanwhile
             cut_off(another)
@@ -123,7 +129,7 @@ def test_who_is_cut_off_goes_on_and_has_its_slots_again_with_the_next_one(databa
 
 
 def test_a_database_that_is_away_is_reported_before_the_slot_and_later_ones_work(database: Database, postgresql: str) -> None:
-    slots = SharedSlots(database, KEY, 8)
+    slots = SharedSlots(database, KEY, 8, sleep=never)
     sentence = r"cannot be used \(OperationalError\)\. Check that its"
     with away(database, postgresql), pytest.raises(VaultBroken, match=sentence), slots.slot():
         pytest.fail("nobody has given a slot")
