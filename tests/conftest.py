@@ -13,7 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.histories import Raw
-    from tests.support import FirstRuns
+    from tests.support import FirstRuns, Shared
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost", "")
 
@@ -66,11 +66,11 @@ def nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def first_runs(tmp_path_factory: pytest.TempPathFactory) -> "FirstRuns":
-    """Copies of data directories as a first run leaves them."""
-    from tests.support import FirstRuns
+def shared(tmp_path_factory: pytest.TempPathFactory) -> "Shared":
+    """Folders that are made once for all the workers."""
+    from tests.support import Shared
 
-    return FirstRuns(lambda: tmp_path_factory.mktemp("first-run"))
+    return Shared(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -86,18 +86,28 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def empty_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `raw.duckdb` with both banks' tables and nothing in them, made as a first run makes it."""
-    from pipelines.store.load import Changeset, load
-    from pipelines.store.raw_copy import opened
-    from tests.plain_loads import by_dlt
+def first_runs(shared: "Shared") -> "FirstRuns":
+    """Copies of data directories as a first run leaves them."""
+    from tests.support import FirstRuns
 
-    folder = tmp_path_factory.mktemp("empty")
-    with by_dlt(), opened(folder) as (history, publish):
-        for dataset in ("kontist", "kontomatik"):
-            load(history, Changeset(dataset))
-        publish()
-    return folder / "raw.duckdb"
+    return FirstRuns(shared)
+
+
+@pytest.fixture(scope="session")
+def empty_raw(shared: "Shared") -> Path:
+    """A `raw.duckdb` with both banks' tables and nothing in them, made as a first run makes it."""
+
+    def without_rows(folder: Path) -> None:
+        from pipelines.store.load import Changeset, load
+        from pipelines.store.raw_copy import opened
+        from tests.plain_loads import by_dlt
+
+        with by_dlt(), opened(folder) as (history, publish):
+            for dataset in ("kontist", "kontomatik"):
+                load(history, Changeset(dataset))
+            publish()
+
+    return shared.folder("empty-raw", without_rows) / "raw.duckdb"
 
 
 @pytest.fixture(scope="session", autouse=True)

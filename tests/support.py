@@ -1,6 +1,7 @@
 """The sandbox bank on one side, a data directory on the other, and the whole program in between."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,11 +11,14 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cache
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
+from filelock import FileLock
 
 from pipelines.consents.sign_in import mock_opening
 from pipelines.read.options import Options
@@ -160,23 +164,42 @@ def troubled(report: Report) -> list[tuple[str, str]]:
     return [(one.status, one.reason or "") for one in report.outcomes if one.troubled]
 
 
+class Shared:
+    """Folders that are made once for all the workers of a test run."""
+
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        own = factory.getbasetemp()
+        self._root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def folder(self, name: str, fill: Callable[[Path], None]) -> Path:
+        """Returns the folder of that name, which `fill` has filled."""
+        folder = self._root / name
+        with FileLock(self._root / f"{name}.lock"):
+            if not folder.exists():
+                begun = self._root / f"{name}.begun"
+                shutil.rmtree(begun, ignore_errors=True)
+                begun.mkdir()
+                fill(begun)
+                begun.rename(folder)
+        return folder
+
+
 class FirstRuns:
     """Data directories as a first run leaves them. Each is made once, then copied: that run is seldom what is tested."""
 
-    def __init__(self, new_folder: Callable[[], Path]) -> None:
-        self._new_folder = new_folder
-        self._made: dict[tuple[Any, ...], Path] = {}
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     def copy(self, data_dir: Path, *, dialect: Dialect = "live", sources: tuple[str, ...] = (), **world: Any) -> World:
         """Puts one into `data_dir`; returns its world, as it was then. The bank's tokens hold at any bank of this world."""
         world = world or {"today": AUTUMN}
-        about = (dialect, sources, *world.items())
-        if about not in self._made:
-            folder = self._new_folder()
+
+        def first_run(folder: Path) -> None:
             with by_dlt(), a_bank(World(**world), dialect=dialect) as bank:
                 assert read(bank, folder, Options(sources)).status == "ok"
-            self._made[about] = folder
-        shutil.copytree(self._made[about], data_dir, dirs_exist_ok=True)
+
+        about = sha256(repr((dialect, sources, *world.items())).encode()).hexdigest()[:16]
+        shutil.copytree(self._shared.folder(f"first-run-{about}", first_run), data_dir, dirs_exist_ok=True)
         return World(**world)
 
 

@@ -30,6 +30,7 @@ TABLES = {f"{source}.{name}": schema for source, tables in _SOURCES.items() for 
 SEEDS = {f"seeds.{name}" for name in seeds.NAMES}
 VALIDITY = {"valid_from": "_dlt_valid_from", "valid_to": "_dlt_valid_to"}
 MODELS = in_order(load())
+GIVEN = given.tables(MODELS)
 LEDGER = [model.name for model in MODELS if model.layer == "ledger"]
 
 _TYPES = {TEXT: "varchar", DAY: "date", INSTANT: "timestamptz", WHOLE: "bigint", TRUTH: "boolean", MONEY: "decimal(18, 2)",
@@ -71,7 +72,7 @@ _REQUIRED: dict[str, Any] = {
 def empty() -> duckdb.DuckDBPyConnection:
     """A DuckDB with `raw`, all its tables empty, and an empty `ledger`, both in memory."""
     connection = connect()
-    connection.execute("attach ':memory:' as raw; attach ':memory:' as ledger")
+    connection.execute("set threads = 1; attach ':memory:' as raw; attach ':memory:' as ledger")
     declare(connection)
     return connection
 
@@ -81,10 +82,10 @@ def built(rows: Given, models: Sequence[Model] = MODELS) -> duckdb.DuckDBPyConne
     connection = empty()
     fill(connection, {table: listed for table, listed in rows.items() if table in TABLES})
     seeds.fill(connection, given_seeds(rows))
-    given.fill(connection, given.tables(MODELS))
+    given.fill(connection, GIVEN)
     prepare(connection, models)
     for model in models:
-        make(connection, model)
+        make(connection, model, as_table=True)
     if models is MODELS:
         macros.add(connection)
         connection.execute(comments.statements(connection, MODELS))
