@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.store.banks import Bank
 from sources._protocols import Depth
-from sources.kontist.unasked import Unasked
 
 if TYPE_CHECKING:
     from sources._spool import SpoolFile
+    from sources.kontist.unasked import Unasked
 
 Status = Literal["complete", "partial", "failed", "skipped", "doubted"]
 
@@ -148,7 +148,7 @@ class Answer:
     """First and last day of a gap in coverage: between the last complete read and this one, no longer shown."""
     lists: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Small tables of this account that were read whole (orders)."""
-    unasked: Mapping[str, Unasked] = field(default_factory=dict)
+    unasked: "Mapping[str, Unasked]" = field(default_factory=dict)
     """By table the columns that the bank was not asked for: what is known of them stays."""
 
 

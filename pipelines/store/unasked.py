@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pipelines.store.sql import literal, rows_of
-from sources.kontist.unasked import Unasked
 from sources.kontist.values import json_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from pipelines.store.shape import Shape
+    from sources.kontist.unasked import Unasked
 
 
-def completed(shape: "Shape", shown: str, account: str, unasked: Unasked) -> str:
+def completed(shape: "Shape", shown: str, account: str, unasked: "Unasked") -> str:
     """Returns SQL for the rows of `shown`, a query, with the known values of the columns that were not asked for.
 
     `account` is SQL for the account's id. A column that was asked for in part keeps the known text if that says the same of the
@@ -43,7 +43,7 @@ def _value(column: str, names: frozenset[str]) -> str:
 
 
 def with_known_values(
-    connection: "DuckDBPyConnection", table: str, rows: list[dict[str, Any]], unasked: Unasked
+    connection: "DuckDBPyConnection", table: str, rows: list[dict[str, Any]], unasked: "Unasked"
 ) -> list[dict[str, Any]]:
     """Returns rows of a small table of one account with the known values of the columns that were not asked for."""
     if not unasked or not rows:
@@ -57,7 +57,7 @@ def _key(row: Mapping[str, Any]) -> Any:
     return row.get("order_id", row["account_id"])
 
 
-def _with_known(row: dict[str, Any], known: Mapping[str, Any], unasked: Unasked) -> dict[str, Any]:
+def _with_known(row: dict[str, Any], known: Mapping[str, Any], unasked: "Unasked") -> dict[str, Any]:
     kept = dict(row)
     for column, names in unasked.items():
         if names:
