@@ -77,4 +77,4 @@ def _show_table(options: argparse.Namespace, found: "Answer") -> None:
 
 def _limited(found: "Answer", limit: int | None) -> "tuple[Iterator[tuple[object, ...]], Iterator[tuple[object, ...]]]":
     """Returns the rows to show, and what comes after them: read these first."""
-    return (islice(found.rows, limit) if limit else found.rows), found.rows
+    return (islice(found.rows, min(limit, sys.maxsize)) if limit else found.rows), found.rows

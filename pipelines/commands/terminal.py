@@ -27,10 +27,11 @@ def data_of(options: argparse.Namespace) -> "Settings":
     A vault in a database of its own needs none.
     """
     from pipelines.errors import WrongUsage
-    from pipelines.store.lock import refuse_odd_path
+    from pipelines.store.lock import refuse_closed, refuse_odd_path
 
     settings = settings_of(options)
     refuse_odd_path(settings.data_dir)
+    refuse_closed(settings.data_dir)
     if not settings.data_dir.is_dir() and settings.vault_url is None:
         raise WrongUsage(
             f"There is no data directory {settings.data_dir}",

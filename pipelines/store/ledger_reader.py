@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import Failure, WrongUsage
 from pipelines.store.leftovers import own_spill
+from pipelines.store.lock import refuse_closed
 from pipelines.store.losses import missing_ledger, missing_raw, other_ledger, refuse
 from pipelines.store.raw_copy import MEMORY
 from pipelines.store.read_only import NO_BAR
@@ -26,6 +27,7 @@ def ledger_of(data_dir: Path, *, with_raw: bool = False, memory: str = MEMORY) -
     import duckdb
 
     ledger = data_dir / "ledger.duckdb"
+    refuse_closed(data_dir)
     refuse(missing_ledger(data_dir))
     if not ledger.exists():
         raise WrongUsage(f"There is no ledger in {data_dir}", no_ledger(data_dir))
@@ -66,6 +68,11 @@ def unreadable(ledger: Path, error: Exception) -> Failure:
         return Failure(
             f"The ledger {ledger} cannot be read: {who} has it open for writing",
             "Open it read-only there, or close it. Runs are not held up: they put a new file in its place",
+        )
+    if "Permission denied" in str(error):
+        return Failure(
+            f"The ledger {ledger} cannot be read: this user may not",
+            "Give the command as the user who runs it, or let that user permit it",
         )
     return Failure(
         f"The ledger {ledger} cannot be read ({type(error).__name__}): it is damaged, or not of this version",

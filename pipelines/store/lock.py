@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.errors import Busy, WrongUsage
+from pipelines.errors import Busy, Failure, WrongUsage
 from pipelines.store import leftovers
 from pipelines.store.private import close_files, closed_to_others, make_folder
 
@@ -114,6 +114,19 @@ def refuse_odd_path(folder: Path, what: str = "data directory") -> None:
     for sign in "?" if os.sep == "\\" else "?\\":
         if sign in str(folder.absolute()):
             raise WrongUsage(f"The {what} {folder} has a {sign} in its path, which DuckDB cannot open", "Choose another path")
+
+
+def refuse_closed(folder: Path) -> None:
+    """Raises `Failure` for a data directory that this user may not open."""
+    try:
+        (folder / "ledger.duckdb").stat()
+    except PermissionError:
+        raise Failure(
+            f"This user may not open the data directory {folder}",
+            "Give the command as the user who runs it, or let that user permit it (x for directories, r for the ledger)",
+        ) from None
+    except OSError:
+        pass  # it is not there, which others report
 
 
 def try_locks(folder: Path) -> None:

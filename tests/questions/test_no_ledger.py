@@ -1,12 +1,17 @@
 """What a person reads when there is no ledger to ask, or somebody is in the way."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from pipelines.errors import FAILED, GOOD, Failure, WrongUsage
+from pipelines.questions.frames import frame
+from pipelines.store.ledger_reader import unreadable
 from tests.questions.asked import ask, data_dir
 
 DAYS = ("--from", "2026-03-01", "--to", "2026-03-01")
@@ -31,6 +36,26 @@ def test_a_file_that_is_no_ledger_is_to_be_built_again(tmp_path: Path) -> None:
     for question in (("prove", "4711", *DAYS), ("status",)):
         with pytest.raises(Failure, match="Build it again"):
             ask(tmp_path, *question)
+
+
+def test_a_ledger_or_a_folder_that_this_user_may_not_open_is_not_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run as root, who may open everything: the refusals are made up."""
+    ledger = tmp_path / "ledger.duckdb"
+    refused = unreadable(ledger, duckdb.IOException(f'IO Error: Cannot open file "{ledger}": Permission denied'))
+    assert "this user may not" in str(refused)
+    assert "transform" not in str(refused)
+
+    def stat(path: Path, **more: Any) -> Any:
+        if path.parent == tmp_path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return os.stat(path, **more)  # noqa: PTH116  # its method is what is replaced
+
+    monkeypatch.setattr(Path, "stat", stat)
+    for question in (("query", "from about"), ("prove", "4711", *DAYS), ("status",), ("export", "--format", "csv")):
+        with pytest.raises(Failure, match="may not open the data directory"):
+            ask(tmp_path, *question)
+    with pytest.raises(Failure, match="may not open the data directory"):
+        frame("accounts", data_dir=tmp_path)
 
 
 def test_who_has_only_tried_the_sandbox_is_shown_where_its_ledger_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

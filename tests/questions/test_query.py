@@ -64,6 +64,11 @@ def test_csv_of_a_formula_is_text(folder: Path, capsys: Any) -> None:
     assert list(csv.reader(StringIO(capsys.readouterr().out))) == [["a", "b", "c"], ["'=1+1", "x; '-2", "-1.50"]]
 
 
+def test_a_limit_may_be_larger_than_any_answer(folder: Path, capsys: Any) -> None:
+    assert ask(folder, "query", "select 1 as n", "--csv", "--limit", str(2**70)) == 0
+    assert capsys.readouterr().out == "n\n1\n"
+
+
 @pytest.mark.parametrize("form", [["--csv"], ["--json"], []])
 def test_a_pipe_gets_every_row_and_no_more_than_the_limit(folder: Path, form: list[str], capsys: Any) -> None:
     numbers = "select range as n from range(250)"
