@@ -164,7 +164,7 @@ class KontistReader:
 
 def _refused_sentence(fields: Iterable[tuple[str, str]]) -> str:
     names = ", ".join(sorted(".".join(one) for one in fields))
-    return f"Kontist does not answer for {names}: what is known of it stays as it is, and it is asked for again next week"
+    return f"Kontist does not answer for {names}: what is known of it stays, and the next read of everything asks for it again"
 
 
 class KontomatikReader:

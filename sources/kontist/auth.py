@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unexpected
 from sources._http import AGAIN_LATER, Http
-from sources.kontist.responses import BANK, LOG_IN_AGAIN, decoded, json_bytes, refusal
+from sources.kontist.responses import BANK, LOG_IN_AGAIN, decoded, json_bytes, refusal, refuses_token
 
 AUTH_TOKEN = "/api/user/auth-token"  # noqa: S105 (a path)
 REFRESH_TOKEN = "/api/user/refresh-token"  # noqa: S105 (a path)
@@ -177,7 +177,7 @@ class Tokens:
 
     def _renew_by(self, refresh: str) -> None:
         answer = self._http.request("POST", AUTH_TOKEN, headers={"Authorization": f"Bearer {refresh}"}, repeatable=True)
-        if answer.status_code in (400, 401):
+        if refuses_token(answer):
             raise refusal(401)
         self._use(decoded(json_bytes(answer)), refresh)
 

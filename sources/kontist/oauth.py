@@ -14,15 +14,13 @@ from urllib.parse import SplitResult, parse_qs, quote, urlencode, urlsplit
 from sources._errors import ConsentGone, Misconfigured, Rejected, SourceError, Unavailable, Unexpected
 from sources._http import Http
 from sources.kontist.auth import Application, Tokens, token_of
-from sources.kontist.responses import ASK_A_PERSON, BANK, LOG_IN_AGAIN, decoded, is_web_page, json_bytes, refusal
+from sources.kontist.responses import ASK_A_PERSON, BANK, LOG_IN_AGAIN, decoded, json_bytes, refusal, refuses_token
 from sources.kontist.scopes import CLIENT_MANAGEMENT, INDISPENSABLE, PURPOSE, ScopeMissing, granted, missing
 from sources.kontist.values import instant
 
 AUTHORIZE = "/api/oauth/authorize"
 TOKEN = "/api/oauth/token"  # noqa: S105 (a path)
 CHALLENGES = "/api/user/mfa/challenges"
-_REFUSED = frozenset({400, 401, 422})
-"""Statuses by which the bank refuses a code or a token. Others, and web pages, are of a proxy: no login ends by them."""
 LONGEST_ADDRESS = 4096
 """Characters of an address that somebody pastes."""
 
@@ -161,12 +159,8 @@ def _exchanged(http: Http, application: Application, sent: Mapping[str, str], *,
             "Correct sources.kontist.client_id and sources.kontist.client_secret",
             code=str(answer.status_code),
         )
-    if answer.status_code in _REFUSED and not is_web_page(answer):
+    if refuses_token(answer):
         raise refusal(401)
-    if is_web_page(answer) and answer.status_code in _REFUSED:
-        raise Unexpected(
-            BANK, "a web page answers where the login should", "Check the network, its proxy and sources.kontist.base_url"
-        )
     return decoded(json_bytes(answer))
 
 

@@ -36,6 +36,19 @@ def is_web_page(response: httpx.Response) -> bool:
     return response.content.lstrip()[:1] == b"<" or "html" in response.headers.get("Content-Type", "")
 
 
+def refuses_token(response: httpx.Response) -> bool:
+    """Returns whether the bank does not accept a token, or the code for one.
+
+    Raises `Unexpected` for a web page with such a status: a proxy or a portal has answered, and no login ends by that.
+    """
+    if response.status_code not in (400, 401, 422):
+        return False
+    if is_web_page(response):
+        next_step = "Check the network, its proxy and sources.kontist.base_url"
+        raise Unexpected(BANK, "a web page answers where the login should", next_step)
+    return True
+
+
 def decoded(body: bytes | msgspec.Raw, kind: Any = Any) -> Any:
     """Returns `body` as a `kind`. Raises `Unexpected` for broken JSON and for JSON of another shape, and quotes neither."""
     try:

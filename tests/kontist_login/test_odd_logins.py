@@ -21,9 +21,9 @@ from sources._http import Http, Patience
 from sources.kontist.auth import Application
 from sources.kontist.oauth import Confirmation, code_of
 from tests.kontist_login.by_link import connect, settings_of, visited
-from tests.kontist_login.logins import a_customer
+from tests.kontist_login.logins import a_customer, good
 from tests.kontist_login.test_hostile_logins import Says
-from tests.kontist_login.test_interrupted_logins import environment, in_use, token
+from tests.kontist_login.test_interrupted_logins import environment, token
 from tests.patience import patient
 from tests.support import command
 
@@ -93,15 +93,23 @@ def test_a_confirmation_that_the_bank_has_forgotten_is_over() -> None:
     assert "base_url" not in str(caught.value)
 
 
-@pytest.mark.parametrize("status", [400, 451])
-def test_a_proxy_that_answers_for_the_bank_ends_no_login(tmp_path: Path, status: int) -> None:
+class Proxy(Says):
+    """Answers for the bank, whatever it is asked."""
+
+    def before(self, call, _, /):  # type: ignore[no-untyped-def]
+        return self.says
+
+
+@pytest.mark.parametrize(("dialect", "status"), [("graphql", 400), ("graphql", 451), ("rest", 401)])
+def test_a_proxy_that_answers_for_the_bank_ends_no_login(tmp_path: Path, dialect: str, status: int) -> None:
     with a_customer(tmp_path) as customer:
-        connect(customer)
-        customer.bank.faults.append(Says(b"<html>blocked</html>", status, "text/html"))
-        assert customer.read(settings_of(customer)).all_failed
+        connect(customer) if dialect == "graphql" else customer.connect()
+        settings = settings_of(customer) if dialect == "graphql" else customer.settings()
+        customer.bank.faults.append(Proxy(b"<html>blocked</html>", status, "text/html"))
+        assert customer.read(settings).all_failed
         assert customer.states() == ["active"]
         customer.bank.faults.clear()
-        assert in_use(customer)
+        assert good(customer.read(settings))
 
 
 @contextmanager

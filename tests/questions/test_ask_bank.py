@@ -307,3 +307,12 @@ def test_by_graphql_a_reservation_is_found_even_where_the_filter_hides_it(by_gra
     bank, _ = asked(by_graphql, row, capsys)
 
     assert bank["answer"] == "same"
+
+
+def test_by_graphql_a_column_that_the_service_refuses_is_no_difference(by_graphql: Customer, capsys: Any) -> None:
+    by_graphql.bank.kontist.graphql.lacks = {"Transaction.name", "Transaction.purpose"}
+    try:
+        bank, _ = asked(by_graphql, booked(by_graphql, 3), capsys)
+    finally:
+        by_graphql.bank.kontist.graphql.lacks = set()
+    assert (bank["answer"], bank["differences"]) == ("same", [])
