@@ -56,10 +56,10 @@ def steps(vault: Vault, count: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def cheapest(work: Callable[[], object], tries: int = 5) -> float:
-    """Returns the seconds that `work` takes when nothing disturbs it."""
-    seconds = []
-    for _ in range(tries):
+def cheapest(work: Callable[[], object], tries: int = 20) -> float:
+    """Returns the seconds that `work` takes when nothing disturbs it. What takes long is tried less often."""
+    seconds: list[float] = []
+    while len(seconds) < 3 or (len(seconds) < tries and sum(seconds) < 1):
         begun = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - begun)
@@ -93,7 +93,7 @@ def markdown(sizes: Sequence[int] = SIZES) -> str:
         if not lines:
             lines = [f"| vault | consents | {' | '.join(of_steps)} |", "|---" * (2 + len(of_steps)) + "|"]
         lines.append(f"| {kind} | {count:,} | {' | '.join(f'{cost:,.1f} ms' for cost in of_steps.values())} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "The cheapest of up to 20 times, with the server's part. Two consents share each account."])
 
 
 def main(arguments: list[str]) -> None:

@@ -6,7 +6,7 @@ import re
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ AWAY = (
     "Check that its server runs, that this machine reaches it, and that user, password and name in pipelines.vault_url are right."
     " Then run again: nothing is lost, and an import that the bank has accepted is resumed"
 )
+BUSY = "Run again. If it lasts, look in pg_stat_activity for a process that has stopped"
 PATIENCE = 30
 """Seconds for which a process waits for another that writes to the vault, or makes it."""
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}Z")
@@ -128,10 +129,26 @@ class Database:
             keys = sorted({_lock_key(name) for name in names})
             connection.execute(sql.text("select pg_advisory_xact_lock(k) from unnest(cast(:keys as bigint[])) k"), {"keys": keys})
 
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Keeps processes of other hosts from what they do under this name while the block runs.
+
+        Processes of one host that share a SQLite vault share a data directory, whose locks are files. Raises `VaultBroken` when
+        another process does it for `PATIENCE` seconds.
+        """
+        if not self.is_shared:
+            yield
+            return
+        with closing(self.session()) as session:
+            with self.failing_clearly():
+                session.execute(sql.select(sql.func.pg_advisory_lock(_lock_key(name))))
+            yield
+
     def session(self) -> sql.Connection:
         """Returns a connection of its own, without transactions, for locks that end with it. The caller closes it."""
-        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        connection.detach()
+        with self.failing_clearly():
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            connection.detach()
         return connection
 
     @contextmanager
@@ -150,6 +167,8 @@ class Database:
                 try_locks(self._folder)  # for SQLite a file system without locks is a file that somebody holds
         away = self._folder is None and isinstance(error, OperationalError | InterfaceError | NoConnectionLeft)
         kind = cause.__class__.__name__
+        if kind == "LockNotAvailable":
+            return VaultBroken(f"{self._where} is busy: another process has held a lock for {PATIENCE} seconds", BUSY)
         return VaultBroken(f"{self._where} cannot be used ({kind})", AWAY if away else WAY_BACK)
 
 
@@ -179,14 +198,16 @@ def _engine(url: str) -> sql.Engine:
     engine = sql.create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
     if engine.dialect.is_async:
         raise ArgumentError("a driver that waits for nothing")
-    sql.event.listen(engine, "connect", _patient)
+    sql.event.listen(engine, "connect", _well_set)
     return engine
 
 
-def _patient(connection: Any, _record: Any) -> None:
-    """Has PostgreSQL give up waiting for another process's lock in the end."""
+def _well_set(connection: Any, _record: Any) -> None:
+    """Sets how long PostgreSQL lets this connection wait for a lock, be silent, and keep its locks after its host is gone."""
+    settings = {"lock_timeout": f"{PATIENCE}s", "idle_session_timeout": "0"}
+    settings |= {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}  # 25 s, not two hours
     with connection.cursor() as cursor:
-        cursor.execute(f"set lock_timeout = '{PATIENCE}s'")
+        cursor.execute("select " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items()))
     connection.commit()
 
 

@@ -124,7 +124,7 @@ class KeptLogin:
             yield None
             return
         data_dir = self.settings.data_dir
-        with one_renewal(data_dir), self._opened() as vault:
+        with one_renewal(data_dir), self._opened() as vault, vault.database.alone(f"renewal of {self.consent.consent_id}"):
             vault.check_it_can_store()  # else a new token would be lost, and the old one be worthless
             with marked(data_dir, self.now()) as self.cut_off:
                 yield vault.token(self.consent.consent_id)

@@ -17,12 +17,6 @@ from pipelines.consents.database import Database
 
 POLL = 0.25
 """Seconds between two attempts to get a slot."""
-_SETTINGS = (
-    "set tcp_keepalives_idle = 10",
-    "set tcp_keepalives_interval = 5",
-    "set tcp_keepalives_count = 3",  # a host without power holds its slots for 25 s, and not for hours
-    "set idle_session_timeout = 0",  # the session says nothing while a command runs
-)
 
 
 class SharedSlots:
@@ -81,11 +75,16 @@ class SharedSlots:
                 self._end_session()
         with self._database.failing_clearly():
             self._session = self._database.session()
-            for setting in _SETTINGS:
-                self._session.exec_driver_sql(setting)
-            for number in self._held:  # of a session that was lost, as far as nobody else has taken them since
-                self._first(self._session, [number])
-            return self._first(self._session, free)
+            try:
+                return self._begin(self._session, free)
+            except DBAPIError:
+                self._end_session()
+                raise
+
+    def _begin(self, session: sql.Connection, free: list[int]) -> int | None:
+        for number in self._held:  # of a session that was lost, as far as nobody else has taken them since
+            self._first(session, [number])
+        return self._first(session, free)
 
     def _first(self, session: sql.Connection, numbers: list[int]) -> int | None:
         """Takes the first of these slots that nobody holds. `case` tries one after the other, and ends with the first."""
