@@ -79,6 +79,26 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+class _Sent:
+    """Counts the requests of this process, to whatever host."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self._counting = threading.Lock()
+
+    def add(self) -> None:
+        with self._counting:
+            self.requests += 1
+
+
+_sent = _Sent()
+
+
+def requests_sent() -> int:
+    """Returns how many requests this process has sent so far, repeated ones too: a run counts its own by the difference."""
+    return _sent.requests
+
+
 class Http:
     """One bank's host. Threads may share it.
 
@@ -231,6 +251,7 @@ class Http:
         self.before_each(self.bank)
         with self._counting:
             self.requests += 1
+        _sent.add()
         clock = self.pace.clock
         began = clock()
         try:

@@ -92,7 +92,7 @@ def build(
     `own_seeds` is a folder whose files take the place of the seeds of the same name that come with the program.
     `on_model(name, number, total)` is called before each model. What does not fit into `memory_limit` spills to
     `temp_directory` (default: `<target>.spill`, gone afterwards). With `last`, the tables whose inputs are as before may be kept,
-    and only checks of what changed are asked. `publication` is what the table `about` says of this file.
+    and only checks of what changed are asked. `publication` is what `about` says of this file, with the runs on record.
     A failed check does not raise: see `Built.failed`.
     Raises a `TransformError` for everything else, and then leaves no `target` behind.
     """

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import duckdb
+from msgspec import structs
 
 from transforms import warnings
 from transforms.checks import promised
 from transforms.models import Model
+from transforms.run_record import RunRecord
 
 Rows = Sequence[tuple[object, ...]]
 
 _COLUMNS: Mapping[str, str] = {
     "relations": "from_table varchar, from_column varchar, to_table varchar, to_column varchar, checked varchar",
     "checks": "name varchar, kind varchar, table_name varchar, meaning varchar",
+    "runs": "run_id varchar, started_at timestamptz, ended_at timestamptz, status varchar, extract_seconds decimal(18, 3),"
+    " load_seconds decimal(18, 3), transform_seconds decimal(18, 3), total_seconds decimal(18, 3), requests bigint,"
+    " checks_passed bigint, checks_failed bigint, quarantined_rows bigint, open_accounts bigint, stale_accounts bigint",
     "publication": "published_at timestamptz, run_id varchar, version varchar",
 }
 
@@ -29,6 +34,8 @@ class Publication:
     run_id: str | None = None
     """None: a command that reads no bank (`transform`, a restore, an erasure)."""
     version: str = "unknown"
+    runs: Sequence[RunRecord] = ()
+    """The runs on record, that of `run_id` among them: it has not ended yet."""
 
 
 NO_PUBLICATION = Publication()
@@ -67,12 +74,30 @@ def checks(models: Iterable[Model]) -> list[tuple[object, ...]]:
     return found + [(one.name, "warning", None, one.meaning) for one in warnings.WARNINGS]
 
 
+def runs(publication: Publication, number_of_checks: int) -> list[tuple[object, ...]]:
+    """Returns the runs on record. The one that publishes has passed every check: no other file is published.
+
+    Another one that has not ended was killed, since two never work at once.
+    """
+    found = []
+    for one in publication.runs:
+        shown = structs.asdict(one)
+        if one.run_id == publication.run_id:
+            shown |= {"checks_passed": number_of_checks, "checks_failed": 0}
+        elif one.status is None:
+            shown["status"] = "killed"
+        found.append(tuple(shown.values()))
+    return found
+
+
 def tables(models: Sequence[Model], publication: Publication = NO_PUBLICATION) -> dict[str, Rows]:
     """Returns the rows of every given table."""
+    listed = checks(models)
     return {
         "relations": [tuple(vars(one).values()) for one in relations(models)],
-        "checks": checks(models),
-        "publication": [tuple(vars(publication).values())],
+        "checks": listed,
+        "runs": runs(publication, sum(kind == "check" for _, kind, *_ in listed)),
+        "publication": [(publication.published_at, publication.run_id, publication.version)],
     }
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pipelines.consents.vault import ERASURE_ASKED, NO_REASON, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
-from pipelines.store import dlt_folder, leftovers, unfinished
+from pipelines.store import dlt_folder, leftovers, run_history, unfinished
 from pipelines.store.atomic_files import publish, replace_text
 from pipelines.store.banks import read_without_consent
 from pipelines.store.ledger import forget_record
@@ -152,6 +152,8 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         receipt.kept.append(
             "the times of its imports in the vault until they are two days old: other consents share the quota of its accounts"
         )
+    if (settings.data_dir / run_history.FILE).exists():
+        receipt.kept.append(f"{run_history.FILE}: times and counts of runs; it names no customer, account or consent")
     if shared:
         receipt.kept.append(f"{len(shared)} accounts with their rows: another consent that is not erased reads them too")
     receipt.kept += [f"{name}/: {why}" for name, why in BESIDE.items() if (settings.data_dir / name).exists()]

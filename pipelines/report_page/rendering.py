@@ -47,6 +47,7 @@ class _Upkeep(Struct, frozen=True, kw_only=True):
     timeline: upkeep.Timeline | None
     runs: list[upkeep.RunRow]
     plot: BarPlot
+    about_ledger: upkeep.AboutLedger
     refused: list[upkeep.Refused]
 
 
@@ -89,6 +90,7 @@ def render(connection: "DuckDBPyConnection", options: PageOptions) -> str:
                 timeline=upkeep.timeline(consents, as_of),
                 runs=runs,
                 plot=upkeep.run_plot(runs),
+                about_ledger=upkeep.about_ledger(about),
                 refused=refused,
             ),
             newest=newest.newest(about),
@@ -114,7 +116,8 @@ def environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"money": wording.money, "day": wording.day, "month": wording.month, "moment": wording.moment, "path": _path}
+    made.filters |= {"money": wording.money, "day": wording.day, "month": wording.month, "moment": wording.moment}
+    made.filters |= {"seconds": wording.seconds, "path": _path}
     made.globals |= {
         "count": wording.count,
         "states": scope.STATES,

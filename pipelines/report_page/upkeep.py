@@ -59,12 +59,20 @@ class Timeline(Struct, frozen=True):
     now: str
 
 
+PHASES = ("extract", "load", "transform")
+"""The phases of a run, in their order."""
+
+
 class RunRow(Struct, frozen=True, kw_only=True):
-    """One run."""
+    """One run; a value is None where it is not known."""
 
     run_id: str
     started_at: datetime
-    reading_seconds: int | None
+    extract_seconds: Decimal | None
+    """Of a run that is not on record: the whole seconds of its attempts."""
+    load_seconds: Decimal | None
+    transform_seconds: Decimal | None
+    total_seconds: Decimal | None
     status: str
     accounts: int
     failed: int
@@ -73,7 +81,34 @@ class RunRow(Struct, frozen=True, kw_only=True):
     new_rows: int
     changed_rows: int
     removed_rows: int
+    quarantined_rows: int | None
     requests: int
+    checks_passed: int | None
+    checks_failed: int | None
+    open_accounts: int | None
+    stale_accounts: int | None
+
+    @property
+    def phases(self) -> Sequence[tuple[str, Decimal]]:
+        """Returns the phases that it came through, with their seconds."""
+        known = (self.extract_seconds, self.load_seconds, self.transform_seconds)
+        return [(name, seconds) for name, seconds in zip(PHASES, known, strict=True) if seconds is not None]
+
+    @property
+    def about_accounts(self) -> str:
+        """Returns how many accounts were read, and how many were not for which reason."""
+        others = {"failed": self.failed, "held": self.held, "skipped": self.skipped, "stale": self.stale_accounts}
+        read = str(self.accounts) if self.open_accounts is None else f"{self.accounts} of {self.open_accounts}"
+        return ", ".join([f"{read} read", *(f"{number} {word}" for word, number in others.items() if number)])
+
+
+class AboutLedger(Struct, frozen=True, kw_only=True):
+    """What the ledger says of its own publication."""
+
+    published_at: datetime | None
+    run_id: str | None
+    version: str
+    checks_passed: int
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -127,8 +162,9 @@ def runs(scope: Scope) -> list[RunRow]:
     return scope.records(
         RunRow,
         """
-        select run_id, started_at, reading_seconds, status, accounts, failed, held, skipped, new_rows, changed_rows,
-            removed_rows, requests
+        select run_id, started_at, coalesce(extract_seconds, reading_seconds) as extract_seconds, load_seconds,
+            transform_seconds, total_seconds, status, accounts, failed, held, skipped, new_rows, changed_rows, removed_rows,
+            quarantined_rows, requests, checks_passed, checks_failed, open_accounts, stale_accounts
         from runs order by started_at desc, run_id desc limit $most
         """,
         most=RUNS,
@@ -136,13 +172,25 @@ def runs(scope: Scope) -> list[RunRow]:
 
 
 def run_plot(listed: Sequence[RunRow]) -> BarPlot:
-    """Returns how many seconds each run read, the oldest first."""
+    """Returns how many seconds each phase of each run took, the oldest run first.
+
+    Every bar begins at zero: the one of all phases is drawn first, and those of the earlier phases cover it.
+    """
     columns = []
     for run in reversed(listed):
-        seconds = Decimal(run.reading_seconds or 0)
-        title = f"{wording.moment(run.started_at)}: {wording.count(int(seconds), 'second')}, {run.status}"
-        columns.append((wording.short_day(run.started_at), [(run.status, seconds, title)]))
+        until, bars = Decimal(0), []
+        for phase, seconds in run.phases:
+            until += seconds
+            title = f"{wording.moment(run.started_at)}, {run.status}: {phase} {wording.seconds(seconds)}"
+            bars.append((phase if run.status == "ok" else f"{phase} troubled", until, title))
+        columns.append((wording.short_day(run.started_at), bars[::-1]))
     return bar_plot(columns)
+
+
+def about_ledger(scope: Scope) -> AboutLedger:
+    """Returns when, by which run and by which version the ledger was published."""
+    (found,) = scope.records(AboutLedger, "select published_at, run_id, version, checks_passed from about")
+    return found
 
 
 def problems(scope: Scope) -> list[Problem]:
@@ -152,7 +200,7 @@ def problems(scope: Scope) -> list[Problem]:
         f"""
         select account_id, status, reason
         from imports
-        where run_id = (select run_id from runs order by started_at desc, run_id desc limit 1)
+        where run_id = (select run_id from imports order by started_at desc, run_id desc limit 1)
             and (status in ('failed', 'partial', 'doubted') or (status = 'complete' and reason is not null))
             and (account_id is null or account_id in (select account_id from {LABELS}))
         order by account_id, import_id limit $most

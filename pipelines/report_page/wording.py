@@ -81,6 +81,11 @@ def moment(value: datetime | None) -> str:
     return NOTHING if value is None else f"{day(value)} {value:%H:%M} UTC"
 
 
+def seconds(value: Decimal | None) -> str:
+    """Returns a time as `2.5 s`; a dash where none is known."""
+    return NOTHING if value is None else f"{value:,.1f} s"
+
+
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """Returns a number with its noun, such as `1 account` or `4,390 transactions`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

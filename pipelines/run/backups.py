@@ -19,6 +19,7 @@ from pipelines.consents.vault import Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.report_page.page_options import wanted_page
 from pipelines.settings import Settings
+from pipelines.store import run_history
 from pipelines.store.atomic_files import copy, publish, sync
 from pipelines.store.ledger import build_and_publish
 from pipelines.store.leftovers import TRIAL
@@ -114,8 +115,8 @@ def restore(settings: Settings, backup: Backup) -> Restored:
     """Puts the backup's files into place and builds the ledger anew; the caller holds the lock.
 
     The raw history that is there stays as `raw.previous.duckdb`. A vault that is there, can be opened and belongs to this
-    history stays: it knows newer tokens, ends and imports; another stays as `vault.previous.sqlite`. Receipts and seeds that are
-    there stay. Raises a `Failure`; until the backup is known to be whole nothing has changed.
+    history stays: it knows newer tokens, ends and imports; another stays as `vault.previous.sqlite`. Receipts, seeds and a
+    history of runs that are there stay. Raises a `Failure`; until the backup is known to be whole nothing has changed.
     """
     data_dir = settings.data_dir
     mine = histories_of(data_dir)
@@ -181,6 +182,8 @@ def _write(settings: Settings, folder: Path, now: datetime) -> Backup:
             _copy_database(data_dir / name, folder / name)
     if settings.vault_url:
         notes.append("no vault: it is in a database of its own, which has its own backup")
+    if (data_dir / run_history.FILE).is_file():
+        copy(data_dir / run_history.FILE, folder / run_history.FILE)
     for name in FOLDERS:
         if (data_dir / name).is_dir():
             shutil.copytree(data_dir / name, folder / name)
@@ -282,7 +285,7 @@ def _put_vault(settings: Settings, trial: Path, backup: Backup, notes: list[str]
 
 
 def _put_missing(data_dir: Path, trial: Path, notes: list[str]) -> list[str]:
-    """Restores missing receipts and seeds; existing ones stay."""
+    """Restores missing receipts, seeds, notifications and the history of runs; existing ones stay."""
     put = []
     for path in sorted(file for name in FOLDERS for file in (trial / name).rglob("*") if file.is_file()):
         name = str(path.relative_to(trial))
@@ -293,9 +296,10 @@ def _put_missing(data_dir: Path, trial: Path, notes: list[str]) -> list[str]:
             put.append(name)
         elif there.read_bytes() != path.read_bytes():
             notes.append(f"{name} stays as it is; the backup's is another")
-    if (trial / "outbox.sqlite").exists() and not (data_dir / "outbox.sqlite").exists():
-        publish(trial / "outbox.sqlite", data_dir / "outbox.sqlite")
-        put.append("outbox.sqlite")
+    for name in ("outbox.sqlite", run_history.FILE):
+        if (trial / name).exists() and not (data_dir / name).exists():
+            publish(trial / name, data_dir / name)
+            put.append(name)
     return put
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pipelines.run.accounts import Account
     from pipelines.store.ledger import Published
     from transforms.checks import CheckResult
+    from transforms.run_record import Status
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Report:
         return PARTIAL if self.stale or any(outcome.troubled for outcome in self.outcomes) else GOOD
 
     @property
-    def status(self) -> str:
+    def status(self) -> "Status":
         """Returns the exit status in a word."""
-        return {GOOD: "ok", PARTIAL: "partial", CHECKS_FAILED: "checks_failed"}.get(self.exit_status, "failed")
+        words: dict[int, Status] = {GOOD: "ok", PARTIAL: "partial", CHECKS_FAILED: "checks_failed"}
+        return words.get(self.exit_status, "failed")

@@ -10,16 +10,26 @@ from typing import TYPE_CHECKING, Literal
 
 from pipelines.consents.clients import has_vault, kontomatik_client, vault_of
 from pipelines.consents.clock import check
-from pipelines.errors import Failure
+from pipelines.errors import Failure, WrongUsage
 from pipelines.read.deadline import Deadline
 from pipelines.read.options import Openings, Options, Progress, utc_now
 from pipelines.read.windows import refuse_a_day_to_come
+from pipelines.run.recorder import Recorder
 from pipelines.run.report import Report
 from pipelines.run.sources import wanted_banks
 from pipelines.settings import Settings
 from pipelines.store import unfinished
 from pipelines.store.banks import BANKS, KONTIST, KONTOMATIK, Bank
-from pipelines.store.losses import missing_ledger, missing_raw, missing_vault, other_ledger, other_vault, refuse, swapped
+from pipelines.store.losses import (
+    HistoryLost,
+    missing_ledger,
+    missing_raw,
+    missing_vault,
+    other_ledger,
+    other_vault,
+    refuse,
+    swapped,
+)
 from sources._errors import SourceError
 
 if TYPE_CHECKING:
@@ -76,6 +86,18 @@ class Run:
         Raises `NothingToRead` when there is nothing, `ClockWrong` when this machine's clock cannot be right, `HistoryLost` when a
         file is missing or of another history, another `Failure` when raw history cannot be opened.
         """
+        self._recorder = Recorder(self._settings.data_dir, self.report, self._now)
+        try:
+            self._open()
+        except (WrongUsage, HistoryLost):  # a person has to correct something first: no run has begun
+            raise
+        except BaseException as error:
+            self._recorder.end(error)
+            raise
+        self._recorder.keep()
+        return self
+
+    def _open(self) -> None:
         from pipelines.read.bank_reader import Reads
         from pipelines.read.context import RunContext
         from pipelines.read.tasks import ReadTasks
@@ -115,11 +137,13 @@ class Run:
             stack.callback(lambda: self._tasks.close(wait=self._wait_for_reads_on_exit))
             self._tasks.find(wanted)
             self._stack = stack.pop_all()
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool | None:
-        """Closes everything; what is not published is thrown away."""
-        return self._stack.__exit__(kind, error, trace)
+        """Closes everything; what is not published is thrown away. Records how the run has ended."""
+        try:
+            return self._stack.__exit__(kind, error, trace)
+        finally:
+            self._recorder.end(error)
 
     @property
     def tasks(self) -> "Sequence[ReadTask]":
@@ -177,6 +201,7 @@ class Run:
         self._mark = time.perf_counter()
         if not self.report.all_failed:
             _give_back_memory()
+            self._recorder.keep()
             publish_ledger(self._settings, self.report, self._progress)
         from pipelines.run.accounts import published_accounts
         from pipelines.run.freshness import stale_accounts

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import ChecksFailed, Failure, RawBroken, WrongUsage
-from pipelines.store import published_page
+from pipelines.store import published_page, run_history
 from pipelines.store.atomic_files import publish, replacing, write_private
 from pipelines.store.leftovers import SPILL, own_spill
 from pipelines.store.losses import missing_raw, refuse
@@ -71,7 +71,8 @@ def build_and_publish(
     from transforms.given import Publication
 
     started = time.perf_counter()
-    now = Publication(datetime.now(UTC), run_id, version("kontoledger"))
+    history = run_history.read(data_dir)
+    now = Publication(datetime.now(UTC), run_id, version("kontoledger"), history.records)
     ledger, new = data_dir / "ledger.duckdb", data_dir / "ledger.new.duckdb"
     try:
         built = _on_a_copy(data_dir, on_model, memory, now) if keep_unchanged else None
@@ -90,7 +91,7 @@ def build_and_publish(
         raise RawBroken(f"The new ledger could not be put into place ({error.strerror})", "The one before is untouched") from None
     finally:
         new.unlink(missing_ok=True)
-    notices = [*built.notices, *([undrawn] if undrawn else [])]
+    notices = [*built.notices, *filter(None, (undrawn, history.trouble))]
     return Published(ledger, built.rows, built.checks, time.perf_counter() - started, notices, shown)
 
 

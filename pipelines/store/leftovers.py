@@ -23,6 +23,7 @@ _FILES = (
     "ledger.build.json.new",
     "report.html.new",
     "run.last.json.new",
+    "runs.jsonl.new",
 )
 _PLAIN = re.compile(r"[\w./ -]*")
 """Paths that dlt and DuckDB take as they stand; they read `=`, `*` and `[` as patterns, and trip over quotes and more."""

@@ -16,7 +16,7 @@ GIVEN = "KONTOLEDGER_UMASK"
 HISTORY = "query.history"
 """What somebody typed at the prompt of `query`: it may hold names, so an erasure removes it."""
 _LEDGER = "ledger.duckdb"
-_KINDS = (".duckdb", ".sqlite", ".json", ".wal", ".new", ".history")
+_KINDS = (".duckdb", ".sqlite", ".json", ".jsonl", ".wal", ".new", ".history")
 _given: int | None = None
 
 

@@ -10,6 +10,7 @@ import pytest
 from pipelines.read.options import Options
 from pipelines.run.report import Report
 from pipelines.run.summary import as_json
+from pipelines.store import run_history
 from sources.sandbox import Dialect, World
 from tests.support import FirstRuns, a_bank, assert_the_ledger_is_the_world, command, environment, read, rows
 
@@ -99,6 +100,26 @@ def test_a_run_that_finds_nothing_new_leaves_no_trace_but_its_imports(
         assert bank.count("GET", "/transactions") == 2  # one page an account
         assert bank.count("GET", "-orders") == 4
         assert bank.count("POST", "/api/") == 2  # the login
+        _assert_the_runs_are_on_record(tmp_path, report, requests=len(bank.requests))
+
+
+def _assert_the_runs_are_on_record(data_dir: Path, report: Report, *, requests: int) -> None:
+    """Both runs are in the ledger, and the end of the one that published it is known to the next ledger."""
+    shown = (
+        "select status, checks_passed, checks_failed, quarantined_rows, transform_seconds > 0, ended_at is null, stale_accounts"
+    )
+    passed = len(report.checks)
+    assert rows(data_dir, f"{shown} from runs where run_id <> '{report.run_id}'") == [("ok", passed, 0, 0, True, False, 0)]
+    assert rows(data_dir, f"{shown} from runs where run_id = '{report.run_id}'") == [("ok", passed, 0, 0, None, True, None)]
+    assert rows(data_dir, f"select requests from runs where run_id = '{report.run_id}'") == [(requests,)]
+    assert rows(data_dir, "select checks_passed from about") == [(passed,)]
+
+    record = run_history.read(data_dir).records[-1]
+    assert (record.run_id, record.status, record.requests) == (report.run_id, "ok", requests)
+    assert (record.checks_passed, record.checks_failed) == (passed, 0)
+    assert (record.open_accounts, record.stale_accounts) == (len(report.accounts), 0)
+    took = (record.extract_seconds, record.load_seconds, record.transform_seconds, record.total_seconds)
+    assert took == tuple(round(report.seconds[name], 3) for name in ("extract", "load", "transform", "total"))
 
 
 def test_one_bank_alone_leaves_the_other_as_it_was(first_runs: FirstRuns, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.ledger.worlds import MODELS, SEEDS, TABLES, built, rows_of
+from tests.ledger.worlds import MODELS, RUNS, SEEDS, TABLES, built, rows_of
 from transforms.checks import CheckResult, check_header, run_checks, singular
 from transforms.given import relations
 from transforms.models import Model
@@ -78,7 +78,7 @@ def test_a_case_says_its_rule_and_knows_its_tables(path: Path) -> None:
 
     assert case.keys() <= {"about", "given", "expect", "among", "failing"}
     assert case["about"].endswith(".")
-    assert case["given"].keys() <= TABLES.keys() | SEEDS
+    assert case["given"].keys() <= TABLES.keys() | SEEDS | {RUNS}
     assert asked_of(case).keys() <= {model.table for model in MODELS}
 
 

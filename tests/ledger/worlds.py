@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 
 from pipelines.store.banks import BANKS
@@ -21,12 +22,14 @@ from transforms import comments, given, macros, seeds
 from transforms.build import make, prepare
 from transforms.engine import attach, connect
 from transforms.models import Model, in_order, load
+from transforms.run_record import RunRecord
 
 Row = Mapping[str, Any]
 Given = Mapping[str, Iterable[Row]]
 
 _SOURCES = {bank.name: bank.tables for bank in BANKS} | {"rates": rates.TABLES}
 TABLES = {f"{source}.{name}": schema for source, tables in _SOURCES.items() for name, schema in tables.items()}
+RUNS, PUBLISHING = "given.runs", "r-now"
 SEEDS = {f"seeds.{name}" for name in seeds.NAMES}
 VALIDITY = {"valid_from": "_dlt_valid_from", "valid_to": "_dlt_valid_to"}
 MODELS = in_order(load())
@@ -82,7 +85,7 @@ def built(rows: Given, models: Sequence[Model] = MODELS) -> duckdb.DuckDBPyConne
     connection = empty()
     fill(connection, {table: listed for table, listed in rows.items() if table in TABLES})
     seeds.fill(connection, given_seeds(rows))
-    given.fill(connection, GIVEN)
+    given.fill(connection, GIVEN | {"runs": _on_record(rows)})
     prepare(connection, models)
     for model in models:
         make(connection, model, as_table=True)
@@ -90,6 +93,12 @@ def built(rows: Given, models: Sequence[Model] = MODELS) -> duckdb.DuckDBPyConne
         macros.add(connection)
         connection.execute(comments.statements(connection, MODELS))
     return connection
+
+
+def _on_record(rows: Given) -> given.Rows:
+    """The runs on record, those of `given.runs`; the run `PUBLISHING` is the one that publishes."""
+    records = msgspec.convert([*rows.get(RUNS, ())], list[RunRecord])
+    return given.runs(given.Publication(run_id=PUBLISHING, runs=records), number_of_checks=300)
 
 
 def given_seeds(given: Given) -> tuple[seeds.Seed, ...]:

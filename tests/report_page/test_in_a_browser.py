@@ -133,6 +133,27 @@ def test_its_numbers_are_those_of_the_ledger_to_the_cent(data: Path, look: Any) 
         assert amounts == rows(data, f"select sum(amount) from ({newest}) where currency = 'PLN'")[0][0]
 
 
+def test_the_runs_are_those_of_the_ledger(data: Path, look: Any) -> None:
+    with look(data / "report.html") as seen:
+        shown = {row[-1]: row for row in seen.table("#run-list")}
+        phases = seen.page.locator("#runs svg rect.bar").evaluate_all("(bars) => bars.map((bar) => bar.textContent)")
+    known = rows(
+        data,
+        "select run_id, status, extract_seconds, load_seconds, transform_seconds, total_seconds, new_rows, changed_rows,"
+        " removed_rows, quarantined_rows, requests, checks_passed, accounts from runs",
+    )
+
+    assert len(known) == len(shown) == 2
+    for run_id, status, *numbers, passed, accounts in known:
+        took, counts = numbers[:4], numbers[4:]
+        assert shown[run_id][1] == status
+        assert shown[run_id][2:6] == ["–" if seconds is None else f"{seconds:.1f} s" for seconds in took]
+        assert shown[run_id][6:11] == [str(number) for number in counts]
+        assert shown[run_id][11] == f"{passed} passed"
+        assert shown[run_id][12].startswith(f"{accounts} ")
+    assert len(phases) == sum(seconds is not None for row in known for seconds in row[2:5]) == 5
+
+
 def test_every_point_of_a_plot_is_a_closing_balance(data: Path, look: Any) -> None:
     names = dict(rows(data, "select display_name, account_id from accounts"))
     with look(data / "report.html") as seen:

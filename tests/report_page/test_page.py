@@ -188,6 +188,37 @@ def test_what_is_wrong_stands_at_the_top(draw: Any) -> None:
     assert "Every account was read" not in top
 
 
+def test_runs_that_did_not_come_to_their_end_are_listed_and_marked(draw: Any) -> None:
+    ((first, last),) = draw.rows("select min_by(run_id, run_id), max_by(run_id, run_id) from runs")
+    nothing = "load_seconds = null, transform_seconds = null, total_seconds = null, stale_accounts = null"
+    page = draw(
+        f"update runs set status = 'killed', checks_passed = null, extract_seconds = 75, {nothing} where run_id = '{first}'",
+        "update runs set status = 'checks_failed', checks_passed = 8, checks_failed = 2, failed = 1, quarantined_rows = 3,"
+        f" open_accounts = 8, stale_accounts = 2 where run_id = '{last}'",
+    )
+    shown = {row[-1]: row for row in cells(page, "run-list")}
+
+    assert shown[first][1:6] == ["killed", "75.0 s", "–", "–", "–"]
+    assert shown[first][11] == "–"
+    assert shown[last][1] == "checks failed"
+    assert shown[last][9::2] == ["3", "2 of 10 failed", last]
+    assert shown[last][12] == "8 of 8 read, 1 failed, 2 stale"
+    assert ", killed: extract 75.0 s</title>" in page
+    assert page.count('<rect class="bar extract troubled"') == 2
+
+
+def test_a_run_that_read_nothing_hides_no_problem_of_the_one_before(draw: Any) -> None:
+    page = draw(
+        "update imports set status = 'failed', reason = 'the bank is away' where source = 'kontist'",
+        "insert into runs by name select 'r-later' as run_id, max(started_at) + interval 1 hour as started_at,"
+        " 'killed' as status, 0 as accounts, 0 as failed, 0 as held, 0 as skipped, 0 as new_rows,"
+        " 0 as changed_rows, 0 as removed_rows, 0 as requests from runs",
+    )
+
+    assert "could not be read: the bank is away" in page.partition("<main>")[0]
+    assert cells(page, "run-list")[0][1] == "killed"
+
+
 def test_the_same_ledger_gives_the_same_page(draw: Any) -> None:
     assert draw() == draw()
 

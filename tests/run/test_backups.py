@@ -16,9 +16,11 @@ from pipelines.questions.found_losses import found
 from pipelines.settings import Settings
 from pipelines.store.losses import HistoryLost
 from pipelines.store.raw_copy import opened
+from pipelines.store.run_history import keep, read
 from tests.questions.asked import ask, printed_json
 from tests.store.test_losses import NOW, VAULT_KEY, begin, content, left_behind
 from tests.support import published
+from transforms.run_record import RunRecord
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,7 @@ def original(empty_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Setti
     (folder / "receipts").mkdir()
     (folder / "receipts" / "erased-c-0.json").write_text("{}")
     (folder / "seeds").mkdir()
+    keep(folder, RunRecord(run_id="r-1", started_at=NOW))
     return settings
 
 
@@ -75,7 +78,11 @@ def test_a_backup_is_private_names_every_file_and_leaves_the_data_directory_as_i
 
     listed = json.loads((folder / "backup.json").read_text())["files"]
     written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert written == {*listed, "backup.json"} == {"raw.duckdb", "vault.sqlite", "receipts/erased-c-0.json", "backup.json"}
+    assert (
+        written
+        == {*listed, "backup.json"}
+        == {*("raw.duckdb", "vault.sqlite", "receipts/erased-c-0.json", "runs.jsonl", "backup.json")}
+    )
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE((folder / name).stat().st_mode) for name in listed} == {0o600}
     after = content(settings)
@@ -87,6 +94,7 @@ def test_an_emptied_data_directory_comes_back_from_its_backup(settings: Settings
     assert ask(settings.data_dir, "restore", str(backup), "--yes") == GOOD
 
     assert found(settings) == []
+    assert [one.run_id for one in read(settings.data_dir).records] == ["r-1"]
     begin(settings)
     with vault_of(settings) as vault:
         (consent,) = vault.consents()

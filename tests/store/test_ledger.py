@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.store.ledger import RECORD, build_and_publish
 from tests.ledger.worlds import MODELS, RICH, raw_file
+from tests.support import rows
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,18 @@ def made_by_a_run(data_dir: Path, *, keep_unchanged: bool = True) -> list[str]:
 def test_a_run_keeps_what_did_not_change_and_a_person_who_asks_gets_a_whole_build(data_dir: Path) -> None:
     assert made_by_a_run(data_dir) == ["ledger.about"]
     assert len(made_by_a_run(data_dir, keep_unchanged=False)) == len(MODELS)
+
+
+def test_a_run_on_record_is_in_the_next_ledger_and_a_damaged_line_is_named(data_dir: Path) -> None:
+    record = '{"run_id":"r-9","started_at":"2026-03-01T06:00:00Z","ended_at":"2026-03-01T06:00:09Z","status":"failed"}'
+    (data_dir / "runs.jsonl").write_text(f"{record}\nno line of ours\n")
+    published = build_and_publish(data_dir, keep_unchanged=True)
+
+    assert [notice for notice in published.notices if "runs.jsonl" in notice] == [
+        "1 line of runs.jsonl could not be read: the runs table lacks these runs"
+    ]
+    assert rows(data_dir, "select status, accounts, total_seconds from runs where run_id = 'r-9'") == [("failed", 0, None)]
+    assert made_by_a_run(data_dir) == ["ledger.about"]
 
 
 def test_without_a_record_the_whole_ledger_is_built_once(data_dir: Path) -> None:

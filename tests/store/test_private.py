@@ -147,7 +147,7 @@ def test_exports_are_private_from_the_start(fresh: Path, careless: None) -> None
 
 def test_what_an_earlier_version_left_open_is_named_by_doctor_and_closed_by_the_next_run(tmp_path: Path) -> None:
     names = ("raw.previous.duckdb", "outbox.sqlite", "run.last.json", "export/accounts.csv", "receipts/erased-1.txt")
-    names += ("unfinished/0123456789abcdef/part-000001.arrow",)
+    names += ("runs.jsonl", "unfinished/0123456789abcdef/part-000001.arrow")
     shared = ("ledger.duckdb", "seeds/rules.csv", "notes.txt")
     for name in names + shared:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -226,7 +226,8 @@ def test_whatever_a_killed_run_left_goes_when_the_data_directory_is_held_next(tm
     left = ("raw.new.duckdb", "raw.new.duckdb.wal", "raw.erased.duckdb", "ledger.new.duckdb", "raw.previous.duckdb.new")
     UnfinishedRead(tmp_path, "kontist:1", {}, utc_now()).keep(b"of a read that can be taken up")
     kept += tuple(str(one.relative_to(tmp_path)) for one in (tmp_path / "unfinished").rglob("*.*"))
-    left += ("unfinished/0123456789abcdef/part-000001.arrow", f"{Path(kept[-1]).parent}/part-000002.arrow.new")
+    left += ("runs.jsonl.new", "unfinished/0123456789abcdef/part-000001.arrow")
+    left += (f"{Path(kept[-1]).parent}/part-000002.arrow.new",)
     left += ("run.last.json.new", "receipts/erased-2.json.new", ".work/kontist-1.parquet", ".spill/duckdb_temp_storage.tmp")
     for name in kept + left:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
