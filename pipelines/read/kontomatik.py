@@ -4,6 +4,7 @@ An import spends one of four in 24 hours, so each attempt is in the vault before
 accepted is resumed by its command id, not repeated. One consent failing never stops another.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -58,9 +59,9 @@ class Reader:
         self._recognise = recognise
         slots = self._own.max_parallel_commands
         if self._vault.database.is_shared:
-            self._slot = SharedSlots(self._vault.database, self._own.api_key or "", slots).slot
+            self._slot = SharedSlots(self._vault.database, self._own.api_key or "", slots, sleep=self._sleep).slot
         else:
-            self._slot = partial(slot, context.settings.data_dir, slots)
+            self._slot = partial(slot, context.settings.data_dir, slots, sleep=self._sleep)
 
     def read(self, number: int, opening: Opening) -> Reading:
         """Imports through one consent, the `number`th of this run; may be called from several threads.
@@ -101,6 +102,11 @@ class Reader:
         reading.whole_lists.add(consent.consent_id)
         self._add_accounts(opening, attempt, result, outcome, reading)
         return reading
+
+    def _sleep(self, seconds: float) -> None:
+        """Waits for a slot that other processes hold. Raises `OutOfTime` when the run's time is over."""
+        self._plan.deadline.keep(KONTOMATIK.name)
+        time.sleep(seconds)
 
     def _import(self, number: int, opening: Opening, reading: Reading) -> tuple[Attempt, ImportResult]:
         """Returns the import's attempt and result. On failure the attempt is ended, unless it can be resumed."""

@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import pipelines.read.kontomatik
 import pipelines.run.steps
+from pipelines.read.command_slots import slot
 from pipelines.read.deadline import Deadline
 from pipelines.read.options import Options
+from pipelines.read.shared_slots import SharedSlots
 from pipelines.settings import KontistSettings
 from sources.sandbox import CommandNeverEnds, Fault, SandboxBank
 from sources.sandbox.banks.wire import Answer, Call
 from tests.consents.customers import a_bank, connected, only_ben, outcome_of, read, settings_for, the_vault
+from tests.consents.postgres import empty_database
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -85,6 +90,37 @@ def test_an_import_that_was_begun_in_time_is_not_given_up_between_its_two_reques
 
         assert clock[0] > settings.run_deadline
         assert (report.status, report.banks[0].imports) == ("ok", 1)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_run_that_waits_for_other_processes_commands_ends_at_its_deadline(
+    request: pytest.FixtureRequest, new_folder: Any, clock: list[float], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Hosts that share a vault share the eight commands: a run must not wait for the others for ever."""
+    url = empty_database(request.getfixturevalue("postgresql")) if kind == "postgresql" else None
+    with a_bank() as (bank, _):
+        only_ben(bank)
+        settings = settings_for(bank, new_folder(), kontomatik={"max_parallel_commands": 1}, vault_url=url)
+        own = connected(bank, settings)
+        asked = len(bank.requests)
+
+        def passes(_: float) -> None:
+            assert not clock[0], "the time is over, and the run goes on waiting"
+            clock[0] = 86_400.0
+
+        monkeypatch.setattr(pipelines.read.kontomatik, "time", SimpleNamespace(sleep=passes))
+        with the_vault(settings) as vault, another_commands_slot(settings, vault):
+            report = read(bank, settings)
+
+        assert outcome_of(report, own.consent_id).reason.startswith("kontomatik: the run's time is over")
+        assert [call for call in bank.requests[asked:] if "/command/" in call[1]] == []
+
+
+def another_commands_slot(settings: Any, vault: Any) -> Any:
+    """Holds the only slot."""
+    if settings.vault_url:
+        return SharedSlots(vault.database, settings.kontomatik.api_key, 1).slot()
+    return slot(settings.data_dir, 1)
 
 
 def test_accounts_of_kontist_that_were_read_in_time_are_published(new_folder: Any, clock: list[float]) -> None:

@@ -14,10 +14,11 @@ import pytest
 import sqlalchemy as sql
 
 from pipelines.consents.database import Database, VaultBroken
+from pipelines.consents.vault import Vault
 from pipelines.read.shared_slots import SharedSlots
 from sources.sandbox import Fault, SandboxBank
 from sources.sandbox.banks.wire import Answer, Call
-from tests.consents.customers import a_bank, connected, only_ben, outcome_of, read, settings_for, the_vault
+from tests.consents.customers import a_bank, add, connected, only_ben, outcome_of, read, settings_for, the_vault
 from tests.consents.postgres import administer, empty_database
 from tests.consents.racing import ROOT
 from tests.patience import patient
@@ -135,6 +136,14 @@ def test_a_database_that_is_away_is_reported_before_the_slot_and_later_ones_work
         pytest.fail("nobody has given a slot")
     with slots.slot() as number:
         assert number == 0
+
+
+def test_a_vault_goes_on_when_its_server_was_started_again(postgresql: str) -> None:
+    url = empty_database(postgresql)
+    with closing(Vault(Path("none"), VAULT_KEY, url=url)) as vault, closing(Database(Path("none"), url)) as another:
+        own = add(vault)
+        cut_off(another)
+        assert vault.consent(own).status == "active"
 
 
 class away:  # noqa: N801
