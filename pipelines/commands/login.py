@@ -18,6 +18,7 @@ from pipelines.errors import GOOD, WrongUsage
 from pipelines.read.options import utc_now
 from pipelines.settings import Settings
 from pipelines.store.lock import held, prepare
+from pipelines.text.numbers import counted
 from sources.kontist.auth import Login
 
 
@@ -118,7 +119,8 @@ def _store(options: argparse.Namespace, settings: Settings, login: Login) -> int
         answer = {"consent_id": consent.consent_id, "status": consent.status, "days_left": days, "accounts": accounts}
         print_json(answer | {"notes": sentences})
         return GOOD
-    say(f"Stored consent {consent.consent_id} (Kontist), {days} days left, {accounts} accounts. Now: `python -m pipelines run`.")
+    left = f"{counted(days or 0, 'day')} left, {counted(accounts, 'account')}"
+    say(f"Stored consent {consent.consent_id} (Kontist), {left}. Now: `python -m pipelines run`.")
     for sentence in sentences:
         say(f"! {sentence}", error=True)
     return GOOD

@@ -12,6 +12,7 @@ from pipelines.run.accounts import Account, accounts, beside_its_bank
 from pipelines.run.summary import gap_sentence
 from pipelines.settings import Settings
 from pipelines.store.losses import HistoryLost
+from pipelines.text.numbers import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -165,6 +166,6 @@ def show_consents(listed: Sequence["ConsentStatus"], console: "Console") -> None
             tables.say(console, f"! {one.consent_id} waits to be erased: {one.reason}; {withdrawn}")
         if one.warning is not None:
             renewal = f"`python -m pipelines consents renew {one.consent_id}`"
-            tables.say(console, f"! {one.consent_id} ends in {one.days_left} days: {renewal}")
+            tables.say(console, f"! {one.consent_id} ends in {counted(one.days_left or 0, 'day')}: {renewal}")
         elif one.status not in ("active", "expiring") and one.reason:
             tables.say(console, f"- {one.consent_id} is {one.status}: {one.reason}")

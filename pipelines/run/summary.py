@@ -13,6 +13,7 @@ from pipelines.run.accounts import beside_its_bank, coverage_sentences, display_
 from pipelines.run.report import Report
 from pipelines.store.atomic_files import replacing, write_private
 from pipelines.store.banks import bank_named
+from pipelines.text.numbers import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -133,7 +134,8 @@ def sentences(report: Report) -> list[str]:
         for one in report.stale
     ]
     requests = ", ".join(
-        f"{bank.source} {bank.requests} requests" + (f" and {bank.imports} imports" if bank_named(bank.source).by_consent else "")
+        f"{bank.source} {counted(bank.requests, 'request')}"
+        + (f" and {counted(bank.imports, 'import')}" if bank_named(bank.source).by_consent else "")
         for bank in report.banks
     )
     took = report.seconds
@@ -142,8 +144,8 @@ def sentences(report: Report) -> list[str]:
     if report.published:
         rows = report.published.rows
         lines.append(
-            f"Published {report.published.path}: {rows.get('transactions', 0):,} transactions in"
-            f" {rows.get('accounts', 0)} accounts, {len(report.checks)} checks passed."
+            f"Published {report.published.path}: {counted(rows.get('transactions', 0), 'transaction')} in"
+            f" {counted(rows.get('accounts', 0), 'account')}, {counted(len(report.checks), 'check')} passed."
         )
         lines += coverage_sentences(report.accounts)
     elif not report.refused:

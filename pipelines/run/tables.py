@@ -7,6 +7,7 @@ from pipelines.consents.consent_status import ConsentStatus
 from pipelines.run.accounts import beside_its_bank, display_names
 from pipelines.run.report import Report
 from pipelines.run.summary import cells
+from pipelines.text.numbers import counted
 from pipelines.text.sinks import markdown
 
 Row = dict[str, str | int | None]
@@ -50,7 +51,7 @@ def renewal_text(listed: Iterable[ConsentStatus], link: Callable[[str], str | No
     for one in listed:
         if one.warning is None and one.status != "expired":
             continue
-        ends = f"ends in {one.days_left} days" if one.status != "expired" else "has expired"
+        ends = f"ends in {counted(one.days_left or 0, 'day')}" if one.status != "expired" else "has expired"
         consent_id, url = one.consent_id, link(one.consent_id)
         lines.append(
             f"- **{markdown(one.institution)}**, consent `{consent_id}`, {ends}:"
