@@ -124,6 +124,8 @@ class Http:
         self.pace = pace or Pace()
         self.limits = limits or Limits()
         self.requests = 0
+        self.lost = 0
+        """Requests whose answer broke off, or never came: the bank may have done what they ask."""
         self.before_each: Callable[[str], None] = lambda _: None
         """Called with the bank's name before each request; what it raises (`OutOfTime`) keeps the request from being sent."""
         self._counting = threading.Lock()
@@ -153,6 +155,7 @@ class Http:
                 try:
                     response.read()
                 except httpx.HTTPError as error:
+                    self._count_lost(error)
                     if not waits:
                         raise self._away(error) from None
                 else:
@@ -206,6 +209,7 @@ class Http:
             try:
                 response = self._send(method, url, limits, options)
             except httpx.HTTPError as error:
+                self._count_lost(error)
                 failure = self._away(error)
             else:
                 if response.is_redirect:
@@ -269,6 +273,11 @@ class Http:
                 raise
             raise Unreached(self.bank, "reading was interrupted", "The next run goes on") from None
         return limited(self.bank, response, limits, clock, began)
+
+    def _count_lost(self, error: httpx.HTTPError) -> None:
+        if not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+            with self._counting:
+                self.lost += 1
 
     def _away(self, error: httpx.HTTPError) -> SourceError:
         host = urlsplit(self.base_url).netloc

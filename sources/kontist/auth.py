@@ -131,9 +131,16 @@ class Tokens:
     def _renew(self) -> None:
         if self._over:
             raise refusal(401)
+        lost = self._http.lost
         with self._renewing() as stored:
             self._refresh = stored or self._refresh
-            self._renew_somehow()
+            try:
+                self._renew_somehow()
+            except ConsentGone as error:
+                if self._http.lost == lost:
+                    raise
+                cause = f"{error.cause}; an answer to this renewal broke off before, and with it perhaps a new token"
+                raise ConsentGone(BANK, cause, error.next_step, code=error.code) from None
 
     def _renew_somehow(self) -> None:
         if self._refresh is not None:

@@ -20,6 +20,7 @@ from sources._errors import Rejected, SourceError
 from sources._http import Http, Patience
 from sources.kontist.auth import Application
 from sources.kontist.oauth import Confirmation, code_of
+from sources.sandbox import DropsConnection
 from tests.kontist_login.by_link import connect, settings_of, visited
 from tests.kontist_login.logins import a_customer, good
 from tests.kontist_login.test_hostile_logins import Says
@@ -110,6 +111,16 @@ def test_a_proxy_that_answers_for_the_bank_ends_no_login(tmp_path: Path, dialect
         assert customer.states() == ["active"]
         customer.bank.faults.clear()
         assert good(customer.read(settings))
+
+
+def test_a_login_that_is_lost_with_an_answer_says_so(tmp_path: Path) -> None:
+    with a_customer(tmp_path) as customer:
+        connect(customer)
+        customer.bank.kontist.oauth.rotates = True
+        customer.bank.faults.append(DropsConnection(times=1, path_contains="/oauth/token"))
+        (outcome,) = customer.read(settings_of(customer)).outcomes
+        assert "an answer to this renewal broke off before" in (outcome.reason or "")
+        assert customer.states() == ["expired"]
 
 
 @contextmanager
