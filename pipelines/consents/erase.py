@@ -23,7 +23,7 @@ from pipelines.store import dlt_folder, leftovers, run_history, unfinished
 from pipelines.store.atomic_files import publish, replace_text
 from pipelines.store.banks import read_without_consent
 from pipelines.store.ledger import forget_record
-from pipelines.store.losses import missing_raw, refuse
+from pipelines.store.losses import histories_of, missing_raw, refuse
 from pipelines.store.private import HISTORY
 from pipelines.store.sql import literal
 from pipelines.text.sinks import line
@@ -154,6 +154,8 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         )
     if (settings.data_dir / run_history.FILE).exists():
         receipt.kept.append(f"{run_history.FILE}: times and counts of runs; it names no customer, account or consent")
+    if others := sorted(vault.histories() - histories_of(settings.data_dir)):
+        receipt.kept.append(f"other raw histories that were read with this vault ({', '.join(others)}), wherever they are")
     if shared:
         receipt.kept.append(f"{len(shared)} accounts with their rows: another consent that is not erased reads them too")
     receipt.kept += [f"{name}/: {why}" for name, why in BESIDE.items() if (settings.data_dir / name).exists()]

@@ -148,6 +148,9 @@ def test_a_receipt_says_who_and_why_and_the_trail_has_its_hash(new_folder: Any, 
         left = (spool, *(settings.data_dir / name for name in ("raw.previous.duckdb.new", "ledger.new.duckdb", "query.history")))
         for path in left:  # by a run that was killed, and by somebody who asked for a name
             path.touch()
+        with the_vault(settings) as vault:
+            (ours,) = vault.histories()
+            vault.belongs_to("h-elsewhere", bank.world.clock.now())
         assert erase(bank, settings, monkeypatch, own.consent_id, "--yes", "--reason", "customer asked, ticket 4711") == 0
         assert not any(path.exists() for path in left)
         path = settings.data_dir / "receipts" / f"erased-{own.consent_id}.json"
@@ -162,6 +165,7 @@ def test_a_receipt_says_who_and_why_and_the_trail_has_its_hash(new_folder: Any, 
         "version": version("kontoledger"),
     }
     assert all(result in path.with_suffix(".txt").read_text() for result in about.values())
+    assert [("h-elsewhere" in one, ours in one) for one in receipt["kept"] if "other raw histories" in one] == [(True, False)]
     assert (last.what, last.outcome.rpartition("sha256:")[2]) == (
         "revoked to erased",
         hashlib.sha256(path.read_bytes()).hexdigest(),
