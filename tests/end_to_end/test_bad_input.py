@@ -56,9 +56,12 @@ def pipelines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     def ended(status: int) -> None:
         raise SystemExit(status)
 
-    patience = _http.Patience
+    class Impatient(_http.Patience):
+        def __init__(self, *_: object) -> None:
+            super().__init__(waits=(0, 0))
+
     monkeypatch.setattr(os, "_exit", ended)
-    monkeypatch.setattr(_http, "Patience", lambda: patience(waits=(0, 0)))
+    monkeypatch.setattr(_http, "Patience", Impatient)  # a class: modules that are loaded meanwhile name it as a type
     monkeypatch.chdir(tmp_path)
     before = signal.getsignal(signal.SIGTERM)
 

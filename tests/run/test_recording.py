@@ -58,8 +58,11 @@ def test_a_run_that_is_broken_off_is_on_record_with_its_end(settings: Settings, 
 
 
 def test_a_run_that_publishes_nothing_is_on_record_as_failed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    impatient = _http.Patience(())
-    monkeypatch.setattr(_http, "Patience", lambda *_: impatient)
+    class Impatient(_http.Patience):
+        def __init__(self, *_: object) -> None:
+            super().__init__(())
+
+    monkeypatch.setattr(_http, "Patience", Impatient)
     with a_run(settings) as run:
         run.read_all()
         run.load()
