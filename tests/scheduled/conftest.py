@@ -1,4 +1,7 @@
-"""One Prefect server for all tests, since it takes eight seconds to start, and the scene on it."""
+"""One Prefect server for all tests of a file, since it takes eight seconds to start, and the scene on it.
+
+It ends with the file: an idle server costs a tenth of a core.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +17,7 @@ from tests.scheduled.serving import Server, a_server, serving
 from tests.support import VAULT_KEY, a_bank, environment, read, settings_for
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A real one, on loopback, with a database of its own."""
     with a_server(tmp_path_factory.mktemp("prefect")) as running:
