@@ -32,6 +32,8 @@ class Panel(Struct, frozen=True, kw_only=True):
     plot: LinePlot | None
     """None where no balance is known."""
     note: str = ""
+    is_everything: bool = False
+    """Whether it adds up all currencies."""
 
     @property
     def latest(self) -> Decimal | None:
@@ -111,6 +113,12 @@ def total_panels(scope: Scope) -> list[Panel]:
     return [panel for panel in panels if panel.points]
 
 
+def lacks_rates(scope: Scope, panels: Sequence[Panel]) -> bool:
+    """Returns whether the accounts have several currencies, and no panel adds up all of them."""
+    currencies = {account.currency for account in scope.accounts if account.currency}
+    return len(currencies) > 1 and not any(panel.is_everything for panel in panels)
+
+
 def _everything(by_currency: dict[str, list[_Total]]) -> Panel:
     """Returns the sum over all currencies on the days on which every one has a rate; no points where the last day is none."""
     totals: dict[date, Decimal] = {}
@@ -126,6 +134,7 @@ def _everything(by_currency: dict[str, list[_Total]]) -> Panel:
         currency=rows[0].reporting_currency,
         points=points if points and points[-1].day == max(row.day for row in rows) else (),
         every_days=rows[0].step,
+        is_everything=True,
         note="converted at each day’s reference rate; days without a rate are left out",
     )
 

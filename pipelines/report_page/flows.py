@@ -194,7 +194,9 @@ sums as (
     group by currency, counterparty_id
 )
 
-select currency, coalesce(counterparties.name, counterparties.names[1], 'no name') as name,
+select currency, concat(coalesce(counterparties.name, counterparties.names[1], 'no name'),
+        -- two of one name are told apart by the ends of their numbers
+        case when count(*) over (partition by currency, counterparties.name) > 1 then ' …' || right(iban, 4) end) as name,
     cast(coalesce(money_in, 0) as decimal(38, 2)) as money_in, cast(coalesce(money_out, 0) as decimal(38, 2)) as money_out,
     cast(net as decimal(38, 2)) as net, sums.transactions
 from sums inner join counterparties using (counterparty_id)

@@ -71,9 +71,14 @@ class Transit(Struct, frozen=True, kw_only=True):
 
 
 class Uncategorised(Struct, frozen=True, kw_only=True):
-    """A counterparty whose payments have no category, and the line of `rules.csv` that gives them one."""
+    """A counterparty whose payments have no category, and the line of `rules.csv` that gives them one.
+
+    Payments that name no counterparty are listed by their text.
+    """
 
     name: str
+    is_counterparty: bool = True
+    """Whether `name` is a counterparty's; else it is the text of the payments."""
     direction: str
     currency: str
     amount: Decimal
@@ -85,15 +90,16 @@ class Uncategorised(Struct, frozen=True, kw_only=True):
     def rule(self) -> str | None:
         """Returns the line for `rules.csv`; the account at its end is for a person to choose.
 
-        None for a name that the page does not show whole: the rule would match nothing. A rule matches a part of a name, so it
-        may begin after what a spreadsheet takes for a formula.
+        None for a name that the page does not show whole: the rule would match nothing. A rule matches a part of a name or of a
+        text, so it may begin after what a spreadsheet takes for a formula.
         """
         name = self.name.lstrip("=+-@ ")
         if not name or wording.text(name) != name:
             return None
         account = "Expenses:Uncategorised" if self.direction == "out" else "Income:Uncategorised"
+        searched = (name, "", "") if self.is_counterparty else ("", "", name)
         written = io.StringIO()
-        csv.writer(written, lineterminator="").writerow([name, "", name, "", "", self.direction, account])
+        csv.writer(written, lineterminator="").writerow([name, "", *searched, self.direction, account])
         line = written.getvalue()
         return line if wording.text(line) == line else None
 
@@ -164,7 +170,7 @@ def in_transit(scope: Scope) -> list[Transit]:
 
 
 def uncategorised(scope: Scope) -> list[Uncategorised]:
-    """Returns the counterparties with most money that no rule and no mapping knows."""
+    """Returns what no rule and no mapping knows: counterparties, and texts of payments without one. Most payments come first."""
     return scope.records(
         Uncategorised,
         f"""
@@ -181,14 +187,22 @@ def uncategorised(scope: Scope) -> list[Uncategorised]:
         ),
 
         sums as (
-            select counterparty_name as name, case when moved < 0 then 'out' else 'in' end as direction, legs.currency,
-                cast(sum(moved) as decimal(38, 2)) as amount, count(*) as transactions, max(booked_on) as last_on
+            select
+                coalesce(nullif(trim(counterparty_name), ''), description, '') as name,
+                coalesce(trim(counterparty_name), '') <> '' as is_counterparty,
+                case when moved < 0 then 'out' else 'in' end as direction,
+                legs.currency,
+                cast(sum(moved) as decimal(38, 2)) as amount,
+                count(*) as transactions,
+                max(booked_on) as last_on
             from transactions inner join legs using (transaction_id)
-            where trim(counterparty_name) <> ''
             group by all
         )
 
-        select *, count(*) over () as of from sums order by transactions desc, name, direction, currency limit $most
+        select *, count(*) over () as of
+        from sums
+        order by transactions desc, name, is_counterparty, direction, currency
+        limit $most
         """,
         most=COUNTERPARTIES,
     )

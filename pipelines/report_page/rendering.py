@@ -28,6 +28,7 @@ FOLDER = Path(__file__).parent / "templates"
 
 class _Overview(Struct, frozen=True, kw_only=True):
     totals: list[balances.Panel]
+    lacks_rates: bool
     accounts: list[balances.Panel]
     currencies: list[flows.CurrencyFlow]
     payments: list[flows.Payment]
@@ -60,6 +61,7 @@ def render(connection: "DuckDBPyConnection", options: PageOptions) -> str:
     transactions, first = about.row(
         f"select count(*), min(coalesce(booked_on, transaction_on)) from transactions semi join {scope.LABELS} using (account_id)"
     )
+    totals = balances.total_panels(about)
     style, script = _asset("page.css"), _asset("page.js")
     return (
         environment()
@@ -72,7 +74,8 @@ def render(connection: "DuckDBPyConnection", options: PageOptions) -> str:
             first=first,
             findings=findings.findings(about, upkeep.problems(about), consents, transit, payments, refused),
             overview=_Overview(
-                totals=balances.total_panels(about),
+                totals=totals,
+                lacks_rates=balances.lacks_rates(about, totals),
                 accounts=balances.account_panels(about),
                 currencies=flows.currency_flows(about),
                 payments=payments,

@@ -34,9 +34,9 @@ class Account(Struct, frozen=True, kw_only=True):
     days: int
     reconciled: int
     """Days that the bank's balances prove, whether or not they were read to their end: as a run counts them."""
-    proven: int
     complete: int
     unfinished: int
+    """Days that were read before they were over, and that no balance proves."""
     gap: int
     differs: int
 
@@ -70,8 +70,9 @@ class Scope:
             f"""
             with days as (
                 select account_id, count(*) as days, count(*) filter (where proof in ('chain', 'reported')) as reconciled,
-                    count(*) filter (where state = 'proven') as proven, count(*) filter (where state = 'complete') as complete,
-                    count(*) filter (where state = 'unfinished') as unfinished, count(*) filter (where state = 'gap') as gap,
+                    count(*) filter (where state = 'complete') as complete,
+                    count(*) filter (where state = 'unfinished' and proof not in ('chain', 'reported')) as unfinished,
+                    count(*) filter (where state = 'gap') as gap,
                     count(*) filter (where state = 'differs') as differs
                 from {DAYS}
                 group by account_id
@@ -79,9 +80,8 @@ class Scope:
 
             select account_id, label, source, institution, currency, balance, balance_at, first_booked_on, last_booked_on,
                 last_imported_at, gone_at, coalesce(days, 0) as days,
-                coalesce(reconciled, 0) as reconciled, coalesce(proven, 0) as proven,
-                coalesce(complete, 0) as complete, coalesce(unfinished, 0) as unfinished, coalesce(gap, 0) as gap,
-                coalesce(differs, 0) as differs
+                coalesce(reconciled, 0) as reconciled, coalesce(complete, 0) as complete,
+                coalesce(unfinished, 0) as unfinished, coalesce(gap, 0) as gap, coalesce(differs, 0) as differs
             from {LABELS} inner join accounts using (account_id) left join days using (account_id)
             order by gone_at is not null, source desc, institution, label, account_id
             """,

@@ -31,6 +31,8 @@ class Consent(Struct, frozen=True, kw_only=True):
     imports: int
     """Of the account of which most were made: each account has its own quota."""
     by_consent: bool
+    accounts: int
+    """Accounts that were imported under it."""
 
     @property
     def usable(self) -> bool:
@@ -49,6 +51,16 @@ class Span(Struct, frozen=True):
     x: str
     width: str
     consent: Consent
+
+    @property
+    def is_late(self) -> bool:
+        """Returns whether its label ends where it ends: after the middle, where there is no place to the right."""
+        return Decimal(self.x) > (LEFT + RIGHT) // 2
+
+    @property
+    def label_x(self) -> str:
+        """Returns where its label begins, or ends."""
+        return str(Decimal(self.x) + Decimal(self.width)) if self.is_late else self.x
 
 
 class Timeline(Struct, frozen=True):
@@ -242,10 +254,12 @@ counted as (
     group by consent_id, account_id
 ),
 
-most as (select consent_id, max(imports) as imports from counted group by consent_id)
+most as (select consent_id, max(imports) as imports from counted group by consent_id),
+
+covered as (select consent_id, count(distinct account_id) as accounts from imports group by consent_id)
 
 select consent_id, institution, access_mode, status, created_at, expires_at, days_left, coalesce(imports, 0) as imports,
-    access_mode not in ('LOGIN', 'OAUTH') as by_consent
-from consents left join most using (consent_id)
+    access_mode not in ('LOGIN', 'OAUTH') as by_consent, coalesce(accounts, 0) as accounts
+from consents left join most using (consent_id) left join covered using (consent_id)
 order by status not in ('active', 'expiring'), created_at, consent_id
 """

@@ -109,6 +109,8 @@ def test_its_numbers_are_those_of_the_ledger_to_the_cent(data: Path, look: Any) 
         accounts = {row[0]: row for row in seen.table("#accounts")}
         shown = rows(data, "select display_name, balance, currency from accounts")
         assert {(name, money(row[1]), row[2]) for name, row in accounts.items()} == set(shown)
+        days = [[int(cell) for cell in row[5:]] for row in accounts.values()]
+        assert [sum(states) for _, *states in days] == [number for number, *_ in days]
 
         flows = [row[1:] for table in range(1, 4) for row in seen.table(f"#flow-{table} .tall table")]
         shown = rows(
@@ -117,7 +119,8 @@ def test_its_numbers_are_those_of_the_ledger_to_the_cent(data: Path, look: Any) 
             " where ledger_account not in ('Assets:Transit', 'Equity:Conversions')"
             " and month > (select max(day) from coverage) - to_months(24) group by currency, month",
         )
-        assert sorted([money(into), money(out)] for into, out in flows) == sorted(map(list, shown))
+        assert sorted([money(into), money(out)] for into, out, _ in flows) == sorted(map(list, shown))
+        assert all(money(net) == money(into) + money(out) for into, out, net in flows)
 
         month = {(row[0], row[1]): money(row[4]) for row in seen.table("#categories")}
         shown = rows(

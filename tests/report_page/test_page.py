@@ -122,10 +122,37 @@ def test_currencies_are_added_up_only_where_the_ledger_does(draw: Any) -> None:
     sums = dict(draw.rows("select currency, sum(balance) from accounts group by all having count(*) > 1"))
 
     assert "Everything in EUR" not in without
+    assert "a rate of the last day is missing" in without
+    assert "a rate of the last day is missing" not in page
     assert f"{LATEST.format('Everything in EUR')}12,345.67 EUR" in page
     assert set(sums) == {"EUR", "PLN"}
     for currency, amount in sums.items():
         assert f"{LATEST.format(f'All accounts in {currency}')}{wording.money(amount)} {currency}" in page
+
+
+def test_counterparties_of_one_name_are_told_apart_by_their_numbers(draw: Any) -> None:
+    page = draw("update counterparties set name = 'Same name' where iban is not null")
+    shown = re.findall(r">Same name([^<]*)</th>", page.partition('id="month"')[0])
+
+    assert len(shown) > 2
+    assert all(re.fullmatch(r" …\d{4}", end) for end in shown)
+
+
+def test_every_payment_without_a_category_is_listed_also_where_the_bank_names_nobody(draw: Any) -> None:
+    shown = cells(draw(), "uncategorised")
+    ((number,),) = draw.rows("select count(*) from postings where leg = 2 and ledger_account like '%:Uncategorised'")
+    (fees,) = [row for row in shown if row[0].startswith("Poplatek")]
+
+    assert sum(int(row[1]) for row in shown) == number
+    assert fees[5] == "<code>Poplatek,,,,Poplatek,out,Expenses:Uncategorised</code>"
+
+
+def test_a_consent_names_its_bank_and_the_number_of_its_accounts(draw: Any) -> None:
+    page = draw()
+    ((number,),) = draw.rows("select count(distinct account_id) from imports where consent_id is not null")
+
+    assert [row[7] for row in cells(page, "consent-list")] == [str(number)]
+    assert ">KontoBank: active</text>" in page
 
 
 def test_an_account_of_25_years_with_ten_trillion_is_drawn(draw: Any) -> None:
