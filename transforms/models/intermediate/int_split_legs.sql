@@ -100,9 +100,7 @@ rounded as (
         * exclude (reporting_amount),
         case
             when currency = reporting_currency or place > 1 then reporting_amount
-            else try_cast(
-                reporting_whole - sum(reporting_amount) over (partition by transaction_id) + reporting_amount as decimal(18, 2)
-            )
+            else in_cents(reporting_whole - sum(reporting_amount) over (partition by transaction_id) + reporting_amount)
         end                                                         as reporting_amount
     from converted
 ),

@@ -30,7 +30,7 @@ sums as (
         cast(coalesce(sum(-amount) filter (where amount > 0), 0) as decimal(18, 2)) as money_out,
         cast(sum(-amount) as decimal(18, 2))                        as net_amount,
         -- one rate missing, and the sum would be too small without saying so; null, too, where the sum is too large
-        case when count(reporting_amount) = count(*) then try_cast(sum(-reporting_amount) as decimal(18, 2)) end as reporting_amount,
+        case when count(reporting_amount) = count(*) then in_cents(sum(-reporting_amount)) end as reporting_amount,
         reporting_currency,
         count(*) filter (where leg = 2)                             as transactions
     from postings
