@@ -29,13 +29,13 @@ def report(options: argparse.Namespace) -> int:
     with closed_to_others(), ledger_of(settings.data_dir, memory=settings.memory_limit) as connection:
         if options.account is not None:
             asked = replace(asked, account_id=account_of(connection, options.account)["account_id"])
-        page = options.out.expanduser().absolute() if options.out else _path(settings.data_dir, asked)
-        if page.is_dir():
-            raise WrongUsage(f"{page} is a folder", "Name a file with --out")
+        page = _named(options.out) if options.out else _path(settings.data_dir, asked)
         text = render(connection, asked)
-        if page == (settings.data_dir / FILE).absolute() and _file_of(ledger) != drawn_of:
+        beside = page == (settings.data_dir / FILE).absolute()
+        if not beside or _file_of(ledger) == drawn_of:
+            _write(page, text)
+        if beside and _file_of(ledger) != drawn_of:
             return report(options)  # a run has published another one meanwhile, with its page: an older one must not replace that
-        _write(page, text)
     if options.open:
         webbrowser.open(page.as_uri())
     if options.json:
@@ -52,6 +52,18 @@ def _file_of(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns
+
+
+def _named(out: Path) -> Path:
+    """Returns the file that `--out` names; behind a link, that is the file it points to. Raises `WrongUsage` for what is none."""
+    page = out.expanduser().absolute()
+    if page.is_symlink():
+        page = page.resolve()
+    if page.is_dir():
+        raise WrongUsage(f"{page} is a folder", "Name a file with --out")
+    if page.exists() and not page.is_file():  # a rename would put a file in the place of a device, such as /dev/null
+        raise WrongUsage(f"{page} is no file", "Name a file with --out")
+    return page
 
 
 def _path(data_dir: Path, asked: "PageOptions") -> Path:

@@ -4,7 +4,7 @@ import shlex
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from pipelines.consents.clock import bank_time, jumped
 from pipelines.errors import Failure
 from pipelines.questions import kontist_findings
 from pipelines.questions.finding import Finding
+from pipelines.report_page.page_options import FILE as PAGE
 from pipelines.questions.found_losses import found as found_losses
 from pipelines.settings import Dialect, Settings
 from pipelines.store.lock import prepare
@@ -61,6 +62,7 @@ def _data_dir(settings: Settings) -> Iterator[Finding]:
     yield from _readers(settings.data_dir)
     if raw.exists():
         yield _raw(settings)
+    yield from _page(settings.data_dir / "ledger.duckdb")
 
 
 def _memory(settings: Settings) -> Finding:
@@ -104,6 +106,18 @@ def _raw(settings: Settings) -> Finding:
             "raw history", "wrong", f"{raw} cannot be read ({type(error).__name__})", f"`mv {previous} {raw}`, then run"
         )
     return Finding("raw history", "fine", "readable")
+
+
+def _page(ledger: Path) -> Iterator[Finding]:
+    """Checks whether the page beside the ledger shows it: a run that dies between the two renames leaves the page before."""
+    import duckdb
+
+    from pipelines.store.published_page import is_outdated
+
+    with suppress(duckdb.Error):  # a ledger that cannot be read has no page to compare
+        if ledger.exists() and is_outdated(ledger):
+            found = f"{ledger.with_name(PAGE)} shows another ledger than the one beside it"
+            yield Finding("page", "wrong", found, "`python -m pipelines report` draws it again; the next run does, too")
 
 
 def _losses(settings: Settings) -> Iterator[Finding]:
