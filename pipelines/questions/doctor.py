@@ -16,8 +16,8 @@ from pipelines.consents.clock import bank_time, jumped
 from pipelines.errors import Failure
 from pipelines.questions import kontist_findings
 from pipelines.questions.finding import Finding
-from pipelines.report_page.page_options import FILE as PAGE
 from pipelines.questions.found_losses import found as found_losses
+from pipelines.report_page.page_options import FILE as PAGE
 from pipelines.settings import Dialect, Settings
 from pipelines.store.lock import prepare
 from pipelines.store.private import open_files, rights_of_others
