@@ -139,11 +139,11 @@ def export(options: argparse.Namespace) -> int:
     """Runs `export`."""
     from pipelines.questions.exports import FORMATS
     from pipelines.store.ledger_reader import ledger_of
-    from pipelines.store.private import closed_to_others, rights_of_others
+    from pipelines.store.private import EXPORT, closed_to_others, rights_of_others
 
     settings = data_of(options)
     data_dir = settings.data_dir
-    folder = options.out.expanduser().absolute() if options.out else data_dir / "export"
+    folder = options.out.expanduser().absolute() if options.out else data_dir / EXPORT
     with closed_to_others(), ledger_of(data_dir, memory=settings.memory_limit) as connection, progress_for(options) as progress:
         written: list[Path] = []
         notes: list[str] = []

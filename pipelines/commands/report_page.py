@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pipelines.commands.terminal import data_of, print_json, say
 from pipelines.errors import GOOD, Failure, WrongUsage
 from pipelines.report_page.page_options import FILE
+from pipelines.store.private import EXPORT
 
 if TYPE_CHECKING:
     from pipelines.report_page.page_options import PageOptions
@@ -71,7 +72,7 @@ def _path(data_dir: Path, asked: "PageOptions") -> Path:
     parts = [f"{asked.month:%Y-%m}" if asked.month else "", (asked.account_id or "").replace(":", "-")]
     if not any(parts):
         return data_dir / FILE
-    return data_dir / "export" / f"{'-'.join(['report', *filter(None, parts)])}.html"
+    return data_dir / EXPORT / f"{'-'.join(['report', *filter(None, parts)])}.html"
 
 
 def _write(page: Path, text: str) -> None:

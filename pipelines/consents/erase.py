@@ -24,15 +24,16 @@ from pipelines.store.atomic_files import publish, replace_text
 from pipelines.store.banks import read_without_consent
 from pipelines.store.ledger import forget_record
 from pipelines.store.losses import histories_of, missing_raw, refuse
-from pipelines.store.private import HISTORY
+from pipelines.store.private import EXPORT, HISTORY
 from pipelines.store.sql import literal
 from pipelines.text.sinks import line
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+OUTSIDE = "copies in other places (exports with --out, backups, BI tools) are not known here: remove those that hold its accounts"
 BESIDE = {
-    "export": "files that somebody exported are not touched; remove those that hold its accounts",
+    EXPORT: "files of other kinds, behind a link or locked are left; remove those that hold its accounts",
     "seeds": "your own rules are not touched; remove what names its people or account numbers",
 }
 """Folders of the data directory that an erasure leaves alone, and what is left to do there."""
@@ -140,6 +141,8 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         _rebuild_ledger(settings, receipt)
     for name in ("run.last.json", HISTORY):
         (settings.data_dir / name).unlink(missing_ok=True)
+    if exported := leftovers.remove_exports(settings.data_dir):
+        receipt.steps.append(f"{exported} exported files in {EXPORT}/ were removed: `export` writes them anew")
     dlt_folder.remove(settings.data_dir)
     receipt.steps.append("the consent's key and token were destroyed in the vault")
     if len(chain) > 1:
@@ -158,7 +161,8 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         receipt.kept.append(f"other raw histories that were read with this vault ({', '.join(others)}), wherever they are")
     if shared:
         receipt.kept.append(f"{len(shared)} accounts with their rows: another consent that is not erased reads them too")
-    receipt.kept += [f"{name}/: {why}" for name, why in BESIDE.items() if (settings.data_dir / name).exists()]
+    receipt.kept += [f"{name}/: {why}" for name, why in BESIDE.items() if _holds_something(settings.data_dir / name)]
+    receipt.kept.append(OUTSIDE)
     if consent.source in read_without_consent(settings):
         receipt.kept.append(
             f"the login in the settings sources.{consent.source}: unless it is removed, the next run reads the bank again"
@@ -174,6 +178,10 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         if read & set(own):
             vault.covers(before.consent_id, read - set(own))
     return path
+
+
+def _holds_something(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _receipt(vault: Vault, consent: Consent, now: datetime) -> Receipt:

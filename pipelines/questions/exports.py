@@ -1,8 +1,10 @@
 """Copies the ledger for other programs: CSV that a spreadsheet can open, Parquet, Excel, OFX, journals for beancount and hledger.
 
-Each file is replaced in one step, so a reader sees a whole file or the one before.
+Each file is replaced in one step, so a reader sees a whole file or the one before, also when two exports write at once or one is
+killed.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import Failure
+from pipelines.store import leftovers
 from pipelines.store.atomic_files import replacing
 from pipelines.store.sql import literal, rows_of
 
@@ -128,7 +131,8 @@ def _beside(path: Path) -> Iterator[Path]:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as new:
+        leftovers.remove_half_made(path.parent)
+        with replacing(path, of=f".{os.getpid()}") as new:
             yield new
     except (duckdb.IOException, OSError) as error:
         raise Failure(f"{path} cannot be written ({type(error).__name__})", "Choose another folder with --out") from None

@@ -1,13 +1,15 @@
 """Writes rules for counterparties that no mapping and no rule knows yet, into the data directory's own `rules.csv`."""
 
 import csv
+import errno
 import io
+import os
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import WrongUsage
+from pipelines.errors import Failure, WrongUsage
 from pipelines.store.atomic_files import replace_text
 from pipelines.store.ledger import SEEDS
 from pipelines.store.private import make_folder
@@ -55,31 +57,51 @@ def account_called(text: str, accounts: list[str]) -> str:
 def add_rule(data_dir: Path, rule_line: str, ledger_account: str) -> Path:
     """Appends a line of `uncategorised_counterparties`, with the account of a person's choice, to `rules.csv`; returns its path.
 
-    All that the file holds stays as it is. Raises `WrongUsage` for a file that no ledger could be built with, and then changes
-    nothing.
+    All that the file holds stays as it is, and so do its rights; behind a link, the file that it points to is changed. Changes
+    nothing where it raises: `WrongUsage` for a file that no ledger could be built with, `Failure` for one that cannot be written.
     """
+    path = data_dir / SEEDS / "rules.csv"
+    try:
+        _add(path, rule_line, ledger_account)
+    except OSError as error:
+        raise Failure(
+            f"{path} cannot be changed ({os.strerror(error.errno or 0)})", "Give this user the right to write it and its folder"
+        ) from None
+    return path
+
+
+def _add(path: Path, rule_line: str, ledger_account: str) -> None:
     from transforms.seeds import FOLDER
 
-    path = data_dir / SEEDS / "rules.csv"
-    text = (path if path.exists() else FOLDER / "rules.csv").read_bytes().decode("utf-8")
+    target = path.resolve() if path.is_symlink() else path
+    text = _text(target if target.exists() else FOLDER / "rules.csv")
     (fields,) = csv.reader([rule_line], strict=True)
     ending = "\r\n" if "\r\n" in text else "\n"
     line = io.StringIO()
     csv.writer(line, lineterminator=ending).writerow([*fields[:-1], ledger_account])
     new = f"{text}{'' if text.endswith(ending) else ending}{line.getvalue()}"
     _refuse_what_cannot_be_read(path, new)
-    make_folder(path.parent)
-    replace_text(path, new)
-    return path
+    make_folder(target.parent)
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "read-only")  # a rename would not ask
+    replace_text(target, new, keep_rights=True)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        raise WrongUsage(f"{path} is no UTF-8 text", "Save it in UTF-8") from None
 
 
 def _refuse_what_cannot_be_read(path: Path, text: str) -> None:
     from transforms.errors import SeedUnreadable
-    from transforms.seeds import read
+    from transforms.seeds import NAMES, read
 
     with TemporaryDirectory() as folder:
-        for seed in path.parent.glob("*.csv"):
-            shutil.copy(seed, folder)
+        for seed in (path.with_name(f"{name}.csv") for name in NAMES if name != "rules"):
+            if seed.exists():
+                shutil.copyfile(seed, Path(folder, seed.name))
         Path(folder, "rules.csv").write_bytes(text.encode())
         try:
             read(Path(folder))

@@ -4,6 +4,7 @@ Excel keeps 15 digits of a number. So an amount with more (10,000,000,000,000.00
 it. A cell holds 32,767 characters and a sheet 1,048,576 rows: longer text is cut, and more rows go to a further sheet.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.questions.ofx import NO_XML
+from pipelines.store.leftovers import PARTS
 from pipelines.store.sql import each_row
 
 if TYPE_CHECKING:
@@ -53,10 +55,11 @@ def _created(path: Path) -> Iterator["Workbook"]:
     import xlsxwriter
     from xlsxwriter.exceptions import FileCreateError
 
+    prefix = f"{PARTS}{os.getpid()}-"  # its parts: nothing in a shared /tmp
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     try:
         with (
-            tempfile.TemporaryDirectory(prefix=".xlsx-", dir=path.parent) as folder,  # its parts: nothing in a shared /tmp
+            tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent) as folder,
             xlsxwriter.Workbook(path, options | {"tmpdir": folder}) as workbook,
         ):
             yield workbook

@@ -71,10 +71,15 @@ def replacing(path: Path, *, of: str = "") -> Iterator[Path]:
             new.unlink(missing_ok=True)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Replaces a text file that is the owner's alone, in one step; the disk holds it before this returns."""
+def replace_text(path: Path, text: str, *, keep_rights: bool = False) -> None:
+    """Replaces a text file that is the owner's alone, in one step; the disk holds it before this returns.
+
+    With `keep_rights`, whoever may read or write the file before may do so after.
+    """
     with replacing(path) as new:
         write_private(new, text)
+        if keep_rights and path.exists():
+            shutil.copymode(path, new)
         sync(new)
     sync(path.parent)
 

@@ -9,8 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.store import unfinished
+from pipelines.store.private import EXPORT
 
 WORK, SPILL, TRIAL = ".work", ".spill", ".restore"
+PARTS = ".xlsx-"
+"""Begins the name of the folder in which the parts of a workbook are written; the process that does so follows."""
+_HALF_MADE = re.compile(rf"{re.escape(PARTS)}(\d+)-\w+|.+\.(\d+)\.new(?:\.whole)?")
+"""What a `report` or an `export` writes before it has its name; either works beside runs."""
 _PREFIX = "kontoledger-"
 _FILES = (
     "raw.new.duckdb",
@@ -25,6 +30,7 @@ _FILES = (
     "run.last.json.new",
     "runs.jsonl.new",
 )
+_EXPORTED = (".csv", ".parquet", ".xlsx", ".ofx", ".beancount", ".journal", ".html")
 _PLAIN = re.compile(r"[\w./ -]*")
 """Paths that dlt and DuckDB take as they stand; they read `=`, `*` and `[` as patterns, and trip over quotes and more."""
 
@@ -76,12 +82,40 @@ def remove(data_dir: Path) -> None:
     remove_work(data_dir)
     for folder in (SPILL, TRIAL):
         shutil.rmtree(data_dir / folder, ignore_errors=True)
-    for page in data_dir.glob("report.html.*.new"):  # a `report` that works beside runs
-        if _is_dead(page.name.split(".")[-2]):
-            page.unlink(missing_ok=True)
+    for made in (data_dir, data_dir / EXPORT):
+        remove_half_made(made)
     for spill in data_dir.glob(f"{SPILL}-*"):
         if _is_dead(spill.name.removeprefix(f"{SPILL}-")):
             shutil.rmtree(spill, ignore_errors=True)
+
+
+def remove_half_made(folder: Path) -> None:
+    """Removes what a killed `report` or `export` has left in a folder, whoever may be writing there now."""
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            found = _HALF_MADE.fullmatch(path.name)
+            if found is None or not _is_dead(found[1] or found[2]):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def remove_exports(data_dir: Path) -> int:
+    """Removes the copies of the ledger that `export` and `report` have written in the data directory; returns their number.
+
+    A folder or a file behind a link lies elsewhere, and stays. So does what cannot be removed.
+    """
+    folder, removed = data_dir / EXPORT, 0
+    if folder.is_symlink() or not folder.is_dir():
+        return 0
+    for path in list(folder.iterdir()):
+        if path.suffix in _EXPORTED and path.is_file() and not path.is_symlink():
+            with suppress(OSError):
+                path.unlink()
+                removed += 1
+    return removed
 
 
 def _is_dead(pid: str) -> bool:

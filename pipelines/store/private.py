@@ -15,6 +15,8 @@ GIVEN = "KONTOLEDGER_UMASK"
 """The umask that the first of our processes was started with, for those that it starts."""
 HISTORY = "query.history"
 """What somebody typed at the prompt of `query`: it may hold names, so an erasure removes it."""
+EXPORT = "export"
+"""The folder of a data directory for the files that `export` and `report` write unless `--out` names another place."""
 _LEDGER = "ledger.duckdb"
 _KINDS = (".duckdb", ".sqlite", ".json", ".jsonl", ".wal", ".new", ".history")
 _given: int | None = None
@@ -72,7 +74,7 @@ def open_files(data_dir: Path) -> list[Path]:
     Not the ledger, which its owner may share, and not `seeds/`, which people edit.
     """
     found = []
-    for folder in (data_dir, data_dir / "export", data_dir / "receipts", *data_dir.glob("unfinished/*")):
+    for folder in (data_dir, data_dir / EXPORT, data_dir / "receipts", *data_dir.glob("unfinished/*")):
         with suppress(OSError):
             found += [path for path in sorted(folder.iterdir()) if _is_ours(path, data_dir) and _is_open(path)]
     return found

@@ -1,4 +1,7 @@
-"""How accounts are named to people: by the end of their number, as long as it must be to be unique."""
+"""How accounts are named to people: by the end of their number, as long as it must be to be unique.
+
+A bank may give a name in place of a number. A name has no digits, and is not cut inside of a word.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -6,6 +9,8 @@ from dataclasses import dataclass
 
 SHORTEST, STEP, LONGEST = 4, 2, 10
 """Characters of a number's end. Never more than half of an IBAN."""
+WORD, NAME = 30, 60
+"""Characters of a name's last word at most, and of a whole name."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +31,8 @@ class Named:
 def endings(accounts: Iterable[Named]) -> dict[str, str]:
     """Returns by account id `…1234`: longer where another number ends so, currency or start of the id for one number."""
     listed = list(accounts)
-    numbers = {_compact(one.number) for one in listed if one.number}
-    shown = {one.account_id: _ending(_compact(one.number), numbers) if one.number else "" for one in listed}
+    numbers = {one.number for one in listed if one.number}
+    shown = {one.account_id: _shown(one.number, numbers) if one.number else "" for one in listed}
     for tell_apart in (_with_currency, _with_id):
         common = Counter((one.kind, shown[one.account_id]) for one in listed)
         shown |= {
@@ -38,8 +43,16 @@ def endings(accounts: Iterable[Named]) -> dict[str, str]:
     return shown
 
 
-def _compact(number: str | None) -> str:
-    return "".join((number or "").split())
+def _shown(number: str, numbers: set[str]) -> str:
+    if any(sign.isdecimal() for sign in number) or not number.split():
+        return _ending(_compact(number), {_compact(one) for one in numbers})
+    word = number.split()[-1][-WORD:]
+    alone = not any(other.split()[-1:] == [word] for other in numbers - {number})
+    return f"…{word if alone else ' '.join(number.split())[-NAME:]}"
+
+
+def _compact(number: str) -> str:
+    return "".join(number.split())
 
 
 def _ending(number: str, numbers: set[str]) -> str:

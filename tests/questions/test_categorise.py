@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.errors import GOOD, WrongUsage
+from pipelines.errors import GOOD, Failure, WrongUsage
 from pipelines.questions.rule_lines import account_called, add_rule
 from tests.ledger.worlds import raw_file
 from tests.questions.asked import ask, printed_json
@@ -97,3 +97,47 @@ def test_at_a_terminal_it_asks_one_after_the_other(
     assert "1 rule written. `python -m pipelines transform` applies the new rules." in said
     assert "\x1b[2J" not in said
     assert list(categories(folder).values()).count("Expenses:Travel") == 1
+
+
+RULE = '"new",,"y",,,out,Expenses:Uncategorised'
+
+
+def test_the_file_behind_a_link_is_changed_and_keeps_its_rights(tmp_path: Path) -> None:
+    (tmp_path / "seeds").mkdir()
+    mine = tmp_path / "mine.csv"
+    mine.write_text(",".join(seeds.COLUMNS["rules"]))
+    mine.chmod(0o664)
+    (tmp_path / "seeds" / "rules.csv").symlink_to(mine)
+
+    path = add_rule(tmp_path, RULE, "Expenses:Rent")
+
+    assert path.is_symlink()
+    assert mine.read_text().endswith("\nnew,,y,,,out,Expenses:Rent\n")
+    assert mine.stat().st_mode & 0o777 == 0o664
+
+
+def test_a_file_that_cannot_be_changed_is_named_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "seeds" / "rules.csv"
+    path.parent.mkdir()
+    path.write_bytes(b"M\xfcller")
+    with pytest.raises(WrongUsage, match=r"rules\.csv is no UTF-8 text\. Save it in UTF-8"):
+        add_rule(tmp_path, RULE, "Expenses:Rent")
+
+    path.write_text(",".join(seeds.COLUMNS["rules"]))
+    before = path.read_bytes()
+    with monkeypatch.context() as patched, pytest.raises(Failure, match=r"rules\.csv cannot be changed \(Permission denied\)"):
+        patched.setattr("os.access", lambda *_, **__: False)
+        add_rule(tmp_path, RULE, "Expenses:Rent")
+    assert path.read_bytes() == before
+
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(Failure, match=r"cannot be changed \(Is a directory\)"):
+        add_rule(tmp_path, RULE, "Expenses:Rent")
+
+
+def test_a_link_to_nowhere_beside_the_rules_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "seeds" / "old.csv").symlink_to(tmp_path / "nowhere")
+
+    assert add_rule(tmp_path, RULE, "Expenses:Rent").read_text(encoding="utf-8").endswith("Expenses:Rent\n")

@@ -174,6 +174,8 @@ def test_no_two_accounts_are_named_alike_and_none_in_full(given_: list[tuple[str
         ([("PL11551234", "account", "PLN"), ("PL11551234", "account", "EUR")], ["…1234 PLN", "…1234 EUR"]),
         ([("PL61109010140000071219812874", "account", "PLN"), ("PL27114020040000071219812874", "account", "PLN")], None),
         ([(None, "account", "PLN"), (None, "account", "PLN")], ["000000", "000001"]),
+        ([("Konto Oszczędnościowe", "account", "PLN")], ["…Oszczędnościowe"]),
+        ([("My Account", "account", "PLN"), ("Your Account", "account", "PLN")], ["…My Account", "…Your Account"]),
     ],
 )
 def test_an_account_is_named_by_as_little_as_tells_it_apart(given_: list[tuple[str, str, str]], result: list[str] | None) -> None:

@@ -27,7 +27,17 @@ called as (
     qualify row_number() over (partition by account_id order by line) = 1
 ),
 
--- As few characters of the number as tell the account apart
+-- A bank may give a name in place of a number. A name has no digits, and is not cut inside of a word
+numbered as (
+    select
+        *,
+        coalesce(iban, source_account_id)                           as number,
+        iban is null and not regexp_matches(source_account_id, '\d') as is_name,
+        trim(regexp_replace(source_account_id, '\s+', ' ', 'g'))    as words
+    from accounts
+),
+
+-- As few characters of the number as tell the account apart; of a name its last word, then all of it
 generated as (
     select
         account_id,
@@ -36,11 +46,18 @@ generated as (
             ' ',
             institution,
             case when account_type = 'card' then 'card' end,
-            concat('…', right(regexp_replace(coalesce(iban, source_account_id), '\s', '', 'g'), ending)),
+            concat(
+                '…',
+                case
+                    when is_name and ending = 4 then right(regexp_extract(words, '\S+$'), 30)
+                    when is_name then right(words, 60)
+                    else right(regexp_replace(number, '\s', '', 'g'), ending)
+                end
+            ),
             currency
         )                                                           as candidate,
         count(*) over (partition by ending, lower(candidate)) = 1   as is_unique
-    from accounts
+    from numbered
     cross join (values (4), (6), (8), (10)) as endings (ending)
 ),
 
