@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.commands.terminal import console, data_of, print_json, say
 from pipelines.errors import GOOD, WrongUsage
+from pipelines.text.numbers import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
     from pipelines.questions.rule_lines import Rows
 
 APPLY = "`python -m pipelines transform` applies the new rules."
+BY_TEXT = "A line of `rules.csv` can match their `text`; the report page lists such lines."
 
 
 def categorise(options: argparse.Namespace) -> int:
     """Runs `categorise`: with `--to` one rule is written, at a terminal it asks, else it lists."""
-    from pipelines.questions.rule_lines import accounts_to_choose, uncategorised
+    from pipelines.questions.rule_lines import accounts_to_choose, movements_without_rule, uncategorised
     from pipelines.store.ledger_reader import ledger_of
 
     if (options.to is None) != (options.counterparty is None):
@@ -26,16 +28,20 @@ def categorise(options: argparse.Namespace) -> int:
     with ledger_of(settings.data_dir, memory=settings.memory_limit) as connection:
         listed = uncategorised(connection, 1_000_000 if options.to else options.limit)
         accounts = accounts_to_choose(connection)
+        others = movements_without_rule(connection)
     if options.to is not None:
         _add_one(options, settings.data_dir, listed, accounts)
     elif options.json:
-        print_json({"uncategorised": [{name: _plain(value) for name, value in row.items()} for row in listed]})
+        plain = [{name: _plain(value) for name, value in row.items()} for row in listed]
+        print_json({"uncategorised": plain, "movements_without_rule": others})
     elif not listed:
         say("Every movement with a named counterparty has a category.")
     elif sys.stdin.isatty():
         _ask(settings.data_dir, listed, accounts)
     else:
         _show(listed)
+    if others and options.to is None and not options.json:
+        say(f"{counted(others, 'movement')} without a category: no counterparty that a rule could match. {BY_TEXT}")
     return GOOD
 
 

@@ -20,7 +20,7 @@ REMEMBERED = 500
 """Lines that the history keeps."""
 GREETING = 'A statement ends with ";". `show tables;` lists the tables, `describe transactions;` columns; Ctrl-D ends.'
 ENDS = frozenset({"exit", "quit", "\\q"})
-HELP = frozenset({"help", "?"})
+HELP = frozenset({"help", "?", "tables"})
 
 
 def take_statements(settings: "Settings", answer: Callable[[str], None]) -> None:
@@ -43,7 +43,7 @@ def _go_on(answer: Callable[[str], None]) -> None:
             typed.append(_line(FURTHER if typed else FIRST))
             whole = "\n".join(typed).strip()
             word = whole.rstrip("; ").lower()
-            if word in ENDS:
+            if word in ENDS or typed[-1].strip().lower() in ENDS:
                 return
             if not word or word in HELP or word.startswith((".", "\\")):  # `.tables`, `\d`: other programs' commands
                 typed = []

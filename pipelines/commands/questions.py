@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def prove(options: argparse.Namespace) -> int:
-    """Runs `prove`; returns 0 when every day was seen and nothing differs, else 3."""
-    from pipelines.questions.prove import certificate, text
+    """Runs `prove`; returns 0 when every day was seen and nothing differs, else 3. Without an account it lists all of them."""
+    from pipelines.questions.prove import certificate, certificates, show, text
     from pipelines.read.options import utc_now
     from pipelines.read.windows import refuse_a_day_to_come
     from pipelines.store.ledger_reader import ledger_of
@@ -31,7 +31,17 @@ def prove(options: argparse.Namespace) -> int:
     data_dir = settings.data_dir
     with ledger_of(data_dir, memory=settings.memory_limit) as connection:
         refuse(missing_raw(data_dir), other_ledger(data_dir))  # of which it could not certify anything
-        certified = certificate(connection, options.account, options.first, options.last)
+        if options.account is None:
+            listed = certificates(connection, options.first, options.last)
+        else:
+            certified = certificate(connection, options.account, options.first, options.last)
+    if options.account is None:
+        complete = all(one.complete for one in listed)
+        if options.json:
+            print_json({"complete": complete, "certificates": [one.as_json() for one in listed]})
+        else:
+            show(listed, console())
+        return GOOD if complete else CHECKS_FAILED
     if options.json:
         print_json(certified.as_json())
     else:
@@ -158,9 +168,8 @@ def export(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"format": options.format, "files": written, "notes": notes})
     else:
-        tell(
-            options, f"Wrote {len(written)} file{'s' if len(written) > 1 else ''} to {folder}.", *(f"- {note}" for note in notes)
-        )
+        where = f"Wrote {len(written)} files to {folder}." if len(written) > 1 else f"Wrote {written[0]}."
+        tell(options, where, *(f"- {note}" for note in notes))
     return GOOD
 
 

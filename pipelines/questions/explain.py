@@ -77,6 +77,8 @@ class Explanation:
 
     transaction_id: str
     account_id: str
+    account_name: str
+    """What people call the account."""
     source: str
     now: dict[str, Any] | None
     """Its row in the ledger; None when the bank shows it no more."""
@@ -108,6 +110,7 @@ def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> Explan
     return Explanation(
         transaction_id=transaction_id,
         account_id=history[0]["account_id"],
+        account_name=_account_name(connection, history[0]["account_id"]),
         source=source,
         now=next(iter(rows_of(connection, "select * from transactions where transaction_id = $1", [transaction_id])), None),
         versions=_versions(connection, source, transaction_id),
@@ -130,6 +133,11 @@ def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> Explan
             ),
         ),
     )
+
+
+def _account_name(connection: "DuckDBPyConnection", account_id: str) -> str:
+    found = rows_of(connection, "select display_name from accounts where account_id = $1", [account_id])
+    return line(found[0]["display_name"]) if found else account_id
 
 
 def _hint(connection: "DuckDBPyConnection", part: str) -> str:
@@ -208,7 +216,7 @@ def text(explained: Explanation) -> str:
     """Returns the explanation for people."""
     now, rules = explained.now, explained.rules
     lines = [
-        f"{explained.transaction_id} of {explained.account_id}",
+        f"{explained.transaction_id} of {explained.account_name}",
         "as it is shown now:" if now else "the bank shows it no more",
         *_fields(now or {}),
     ]

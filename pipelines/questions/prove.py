@@ -16,6 +16,7 @@ from pipelines.text.sinks import line
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+    from rich.console import Console
 
 LONGEST = 36_600
 """Days of one certificate."""
@@ -230,6 +231,12 @@ def certificate(connection: "DuckDBPyConnection", account: str, first: date, las
     )
 
 
+def certificates(connection: "DuckDBPyConnection", first: date, last: date) -> list[Certificate]:
+    """Returns the certificate of each account, in the order of their names. Raises `WrongUsage` for days in the wrong order."""
+    listed = rows_of(connection, "select account_id from accounts order by display_name, account_id")
+    return [certificate(connection, one["account_id"], first, last) for one in listed]
+
+
 def _missing(connection: "DuckDBPyConnection", given: dict[str, Any], days: Rows) -> list[Missing]:
     """Returns what is missing on these days, by kind. A contradiction counts only where no difference names it by amount."""
     gaps = rows_of(
@@ -312,6 +319,30 @@ _PROOFS = {
     "differs": "something is missing or too much",
     "unknown": "no balance is known",
 }
+
+
+def show(listed: list[Certificate], console: "Console") -> None:
+    """Shows one line for each certificate, and how to see what is missing."""
+    from pipelines.text import tables
+
+    rows = [
+        (
+            line(one.account["display_name"]),
+            "incomplete" if one.missing else "complete",
+            f"{one.days.get('seen', 0)} of {one.days['total']}",
+            f"{one.reconciled_days} of {one.days['total']}",
+            _money(one.balances["money_in"]),
+            _money(one.balances["money_out"]),
+            one.account["currency"] or "",
+        )
+        for one in listed
+    ]
+    headings = ("account", "result", "complete", "reconciled", "money in", "money out", "currency")
+    tables.show(console, "Days of each account", headings, rows)
+    if incomplete := sum(not one.complete for one in listed):
+        tables.say(
+            console, f"{incomplete} of {len(listed)} incomplete: `prove ACCOUNT` with the same days names what is missing."
+        )
 
 
 def text(certificate: Certificate) -> str:

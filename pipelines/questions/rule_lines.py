@@ -31,6 +31,17 @@ def uncategorised(connection: "DuckDBPyConnection", limit: int) -> Rows:
     )
 
 
+def movements_without_rule(connection: "DuckDBPyConnection") -> int:
+    """Returns the number of uncategorised movements that no rule by counterparty can match: most of them name none."""
+    (found,) = rows_of(
+        connection,
+        "select cast(coalesce(sum(transactions), 0) as bigint) as number from uncategorised_counterparties"
+        " where rule_line is null",
+    )
+    number: int = found["number"]
+    return number
+
+
 def accounts_to_choose(connection: "DuckDBPyConnection") -> list[str]:
     """Returns the accounts of the chart, to which a rule may book."""
     return [

@@ -104,12 +104,18 @@ def show(status: Status, console: "Console") -> None:
     checks = last_run.checks or {"passed": 0, "failed": []}
     tables.say(
         console,
-        f"Last run {last_run.run_id}: {last_run.status}, {checks['passed']} checks passed, {len(checks['failed'])} failed.",
+        f"Last run {last_run.run_id}: {last_run.status}{_took(last_run)}, {checks['passed']} checks passed,"
+        f" {len(checks['failed'])} failed.",
     )
     for gap in last_run.holes or []:
         tables.say(console, gap_sentence(gap))
     for error in last_run.errors:
         tables.say(console, f"! {error['label']}: {error['reason']}")
+
+
+def _took(last_run: LastRun) -> str:
+    total = (last_run.seconds or {}).get("total")
+    return f" in {total:,.1f} s" if total is not None else ""
 
 
 def _show_accounts(status: Status, console: "Console") -> None:
@@ -157,8 +163,9 @@ def show_consents(listed: Sequence["ConsentStatus"], console: "Console") -> None
     for one in listed:
         days = "–" if one.days_left is None else str(one.days_left)
         left = "–" if one.imports_left is None else str(one.imports_left)
-        rows.append((one.consent_id, one.institution, one.access_mode, one.status, days, left, one.next_import_at or ""))
-    headings = ["consent", "institution", "mode", "status", "days left", "imports left", "next import"]
+        ends = (one.expires_at or "–")[:10]
+        rows.append((one.consent_id, one.institution, one.access_mode, one.status, ends, days, left, one.next_import_at or ""))
+    headings = ["consent", "institution", "mode", "status", "ends", "days left", "imports left", "next import"]
     tables.show(console, "Consents", headings, rows)
     for one in listed:
         if one.status == "erasing":

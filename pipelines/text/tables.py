@@ -17,7 +17,22 @@ if TYPE_CHECKING:
 
 NOTHING = frozenset({"", "·", "–"})
 """Cells that say nothing."""
-NUMERIC = frozenset({"new", "changed", "removed", "balance", "days left", "imports left", "late", "under way", "rows", "amount"})
+NUMERIC = frozenset(
+    {
+        "new",
+        "changed",
+        "removed",
+        "balance",
+        "days left",
+        "imports left",
+        "late",
+        "under way",
+        "rows",
+        "amount",
+        "money in",
+        "money out",
+    }
+)
 """Columns of numbers, which stand right."""
 
 

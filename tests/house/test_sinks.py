@@ -187,6 +187,7 @@ def answers(name: str) -> list[str]:
     explained = explain.Explanation(
         transaction_id="kontist:t",
         account_id="kontist:a",
+        account_name=name,
         source="kontist",
         now=row,
         versions=[version],

@@ -95,6 +95,7 @@ def test_at_a_terminal_it_asks_one_after_the_other(
     assert ask(folder, "categorise") == GOOD
     said = capsys.readouterr().out
     assert "1 rule written. `python -m pipelines transform` applies the new rules." in said
+    assert "\n2 movements without a category: no counterparty that a rule could match." in said
     assert "\x1b[2J" not in said
     assert list(categories(folder).values()).count("Expenses:Travel") == 1
 

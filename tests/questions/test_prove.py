@@ -204,6 +204,20 @@ def test_the_day_of_the_last_import_is_not_over(tmp_path: Path, capsys: Any) -> 
     assert "2026-03-06: read last at 2026-03-06 06:00 UTC, before the day was over" in capsys.readouterr().out
 
 
+def test_without_an_account_there_is_a_line_for_each(tmp_path: Path, capsys: Any) -> None:
+    data_dir(tmp_path, kontist([SECOND]))
+
+    assert ask(tmp_path, "prove", "--from", "2026-03-03", "--to", "2026-03-05") == GOOD
+    shown = capsys.readouterr().out
+    assert "Kontist …1234 EUR" in shown
+    assert shown.count("3 of 3") == 2
+    assert ask(tmp_path, "prove", "--from", "2026-03-03", "--to", "2026-03-06") == CHECKS_FAILED
+    assert "1 of 1 incomplete: `prove ACCOUNT` with the same days names what is missing." in capsys.readouterr().out
+    assert ask(tmp_path, "prove", "--from", "2026-03-03", "--to", "2026-03-06", "--json") == CHECKS_FAILED
+    printed = printed_json(capsys)
+    assert (printed["complete"], [one["verdict"] for one in printed["certificates"]]) == (False, ["incomplete"])
+
+
 def test_a_payment_that_never_came_is_named_between_two_reports(tmp_path: Path, capsys: Any) -> None:
     data_dir(tmp_path, kontist([]))
 

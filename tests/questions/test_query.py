@@ -186,7 +186,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, *lines: Any) -> None:
 def test_the_prompt_takes_statements_of_several_lines_and_survives_wrong_ones(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    typed(monkeypatch, "select 40", "  + 2 as n;", "selct 1;", "", "select 43 as n;", "exit", "select 44;")
+    typed(monkeypatch, "select 40", "  + 2 as n;", "selct 1;", "", "select 43 as n;", "select 45", "exit", "select 44;")
 
     assert ask(folder, "query") == 0
     printed = capsys.readouterr()

@@ -101,7 +101,8 @@ def test_status_consents_and_catalog_cut_no_account_currency_or_name() -> None:
         "days_left": 120,
     }
     consent |= {"imports_left": 0, "next_import_at": "2026-03-02T12:00:00+00:00", "warning": None, "reason": None}
-    consent |= dict.fromkeys(("source", "usable", "created_at", "expires_at", "last_import_at", "erase_asked_at"))
+    consent |= dict.fromkeys(("source", "usable", "created_at", "last_import_at", "erase_asked_at"))
+    consent["expires_at"] = "2026-06-30T12:00:00+00:00"
     known = ConsentStatus(**consent)
     gathered = status.Status(accounts=[account], consents=[known], last_run=None, data_dir=".", clock=None, lost=[])
     bank = {"country": "de", "institution": long, "name": long, "target": "GBH", "access_modes": ["MULTIPLE"], "beta": True}
@@ -110,6 +111,7 @@ def test_status_consents_and_catalog_cut_no_account_currency_or_name() -> None:
         for wanted in (
             f"{long} savings …1234: currency CHF",
             f"c-0123456789ab {long}: ",
+            "ends 2026-06-30",
             "days left 120",
             "imports left 0",
             "coverage complete, reconciled 818 of 830 days",

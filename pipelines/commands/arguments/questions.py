@@ -51,7 +51,12 @@ def declare(commands: Commands) -> None:
         "commands.questions.prove",
         "reconciliation report of an account: which days were read and reconciled, and what is missing (status 3)",
     )
-    prove.add_argument("account", metavar="ACCOUNT", help="its id, or the last characters of its IBAN")
+    prove.add_argument(
+        "account",
+        metavar="ACCOUNT",
+        nargs="?",
+        help="its id, or the last characters of its IBAN (default: a line for each account)",
+    )
     prove.add_argument("--from", dest="first", type=day, required=True, metavar="DATE", help="first day (YYYY-MM-DD)")
     prove.add_argument("--to", dest="last", type=day, required=True, metavar="DATE", help="last day")
     json_option(prove)
@@ -61,7 +66,9 @@ def declare(commands: Commands) -> None:
     explain = commands.add(
         "explain", "commands.questions.explain", "where a transaction came from: versions, imports, loads, rules"
     )
-    explain.add_argument("transaction_id", metavar="TRANSACTION_ID")
+    explain.add_argument(
+        "transaction_id", metavar="TRANSACTION_ID", help="as in the column transaction_id of the ledger's `transactions`"
+    )
     explain.add_argument("--ask-bank", action="store_true", help="also request it from Kontist and compare it")
     json_option(explain)
     export = commands.add("export", "commands.questions.export", "copy the ledger to files for other programs")
