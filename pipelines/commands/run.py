@@ -64,11 +64,14 @@ def run_and_report(
     """Runs under the lock, shows the report and sends notices; returns the exit status. `openings` is called under the lock."""
     from pipelines.notify.dispatch import dispatch_notices
     from pipelines.read.options import utc_now
+    from pipelines.report_page.page_options import SANDBOX
     from pipelines.run import summary
     from pipelines.run.steps import run as run_job
     from pipelines.store.lock import held
 
     with held(settings.data_dir, command, patience), progress_for(options) as progress:
+        if settings.sandbox:
+            (settings.data_dir / SANDBOX).touch()
         report = run_job(settings, asked, openings=openings(), progress=progress)
         text = summary.as_json(report)
         summary.remember(settings.data_dir, text)

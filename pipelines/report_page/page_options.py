@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 FILE = "report.html"
 """The page beside the ledger: it shows all of it."""
+SANDBOX = ".sandbox"
+"""A file that `run --sandbox` leaves in its data directory: a later command has settings that do not know of the sandbox."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,5 @@ def wanted_page(settings: "Settings") -> PageOptions | None:
 
 def page_options(settings: "Settings") -> PageOptions:
     """Returns the options of a page of the whole ledger."""
-    # a later command on the sandbox's folder has settings that do not know of it
-    sandbox = settings.sandbox or settings.data_dir.name == "sandbox"
+    sandbox = settings.sandbox or (settings.data_dir / SANDBOX).exists()
     return PageOptions(imports_per_day=settings.kontomatik.imports_per_day, sandbox=sandbox)

@@ -62,7 +62,6 @@ def render(connection: "DuckDBPyConnection", options: PageOptions) -> str:
         f"select count(*), min(coalesce(booked_on, transaction_on)) from transactions semi join {scope.LABELS} using (account_id)"
     )
     totals = balances.total_panels(about)
-    published_at, run_id = about.row("select published_at, run_id from about")
     style, script = _asset("page.css"), _asset("page.js")
     return (
         environment()
@@ -71,8 +70,6 @@ def render(connection: "DuckDBPyConnection", options: PageOptions) -> str:
             scope=about,
             options=options,
             as_of=as_of,
-            published_at=published_at,
-            run_id=run_id,
             transactions=transactions,
             first=first,
             findings=findings.findings(about, upkeep.problems(about), consents, transit, payments, refused),

@@ -1,6 +1,7 @@
 """How values are written on the page. What a bank sends is one short line of text, and no account number in it is whole."""
 
 import re
+import unicodedata
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -8,6 +9,8 @@ from pipelines.text.sinks import line
 
 LONGEST = 200
 """Characters of a bank's text: a page is no place for ten thousand."""
+TOWER = 4
+"""Marks on one letter: more of them, which no language needs, are drawn over the rows above and below."""
 NOTHING = "–"
 _IBAN = re.compile(r"[A-Za-z]{2}\d{2}(?:[ \u00a0-]?[A-Za-z0-9]){11,30}")
 """What may be an IBAN, or begin with one: its check digits decide."""
@@ -33,6 +36,7 @@ def shown(value: object) -> object:
 
 def text(value: str) -> str:
     """Returns a text of a bank as one line, cut where it is too long. Of an account number only the end stays."""
+    value = _without_towers(value[: 2 * LONGEST + 1])
     if len(value) < _SHORTEST_NUMBER:
         return line(value)
     if len(value) > LONGEST:
@@ -89,6 +93,18 @@ def seconds(value: Decimal | None) -> str:
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """Returns a number with its noun, such as `1 account` or `4,390 transactions`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _without_towers(value: str) -> str:
+    """Returns a text with a few marks on each letter; `…` stands for the others."""
+    if value.isascii():
+        return value
+    kept, marks = [], 0
+    for sign in value:
+        marks = marks + 1 if unicodedata.category(sign) in ("Mn", "Me") else 0
+        if marks <= TOWER + 1:
+            kept.append(sign if marks <= TOWER else "…")
+    return "".join(kept)
 
 
 def _without_numbers(value: str) -> str:

@@ -21,10 +21,11 @@ from tests.support import rows
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update")
 LOUD = "THE PAGE WAS NOT LOOKED AT: there is no Chromium on this machine (Debian: `apt-get install chromium`)"
-PHONE, DESK = 390, 1280
+PHONE, DESK = 360, 1280
 IMAGE = '<img src=x onerror="window.hit=1">'
 IBAN = "DE90999999990000004711"
-ALL_HOSTILE = " ".join(HOSTILE.values()).encode("utf-8", "replace").decode().replace("'", "''").replace("\x00", "")
+TOWERS = "Z" + "\u0301\u0489" * 60
+ALL_HOSTILE = " ".join([TOWERS, *HOSTILE.values()]).encode("utf-8", "replace").decode().replace("'", "''").replace("\x00", "")
 
 
 FEW = "delete from transactions where transaction_id not in (from transactions select transaction_id order by booked_on limit 20)"

@@ -1,11 +1,14 @@
-"""`run --sandbox`: its bank proves each day, and a data directory that was read before stays in its dialect."""
+"""`run --sandbox`: its bank proves each day, its data directory is marked, and one that was read before stays in its dialect."""
 
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from pipelines.commands.cli import parser
 from pipelines.commands.sandbox import sandbox
+from pipelines.errors import Failure
+from pipelines.report_page.page_options import page_options
 from pipelines.settings import Settings
 from tests.ledger.worlds import raw_file
 
@@ -25,3 +28,19 @@ def test_a_new_sandbox_speaks_live_and_one_that_was_read_stays_as_it_is(balance:
 
     with sandbox(Settings(data_dir=tmp_path)) as settings:
         assert settings.kontomatik.dialect == dialect
+
+
+def test_a_page_of_the_sandbox_is_known_by_its_mark_and_not_by_the_name_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise Failure("No bank today")
+
+    monkeypatch.setattr("pipelines.run.steps.run", away)
+    options = parser().parse_args(["--data-dir", str(tmp_path), "run", "--sandbox"])
+    with pytest.raises(Failure, match="No bank today"):
+        options.command(options)
+
+    assert page_options(Settings(data_dir=tmp_path / "sandbox")).sandbox
+    assert not page_options(Settings(data_dir=tmp_path)).sandbox
+    assert not page_options(Settings(data_dir=tmp_path / "mine" / "sandbox")).sandbox
