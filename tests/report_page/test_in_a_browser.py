@@ -243,6 +243,16 @@ def test_nothing_is_wider_than_a_phone(data: Path, hostile: Path, look: Any) -> 
             assert seen.page.evaluate("document.documentElement.scrollWidth") == PHONE
 
 
+def test_no_table_is_wider_than_a_desk(data: Path, look: Any) -> None:
+    wider = (
+        "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel)"
+    )
+    with look(data / "report.html") as seen:
+        seen.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+        assert seen.page.evaluate("document.querySelectorAll('.scroll').length") > 20
+        assert seen.page.evaluate(wider) == []
+
+
 def test_it_is_whole_without_javascript(data: Path, look: Any) -> None:
     with look(data / "report.html", script=False) as seen:
         assert seen.page.locator("#newest tbody tr:visible").count() == len(seen.page.locator("#newest tbody tr").all())

@@ -50,6 +50,8 @@ def declare(commands: Commands) -> None:
         "commands.reference_data.rates",
         "load reference rates of the European Central Bank (CSV); the ledger converts amounts by them",
     )
-    rates.add_argument("--file", type=Path, metavar="PATH")
+    rates.add_argument(
+        "--file", type=Path, metavar="PATH", help="a CSV file of the form of the European Central Bank, or its zip"
+    )
     rates.add_argument("--url", metavar="URL", help="https address of such a file")
     json_option(rates)
