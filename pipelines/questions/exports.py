@@ -135,7 +135,8 @@ def _beside(path: Path) -> Iterator[Path]:
         with replacing(path, of=f".{os.getpid()}") as new:
             yield new
     except (duckdb.IOException, OSError) as error:
-        raise Failure(f"{path} cannot be written ({type(error).__name__})", "Choose another folder with --out") from None
+        reason = getattr(error, "strerror", None) or type(error).__name__  # DuckDB's own text may hold a value
+        raise Failure(f"{path} cannot be written ({reason})", "Choose another folder with --out") from None
 
 
 def _put_before(path: Path, mark: bytes) -> None:

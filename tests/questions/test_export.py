@@ -302,5 +302,5 @@ def test_a_ledger_without_rows_can_be_exported(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_said_so(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
 
-    with pytest.raises(Failure, match="Choose another folder with --out"):
+    with pytest.raises(Failure, match=r"\(File exists\)\. Choose another folder with --out"):
         ask(folder, "export", "--format", "parquet", "--out", str(tmp_path / "file"))

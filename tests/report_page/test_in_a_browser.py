@@ -253,6 +253,26 @@ def test_no_table_is_wider_than_a_desk(data: Path, look: Any) -> None:
         assert seen.page.evaluate(wider) == []
 
 
+def test_every_part_that_the_keyboard_reaches_has_a_name_of_its_own_and_a_frame(data: Path, look: Any) -> None:
+    about = "(one) => [one.getAttribute('aria-label') || one.textContent.trim(), getComputedStyle(one).outlineStyle]"
+    with look(data / "report.html", width=PHONE) as seen:
+        names = seen.page.evaluate("[...document.querySelectorAll('[role=region]')].map((one) => one.getAttribute('aria-label'))")
+        reached = []
+        while (one := focused(seen)).count() and len(reached) < 200:  # else the keyboard is caught
+            reached.append(one.evaluate(about))
+
+    assert len(names) == len(set(names)) > 10
+    assert [name for name, _ in reached][:5] == ["Overview", "Month", "Consents", "Runs", "Transactions"]
+    assert reached[-1][0] == "Newest transactions"
+    assert {frame for _, frame in reached} == {"solid"}
+
+
+def focused(seen: Seen) -> Any:
+    """What the next press of Tab reaches."""
+    seen.page.keyboard.press("Tab")
+    return seen.page.locator("body *:focus")
+
+
 def test_it_is_whole_without_javascript(data: Path, look: Any) -> None:
     with look(data / "report.html", script=False) as seen:
         assert seen.page.locator("#newest tbody tr:visible").count() == len(seen.page.locator("#newest tbody tr").all())
