@@ -88,11 +88,13 @@ def _line_editing(history: "Path") -> Iterator[None]:
         yield
         return
     with suppress(OSError):
+        history.touch(0o600)  # so that it is noticed when an erasure removes it meanwhile: what is remembered may name its person
         readline.read_history_file(history)
     readline.set_history_length(REMEMBERED)
     try:
         yield
     finally:
         with suppress(OSError), closed_to_others():
-            readline.write_history_file(history)
-            history.chmod(0o600)
+            if history.exists():
+                readline.write_history_file(history)
+                history.chmod(0o600)

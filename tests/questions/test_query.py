@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.commands.prompt import GREETING
+from pipelines.commands.prompt import GREETING, _line_editing
 from pipelines.commands.query import show_answer
 from pipelines.errors import Failure, WrongUsage
 from pipelines.questions.query import json_value, statement, text_value
@@ -271,6 +271,17 @@ def test_ctrl_c_ends_the_query_and_not_the_prompt_which_remembers_for_its_owner_
     history = folder / "query.history"
     assert "select 41 + 1 as n;" in history.read_text()
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
+
+
+def test_a_prompt_that_is_open_during_an_erasure_brings_no_name_back(tmp_path: Path) -> None:
+    history = tmp_path / "query.history"
+    with _line_editing(history):
+        history.unlink()
+    assert not history.exists()
+
+    with _line_editing(history):
+        pass
+    assert history.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_terminal_shows_a_hundred_rows_and_says_that_there_are_more(folder: Path, terminal: Terminal) -> None:
