@@ -39,10 +39,18 @@ def write(connection: "DuckDBPyConnection", path: Path, note: Callable[[str], No
     """Writes the workbook to `path`. `note` receives what Excel could not take as it is. Raises `OSError`."""
     with _created(path) as workbook:
         cells = _Cells(workbook)
+        names: dict[str, str] = {}
         for table in TABLES:
             cursor = connection.cursor()
             cursor.execute("use ledger")
-            _write_table(workbook, cells, NAMES.get(table, table), each_row(cursor, f"from {table}"))
+            rows = each_row(cursor, f"from {table}")
+            if table == "accounts":
+                listed = list(rows)
+                names = {row["account_id"]: row["display_name"] for row in listed}
+                rows = iter(listed)
+            else:
+                rows = ({"account": names.get(row["account_id"])} | row for row in rows)
+            _write_table(workbook, cells, NAMES.get(table, table), rows)
     if cells.cut:
         note(f"{cells.cut} texts are longer than {CHARACTERS:,} characters, and cut")
     if cells.long:
