@@ -61,7 +61,7 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
 def nobodys_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of whoever runs the tests is seen by them."""
     for name in os.environ:
-        if name.startswith(("SOURCES__", "PIPELINES__", "NOTIFICATIONS__", "DESTINATION__")):
+        if name.startswith(("SOURCES__", "PIPELINES__", "NOTIFICATIONS__", "FLEET__", "DESTINATION__")):
             monkeypatch.delenv(name)
 
 

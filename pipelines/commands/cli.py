@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from pipelines.commands.arguments import consents, data, operations, payments, questions
+from pipelines.commands.arguments import consents, data, fleet, operations, payments, questions
 from pipelines.commands.arguments.common import Commands, options_anywhere
 from pipelines.commands.command_parser import CommandParser
 from pipelines.commands.stop import SENTENCE, Stop
@@ -111,6 +111,6 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, help="print the versions of kontoledger, Python and DuckDB")
     commands = Commands(top.add_subparsers(required=True, metavar="COMMAND"), anywhere)
-    for group in (data, questions, consents, operations, payments):
+    for group in (data, questions, consents, operations, fleet, payments):
         group.declare(commands)
     return top

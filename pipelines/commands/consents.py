@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipelines.consents.sign_in import Opening
-    from pipelines.consents.vault import AuditEntry, Consent
+    from pipelines.consents.vault import AuditEntry, Consent, Vault
     from pipelines.settings import Settings
 
 
@@ -34,11 +34,13 @@ def connect(options: argparse.Namespace) -> int:
     if not bank_named(options.source).by_consent:
         from pipelines.commands.login import connect as log_in
 
+        _of_customer(options, settings_of(options))  # which a fleet refuses
+
         if options.since is not None:
             raise WrongUsage("`connect kontist` imports nothing, so --since has no effect", "Give --since to `run`")
         return log_in(options)
     refuse_a_day_to_come("--since", options.since, utc_now)
-    settings = _configured(options)
+    settings = _of_customer(options, _configured(options))
     only = Options((KONTOMATIK.name,), start_new=options.start_new)
     if options.mock:
         from pipelines.consents.sign_in import MockLogin, mock_opening
@@ -67,7 +69,7 @@ def renew(options: argparse.Namespace) -> int:
         from pipelines.commands.login import connect as log_in
 
         return log_in(options)
-    settings = _configured(options)
+    settings = _of_consent(_configured(options), old.consent_id)
     with vault_of(settings) as vault:
         quota = vault.quota.remaining(old.consent_id, settings.kontomatik.imports_per_day, utc_now())
     if old.status in ("revoking", "revoked", "erased", "replaced"):
@@ -117,7 +119,7 @@ def _sign_in(
         command_client(settings, utc_now) as client,
         progress_for(options) as progress,
     ):
-        if not start_new:
+        if not start_new and settings.fleet.store is None:  # a cell's history may be in the store
             refuse(missing_raw(settings.data_dir, vault))  # before somebody signs in for nothing
         vault.check_it_can_store()
         check(settings, utc_now, vault)  # the days of a consent are counted from its sign-in
@@ -169,7 +171,7 @@ def add(options: argparse.Namespace) -> int:
     """Runs `consents add kontomatik`: the token comes on standard input, or unseen at a prompt."""
     from pipelines.consents.sign_in import add_token
 
-    settings = settings_of(options)
+    settings = _of_customer(options, settings_of(options))
     refuse_a_day_to_come("--signed-in", options.signed_in, utc_now)
     if sys.stdin.isatty():
         from getpass import getpass
@@ -218,6 +220,7 @@ def erase(options: argparse.Namespace) -> int:
     from pipelines.consents import erase as erasing
 
     settings = data_of(options)
+    settings = _of_consent(settings, options.consent_id)
     if options.cancel:
         return _cancel(options, settings)
     with vault_of(settings) as vault:
@@ -225,9 +228,12 @@ def erase(options: argparse.Namespace) -> int:
         if consent.status == "erased":
             say(f"Consent {consent.consent_id} is erased already; its receipt is in {settings.data_dir / 'receipts'}.")
             return GOOD
-        refuse(missing_raw(settings.data_dir, vault))
+        if settings.fleet.store is None:  # a cell's history may be in the store
+            refuse(missing_raw(settings.data_dir, vault))
         can_be_ended(settings, vault, consent.consent_id, utc_now)
         _surely(options, consent)
+        if settings.cell is not None:
+            return _erase_by_the_next_run(options, settings, vault)
         with held(settings.data_dir, "erase"):
             vault.ask_erasure(consent.consent_id, utc_now(), options.reason)
             try:
@@ -245,11 +251,28 @@ def erase(options: argparse.Namespace) -> int:
     return GOOD
 
 
+def _erase_by_the_next_run(options: argparse.Namespace, settings: "Settings", vault: "Vault") -> int:
+    """Ends a consent of a fleet and has the next run of its cell erase it: that alone may change the cell's raw history."""
+    vault.ask_erasure(options.consent_id, utc_now(), options.reason)
+    end_at_its_bank(settings, vault, options.consent_id, utc_now)
+    consent = vault.consent(options.consent_id)
+    if options.json:
+        print_json({"consent_id": consent.consent_id, "status": consent.shown, "cell": settings.cell})
+    else:
+        say(f"The erasure of consent {consent.consent_id} is recorded; the next `fleet run` does it in {settings.cell}.")
+    return GOOD
+
+
 def _cancel(options: argparse.Namespace, settings: "Settings") -> int:
     """Runs `consents erase ID --cancel`: withdraws a pending erasure. A revocation that the bank was asked for stands."""
     from pipelines.consents.erase import cancel
 
     with held(settings.data_dir, "erase --cancel"), vault_of(settings) as vault:
+        if settings.cell is not None and vault.consent(options.consent_id).status == "revoked":
+            raise WrongUsage(
+                f"The bank has ended consent {options.consent_id}, and a run of its cell may have begun the erasure",
+                "It cannot be withdrawn any more",
+            )
         cancel(settings.data_dir, vault, options.consent_id, utc_now())
         consent = vault.consent(options.consent_id)
     if options.json:
@@ -337,3 +360,27 @@ def _configured(options: argparse.Namespace) -> "Settings":
     settings = settings_of(options)
     refuse_unconfigured(settings)
     return settings
+
+
+def _of_customer(options: argparse.Namespace, settings: "Settings") -> "Settings":
+    """Returns the settings of the customer's cell, in a fleet. Raises `WrongUsage` for a customer where there is no fleet."""
+    if not settings.fleet.cells:
+        if options.customer is not None:
+            raise WrongUsage("--customer is for a fleet, and fleet.cells is 0", "Leave it out, or set fleet.cells")
+        return settings
+    from pipelines.fleet.cells import of_customer
+
+    if options.customer is None:
+        raise WrongUsage("In a fleet a consent belongs to a customer, and none is named", "Give --customer")
+    if not bank_named(options.source).by_consent:
+        raise WrongUsage(f"A fleet does not read {bank_named(options.source).title}", "Keep it in an installation of its own")
+    return of_customer(settings, options.customer)
+
+
+def _of_consent(settings: "Settings", consent_id: str) -> "Settings":
+    """Returns the settings of the consent's cell, in a fleet."""
+    if not settings.fleet.cells:
+        return settings
+    from pipelines.fleet.cells import of_consent
+
+    return of_consent(settings, consent_id)

@@ -2,12 +2,14 @@
 
 import argparse
 import re
-from datetime import date
+from datetime import date, timedelta
 
 LONGEST_REASON = 200
 """Characters of a reason for an erasure."""
 LONGEST_WAIT = 24
 """Hours between two imports that somebody may ask for: quotas are counted in as many."""
+MOST_AT_ONCE = 64
+"""Processes of a fleet at once on one machine: the bank lets a client have eight commands at once."""
 OLDEST = 366 * 24
 """Hours that an account may be allowed to go unread: more is a slip of the hand."""
 
@@ -77,3 +79,20 @@ def hours(text: str, most: int = LONGEST_WAIT) -> float:
 def age(text: str) -> float:
     """Reads the hours after which data are old."""
     return hours(text, OLDEST)
+
+
+def span(text: str) -> timedelta:
+    """Reads a span of time up to the longest wait between two imports: `90m`, `5h`."""
+    found = re.fullmatch(r"([0-9]{1,4})([mh])", text)
+    longest = timedelta(hours=LONGEST_WAIT)
+    asked = int(found[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1)}[found[2]] if found else longest * 2
+    if asked > longest:
+        raise argparse.ArgumentTypeError(f"not a span of time up to {LONGEST_WAIT}h: give a number and m or h, e.g. 5h")
+    return asked
+
+
+def at_once(text: str) -> int:
+    """Reads how many may run at once: 1 or more."""
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_AT_ONCE:
+        raise argparse.ArgumentTypeError(f"not a whole number from 1 to {MOST_AT_ONCE}")
+    return int(text)

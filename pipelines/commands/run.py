@@ -3,7 +3,7 @@
 import argparse
 import shlex
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from pipelines.errors import CHECKS_FAILED, GOOD
 if TYPE_CHECKING:
     from pipelines.read.options import Openings, Options
     from pipelines.settings import Settings
+    from pipelines.store.raw_copy import HistoryKeeper
 
 
 def run(options: argparse.Namespace) -> int:
@@ -69,10 +70,10 @@ def run_and_report(
     from pipelines.run.steps import run as run_job
     from pipelines.store.lock import held
 
-    with held(settings.data_dir, command, patience), progress_for(options) as progress:
+    with held(settings.data_dir, command, patience), _keeper_of(settings) as keeper, progress_for(options) as progress:
         if settings.sandbox:
             (settings.data_dir / SANDBOX).touch()
-        report = run_job(settings, asked, openings=openings(), progress=progress)
+        report = run_job(settings, asked, openings=openings(), progress=progress, keeper=keeper)
         text = summary.as_json(report)
         summary.remember(settings.data_dir, text)
     dispatched = dispatch_notices(settings, utc_now, report=report)
@@ -88,6 +89,15 @@ def run_and_report(
     for sentence in dispatched.sentences():
         say(f"! {sentence}", error=True)
     return report.exit_status
+
+
+def _keeper_of(settings: "Settings") -> "AbstractContextManager[HistoryKeeper | None]":
+    """Returns what keeps the raw history of a fleet's cell, and holds its lease; nothing for any other data directory."""
+    if settings.cell is None:
+        return nullcontext()
+    from pipelines.fleet.at_work import at_work
+
+    return at_work(settings, settings.cell)
 
 
 def looks(options: argparse.Namespace, settings: "Settings", page: Path | None = None) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.commands.terminal import say
 from pipelines.errors import GOOD, WrongUsage
-from pipelines.settings import Settings
+from pipelines.settings import FleetSettings, Settings
 
 if TYPE_CHECKING:
     from sources.sandbox import Dialect
@@ -35,6 +35,7 @@ def sandbox(settings: Settings) -> Iterator[Settings]:
             vault_key=SANDBOX_VAULT_KEY,
             vault_url=None,  # real consents, which the sandbox bank would call gone
             sandbox=True,
+            fleet=FleetSettings(),
             kontomatik=replace(
                 settings.kontomatik,
                 base_url=f"{bank.url}/v1",

@@ -79,11 +79,12 @@ def vault_of(settings: Settings, *, start_new: bool = False) -> Iterator["Vault"
     Raises `HistoryLost` when there was one, and it is missing or empty, unless a person has said `start_new`; the audit trail
     of the new one begins with that.
     """
+    from pipelines.consents.scope import Scope
     from pipelines.consents.vault import Vault
 
     if not start_new and not has_vault(settings):
         refuse(missing_vault(settings))
-    vault = Vault(settings.data_dir / "vault.sqlite", settings.vault_key, url=settings.vault_url)
+    vault = Vault(settings.data_dir / "vault.sqlite", settings.vault_key, url=settings.vault_url, scope=Scope.of(settings))
     try:
         if not start_new:
             refuse(missing_vault(settings, vault))

@@ -31,6 +31,8 @@ from pipelines.text.sinks import line
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from pipelines.store.raw_copy import HistoryKeeper
+
 OUTSIDE = "copies in other places (exports with --out, backups, BI tools) are not known here: remove those that hold its accounts"
 BESIDE = {
     EXPORT: "files of other kinds, behind a link or locked are left; remove those that hold its accounts",
@@ -74,13 +76,15 @@ class Receipt:
         )
 
 
-def finish_erasures(settings: Settings, vault: Vault, now: Callable[[], datetime]) -> list[str]:
+def finish_erasures(
+    settings: Settings, vault: Vault, now: Callable[[], datetime], keeper: "HistoryKeeper | None" = None
+) -> list[str]:
     """Erases each consent for which that was asked and whose end the bank has confirmed; returns a sentence for each."""
     sentences = []
     for consent in vault.consents(status=("revoked",)):
         if consent.erase_asked_at is not None:
             with pending(settings.data_dir, vault, consent.consent_id):
-                path = erase(settings, vault, consent, now)
+                path = erase(settings, vault, consent, now, keeper)
             sentences.append(f"consent {consent.consent_id} is erased: {path}")
     return sentences
 
@@ -118,9 +122,12 @@ def cancel(data_dir: Path, vault: Vault, consent_id: str, now: datetime) -> None
     vault.withdraw_erasure(consent_id, now)
 
 
-def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], datetime]) -> Path:
+def erase(
+    settings: Settings, vault: Vault, consent: Consent, now: Callable[[], datetime], keeper: "HistoryKeeper | None" = None
+) -> Path:
     """Removes everything that only this consent brought; returns the receipt's path. The caller holds the data directory's lock.
 
+    Where a `keeper` keeps raw history elsewhere, too, that is without the rows before the vault says that they are erased.
     Raises `Failure` when the consent is not over yet, or a file cannot be written.
     """
     refuse(missing_raw(settings.data_dir, vault))  # else its receipt would say that there was nothing to remove
@@ -139,6 +146,10 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
         receipt.rows_removed = _remove_from_raw(settings.data_dir, consent.source, chain, own, partial(_begin, receipts, receipt))
         receipt.steps.append("raw history was written anew without these rows; the file before it was removed")
         _rebuild_ledger(settings, receipt)
+        if keeper is not None:
+            keeper.keep(erasing=True)
+            receipt.steps.append("older copies of raw history in the fleet's store were removed, if there were any")
+            receipt.kept.append("copies on other machines of the fleet: each removes its own at its next `fleet run`")
     for name in ("run.last.json", HISTORY):
         (settings.data_dir / name).unlink(missing_ok=True)
     if exported := leftovers.remove_exports(settings.data_dir):
@@ -148,7 +159,7 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
     if len(chain) > 1:
         receipt.steps.append(f"the consents that it had replaced were erased with it: {', '.join(chain[1:])}")
     receipt.erased_at = _minute(now())
-    receipt.kept = [
+    receipt.kept += [
         "the consent's entry in the vault (institution, times, state) and its audit trail: proof of what was allowed and ended",
     ]
     if not consent.is_login:
@@ -168,10 +179,12 @@ def erase(settings: Settings, vault: Vault, consent: Consent, now: Callable[[], 
             f"the login in the settings sources.{consent.source}: unless it is removed, the next run reads the bank again"
         )
     path, digest = _write(receipts, receipt)
+    beside = {one.consent_id for one in vault.consents()}  # in a fleet there are readers in other cells, too
+    counted = set(shared) | {account for account in own if set(vault.readers_of(account)) - beside}
     # The consent that was named comes last: until it is erased, the next run does all of this again.
     for one in reversed(chain):
         # What it spent today is still spent for the consents beside it, which read the same accounts.
-        vault.covers(one, set(vault.accounts_of(one)) & set(shared))
+        vault.covers(one, set(vault.accounts_of(one)) & counted)
         vault.move(one, "erased", f"its data and its key are destroyed; receipt sha256:{digest}", now())
     for before in vault.consents(status=("erased",)):
         read = set(vault.accounts_of(before.consent_id))

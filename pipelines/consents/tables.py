@@ -27,6 +27,8 @@ consents = sql.Table(
     sql.Column("sealed_key", sql.LargeBinary),
     sql.Column("sealed_token", sql.LargeBinary),
     sql.Column("sealed_sign_in", sql.LargeBinary),
+    sql.Column("cell", sql.String, index=True),
+    sql.Column("customer", sql.String, index=True),
 )
 consent_accounts = sql.Table(
     "consent_accounts",
@@ -88,3 +90,29 @@ histories = sql.Table(
     sql.Column("known_since", sql.String, nullable=False),
 )
 """The raw histories that were read with these consents."""
+cells = sql.Table(
+    "cells",
+    metadata,
+    sql.Column("cell", sql.String, primary_key=True),
+    sql.Column("lease", sql.String),
+    sql.Column("holder", sql.String),
+    sql.Column("beat_at", sql.DateTime(timezone=True)),
+    sql.Column("version", sql.Integer),
+    sql.Column("object", sql.String),
+    sql.Column("digest", sql.String),
+    sql.Column("object_before", sql.String),
+    sql.Column("erased_version", sql.Integer),
+    sql.Column("ended_at", sql.DateTime(timezone=True)),
+    sql.Column("status", sql.Integer),
+    sql.Column("trouble", sql.String),
+)
+"""The data directories of a fleet: who works on each and gave the last sign of life; the version of its history, the object in
+the store that holds it with its SHA-256, the object before, the version of the last erasure; how its last run ended. Times are
+the server's. Empty without a fleet."""
+customers = sql.Table(
+    "customers",
+    metadata,
+    sql.Column("customer", sql.String, primary_key=True),
+    sql.Column("cell", sql.ForeignKey("cells.cell"), nullable=False, index=True),
+)
+"""The cell of each customer of a fleet, by the platform's own id, until all the customer's consents are erased."""

@@ -94,7 +94,7 @@ def end(
     with vault_of(settings) as vault:
         if vault.consent(consent_id).status == "erased":
             return
-        if erase:
+        if erase and not settings.fleet.cells:
             refuse(missing_raw(settings.data_dir, vault))
         can_be_ended(settings, vault, consent_id, now)
         if erase:
@@ -143,8 +143,9 @@ def finish_erasing(settings: "Settings", now: Callable[[], datetime], patience: 
     """Erases the consents that are over at the bank, where that was asked for; returns a sentence with the receipt for each.
 
     Raises `Busy` when there is something to erase and a run holds the data directory for `patience` seconds: it stays asked for.
+    In a fleet only the runs of the cells erase.
     """
-    if not has_vault(settings):
+    if settings.fleet.cells or not has_vault(settings):
         return []
     with vault_of(settings) as vault:
         asked = [one for one in vault.consents(status=("revoked",)) if one.erase_asked_at is not None]

@@ -1,8 +1,6 @@
 """Keeps the consents: what a customer allowed, the encrypted token, the state, and who did what to it."""
 
-import getpass
 import json
-import os
 import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -17,8 +15,10 @@ from pipelines.consents.database import Database, VaultBroken, as_instant
 from pipelines.consents.keyring import Keyring
 from pipelines.consents.national_ids import NationalIds, forget
 from pipelines.consents.quota import MAY_BE_AHEAD, QuotaCounter, consent_lock
+from pipelines.consents.scope import EVERYTHING, Scope, forget_customer
 from pipelines.consents.states import LIFETIME, MOVES, USABLE, MoveRefused, State, warnings_of
 from pipelines.consents.tables import audit, consent_accounts, consents, histories
+from pipelines.consents.user import user
 from pipelines.errors import WrongUsage
 from pipelines.store.banks import bank_named
 from pipelines.store.sql import as_text
@@ -84,9 +84,12 @@ class Vault:
     Its parts: `database` (tables and transactions), `keyring` (encryption), `quota` (imports spent and left), `national_ids`.
     """
 
-    def __init__(self, path: Path, key: str | None, *, url: str | None = None, who: str | None = None) -> None:
-        """Opens the vault. The audit trail names `who`, by default the user of the operating system."""
+    def __init__(
+        self, path: Path, key: str | None, *, url: str | None = None, who: str | None = None, scope: Scope = EVERYTHING
+    ) -> None:
+        """Opens the vault. The audit trail names `who`, by default the user of the operating system. Lists hold `scope` only."""
         self.database = Database(path, url)
+        self.scope = scope
         try:
             self.keyring = Keyring(self.database, key)
         except BaseException:
@@ -94,7 +97,7 @@ class Vault:
             raise
         self.quota = QuotaCounter(self.database)
         self.national_ids = NationalIds(self.database, self.keyring)
-        self.who = who or _user()
+        self.who = who or user()
 
     def close(self) -> None:
         """Closes the database."""
@@ -142,7 +145,8 @@ class Vault:
             "sealed_sign_in": self.keyring.encrypt(sealed_key, json.dumps(sign_in)) if sign_in else None,
         }
         with self.database.transaction() as connection:
-            connection.execute(consents.insert().values(**row))
+            place = self.scope.place(connection, self.database, replaces)
+            connection.execute(consents.insert().values(**row, **place))
             self._note(connection, consent_id, "added", str(row["status"]), now)
         return self.consent(consent_id)
 
@@ -200,8 +204,8 @@ class Vault:
         return _consent(self._row(consent_id))
 
     def consents(self, *, source: str | None = None, status: Sequence[str] = ()) -> list[Consent]:
-        """Returns the consents, oldest first, narrowed to a source and to states."""
-        query = sql.select(consents).order_by(consents.c.created_at, consents.c.consent_id)
+        """Returns the consents of the scope, oldest first, narrowed to a source and to states. All lists go through it."""
+        query = self.scope.narrowed(sql.select(consents).order_by(consents.c.created_at, consents.c.consent_id))
         if source:
             query = query.where(consents.c.source == source)
         if status:
@@ -228,6 +232,7 @@ class Vault:
             if to == "erased":
                 values |= {"owner_external_id": None}
                 forget(connection, consent_id)
+                forget_customer(connection, consent_id)
             connection.execute(consents.update().where(consents.c.consent_id == consent_id).values(**values))
             self._note(connection, consent_id, f"{row.status} to {to}", reason, now)
 
@@ -318,11 +323,12 @@ class Vault:
     def accounts_in_use(self) -> set[str]:
         """Returns the accounts that consents in use read."""
         query = sql.select(consent_accounts.c.account_id).distinct().join(consents).where(consents.c.status.in_(USABLE))
-        return {row.account_id for row in self.database.read(query)}
+        return {row.account_id for row in self.database.read(self.scope.narrowed(query))}
 
     def has_imported(self) -> bool:
         """Returns whether an import of any consent ever reached a raw history."""
-        return bool(self.database.read(sql.select(consents.c.consent_id).where(consents.c.last_import_at.is_not(None)).limit(1)))
+        query = self.scope.narrowed(sql.select(consents.c.consent_id).where(consents.c.last_import_at.is_not(None)))
+        return bool(self.database.read(query.limit(1)))
 
     def histories(self) -> set[str]:
         """Returns the ids of the raw histories that were read with these consents; empty before the first run."""
@@ -348,7 +354,7 @@ class Vault:
 
     def trail(self, consent_id: str | None = None) -> list[AuditEntry]:
         """Returns the audit trail, oldest first."""
-        query = sql.select(audit).order_by(audit.c.entry)
+        query = sql.select(audit).where(self.scope.holds(audit.c.consent_id)).order_by(audit.c.entry)
         if consent_id:
             query = query.where(audit.c.consent_id == consent_id)
         return [
@@ -369,13 +375,6 @@ class Vault:
 
 def _over(consent: Consent) -> str:
     return "its time is over" if consent.is_login else "its 180 days are over"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return f"uid {os.getuid()}"
 
 
 def _consent(row: sql.Row[Any]) -> Consent:

@@ -45,7 +45,8 @@ def dispatch_notices(
 ) -> Dispatched:
     """Looks for notices in the vault, the ledger and `report`; sends the pending ones to every channel, and to `also`.
 
-    Never raises. Without any channel nothing is kept either. Nobody is notified of the sandbox.
+    Never raises. Without any channel nothing is kept either. Nobody is notified of the sandbox. A cell of a fleet keeps its
+    notices, and `fleet run` sends one digest of all.
     """
     done = Dispatched()
     if settings.sandbox:
@@ -59,7 +60,8 @@ def dispatch_notices(
         outbox = Outbox(settings.data_dir)
         with _noted(done):  # pending notices are sent, whatever cannot be looked at
             _collect(settings, now(), outbox, report, done)
-        done.delivery = outbox.deliver(recipients, now())
+        if settings.cell is None:
+            done.delivery = outbox.deliver(recipients, now())
     return done
 
 

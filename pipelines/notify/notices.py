@@ -8,6 +8,7 @@
     account.held       removed or changed rows of an account are held for confirmation; likewise
     account.differs    the bank's balances contradict the movements of an account; likewise
     hole               a gap in coverage: days that no import will ever show
+    digest             the new notices of a fleet's cells, in one
     test               nothing: somebody tries the settings
 
 A notice names banks, consents and accounts by their ids: never an amount, a person, an account number in full or a token.
@@ -36,6 +37,7 @@ Kind = Literal[
     "account.held",
     "account.differs",
     "hole",
+    "digest",
     "test",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -79,19 +81,19 @@ def about_consents(vault: "Vault", now: datetime, *, configured: Container[str] 
         over = known.get(entry.consent_id)
         if over is None or over.consent_id in unfinished or entry.at < now - NEWS:
             continue
-        if after == "revoked" and not _renewed(vault, over, trail):
+        if after == "revoked" and not _renewed(vault, over, trail, known.values()):
             notices.append(_revoked(over, entry))
         elif after == "expired" and over.source not in configured and not _read_otherwise(vault, over, read):
             notices.append(_expired(over, entry))
     return notices
 
 
-def _renewed(vault: "Vault", over: "Consent", trail: Iterable["AuditEntry"]) -> bool:
+def _renewed(vault: "Vault", over: "Consent", trail: Iterable["AuditEntry"], known: Iterable["Consent"]) -> bool:
     """Returns whether a newer consent replaced it: it ended as replaced, or expired and the newer one reads all its accounts."""
     if any(entry.consent_id == over.consent_id and entry.what.endswith(" to replaced") for entry in trail):
         return True
     accounts = set(vault.accounts_of(over.consent_id))
-    newer = [one.consent_id for one in vault.consents() if one.replaces == over.consent_id]
+    newer = [one.consent_id for one in known if one.replaces == over.consent_id]
     return bool(accounts) and any(accounts <= set(vault.accounts_of(consent_id)) for consent_id in newer)
 
 

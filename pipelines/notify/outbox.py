@@ -31,6 +31,8 @@ create table if not exists sent (
 
 Send = Callable[[Notice], bool]
 """Sends one notice; says whether it arrived. What it raises counts as no."""
+Digest = Callable[[list[Notice]], Notice]
+"""Makes one notice of several."""
 KEPT = timedelta(days=90)
 """Since it was raised, a notice of what is over. News stays: by it the outbox knows what it has met."""
 PATIENCE = 20.0
@@ -68,6 +70,11 @@ class Outbox:
         with self._open() as connection:
             return [notice for notice in notices if self._put(connection, notice, now)]
 
+    def put_over(self, notice: Notice, now: datetime) -> None:
+        """Stores a notice that another outbox has met as new: it is sent once, whatever was met before."""
+        with self._open() as connection:
+            self._put(connection, notice, now, over=True)
+
     def hold(self, kind: Kind, notices: Iterable[Notice], now: datetime) -> list[Notice]:
         """Replaces the open notices of a lasting `kind`: stores the new ones, ends the others; returns the new ones."""
         if kind not in LASTING:
@@ -83,8 +90,10 @@ class Outbox:
             )
         return fresh
 
-    def deliver(self, recipients: dict[str, Send], now: datetime) -> Delivery:
+    def deliver(self, recipients: dict[str, Send], now: datetime, *, digest: Digest | None = None) -> Delivery:
         """Sends each recipient its pending notices, oldest first; a failed one is left to the next round.
+
+        With `digest` a recipient is sent one notice that it makes of all pending ones.
 
         A refused notice does not stop the later ones: they are tried all the same, until failures took `PATIENCE`. A notice that
         is older than `NEWS` is given up. One that is over and older than `KEPT` is removed. Two processes never deliver at once,
@@ -95,7 +104,9 @@ class Outbox:
         delivery = Delivery()
         with locked(self._path.with_name("outbox.lock"), patience=120):
             for recipient, send in recipients.items():
-                sent, waiting = self._send_all(recipient, send, now)
+                sent, waiting = (
+                    self._send_all(recipient, send, now) if digest is None else self._send_one(recipient, send, now, digest)
+                )
                 if sent:
                     delivery.sent[recipient] = sent
                 if waiting:
@@ -118,6 +129,16 @@ class Outbox:
                 break
         return sent, len(waiting) - sent
 
+    def _send_one(self, recipient: str, send: Send, now: datetime, digest: Digest) -> tuple[int, int]:
+        """Sends a recipient one notice of all that are pending; returns how many arrived by it, and how many still wait."""
+        waiting = self._waiting(recipient, now)
+        if not waiting or not arrived(send, digest([notice for _, notice in waiting])):
+            return 0, len(waiting)
+        with self._open() as connection:
+            rows = [(number, recipient, as_text(now)) for number, _ in waiting]
+            connection.executemany("insert or ignore into sent values (?, ?, ?)", rows)
+        return len(waiting), 0
+
     def _tidy(self, now: datetime) -> None:
         over = "select number from notices where ended_at < ? and raised_at < ?"
         before = (as_text(now - KEPT), as_text(now - KEPT))
@@ -138,9 +159,12 @@ class Outbox:
         ]
 
     @staticmethod
-    def _put(connection: sqlite3.Connection, notice: Notice, now: datetime) -> bool:
-        values = (notice.kind, notice.key, as_text(now), notice.subject, notice.text, json.dumps(notice.payload))
-        query = "insert or ignore into notices (kind, key, raised_at, subject, text, payload) values (?, ?, ?, ?, ?, ?)"
+    def _put(connection: sqlite3.Connection, notice: Notice, now: datetime, *, over: bool = False) -> bool:
+        at = as_text(now)
+        values = (notice.kind, notice.key, at, at if over else None, notice.subject, notice.text, json.dumps(notice.payload))
+        query = (
+            "insert or ignore into notices (kind, key, raised_at, ended_at, subject, text, payload) values (?, ?, ?, ?, ?, ?, ?)"
+        )
         return connection.execute(query, values).rowcount == 1
 
     @contextmanager

@@ -57,13 +57,16 @@ def due(
 
 
 def _last_reads(vault: "Vault", consent_ids: Sequence[str]) -> dict[str, dict[str, datetime]]:
-    """Returns for each consent its accounts, each with its last import through whichever consent, in one query."""
+    """Returns for each consent its accounts, each with its last import through whichever consent, in one query.
+
+    In a cell of a fleet only its own consents count: what another cell has read is not in this cell's raw history.
+    """
     mine, other, reader = consent_accounts.alias(), consent_accounts.alias(), consents.alias()
     reads = (
         sql.select(mine.c.consent_id, mine.c.account_id, sql.func.max(reader.c.last_import_at).label("read_at"))
         .join(other, other.c.account_id == mine.c.account_id)
         .join(reader, reader.c.consent_id == other.c.consent_id)
-        .where(mine.c.consent_id.in_(consent_ids))
+        .where(mine.c.consent_id.in_(consent_ids), vault.scope.same_cell(reader))
         .group_by(mine.c.consent_id, mine.c.account_id)
     )
     found: dict[str, dict[str, datetime]] = {consent_id: {} for consent_id in consent_ids}

@@ -6,10 +6,11 @@ from pipelines.errors import WrongUsage
 from pipelines.read.options import Options
 from pipelines.run.report import Report
 from pipelines.settings import Settings
-from pipelines.store.banks import BANKS, Bank
+from pipelines.store.banks import BANKS, KONTIST, Bank
 
 if TYPE_CHECKING:
     from pipelines.consents.vault import Vault
+    from pipelines.store.raw_copy import HistoryKeeper
 
 
 class NothingToRead(WrongUsage):
@@ -55,3 +56,19 @@ def _has_work(vault: "Vault", bank: Bank) -> bool:
     return bool(ended_consents(vault, bank)) or any(
         one.status in OPEN or (one.erase_asked_at and one.status != "erased") for one in stored
     )
+
+
+def refuse_outside_cells(settings: Settings, options: Options, keeper: "HistoryKeeper | None") -> None:
+    """Raises `WrongUsage` where a fleet's consents would be read into one data directory, or a login into every cell."""
+    if not settings.fleet.cells:
+        return
+    if settings.cell is None or keeper is None:
+        raise WrongUsage(
+            f"With a fleet (fleet.cells = {settings.fleet.cells}) a run is that of one cell, and {settings.data_dir} is none",
+            "Use `python -m pipelines fleet run`",
+        )
+    if options.asks_for(KONTIST) and settings.kontist.configured:
+        raise WrongUsage(
+            "The login at Kontist of the settings would be read into each cell: a fleet reads consents of Kontomatik only",
+            "Give --source kontomatik, or keep Kontist in an installation of its own",
+        )

@@ -16,7 +16,7 @@ from pipelines.read.options import Openings, Options, Progress, utc_now
 from pipelines.read.windows import refuse_a_day_to_come
 from pipelines.run.recorder import Recorder
 from pipelines.run.report import Report
-from pipelines.run.sources import wanted_banks
+from pipelines.run.sources import refuse_outside_cells, wanted_banks
 from pipelines.settings import Settings
 from pipelines.store import unfinished
 from pipelines.store.banks import BANKS, KONTIST, KONTOMATIK, Bank
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pipelines.consents.vault import Vault
     from pipelines.read.bank_reader import ReadTask
     from pipelines.read.outcome import BankRun, Outcome
+    from pipelines.store.raw_copy import HistoryKeeper
 
 
 class Run:
@@ -60,8 +61,11 @@ class Run:
         progress: Progress | None = None,
         now: Callable[[], datetime] = utc_now,
         wait_for_reads_on_exit: bool = False,
+        keeper: "HistoryKeeper | None" = None,
     ) -> None:
         """Sets up a run; nothing is opened yet.
+
+        A run of a fleet's cell needs the `keeper` that its lease gives.
 
         `openings` chooses what is read of Kontomatik; by default every consent that can be used. `wait_for_reads_on_exit`: this
         process lives longer than the run, so the lock is only given back when no read is under way any more.
@@ -73,6 +77,7 @@ class Run:
         self._progress = progress or Progress()
         self._now = now
         self._wait_for_reads_on_exit = wait_for_reads_on_exit
+        self._keeper = keeper
         self._stack = ExitStack()
         self._begun = self._mark = time.perf_counter()
         self._deadline = Deadline(settings.run_deadline)
@@ -106,6 +111,7 @@ class Run:
         from pipelines.store.ledger import check_seeds
 
         settings, options = self._settings, self._options
+        refuse_outside_cells(self._settings, self._options, self._keeper)
         refuse_a_day_to_come("--since", options.since, self._now)
         with ExitStack() as stack:
             connecting = self._openings is not None
@@ -119,7 +125,7 @@ class Run:
                 vault.age(self._now())
             wanted = wanted_banks(settings, options, self.report, vault, connecting)
             check_seeds(settings.data_dir)
-            maintenance = None if connecting or vault is None else _maintained(settings, options, vault, self.report, self._now)
+            maintenance = None if connecting or vault is None else self._maintained(vault)
             opened = raw_copy.opened(settings.data_dir, start_new=options.start_new, memory=settings.memory_limit)
             history, self._publish = stack.enter_context(opened)
             self._context = RunContext(settings, options, history, vault, self._progress, self._now)
@@ -187,6 +193,8 @@ class Run:
         if context.vault is not None:  # before: a vault that knows one history too many refuses nothing
             context.vault.belongs_to(context.history.identity.history_id, self._now())
         self._publish()
+        if self._keeper is not None:  # else nothing that follows is recorded, and the next run does it again
+            self._keeper.keep()
         self._stage = "published"
         unfinished.forget(self._settings.data_dir, self._loaded)
         if context.vault is not None:
@@ -213,6 +221,23 @@ class Run:
         self._time("transform")
         self.report.seconds["total"] = self._mark - self._begun
 
+    def _maintained(self, vault: "Vault") -> "Maintenance":
+        """Maintains the consents before anything is read: open sign-ins, revocations and erasures that are still to be done."""
+        from pipelines.consents import kontist_login, upkeep
+        from pipelines.consents.erase import finish_erasures
+
+        settings, now = self._settings, self._now
+        maintenance = upkeep.Maintenance()
+        # a client that cannot even be made is reported when its bank is read
+        if self._options.asks_for(KONTOMATIK) and settings.kontomatik.configured:
+            with suppress(SourceError), kontomatik_client(settings, now) as client:
+                maintenance = upkeep.maintain(vault, client, now())
+        if self._options.asks_for(KONTIST):
+            with suppress(SourceError):
+                maintenance.troubles += kontist_login.maintain(vault, settings, now())
+        self.report.notes += finish_erasures(settings, vault, now, self._keeper)
+        return maintenance
+
     def _time(self, stage: str) -> None:
         before, self._mark = self._mark, time.perf_counter()
         self.report.seconds[stage] = self._mark - before
@@ -225,6 +250,7 @@ def run(
     openings: Openings | None = None,
     progress: Progress | None = None,
     now: Callable[[], datetime] = utc_now,
+    keeper: "HistoryKeeper | None" = None,
 ) -> Report:
     """Reads, loads, builds, checks and publishes; the caller holds the data directory's lock.
 
@@ -232,7 +258,7 @@ def run(
     nothing to read, another `Failure` when raw history or the ledger cannot be written. Failures of single banks, consents and
     accounts are in the report.
     """
-    with Run(settings, options, openings=openings, progress=progress, now=now) as steps:
+    with Run(settings, options, openings=openings, progress=progress, now=now, keeper=keeper) as steps:
         steps.read_all()
         steps.load()
         steps.publish()
@@ -277,22 +303,3 @@ def _refuse_a_loss(settings: Settings, vault: "Vault | None") -> None:
     data_dir = settings.data_dir
     refuse(missing_raw(data_dir, vault), missing_vault(settings), missing_ledger(data_dir))
     refuse(swapped(data_dir), other_vault(data_dir, vault), other_ledger(data_dir))
-
-
-def _maintained(
-    settings: Settings, options: Options, vault: "Vault", report: Report, now: Callable[[], datetime]
-) -> "Maintenance":
-    """Maintains the consents before anything is read: open sign-ins, and revocations and erasures that are still to be done."""
-    from pipelines.consents import kontist_login, upkeep
-    from pipelines.consents.erase import finish_erasures
-
-    maintenance = upkeep.Maintenance()
-    # a client that cannot even be made is reported when its bank is read
-    if options.asks_for(KONTOMATIK) and settings.kontomatik.configured:
-        with suppress(SourceError), kontomatik_client(settings, now) as client:
-            maintenance = upkeep.maintain(vault, client, now())
-    if options.asks_for(KONTIST):
-        with suppress(SourceError):
-            maintenance.troubles += kontist_login.maintain(vault, settings, now())
-    report.notes += finish_erasures(settings, vault, now)
-    return maintenance

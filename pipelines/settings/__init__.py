@@ -175,6 +175,22 @@ class NotificationSettings:
     stale_hours: int = 30
 
 
+CELL_NAME = re.compile(r"cell-\d{4,6}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetSettings:
+    """How many customers are kept in many data directories, the cells. Without `cells` there is one data directory.
+
+    `folder` holds this machine's copies of the cells. `store` is the address, as fsspec takes it, under which raw histories are
+    kept for several machines; None: only here.
+    """
+
+    cells: int = 0
+    folder: Path = Path("data/cells")
+    store: str | None = None
+
+
 @dataclass(frozen=True)
 class Settings:
     """All that a command needs to know. A value: nothing changes it."""
@@ -192,7 +208,16 @@ class Settings:
     kontomatik: KontomatikSettings = KontomatikSettings()
     kontist: KontistSettings = KontistSettings()
     notifications: NotificationSettings = NotificationSettings()
+    fleet: FleetSettings = FleetSettings()
     sandbox: bool = False
+    customer: str | None = None
+    """Whose consents are added, in a fleet: `connect --customer`."""
+
+    @property
+    def cell(self) -> str | None:
+        """Returns the cell that the data directory is; None for any other data directory."""
+        own = self.fleet.cells and self.data_dir.parent == self.fleet.folder and CELL_NAME.fullmatch(self.data_dir.name)
+        return self.data_dir.name if own else None
 
     def of(self, bank: str) -> BankSettings:
         """Returns the settings of the bank with this name."""
@@ -221,12 +246,13 @@ NEW_KEY = "Copy the whole key again; where nothing is stored yet, print one with
 
 THRESHOLDS = ("removals_believed", "removals_believed_percent", "changes_believed", "changes_believed_percent")
 
-Section = Literal["pipelines", "sources.kontomatik", "sources.kontist", "notifications"]
+Section = Literal["pipelines", "sources.kontomatik", "sources.kontist", "notifications", "fleet"]
 NAMES: Mapping[str, frozenset[str]] = {
     "pipelines": frozenset({"data_dir", "vault_key", "vault_url", "run_deadline", "memory_mb", "report", *THRESHOLDS}),
     "sources.kontomatik": frozenset(KontomatikSettings.__dataclass_fields__),
     "sources.kontist": frozenset(KontistSettings.__dataclass_fields__),
     "notifications": frozenset(NotificationSettings.__dataclass_fields__),
+    "fleet": frozenset(FleetSettings.__dataclass_fields__),
 }
 """Every setting, by section."""
 
@@ -256,8 +282,13 @@ def load_settings(
         kontomatik=KontomatikSettings(**_section(find, "sources.kontomatik", KontomatikSettings)),
         kontist=KontistSettings(**_section(find, "sources.kontist", KontistSettings)),
         notifications=NotificationSettings(**_section(find, "notifications", NotificationSettings)),
+        fleet=FleetSettings(**_section(find, "fleet", FleetSettings)),
     )
-    return replace(settings, data_dir=(data_dir or settings.data_dir).expanduser().absolute())
+    return replace(
+        settings,
+        data_dir=(data_dir or settings.data_dir).expanduser().absolute(),
+        fleet=replace(settings.fleet, folder=settings.fleet.folder.expanduser().absolute()),
+    )
 
 
 def vault_key_fault(text: str | None) -> str | None:

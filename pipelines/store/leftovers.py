@@ -20,6 +20,7 @@ _PREFIX = "kontoledger-"
 _FILES = (
     "raw.new.duckdb",
     "raw.new.duckdb.wal",
+    "raw.fetched.duckdb",
     "raw.erased.duckdb",
     "raw.erased.duckdb.wal",
     "raw.previous.duckdb.new",  # a second name of raw history, which an erasure has to reach

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pipelines.errors import RawBroken
 from pipelines.store import dlt_folder, leftovers
@@ -22,6 +22,13 @@ STORAGE = "v1.0.0"
 """Oldest DuckDB whose clients can open our files."""
 MEMORY = "256MiB"
 """DuckDB's, where no caller gives another: the smallest that the settings choose."""
+
+
+class HistoryKeeper(Protocol):
+    """Keeps a raw history that was published elsewhere, too, before what it holds counts as done: a cell of a fleet has one."""
+
+    def keep(self, *, erasing: bool = False) -> None:
+        """Keeps it as it is now. `erasing`: nothing older may be found any more."""
 
 
 class RawCopy:

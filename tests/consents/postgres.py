@@ -13,6 +13,8 @@ from uuid import uuid4
 
 import sqlalchemy as sql
 
+from pipelines.consents.database import Database
+
 
 def programs() -> Path | None:
     """The folder of `initdb` and `postgres`, if there is one on this machine."""
@@ -57,3 +59,20 @@ def administer(server: str, *statements: str) -> None:
         for statement in statements:
             connection.exec_driver_sql(statement)
     admin.dispose()
+
+
+class away:  # noqa: N801
+    """The database of that vault takes no connections while the block runs, and ends those that there are."""
+
+    def __init__(self, database: Database, server: str) -> None:
+        self._name, self._server = database._engine.url.database, server
+
+    def __enter__(self) -> None:
+        administer(
+            self._server,
+            f"alter database {self._name} allow_connections false",
+            f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{self._name}'",
+        )
+
+    def __exit__(self, *_: object) -> None:
+        administer(self._server, f"alter database {self._name} allow_connections true")

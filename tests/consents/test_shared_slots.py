@@ -19,7 +19,7 @@ from pipelines.read.shared_slots import SharedSlots
 from sources.sandbox import Fault, SandboxBank
 from sources.sandbox.banks.wire import Answer, Call
 from tests.consents.customers import a_bank, add, connected, only_ben, outcome_of, read, settings_for, the_vault
-from tests.consents.postgres import administer, empty_database
+from tests.consents.postgres import away, empty_database
 from tests.consents.racing import ROOT
 from tests.patience import patient
 from tests.support import VAULT_KEY, command
@@ -144,23 +144,6 @@ def test_a_vault_goes_on_when_its_server_was_started_again(postgresql: str) -> N
         own = add(vault)
         cut_off(another)
         assert vault.consent(own).status == "active"
-
-
-class away:  # noqa: N801
-    """The database of that vault takes no connections while the block runs, and ends those that there are."""
-
-    def __init__(self, database: Database, server: str) -> None:
-        self._name, self._server = database._engine.url.database, server
-
-    def __enter__(self) -> None:
-        administer(
-            self._server,
-            f"alter database {self._name} allow_connections false",
-            f"select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '{self._name}'",
-        )
-
-    def __exit__(self, *_: object) -> None:
-        administer(self._server, f"alter database {self._name} allow_connections true")
 
 
 # ---- runs

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.settings import KontistSettings, KontomatikSettings, NotificationSettings, Settings, load_settings
+from pipelines.settings import FleetSettings, KontistSettings, KontomatikSettings, NotificationSettings, Settings, load_settings
 from sources.sandbox import World
 from tests.patience import patient
 from tests.support import ROOT, VAULT_KEY, a_bank, opened, read, rows
@@ -26,8 +26,9 @@ SECTIONS = {
     "sources.kontomatik": KontomatikSettings,
     "sources.kontist": KontistSettings,
     "notifications": NotificationSettings,
+    "fleet": FleetSettings,
 }
-NOT_SET = ("kontomatik", "kontist", "notifications", "sandbox")
+NOT_SET = ("kontomatik", "kontist", "notifications", "sandbox", "fleet", "customer")
 EXAMPLES = {
     "allow_payments": True,
     "keep_national_ids": True,
@@ -37,6 +38,7 @@ EXAMPLES = {
     "auth": "basic",
     "base_url": "https://bank.example",
     "data_dir": "elsewhere",
+    "folder": "somewhere",
     "email_security": "tls",
 } | {name: f"a {name}" for name in (*SECRET, "redirect_url", "email_host", "email_from", "email_to")}
 EXAMPLES |= {"vault_key": VAULT_KEY, "sources.kontist.dialect": "graphql", "redirect_uri": "http://127.0.0.1:9/back"}

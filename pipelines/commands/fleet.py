@@ -1,0 +1,101 @@
+"""Runs the commands of a fleet: `fleet` init, run, status, check."""
+
+import argparse
+from dataclasses import asdict
+from datetime import timedelta
+
+from pipelines.commands.terminal import print_json, say, settings_of, tell
+from pipelines.errors import CHECKS_FAILED, GOOD, WrongUsage
+from pipelines.fleet.cells import cell_statuses, due_cells, fleet_of, make_cells
+from pipelines.read.options import utc_now
+
+DUE_AFTER = timedelta(hours=5)
+"""How old the last import of an account is when `fleet status` calls its cell due: as `fleet run` does without --due."""
+
+
+def usage(_: argparse.Namespace) -> int:
+    """Refuses `fleet` without an action."""
+    raise WrongUsage("`fleet` needs an action", "Use `python -m pipelines fleet init`, `run`, `status` or `check`")
+
+
+def init(options: argparse.Namespace) -> int:
+    """Runs `fleet init`."""
+    settings = settings_of(options)
+    made = make_cells(settings)
+    if options.json:
+        print_json({"cells": settings.fleet.cells, "made": made})
+    else:
+        tell(options, f"The fleet has {settings.fleet.cells} cells; {made} were made now.")
+    return GOOD
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs `fleet run`: ends with 1 when the run of a cell failed, 3 when a check did, 4 when something could not be read."""
+    from pipelines.fleet.digest import send_digest
+    from pipelines.fleet.workers import Workers
+
+    settings = settings_of(options)
+    report = Workers(settings, options.due, options.at_most).run(utc_now)
+    dispatched = send_digest(settings, [run.cell for run in report.runs], utc_now())
+    troubled = [run for run in report.runs if run.status != GOOD]
+    if options.json:
+        runs = [asdict(run) for run in report.runs]
+        print_json({"due": report.due, "runs": runs, "trouble": report.trouble, "exit_status": report.exit_status})
+    else:
+        tell(options, f"{report.due} cells were due, {len(report.runs)} ran here, {len(troubled)} with trouble.")
+        for one in troubled:
+            say(f"! {one.cell} ended with {one.status}: {one.trouble or 'see its `status`'}")
+    for sentence in (report.trouble, *dispatched.sentences()):
+        if sentence:
+            say(f"! {sentence}", error=True)
+    return report.exit_status
+
+
+def status(options: argparse.Namespace) -> int:
+    """Runs `fleet status`."""
+    settings = settings_of(options)
+    with fleet_of(settings) as database:
+        statuses = cell_statuses(database)
+        due = due_cells(database, DUE_AFTER, utc_now())
+    at_work = [one for one in statuses if one.holder]
+    troubled = [one for one in statuses if one.status]
+    if options.json:
+        shown = [
+            {
+                "cell": one.cell,
+                "customers": one.customers,
+                "version": one.version,
+                "holder": one.holder,
+                "ended_at": one.ended_at.isoformat() if one.ended_at else None,
+                "status": one.status,
+                "trouble": one.trouble,
+            }
+            for one in statuses
+        ]
+        print_json({"cells": shown, "due": due})
+        return GOOD
+    customers = sum(one.customers for one in statuses)
+    say(f"{len(statuses)} cells, {customers} customers; {len(due)} cells are due, {len(at_work)} at work.")
+    for one in at_work:
+        say(f"- {one.cell}: {one.holder} works on it")
+    for one in troubled:
+        when = f"{one.ended_at:%Y-%m-%d %H:%M} UTC"
+        say(f"! {one.cell}: its run of {when} ended with {one.status}: {one.trouble or 'see its `status`'}")
+    return GOOD
+
+
+def check(options: argparse.Namespace) -> int:
+    """Runs `fleet check`: ends with 3 when something does not agree."""
+    from pipelines.fleet.checking import check_fleet
+
+    settings = settings_of(options)
+    with fleet_of(settings) as database:
+        done = check_fleet(settings, database)
+    if options.json:
+        print_json(asdict(done))
+    else:
+        for finding in done.findings:
+            say(f"! {finding}")
+        looked_at = f"{done.cells} cells, {done.objects} objects, {done.ledgers} ledgers on this machine"
+        tell(options, f"Checked {looked_at}: {len(done.findings)} findings.")
+    return CHECKS_FAILED if done.findings else GOOD

@@ -1,0 +1,98 @@
+"""Works on one cell: under its lease, with the newest raw history, which is stored again before anything counts as imported."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.consents.database import VaultBroken
+from pipelines.fleet.cells import fleet_of
+from pipelines.fleet.leases import LEASE, Lease, Leases, Placed, beating
+from pipelines.fleet.raw_store import RawStore
+from pipelines.store import unfinished
+from pipelines.store.atomic_files import replace_text
+from pipelines.store.ledger import forget_record
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
+
+MARK = "cell.json"
+"""The version of the raw history that a cell's folder was last fetched or stored at."""
+
+
+@contextmanager
+def at_work(settings: "Settings", cell: str) -> Iterator["CellKeeper"]:
+    """Holds the lease of the settings' cell while the block runs. The caller holds the lock of its folder.
+
+    The lease is the one that `fleet run` has claimed for this process, else a new one. Raises `Busy` when another process has the
+    cell, `LeaseLost` when the claimed one is lost, `StoreBroken` when the newest raw history cannot be fetched.
+    """
+    with ExitStack() as stack:
+        database = stack.enter_context(fleet_of(settings))
+        leases = Leases(database)
+        token = os.environ.get(LEASE)
+        lease = leases.adopted(cell, token) if token else leases.taken(cell)
+        if not token:
+            stack.callback(_given_back, leases, lease)
+        stack.enter_context(beating(leases, lease))
+        keeper = CellKeeper(settings.data_dir, leases, lease, RawStore(settings.fleet.store) if settings.fleet.store else None)
+        keeper.fetch()
+        yield keeper
+
+
+def _given_back(leases: Leases, lease: Lease) -> None:
+    with suppress(VaultBroken):  # then it ends by itself
+        leases.end(lease)
+
+
+@dataclass
+class CellKeeper:
+    """The raw history of a cell, between this machine's folder and the store."""
+
+    data_dir: Path
+    leases: Leases
+    lease: Lease
+    store: RawStore | None
+
+    def fetch(self) -> None:
+        """Puts the newest raw history into the folder, where another machine has stored one since."""
+        if self.store is None or self.lease.object is None or version_here(self.data_dir) == self.lease.version:
+            return
+        self.store.fetch(self.lease.object, self.lease.digest, self.data_dir / "raw.duckdb")
+        (self.data_dir / "raw.previous.duckdb").unlink(missing_ok=True)
+        unfinished.forget_all(self.data_dir)  # read for another history
+        forget_record(self.data_dir)
+        self._mark()
+
+    def keep(self, *, erasing: bool = False) -> None:
+        """Stores the folder's raw history, and has the vault name it as the cell's newest.
+
+        `erasing`: it lacks rows that are erased, so every older object is removed. Else the one before stays.
+        Raises `LeaseLost` when another process has taken the cell meanwhile: what is stored here counts for nothing then.
+        """
+        if self.store is None:
+            self.lease = self.leases.swap(self.lease)
+            return
+        # Only what is there before the swap may be removed after it: later objects may be of the next holder.
+        listed = self.store.names(self.lease.cell)
+        name, digest = self.store.put(self.data_dir / "raw.duckdb", self.lease.cell, self.lease.version + 1)
+        self.lease = self.leases.swap(self.lease, Placed(name, digest, erasing=erasing))
+        self._mark()
+        for one in listed:
+            if one not in (self.lease.object, self.lease.object_before):
+                self.store.remove(one)
+
+    def _mark(self) -> None:
+        replace_text(self.data_dir / MARK, json.dumps({"version": self.lease.version}) + "\n")
+
+
+def version_here(data_dir: Path) -> int | None:
+    """Returns the version of the raw history in a cell's folder; None where there is none, or nobody knows."""
+    if not (data_dir / "raw.duckdb").exists():
+        return None
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return int(json.loads((data_dir / MARK).read_text(encoding="utf-8"))["version"])
+    return None

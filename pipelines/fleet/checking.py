@@ -1,0 +1,51 @@
+"""Holds vault, store and this machine's ledgers of a fleet against each other."""
+
+from dataclasses import dataclass, field
+
+from pipelines.consents.database import Database
+from pipelines.errors import Failure
+from pipelines.fleet.at_work import version_here
+from pipelines.fleet.cells import cell_statuses, misplaced
+from pipelines.fleet.raw_store import RawStore
+from pipelines.settings import Settings
+
+
+@dataclass
+class Checked:
+    """What `fleet check` looked at, and a sentence for each finding."""
+
+    cells: int = 0
+    objects: int = 0
+    ledgers: int = 0
+    findings: list[str] = field(default_factory=list)
+
+
+def check_fleet(settings: Settings, database: Database) -> Checked:
+    """Checks that each consent is in its customer's cell, each named object in the store, and each ledger here right.
+
+    A ledger is checked against the raw history beside it, where this is the cell's newest.
+    """
+    statuses = cell_statuses(database)
+    done = Checked(cells=len(statuses), findings=misplaced(database))
+    store = RawStore(settings.fleet.store) if settings.fleet.store else None
+    for one in statuses:
+        folder = settings.fleet.folder / one.cell
+        if store is not None and one.object is not None:
+            done.objects += 1
+            if one.object not in store.names(one.cell):
+                done.findings.append(f"{one.cell}: its raw history {one.object} is not in the store")
+        is_newest = one.object is None or version_here(folder) == one.version
+        if is_newest and (folder / "ledger.duckdb").exists():
+            done.ledgers += 1
+            done.findings += _failed(settings, one.cell)
+    return done
+
+
+def _failed(settings: Settings, cell: str) -> list[str]:
+    from pipelines.store.ledger import check_again
+
+    try:
+        results = check_again(settings.fleet.folder / cell, memory=settings.memory_limit)
+    except Failure as failure:
+        return [f"{cell}: {failure}"]
+    return [f"{cell}: check {one.name} fails in {one.failed_rows} rows: {one.meaning}" for one in results if not one.passed]

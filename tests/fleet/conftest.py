@@ -1,0 +1,37 @@
+"""What tests of a fleet start from: one vault for all tests of a file, emptied for each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.consents.database import Database
+from pipelines.consents.tables import attempts, cells, consent_accounts, consents, customers
+from pipelines.fleet.cells import fleet_of, make_cells
+from pipelines.settings import Settings
+from tests.consents.postgres import empty_database
+from tests.fleet.scene import CELLS, fleet_settings
+
+
+@pytest.fixture(scope="module")
+def vault_url(postgresql: str) -> str:
+    """The address of a database that this file's tests share."""
+    return empty_database(postgresql)
+
+
+@pytest.fixture
+def settings(vault_url: str, tmp_path: Path) -> Settings:
+    """A fleet of four empty cells."""
+    found = fleet_settings(vault_url, tmp_path)
+    with fleet_of(found) as database:
+        for table in (attempts, consent_accounts, consents, customers, cells):
+            database.write(table.delete())
+    assert make_cells(found) == CELLS
+    return found
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """The fleet's vault."""
+    with fleet_of(settings) as opened:
+        yield opened
