@@ -168,7 +168,8 @@ def erase(
         )
     if (settings.data_dir / run_history.FILE).exists():
         receipt.kept.append(f"{run_history.FILE}: times and counts of runs; it names no customer, account or consent")
-    if others := sorted(vault.histories() - histories_of(settings.data_dir)):
+    # in a fleet the other histories are those of other customers
+    if not settings.fleet.cells and (others := sorted(vault.histories() - histories_of(settings.data_dir))):
         receipt.kept.append(f"other raw histories that were read with this vault ({', '.join(others)}), wherever they are")
     if shared:
         receipt.kept.append(f"{len(shared)} accounts with their rows: another consent that is not erased reads them too")

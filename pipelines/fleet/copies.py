@@ -8,7 +8,7 @@ from pipelines.errors import Busy
 from pipelines.fleet.at_work import MARK, version_here
 from pipelines.fleet.cells import cell_statuses
 from pipelines.settings import Settings
-from pipelines.store import dlt_folder, unfinished
+from pipelines.store import dlt_folder, leftovers, unfinished
 from pipelines.store.lock import held
 from pipelines.store.private import HISTORY
 
@@ -47,5 +47,6 @@ def remove_erased(settings: Settings, database: Database) -> list[str]:
 def _remove(folder: Path) -> None:
     unfinished.forget_all(folder)
     dlt_folder.remove(folder)
+    leftovers.remove_exports(folder)
     for name in COPIES:
         (folder / name).unlink(missing_ok=True)

@@ -38,7 +38,8 @@ EXAMPLES = {
     "auth": "basic",
     "base_url": "https://bank.example",
     "data_dir": "elsewhere",
-    "folder": "somewhere",
+    "folder": "/somewhere",
+    "store": "file:///store",
     "email_security": "tls",
 } | {name: f"a {name}" for name in (*SECRET, "redirect_url", "email_host", "email_from", "email_to")}
 EXAMPLES |= {"vault_key": VAULT_KEY, "sources.kontist.dialect": "graphql", "redirect_uri": "http://127.0.0.1:9/back"}

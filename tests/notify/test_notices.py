@@ -11,6 +11,7 @@ import pytest
 from pipelines.consents.clients import vault_of
 from pipelines.consents.states import LOGIN_WARNINGS, WARNINGS
 from pipelines.consents.vault import Vault
+from pipelines.fleet.digest import digest
 from pipelines.notify.dispatch import TEST
 from pipelines.notify.notices import (
     KINDS,
@@ -288,6 +289,7 @@ def one_of_each(vault: Vault) -> dict[str, Notice]:
     made += about_gaps([{"account_id": "a", "from_on": NOW.date(), "to_on": NOW.date()}])
     made += [*about_stale([an_account("a", 99)], {"a"}, 30, NOW), TEST]
     made += about_held([an_account("a", 1) | {"held_since": "2026-03-27T06:00:00Z"}, an_account("b", 1) | {"held_since": None}])
+    made += [digest(made[-1:])]
     made += about_differences([an_account("a", 1) | {"differs_from": "2026-03-02", "differs_until": "2026-03-05"}])
     return {notice.event: notice for notice in made}
 

@@ -1,0 +1,85 @@
+"""Objects that hold raw histories: what is damaged or missing is refused, and what was in place stays."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import WrongUsage
+from pipelines.fleet.raw_store import RawStore, StoreBroken
+
+SECRET = "s3cr3t"
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A raw history, as far as a store knows one."""
+    path = tmp_path / "raw.duckdb"
+    path.write_bytes(b"history" * 1000)
+    return path
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> RawStore:
+    """An empty store."""
+    return RawStore(f"{request.param}://{tmp_path}/store")
+
+
+def test_what_is_stored_comes_back_for_its_owner_only_and_each_version_is_an_object_of_its_own(
+    store: RawStore, raw: Path, tmp_path: Path
+) -> None:
+    assert store.names("cell-0001") == []
+    first, digest = store.put(raw, "cell-0001", 1)
+    raw.write_bytes(b"changed")
+    second, _ = store.put(raw, "cell-0001", 1)
+
+    store.fetch(first, digest, raw)
+
+    assert raw.read_bytes() == b"history" * 1000
+    assert raw.stat().st_mode & 0o777 == 0o600
+    assert store.names("cell-0001") == sorted([first, second])
+    store.remove(first)
+    store.remove(first)
+    assert store.names("cell-0001") == [second]
+    assert sorted(path.name for path in raw.parent.glob("raw*")) == ["raw.duckdb"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda store, name: store.remove(name), r"cannot be used \(FileNotFoundError\)"),
+        (lambda store, name: store._files.pipe_file(store._path(name), b"cut"), "its SHA-256 differs"),
+    ],
+)
+def test_an_object_that_is_missing_or_damaged_replaces_nothing(
+    store: RawStore, raw: Path, spoil: Callable[[RawStore, str], Any], sentence: str
+) -> None:
+    name, digest = store.put(raw, "cell-0001", 1)
+    raw.write_bytes(b"here")
+    spoil(store, name)
+    with pytest.raises(StoreBroken, match=sentence):
+        store.fetch(name, digest, raw)
+    assert raw.read_bytes() == b"here"
+    assert sorted(path.name for path in raw.parent.glob("raw*")) == ["raw.duckdb"]
+
+
+def test_a_store_that_fails_is_named_without_what_its_error_says(
+    store: RawStore, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any, **__: Any) -> None:
+        raise PermissionError(SECRET)
+
+    for name in ("put_file", "ls", "rm_file"):
+        monkeypatch.setattr(type(store._files), name, failing)
+    for way in (lambda: store.put(raw, "c", 1), lambda: store.names("c"), lambda: store.remove("c/1")):
+        with pytest.raises(StoreBroken, match=r"cannot be used \(PermissionError\)") as failed:
+            way()
+        assert SECRET not in str(failed.value)
+        assert failed.value.exit_status == 1
+
+
+def test_an_address_of_an_unknown_kind_is_refused_without_repeating_it() -> None:
+    with pytest.raises(WrongUsage, match=r"fleet\.store is no address") as refused:
+        RawStore(f"nowhere://{SECRET}/raw")
+    assert SECRET not in str(refused.value)
