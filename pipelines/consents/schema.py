@@ -80,7 +80,7 @@ def _missing(connection: sql.Connection) -> list[sql.Executable]:
     found = {(str(kind), str(name)) for kind, name in connection.exec_driver_sql(_FOUND[dialect.name])}
     there = {name.partition(".")[0] for kind, name in found if kind == "column"}
     statements: list[sql.Executable] = []
-    for table in metadata.sorted_tables:
+    for table in tables_of(dialect.name):
         if table.name not in there:
             statements.append(CreateTable(table))
         else:
@@ -91,10 +91,20 @@ def _missing(connection: sql.Connection) -> list[sql.Executable]:
                 kind = column.type.compile(dialect)
                 statements.append(sql.text(f"alter table {table.name} add column {column.name} {kind}"))
         indexes = sorted(table.indexes, key=lambda index: str(index.name))
-        statements += [CreateIndex(index) for index in indexes if ("index", index.name) not in found]
+        wanted = [index for index in indexes if _belongs(index, dialect.name)]
+        statements += [CreateIndex(index) for index in wanted if ("index", index.name) not in found]
     for name, texts in _TRIGGERS[dialect.name].items():
         statements += [sql.text(text) for text in texts if ("trigger", name) not in found]
     return statements
+
+
+def tables_of(dialect: str) -> list[sql.Table]:
+    """Returns the tables that a vault in this kind of database has, each after those that it refers to."""
+    return [table for table in metadata.sorted_tables if _belongs(table, dialect)]
+
+
+def _belongs(item: sql.Table | sql.Index, dialect: str) -> bool:
+    return bool(item.info.get("dialect", dialect) == dialect)
 
 
 def _alone(connection: sql.Connection) -> None:

@@ -7,6 +7,8 @@ vault, and `schema.py` can compute what an older vault lacks.
 import sqlalchemy as sql
 
 metadata = sql.MetaData()
+OF_A_FLEET: dict[str, str] = {"dialect": "postgresql"}
+"""Marks what only a fleet uses, whose vault is in PostgreSQL: a vault in a file has no such tables and indexes."""
 
 consents = sql.Table(
     "consents",
@@ -27,8 +29,10 @@ consents = sql.Table(
     sql.Column("sealed_key", sql.LargeBinary),
     sql.Column("sealed_token", sql.LargeBinary),
     sql.Column("sealed_sign_in", sql.LargeBinary),
-    sql.Column("cell", sql.String, index=True),
-    sql.Column("customer", sql.String, index=True),
+    sql.Column("cell", sql.String),
+    sql.Column("customer", sql.String),
+    sql.Index("ix_consents_cell", "cell", info=OF_A_FLEET),
+    sql.Index("ix_consents_customer", "customer", info=OF_A_FLEET),
 )
 consent_accounts = sql.Table(
     "consent_accounts",
@@ -105,6 +109,7 @@ cells = sql.Table(
     sql.Column("ended_at", sql.DateTime(timezone=True)),
     sql.Column("status", sql.Integer),
     sql.Column("trouble", sql.String),
+    info=OF_A_FLEET,
 )
 """The data directories of a fleet: who works on each and gave the last sign of life; the version of its history, the object in
 the store that holds it with its SHA-256, the object before, the version of the last erasure; how its last run ended. Times are
@@ -114,5 +119,6 @@ customers = sql.Table(
     metadata,
     sql.Column("customer", sql.String, primary_key=True),
     sql.Column("cell", sql.ForeignKey("cells.cell"), nullable=False, index=True),
+    info=OF_A_FLEET,
 )
 """The cell of each customer of a fleet, by the platform's own id, until all the customer's consents are erased."""

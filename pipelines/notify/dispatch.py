@@ -46,10 +46,10 @@ def dispatch_notices(
     """Looks for notices in the vault, the ledger and `report`; sends the pending ones to every channel, and to `also`.
 
     Never raises. Without any channel nothing is kept either. Nobody is notified of the sandbox. A cell of a fleet keeps its
-    notices, and `fleet run` sends one digest of all.
+    notices, and `fleet run` sends one digest of all; outside of the cells nobody looks for any.
     """
     done = Dispatched()
-    if settings.sandbox:
+    if settings.sandbox or (settings.fleet.cells and settings.cell is None):
         return done
     with _noted(done):
         found, wrong = usable(settings.notifications)

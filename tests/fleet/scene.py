@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,8 @@ from tests.support import VAULT_KEY, begun, environment, published, settings_for
 CELLS = 4
 ONLY = Options(("kontomatik",))
 HOUR = timedelta(hours=1)
+ONE_AT_A_TIME = threading.Lock()
+"""Both machines ask one process for their forks."""
 
 
 def fleet_settings(url: str, machine: Path, store: Path | None = None, bank: SandboxBank | None = None) -> Settings:
@@ -114,7 +117,8 @@ class Machine:
         folder = self.settings.fleet.folder
         folder.mkdir(parents=True, exist_ok=True)
         dying = functools.partial(lighter, self.deaths.pop(cell, None))
-        found: Process = begun(folder, environment(self.bank) | ours | dict(variables), *arguments, inside=dying)
+        with ONE_AT_A_TIME:
+            found: Process = begun(folder, environment(self.bank) | ours | dict(variables), *arguments, inside=dying)
         return found
 
 

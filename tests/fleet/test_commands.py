@@ -174,6 +174,9 @@ def test_the_run_of_a_cell_keeps_its_notices_and_sends_none(settings: Settings, 
     with vault_of(cell) as vault:
         vault.move(own, "revoking", "asked for", utc_now())
         vault.move(own, "revoked", "confirmed by the bank", utc_now())
+    whole = replace(cell, data_dir=settings.data_dir)
+    assert dispatch_notices(whole, utc_now).fresh == []
+    assert not settings.data_dir.exists()
     done = dispatch_notices(cell, utc_now)
     assert ([notice.kind for notice in done.fresh], done.delivery.sent, done.trouble) == (["consent.revoked"], {}, None)
 
