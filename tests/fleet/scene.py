@@ -31,7 +31,8 @@ from pipelines.store.lock import held
 from sources.sandbox import SandboxBank
 from tests import plain_loads
 from tests.consents.customers import NOON, add
-from tests.support import VAULT_KEY, begun, environment, published, settings_for
+from tests.consents.quick import published
+from tests.support import VAULT_KEY, begun, environment, settings_for
 
 CELLS = 4
 ONLY = Options(("kontomatik",))

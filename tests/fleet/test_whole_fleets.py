@@ -108,7 +108,7 @@ def test_workers_killed_at_lease_upload_and_swap_lose_nothing_and_another_machin
             time_passes(database)
         reports = both(here, there)
 
-        assert [(report.exit_status, report.trouble) for report in reports] == [(0, None)] * 2, reports
+        assert [one.trouble for report in reports for one in (report, *report.runs) if one.trouble] == []
         assert sorted(here.begun[4:] + there.begun) == [f"cell-{number:04d}" for number in range(CELLS)]
         assert spent(bank) == begun + 5, "the imports of the two killed runs were resumed"
         assert versions(here.settings) == [2, 2, 3, 3]
