@@ -15,6 +15,8 @@ from pipelines.store.private import EXPORT
 if TYPE_CHECKING:
     from pipelines.report_page.page_options import PageOptions
 
+BEGIN = b"<!doctype html>"
+
 
 def report(options: argparse.Namespace) -> int:
     """Runs `report`: draws the page of the published ledger, or of a part of it."""
@@ -64,7 +66,18 @@ def _named(out: Path) -> Path:
         raise WrongUsage(f"{page} is a folder", "Name a file with --out")
     if page.exists() and not page.is_file():  # a rename would put a file in the place of a device, such as /dev/null
         raise WrongUsage(f"{page} is no file", "Name a file with --out")
+    if _is_something_else(page):
+        raise WrongUsage(f"{page} is there already, and no page", "Name another file with --out")
     return page
+
+
+def _is_something_else(page: Path) -> bool:
+    """Returns whether a file holds anything but a page: raw history cannot be read from the banks again."""
+    try:
+        with page.open("rb") as file:
+            return file.read(len(BEGIN)).lower() not in (b"", BEGIN)
+    except OSError:
+        return False
 
 
 def _path(data_dir: Path, asked: "PageOptions") -> Path:

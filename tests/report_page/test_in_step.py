@@ -84,6 +84,17 @@ def test_a_page_goes_to_the_file_behind_a_link(folder: Path, tmp_path: Path) -> 
     assert target.stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize("name", ["raw.duckdb", "ledger.duckdb", "mine.txt"])
+def test_a_file_that_is_no_page_is_not_replaced_by_one(folder: Path, name: str) -> None:
+    (folder / "mine.txt").write_text("notes")
+    before = (folder / name).read_bytes()
+    with pytest.raises(WrongUsage, match=r"is there already, and no page\. Name another file with --out"):
+        ask(folder, "--out", str(folder / name))
+
+    assert (folder / name).read_bytes() == before
+    assert ask(folder, "--out", str(folder / "report.html")) == 0
+
+
 def test_a_device_is_not_replaced_by_a_page(folder: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(WrongUsage, match=r"is no file\. Name a file with --out"):
