@@ -147,7 +147,8 @@ def _ask_bank(options: argparse.Namespace, settings: "Settings", explained: "Exp
 
 def export(options: argparse.Namespace) -> int:
     """Runs `export`."""
-    from pipelines.questions.exports import FORMATS
+    from pipelines.questions.exports import Export, files
+    from pipelines.questions.statements import Selection
     from pipelines.store.ledger_reader import ledger_of
     from pipelines.store.private import EXPORT, closed_to_others, rights_of_others
 
@@ -160,7 +161,14 @@ def export(options: argparse.Namespace) -> int:
         # Where the person chose the folder, those who may read a file there may read the next one.
         readers = {path.name: rights_of_others(path) & 0o044 for path in folder.glob("*.*")} if options.out else {}
         progress.stage(f"Writing {options.format}")
-        for path in FORMATS[options.format](connection, folder, notes.append):
+        selection = Selection(
+            first=options.first,
+            last=options.last,
+            account=options.account,
+            per=options.per,
+            allow_incomplete=options.allow_incomplete,
+        )
+        for path in files(connection, options.format, Export(folder, notes.append, selection)):
             if readers.get(path.name):
                 path.chmod(0o600 | readers[path.name])
             written.append(path)
@@ -168,7 +176,7 @@ def export(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"format": options.format, "files": written, "notes": notes})
     else:
-        where = f"Wrote {len(written)} files to {folder}." if len(written) > 1 else f"Wrote {written[0]}."
+        where = f"Wrote {written[0]}." if len(written) == 1 else f"Wrote {len(written)} files to {folder}."
         tell(options, where, *(f"- {note}" for note in notes))
     return GOOD
 

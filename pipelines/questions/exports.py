@@ -1,4 +1,5 @@
-"""Copies the ledger for other programs: CSV that a spreadsheet can open, Parquet, Excel, OFX, journals for beancount and hledger.
+"""Copies the ledger for other programs: CSV that a spreadsheet can open, Parquet, Excel, journals for beancount and hledger, and
+account statements as camt.053, MT940 and OFX.
 
 Each file is replaced in one step, so a reader sees a whole file or the one before, also when two exports write at once or one is
 killed.
@@ -8,10 +9,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.errors import Failure
+from pipelines.errors import Failure, WrongUsage
+from pipelines.questions.statements import Selection, Statement, planned
 from pipelines.store import leftovers
 from pipelines.store.atomic_files import replacing
 from pipelines.store.sql import literal, rows_of
@@ -19,14 +23,22 @@ from pipelines.store.sql import literal, rows_of
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-Note = Callable[[str], None]
-"""Receives a sentence that somebody should know of the files."""
 BOM = "\ufeff"
 """Without it, Excel takes UTF-8 for the machine's own old code page."""
 _DANGEROUS = r"^[\s\p{Z}\p{C}]*[=+\-@\t\r\n＝＋－＠]"
 """Text that a spreadsheet would run as a formula, blanks before it included, seen or not; the wide forms count too."""
 _DANGEROUS_INSIDE = r"([;\t\r\n][\s\p{Z}\p{C}]*)([=+\-@＝＋－＠])"
 """Where lists are separated by semicolons (German, Polish), Excel begins a new cell at each of them, commas and quotes or not."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Where an export goes, and what of."""
+
+    folder: Path
+    note: Callable[[str], None]
+    """Receives a sentence that somebody should know of the files."""
+    selection: Selection
 
 
 def tables_of(connection: "DuckDBPyConnection") -> list[str]:
@@ -37,62 +49,103 @@ def tables_of(connection: "DuckDBPyConnection") -> list[str]:
     return [row["table_name"] for row in found]
 
 
-def write_parquet(connection: "DuckDBPyConnection", folder: Path, _: Note) -> Iterator[Path]:
+def write_parquet(connection: "DuckDBPyConnection", export: Export) -> Iterator[Path]:
     """Writes every table as `<table>.parquet`, with its types; yields each file."""
     for table in tables_of(connection):
-        yield _copied(connection, f"select * from {table}", folder / f"{table}.parquet", "format parquet, compression zstd")
+        yield _copied(
+            connection, f"select * from {table}", export.folder / f"{table}.parquet", "format parquet, compression zstd"
+        )
 
 
-def write_csv(connection: "DuckDBPyConnection", folder: Path, _: Note) -> Iterator[Path]:
+def write_csv(connection: "DuckDBPyConnection", export: Export) -> Iterator[Path]:
     """Writes every table as `<table>.csv`: UTF-8 with byte order mark, a header, commas, quotes of RFC 4180; yields each file.
 
     What a spreadsheet would take for a formula, at the start of a text or after a `;` in it, gets an apostrophe before it;
     numbers stay. Lists are joined by `; `.
     """
     for table in tables_of(connection):
-        yield _copied(connection, _safe_select(connection, table), folder / f"{table}.csv", "format csv, header", BOM)
+        yield _copied(connection, _safe_select(connection, table), export.folder / f"{table}.csv", "format csv, header", BOM)
 
 
-def write_journal(connection: "DuckDBPyConnection", folder: Path, _: Note) -> Iterator[Path]:
+def write_journal(connection: "DuckDBPyConnection", export: Export) -> Iterator[Path]:
     """Writes the double entry as `ledger.beancount`; yields the file."""
     from pipelines.questions import beancount, journal
 
-    yield _written(folder / "ledger.beancount", beancount.lines(journal.events(connection)))
+    yield _written(export.folder / "ledger.beancount", beancount.lines(journal.events(connection)))
 
 
-def write_hledger(connection: "DuckDBPyConnection", folder: Path, _: Note) -> Iterator[Path]:
+def write_hledger(connection: "DuckDBPyConnection", export: Export) -> Iterator[Path]:
     """Writes the double entry as `ledger.journal`; yields the file."""
     from pipelines.questions import hledger, journal
 
-    yield _written(folder / "ledger.journal", hledger.lines(journal.events(connection)))
+    yield _written(export.folder / "ledger.journal", hledger.lines(journal.events(connection)))
 
 
-def write_ofx(connection: "DuckDBPyConnection", folder: Path, note: Note) -> Iterator[Path]:
-    """Writes a statement of each account into `ledger.ofx`; yields the file."""
+def write_ofx(connection: "DuckDBPyConnection", export: Export) -> Iterator[Path]:
+    """Writes one statement of each account, of all days or of those that are chosen, into `ledger.ofx`; yields the file."""
     from pipelines.questions import ofx
 
-    yield _written(folder / "ledger.ofx", ofx.lines(connection, note))
+    if export.selection.per:
+        raise WrongUsage("OFX has one statement an account", "Leave --per out")
+    if export.selection.is_everything:
+        listed = ofx.whole_accounts(connection, export.note)
+    else:
+        listed = ofx.periods(planned(connection, export.selection, export.note))
+    yield _written(export.folder / "ledger.ofx", ofx.lines(connection, listed, _published_at(connection)))
 
 
-def write_xlsx(connection: "DuckDBPyConnection", folder: Path, note: Note) -> Iterator[Path]:
+def write_camt053(connection: "DuckDBPyConnection", export: Export) -> Iterator[Path]:
+    """Writes a statement of each account and month, or day, into `ledger.camt053.xml`; yields the file."""
+    from pipelines.questions import camt053
+
+    if statements := _statements(connection, export):
+        path = export.folder / "ledger.camt053.xml"
+        with _beside(path) as new:
+            camt053.write(connection, new, statements, _published_at(connection))
+        yield path
+
+
+def write_mt940(connection: "DuckDBPyConnection", export: Export) -> Iterator[Path]:
+    """Writes a statement of each account and month, or day, into `ledger.sta`; yields the file."""
+    from pipelines.questions import mt940
+
+    if statements := _statements(connection, export):
+        yield _written(export.folder / "ledger.sta", mt940.lines(connection, statements, export.note), end="\r\n")
+
+
+def write_xlsx(connection: "DuckDBPyConnection", export: Export) -> Iterator[Path]:
     """Writes accounts, transactions, balances and postings as sheets of `ledger.xlsx`; yields the file."""
     from pipelines.questions import workbook
 
-    path = folder / "ledger.xlsx"
+    path = export.folder / "ledger.xlsx"
     with _beside(path) as new:
-        workbook.write(connection, new, note)
+        workbook.write(connection, new, export.note)
     yield path
 
 
-FORMATS: dict[str, Callable[["DuckDBPyConnection", Path, Note], Iterator[Path]]] = {
+FORMATS: dict[str, Callable[["DuckDBPyConnection", Export], Iterator[Path]]] = {
     "csv": write_csv,
     "parquet": write_parquet,
     "beancount": write_journal,
     "hledger": write_hledger,
     "ofx": write_ofx,
     "xlsx": write_xlsx,
+    "camt053": write_camt053,
+    "mt940": write_mt940,
 }
 """Each writes its files into a folder, yields them, and says what the format cannot carry as it is."""
+STATEMENTS = frozenset({"ofx", "camt053", "mt940"})
+"""Formats of which a person can choose days and accounts."""
+
+
+def files(connection: "DuckDBPyConnection", form: str, export: Export) -> Iterator[Path]:
+    """Writes the files of a format, and yields each. Raises `WrongUsage` where days or accounts are chosen of a whole ledger."""
+    if form not in STATEMENTS and not export.selection.is_everything:
+        raise WrongUsage(
+            f"--format {form} writes the whole ledger",
+            "Leave --from, --to, --account, --per and --allow-incomplete out, or choose camt053, mt940 or ofx",
+        )
+    yield from FORMATS[form](connection, export)
 
 
 def safe_text(value: str, kind: str) -> str:
@@ -110,6 +163,20 @@ def _safe_select(connection: "DuckDBPyConnection", table: str) -> str:
     return f"select {', '.join(f'{safe_text(name, kind)} as {name}' for name, kind in shown)} from {table}"
 
 
+def _statements(connection: "DuckDBPyConnection", export: Export) -> list[Statement]:
+    selection = replace(export.selection, per=export.selection.per or "month")
+    statements = planned(connection, selection, export.note)
+    if not statements:
+        export.note("No account has a statement of these days: no file was written")
+    return statements
+
+
+def _published_at(connection: "DuckDBPyConnection") -> datetime:
+    (row,) = rows_of(connection, "select published_at from about")
+    moment: datetime = row["published_at"]
+    return moment
+
+
 def _copied(connection: "DuckDBPyConnection", query: str, path: Path, options: str, before: str = "") -> Path:
     with _beside(path) as new:
         connection.execute(f"copy ({query}) to {literal(new)} ({options})")
@@ -118,9 +185,9 @@ def _copied(connection: "DuckDBPyConnection", query: str, path: Path, options: s
     return path
 
 
-def _written(path: Path, lines: Iterable[str]) -> Path:
-    with _beside(path) as new, new.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{line}\n" for line in lines)
+def _written(path: Path, lines: Iterable[str], end: str = "\n") -> Path:
+    with _beside(path) as new, new.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(f"{line}{end}" for line in lines)
     return path
 
 

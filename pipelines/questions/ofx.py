@@ -1,4 +1,7 @@
-"""Writes the booked transactions of each account as a statement of OFX 2.2, with the balance that the bank reported last.
+"""Writes the booked transactions of each account as a statement of OFX 2.2, with its opening and its closing balance.
+
+Where a person names no days, a statement holds all booked transactions, and closes with the balance that the bank reported last.
+Where days are named, the rules of `statements.py` hold.
 
 OFX cannot carry all of the ledger. A name has at most 32 characters and a memo 255; whoever needs the whole text takes CSV. An
 account's number has at most 22, so a longer IBAN is its end. Pending rows, categories, labels, transfers and history stay behind,
@@ -11,28 +14,28 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
+from pipelines.questions.statements import Statement
+from pipelines.questions.xml_text import plain
 from pipelines.store.sql import each_row, rows_of
-from pipelines.text.sinks import line
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-NAME, MEMO, NUMBER, BANK, ID = 32, 255, 22, 9, 255
+NAME, MEMO, NUMBER, BANK, ID, MESSAGE = 32, 255, 22, 9, 255, 255
 """Characters that OFX 2.2 allows."""
 
-NO_XML = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}
-"""Signs that XML does not allow, beside the controls."""
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8" standalone="no"?>',
     '<?OFX OFXHEADER="200" VERSION="220" SECURITY="NONE" OLDFILEUID="NONE" NEWFILEUID="NONE"?>',
 )
 _FINE = "<STATUS><CODE>0</CODE><SEVERITY>INFO</SEVERITY></STATUS>"
+_OPENING = "<NAME>Opening balance</NAME><DESC>Booked balance before the first transaction</DESC><BALTYPE>DOLLAR</BALTYPE>"
 
 _ACCOUNTS = """
 with
 
 last_days as (
-    select account_id, max(day) as day, max_by(closing_balance, day) as balance
+    select account_id, max(day) as day, max_by(closing_balance, day) as balance, min_by(opening_balance, day) as opening
     from balances_daily
     where closing_balance is not null
     group by account_id
@@ -51,7 +54,7 @@ select
     coalesce(accounts.balance, last_days.balance)               as balance,
     case when accounts.balance is null then last_days.day
         else coalesce(accounts.balance_on, last_days.day) end   as balance_on,
-    available_balance, first_on, last_on, coalesce(others, 0) as others
+    last_days.opening, available_balance, first_on, last_on, coalesce(others, 0) as others
 from accounts
 left join last_days using (account_id)
 left join moved using (account_id)
@@ -62,17 +65,44 @@ _ROWS = """
 select transaction_id, booked_on, amount, counterparty_name as name, description
 from transactions
 where account_id = $account and status = 'booked' and currency = $currency
+    and ($first is null or booked_on between $first and $last)
 order by booked_on, transaction_id
 """
 
 
-def lines(connection: "DuckDBPyConnection", note: Callable[[str], None]) -> Iterator[str]:
-    """Yields the file, line by line. `note` receives which account is left out, and which rows are."""
-    listed = [one for one in rows_of(connection, _ACCOUNTS) if _can_be_written(one, note)]
+def whole_accounts(connection: "DuckDBPyConnection", note: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Returns what `lines` writes of each account as a whole. `note` receives which account is left out, and which rows are."""
+    return [one for one in rows_of(connection, _ACCOUNTS) if _can_be_written(one, note)]
+
+
+def periods(statements: list[Statement]) -> list[dict[str, Any]]:
+    """Returns what `lines` writes of these statements, one for each account."""
+    return [
+        {
+            "account_id": one.account.account_id,
+            "source": one.account.source,
+            "iban": one.account.iban,
+            "account_type": "card" if one.account.is_card else "account",
+            "currency": one.account.currency,
+            "first": one.first,
+            "first_on": one.first,
+            "last_on": one.last,
+            "opening": one.opening,
+            "balance": one.closing,
+            "balance_on": one.last,
+            "available_balance": None,
+            "message": f"INCOMPLETE: {'; '.join(one.missing)}" if one.missing else "",
+        }
+        for one in statements
+    ]
+
+
+def lines(connection: "DuckDBPyConnection", listed: list[dict[str, Any]], written_at: datetime) -> Iterator[str]:
+    """Yields the file, line by line. `written_at` is when the ledger was published: the same in each export of it."""
     numbers = _numbers(listed)
     yield from _HEAD
-    signed_on = f"{_FINE}<DTSERVER>{datetime.now(UTC):%Y%m%d%H%M%S}</DTSERVER><LANGUAGE>ENG</LANGUAGE>"
-    yield f"<OFX><SIGNONMSGSRSV1><SONRS>{signed_on}</SONRS></SIGNONMSGSRSV1>"
+    server = f"<DTSERVER>{written_at.astimezone(UTC):%Y%m%d%H%M%S}</DTSERVER>"
+    yield f"<OFX><SIGNONMSGSRSV1><SONRS>{_FINE}{server}<LANGUAGE>ENG</LANGUAGE></SONRS></SIGNONMSGSRSV1>"
     cards = [one for one in listed if one["account_type"] == "card"]
     for message, statements in (("BANK", [one for one in listed if one not in cards]), ("CREDITCARD", cards)):
         if statements:
@@ -104,26 +134,30 @@ def _statement(connection: "DuckDBPyConnection", account: dict[str, Any], number
     is_card = account["account_type"] == "card"
     kind, holder = ("CC", "CCACCTFROM") if is_card else ("", "BANKACCTFROM")
     bank = (account["iban"] or "").replace(" ", "")[4:12] or account["source"][:BANK]
-    yield f"<{kind}STMTTRNRS>{_tag('TRNUID', account['account_id'][-36:])}{_FINE}"
+    yield f"<{kind}STMTTRNRS>{_tag('TRNUID', account['account_id'][-36:])}{_status(account.get('message', ''))}"
     yield f"<{kind}STMTRS>{_tag('CURDEF', account['currency'])}<{holder}>"
     yield _tag("ACCTID", number) if is_card else _tag("BANKID", bank) + _tag("ACCTID", number) + _tag("ACCTTYPE", "CHECKING")
     first = account["first_on"] or account["balance_on"]
     yield f"</{holder}><BANKTRANLIST>{_day('DTSTART', first)}{_day('DTEND', account['last_on'] or account['balance_on'])}"
     cursor = connection.cursor()
     cursor.execute("use ledger")
-    for row in each_row(cursor, _ROWS, {"account": account["account_id"], "currency": account["currency"]}):
+    given = {"account": account["account_id"], "currency": account["currency"], "first": account.get("first")}
+    for row in each_row(cursor, _ROWS, given | {"last": account["last_on"]}):
         yield _transaction(row)
     balance = f"{_tag('BALAMT', account['balance'])}{_day('DTASOF', account['balance_on'])}"
     yield f"</BANKTRANLIST><LEDGERBAL>{balance}</LEDGERBAL>"
     if account["available_balance"] is not None:
         available = f"{_tag('BALAMT', account['available_balance'])}{_day('DTASOF', account['balance_on'])}"
         yield f"<AVAILBAL>{available}</AVAILBAL>"
+    if account["opening"] is not None:
+        opening = f"{_OPENING}{_tag('VALUE', account['opening'])}{_day('DTASOF', first)}"
+        yield f"<BALLIST><BAL>{opening}</BAL></BALLIST>"
     yield f"</{kind}STMTRS></{kind}STMTTRNRS>"
 
 
 def _transaction(row: dict[str, Any]) -> str:
     kind = "CREDIT" if row["amount"] > 0 else "DEBIT" if row["amount"] < 0 else "OTHER"
-    name, memo = (_plain(row[name] or "") for name in ("name", "description"))
+    name, memo = (plain(row[name] or "") for name in ("name", "description"))
     if len(name) > NAME:
         memo = f"{name} {memo}"
     texts = _tag("NAME", name[:NAME].strip()) + _tag("MEMO", memo[:MEMO].strip())
@@ -131,9 +165,10 @@ def _transaction(row: dict[str, Any]) -> str:
     return f"<STMTTRN>{_tag('TRNTYPE', kind)}{booked}{_tag('FITID', row['transaction_id'][-ID:])}{texts}</STMTTRN>"
 
 
-def _plain(text: str) -> str:
-    """Returns text on one line, without signs that XML does not allow."""
-    return line(text).translate(NO_XML).strip()
+def _status(message: str) -> str:
+    if not message:
+        return _FINE
+    return f"<STATUS><CODE>0</CODE><SEVERITY>WARN</SEVERITY>{_tag('MESSAGE', plain(message)[:MESSAGE])}</STATUS>"
 
 
 def _tag(name: str, value: object) -> str:

@@ -365,7 +365,7 @@ def text(certificate: Certificate) -> str:
         f"movements {balances['transactions']}: {moved}".rstrip(", "),
         f"balance   {_money(balances['opening_balance'])} before, {_money(balances['closing_balance'])} after",
         *(f"seen last {_days(one)} by {one.import_id} at {one.seen_at:%Y-%m-%d %H:%M} UTC" for one in certificate.seen_last_by),
-        *(f"missing   {_sentence(one, currency)}" for one in certificate.missing),
+        *(f"missing   {sentence(one, currency)}" for one in certificate.missing),
         *(f"next      {step}" for step in certificate.next_steps),
     ]
     return "\n".join(map(line, lines))
@@ -382,7 +382,7 @@ _STRETCHES = {
 }
 
 
-def _sentence(one: Missing, currency: str) -> str:
+def sentence(one: Missing, currency: str) -> str:
     """Returns for people what is missing."""
     match one:
         case Stretch():

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.questions.ofx import NO_XML
+from pipelines.questions.xml_text import NO_XML
 from pipelines.store.leftovers import PARTS
 from pipelines.store.sql import each_row
 

@@ -8,23 +8,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.ledger.worlds import MODELS, Given, built
-from transforms.models import Model
+from tests.ledger.worlds import Given, built, needed
 
 FIRST = datetime(2026, 3, 2, 12, tzinfo=UTC)
 CATEGORIES = [None, "PRIVATE", "VAT_19", "TAX_SAVING", "of tomorrow"]
 CENTS = st.integers(-100_000, 100_000) | st.integers(-3, 3)
-
-
-def needed(*tables: str) -> list[Model]:
-    """Returns these models and all that they read, in order."""
-    by_name = {model.table: model for model in MODELS}
-    wanted, asked = set[str](), list(tables)
-    while asked:
-        model = by_name[asked.pop()]
-        wanted.add(model.table)
-        asked += [ref for ref in model.refs if ref not in wanted]
-    return [model for model in MODELS if model.table in wanted]
 
 
 NEEDED = needed("ledger.postings", "ledger.transaction_splits")

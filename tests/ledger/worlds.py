@@ -95,6 +95,17 @@ def built(rows: Given, models: Sequence[Model] = MODELS) -> duckdb.DuckDBPyConne
     return connection
 
 
+def needed(*tables: str) -> list[Model]:
+    """Returns these models and all that they read, in order."""
+    by_name = {model.table: model for model in MODELS}
+    wanted, asked = set[str](), list(tables)
+    while asked:
+        model = by_name[asked.pop()]
+        wanted.add(model.table)
+        asked += [ref for ref in model.refs if ref not in wanted]
+    return [model for model in MODELS if model.table in wanted]
+
+
 def _on_record(rows: Given) -> given.Rows:
     """The runs on record, those of `given.runs`; the run `PUBLISHING` is the one that publishes."""
     records = msgspec.convert([*rows.get(RUNS, ())], list[RunRecord])

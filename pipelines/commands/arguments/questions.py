@@ -72,8 +72,30 @@ def declare(commands: Commands) -> None:
     explain.add_argument("--ask-bank", action="store_true", help="also request it from Kontist and compare it")
     json_option(explain)
     export = commands.add("export", "commands.questions.export", "copy the ledger to files for other programs")
-    export.add_argument("--format", choices=("csv", "parquet", "xlsx", "beancount", "hledger", "ofx"), required=True)
+    forms = ("csv", "parquet", "xlsx", "beancount", "hledger", "ofx", "camt053", "mt940")
+    export.add_argument("--format", choices=forms, required=True)
     export.add_argument("--out", type=Path, metavar="DIR", help="where to (default: `export` in the data directory)")
+    chosen = export.add_argument_group("of account statements (camt053, mt940, ofx)")
+    chosen.add_argument(
+        "--from", dest="first", type=day, metavar="DATE", help="first day (default: of each account its first known one)"
+    )
+    chosen.add_argument(
+        "--to",
+        dest="last",
+        type=day,
+        metavar="DATE",
+        help="last day (default: of each account the last that was read after its end)",
+    )
+    chosen.add_argument("--account", metavar="ACCOUNT", help="only this one: its id, or the last characters of its IBAN")
+    chosen.add_argument(
+        "--per", choices=("month", "day"), help="one statement a month or a day (default: month; ofx has one in all)"
+    )
+    chosen.add_argument(
+        "--allow-incomplete",
+        action="store_true",
+        default=False,
+        help="also write statements with days that are not complete; they say so themselves",
+    )
     json_option(export)
     report = commands.add("report", "commands.report_page.report", "one HTML page to look at, drawn from the published ledger")
     report.add_argument(
