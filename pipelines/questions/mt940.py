@@ -50,7 +50,7 @@ def lines(connection: "DuckDBPyConnection", statements: list[Statement], note: C
         yield f":62F:{_mark(one.closing)}{one.last:%y%m%d}{currency}{_amount(one.closing, currency)}"
         yield "-"
     if cut:
-        note(f"{cut} entries have longer texts than MT940 allows: they are cut")
+        note(f"{cut} {'entry has' if cut == 1 else 'entries have'} longer texts than MT940 allows; what does not fit is left out")
 
 
 def _booking(entry: Entry, currency: str) -> Iterator[str]:

@@ -34,7 +34,7 @@ _NOT_FIRST = " :-"
 
 def swift(text: str) -> str:
     """Returns text in character set `x`: umlauts as two letters, other scripts in Latin, other signs as the nearest or `.`."""
-    latin = unidecode(line(text).translate(_GERMAN)).translate(_NEAREST)
+    latin = unidecode(line(text).translate(_GERMAN)).replace("[?]", ".").translate(_NEAREST)  # its word for an unknown sign
     return " ".join(_OUTSIDE.sub(".", latin).split())
 
 

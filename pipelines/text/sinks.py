@@ -9,9 +9,8 @@
     slack          the same for Slack's own markup
 
 `rich` never gets a string but only `Text` (`pipelines/text/tables.py`), and `print` is `pipelines/commands/terminal.py`'s alone.
-CSV has its own rule in `pipelines/questions/exports.py`, journals, OFX and Excel in modules of
-their own beside it,
-links to sign in with in `sources/_links.py`.
+CSV has its own rule in `pipelines/questions/exports.py`. Journals, Excel, XML (`xml_text.py`) and SWIFT (`swift_text.py`) have
+modules of their own beside it, links to sign in with in `sources/_links.py`.
 """
 
 import json

@@ -24,7 +24,7 @@ class Read:
 
 
 def camt053_statements(path: Path) -> list[Read]:
-    """The statements of a camt.053 document. The reader gives all entries of a document in one list: they are in the first one."""
+    """The statements of a camt.053 document. The reader gives the entries of all in one list: they are in the first."""
     parser = Camt053Parser.from_file(path)
     entries = [(date.fromisoformat(one["BookingDate"]), _signed(one)) for one in parser.get_transactions()]
     found = [Read(_cents(one["OpeningBalance"]), _cents(one["ClosingBalance"])) for one in parser.get_statement_info()]

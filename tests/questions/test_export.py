@@ -293,6 +293,7 @@ def test_a_ledger_without_rows_can_be_exported(tmp_path: Path) -> None:
     data_dir(tmp_path, {})
     for form in FORMATS:
         assert ask(tmp_path, "export", "--format", form) == 0
+    assert not list((tmp_path / "export").glob("*.xml"))  # a document without a statement would not be valid
 
     assert bean_check(tmp_path / "export" / "ledger.beancount") == (0, "")
     assert statements(tmp_path / "export" / "ledger.ofx") == {}
