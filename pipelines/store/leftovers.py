@@ -31,7 +31,7 @@ _FILES = (
     "run.last.json.new",
     "runs.jsonl.new",
 )
-_EXPORTED = (".csv", ".parquet", ".xlsx", ".ofx", ".beancount", ".journal", ".html")
+_EXPORTED = (".csv", ".parquet", ".xlsx", ".ofx", ".beancount", ".journal", ".sta", ".xml", ".html")
 _PLAIN = re.compile(r"[\w./ -]*")
 """Paths that dlt and DuckDB take as they stand; they read `=`, `*` and `[` as patterns, and trip over quotes and more."""
 

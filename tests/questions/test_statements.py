@@ -17,8 +17,9 @@ from lxml import etree
 
 from pipelines.errors import Failure, WrongUsage
 from pipelines.questions import camt053
-from pipelines.questions.exports import Export, files
+from pipelines.questions.exports import FORMATS, Export, files
 from pipelines.questions.statements import Selection
+from pipelines.store.leftovers import remove_exports
 from tests.ledger.worlds import Given, needed
 from tests.ledger.worlds import built as ledger_of
 from tests.questions import statement_readers as readers
@@ -304,6 +305,16 @@ def test_an_amount_of_more_than_fifteen_characters_is_refused_by_mt940_alone(tmp
 
     assert exported(folder, "camt053", tmp_path / "out").exists()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["ledger.camt053.xml"]
+
+
+def test_an_erasure_finds_the_file_of_each_format(tmp_path: Path) -> None:
+    folder = data_dir(tmp_path, COMPLETE)
+    for form in FORMATS:
+        assert ask(folder, "export", "--format", form) == 0
+    exports = list((folder / "export").iterdir())
+    assert {path.name for path in exports} >= set(FILES.values())
+
+    assert remove_exports(folder) == len(exports)
 
 
 def test_days_can_be_chosen_of_statements_only(folder: Path) -> None:
