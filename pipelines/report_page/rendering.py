@@ -119,7 +119,13 @@ def environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"money": wording.money, "day": wording.day, "month": wording.month, "moment": wording.moment}
+    made.filters |= {
+        "text": wording.text,
+        "money": wording.money,
+        "day": wording.day,
+        "month": wording.month,
+        "moment": wording.moment,
+    }
     made.filters |= {"seconds": wording.seconds, "path": _path}
     made.globals |= {
         "count": wording.count,

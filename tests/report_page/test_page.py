@@ -25,13 +25,12 @@ from pipelines.report_page.reconciliation import Uncategorised
 from pipelines.settings import Settings
 from pipelines.store import ledger, published_page
 from pipelines.store.lock import held
-from tests.house.hostile import HOSTILE, steering
 from tests.patience import patient
+from tests.report_page.test_words import AMOUNTS
 from tests.support import MANY
 from transforms import build
 
 LATEST = '<span class="name">{}</span>\n    <span class="now num">'
-AMOUNTS = st.decimals("-99999999999999.99", "99999999999999.99", places=2)
 
 
 def cells(page: str, name: str) -> list[list[str]]:
@@ -40,55 +39,6 @@ def cells(page: str, name: str) -> list[list[str]]:
     assert table is not None, name
     body = table[0].partition("<tbody>")[2]
     return [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL) for row in body.split("</tr>")[:-1]]
-
-
-# ---- words
-
-
-@given(AMOUNTS)
-def test_an_amount_is_written_to_the_cent(amount: Decimal) -> None:
-    assert Decimal(wording.money(amount).replace(",", "")) == amount
-
-
-@given(st.text() | st.sampled_from(list(HOSTILE.values())))
-def test_a_text_of_a_bank_is_one_short_line(text: str) -> None:
-    shown = wording.text(text * 50)
-
-    assert not steering(shown)
-    assert len(shown.splitlines()) <= 1
-    assert len(shown) <= wording.LONGEST * len("\\U000e0041")
-
-
-@pytest.mark.parametrize("before", ["", "to ", "IBAN", "AB12x ", "Konto: "])
-@pytest.mark.parametrize("after", ["", " thanks 4711", "x", " DE"])
-@pytest.mark.parametrize(
-    "number",
-    [
-        *("DE90999999990000004711", "DE90 9999 9999 0000 0047 11", "de90999999990000004711", "NL91ABNA0417164300"),
-        *("GB82 WEST 1234 5698 7654 32", "4999 1234 5678 0042", "61109010140000071219812874"),
-    ],
-)
-def test_of_an_account_number_only_the_end_stays(before: str, number: str, after: str) -> None:
-    shown = wording.text(f"{before}{number}{after}")
-    signs = re.sub(r"\W", "", number)
-
-    assert signs[:-4] not in re.sub(r"\W", "", shown)
-    assert shown == f"{before}…{signs[-4:]}{after}"
-
-
-@pytest.mark.parametrize(
-    "text", ["Honorar 12/2026", "AB12 SOME WORDS WITH DIGITS 12", "E-40245739132", "2026-11-30 12:30", "№ 5"]
-)
-def test_what_is_no_account_number_stays(text: str) -> None:
-    assert wording.text(text) == text
-
-
-def test_what_looks_like_many_account_numbers_costs_little() -> None:
-    began = time.process_time()
-    for _ in range(100):
-        wording.text("DE90" * 2500)
-
-    assert time.process_time() - began < patient(1)
 
 
 @given(st.lists(AMOUNTS, min_size=1, max_size=8))
@@ -153,6 +103,13 @@ def test_a_consent_names_its_bank_and_the_number_of_its_accounts(draw: Any) -> N
 
     assert [row[7] for row in cells(page, "consent-list")] == [str(number)]
     assert ">KontoBank: active</text>" in page
+
+
+def test_the_label_of_a_consent_is_cut_after_account_numbers_are(draw: Any) -> None:
+    page = draw("update consents set institution = 'A bank of old DE90999999990000004711'")
+
+    assert ">A bank of old …4711: active</text>" in page
+    assert "DE90" not in page
 
 
 def test_an_account_of_25_years_with_ten_trillion_is_drawn(draw: Any) -> None:
