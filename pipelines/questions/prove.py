@@ -325,19 +325,14 @@ def show(listed: list[Certificate], console: "Console") -> None:
     """Shows one line for each certificate, and how to see what is missing."""
     from pipelines.text import tables
 
-    rows = [
-        (
-            line(one.account["display_name"]),
-            "incomplete" if one.missing else "complete",
-            f"{one.days.get('seen', 0)} of {one.days['total']}",
-            f"{one.reconciled_days} of {one.days['total']}",
-            _money(one.balances["money_in"]),
-            _money(one.balances["money_out"]),
-            one.account["currency"] or "",
-        )
-        for one in listed
-    ]
-    headings = ("account", "result", "complete", "reconciled", "money in", "money out", "currency")
+    rows = []
+    for one in listed:
+        currency, moved = one.account["currency"] or "", one.balances
+        name = line(one.account["display_name"]).removesuffix(currency).rstrip()  # one of a person's choice may lack it
+        result, total = "incomplete" if one.missing else "complete", one.days["total"]
+        covered, proven = f"{one.days.get('seen', 0)} of {total}", f"{one.reconciled_days} of {total}"
+        rows.append((f"{name} {currency}", result, covered, proven, _money(moved["money_in"]), _money(moved["money_out"])))
+    headings = ("account", "result", "complete", "reconciled", "money in", "money out")
     tables.show(console, "Days of each account", headings, rows)
     if incomplete := sum(not one.complete for one in listed):
         tables.say(

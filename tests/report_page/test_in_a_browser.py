@@ -243,6 +243,17 @@ def test_nothing_is_wider_than_a_phone(data: Path, hostile: Path, look: Any) -> 
             assert seen.page.evaluate("document.documentElement.scrollWidth") == PHONE
 
 
+def test_a_phone_shows_the_amount_of_each_transaction_that_a_search_finds(data: Path, look: Any) -> None:
+    with look(data / "report.html", width=PHONE) as seen:
+        table = seen.page.locator("#newest tbody")
+        seen.page.get_by_label("Search").fill("pending")
+        found = table.locator("tr:visible").count()
+        boxes = [one.bounding_box() for one in table.locator("tr:visible td:nth-child(6)").all()]
+
+    assert 0 < found == len(boxes) < 300
+    assert all(box and box["width"] > 0 and box["x"] + box["width"] < PHONE for box in boxes)
+
+
 def test_no_table_is_wider_than_a_desk(data: Path, look: Any) -> None:
     wider = (
         "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.ariaLabel)"
