@@ -15,7 +15,7 @@ from xml.sax.saxutils import XMLGenerator
 from xml.sax.xmlreader import AttributesImpl
 
 from pipelines.questions.bank_codes import codes_of
-from pipelines.questions.statements import Account, Entry, Statement, digits, entries
+from pipelines.questions.statements import Account, Entry, Statement, digits, with_entries
 from pipelines.questions.xml_text import plain
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class _Document:
         self._close("MsgPgntn")
         self._text("AddtlInf", _ORIGIN)
         self._close("GrpHdr")
-        for statement in statements:
-            self._statement(statement, entries(connection, statement))
+        for statement, listed in with_entries(connection, statements):
+            self._statement(statement, listed)
         self._close("BkToCstmrStmt", "Document")
         self._xml.endDocument()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.errors import Failure
 from pipelines.questions.bank_codes import codes_of
-from pipelines.questions.statements import Entry, Statement, digits, entries
+from pipelines.questions.statements import Entry, Statement, digits, with_entries
 from pipelines.questions.swift_text import pieces, swift
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def lines(connection: "DuckDBPyConnection", statements: list[Statement], note: C
     Raises `Failure` for an amount of more than 15 characters.
     """
     cut = 0
-    for one in statements:
+    for one, listed in with_entries(connection, statements):
         currency = one.account.currency
         yield f":20:{one.reference}"
         if one.missing:
@@ -42,7 +42,7 @@ def lines(connection: "DuckDBPyConnection", statements: list[Statement], note: C
         yield f":25:{swift(one.account.iban or one.account.account_id)[-ACCOUNT:]}"
         yield f":28C:{one.sequence:05}/1"
         yield f":60F:{_mark(one.opening)}{one.first - timedelta(days=1):%y%m%d}{currency}{_amount(one.opening, currency)}"
-        for entry in entries(connection, one):
+        for entry in listed:
             yield from _booking(entry, currency)
             texts, is_cut = _information(entry)
             cut += is_cut

@@ -221,13 +221,33 @@ def planned(connection: "DuckDBPyConnection", selection: Selection, note: Callab
     return statements
 
 
-def entries(connection: "DuckDBPyConnection", statement: Statement) -> Iterator[Entry]:
-    """Yields the entries of a statement, by day."""
-    cursor = connection.cursor()
-    cursor.execute("use ledger")
-    account = statement.account
-    given = {"account": account.account_id, "currency": account.currency, "first": statement.first, "last": statement.last}
-    yield from (Entry(**row) for row in each_row(cursor, _ENTRIES, given))
+def with_entries(connection: "DuckDBPyConnection", statements: list[Statement]) -> Iterator[tuple[Statement, Iterator[Entry]]]:
+    """Yields each statement with its entries, by day. The entries have to be taken before the next statement.
+
+    An account is one query, however many statements it has.
+    """
+    for account, listed in groupby(statements, key=lambda one: one.account):
+        periods = list(listed)
+        cursor = connection.cursor()
+        cursor.execute("use ledger")
+        given = {"account": account.account_id, "currency": account.currency}
+        found = _Entries(each_row(cursor, _ENTRIES, given | {"first": periods[0].first, "last": periods[-1].last}))
+        for one in periods:
+            yield one, found.through(one.last)
+
+
+class _Entries:
+    """Entries of an account, by day, taken in parts."""
+
+    def __init__(self, rows: Iterator[dict[str, Any]]) -> None:
+        self._entries = (Entry(**row) for row in rows)
+        self._next = next(self._entries, None)
+
+    def through(self, last: date) -> Iterator[Entry]:
+        """Yields the entries that were not taken yet, through a day."""
+        while self._next is not None and self._next.booked_on <= last:
+            yield self._next
+            self._next = next(self._entries, None)
 
 
 def _statements_of(connection: "DuckDBPyConnection", row: dict[str, Any], selection: Selection) -> list[Statement] | str:

@@ -35,6 +35,7 @@ READERS: dict[str, Callable[[Path], list[Read]]] = {
     "mt940": readers.mt940_statements,
     "ofx": readers.ofx_statements,
 }
+PRACTICE = "Ärzte für Łódź, Gemeinschaftspraxis am Marktplatz"
 LONG = "Rechnung 4711, für Öl & Gas – naïve façade " * 12
 
 
@@ -55,7 +56,7 @@ def seen(account: str, **more: Any) -> dict[str, Any]:
 
 
 ROWS = [
-    kontist(1, date(2026, 2, 10), 100_000, name="Ärzte für Łódź", iban=OTHER_IBAN, purpose=LONG, e2e_id="RE-12"),
+    kontist(1, date(2026, 2, 10), 100_000, name=PRACTICE, iban=OTHER_IBAN, purpose=LONG, e2e_id="RE-12"),
     kontist(2, date(2026, 2, 11), -4_500, booking_type="SEPA_DIRECT_DEBIT", name="Strom AG", iban="DE01", e2e_id="E//1",
             mandate_number="M-7"),
     kontist(3, date(2026, 3, 2), 4_500, booking_type="SEPA_DIRECT_DEBIT_RETURN", name="Strom AG", iban="DE01", e2e_id="E//1"),
@@ -147,7 +148,7 @@ def test_camt053_holds_references_parties_purpose_codes_and_reversals(folder: Pa
     entries = readers.camt053_entries(path)
 
     transfer, debit, returned, abroad, interest, card = entries
-    assert (transfer["EndToEndId"], transfer["DebtorName"], transfer["DebtorIBAN"]) == ("RE-12", "Ärzte für Łódź", OTHER_IBAN)
+    assert (transfer["EndToEndId"], transfer["DebtorName"], transfer["DebtorIBAN"]) == ("RE-12", PRACTICE, OTHER_IBAN)
     assert "".join(transfer["RemittanceInformationFull"].split()) == "".join(LONG.split())
     assert (debit["MandateId"], debit["CreditorName"], debit["TransactionID"]) == ("M-7", "Strom AG", "2")
     assert [one["ReversalIndicator"] for one in entries] == [None, None, "true", None, None, None]
@@ -181,7 +182,7 @@ def test_mt940_holds_references_parties_purpose_codes_and_reversals(folder: Path
     transfer, debit, returned, abroad, interest, card = (
         row.data for one in readers.mt940_messages(path) for row in one.transactions
     )
-    assert transfer["applicant_name"] == "Aerzte fuer Lodz"
+    assert transfer["applicant_name"] == "Aerzte fuer Lodz, Gemeinschaftspraxis am Marktplatz"
     assert (transfer["applicant_iban"], transfer["end_to_end_reference"]) == (OTHER_IBAN, "RE-12")
     assert transfer["purpose"].startswith("Rechnung 4711, fuer Oel + Gas - naive facade Rechnung")
     assert [one["transaction_code"] for one in (transfer, debit, abroad, interest, card)] == ["166", "105", "818", "814", "818"]
