@@ -27,7 +27,7 @@ from tests.questions.asked import ask, data_dir, printed_json
 from tests.questions.statement_readers import Read
 
 ROOT = Path(__file__).parents[2]
-IBAN, OTHER_IBAN = "DE89370400440532013000", "DE02120300000000202051"
+IBAN, OTHER_IBAN = "DE89370400440532013000", "MT84MALT011000012345MTLCAST001S"
 READ_AT = datetime(2026, 4, 1, 6, tzinfo=UTC)
 FILES = {"camt053": "ledger.camt053.xml", "mt940": "ledger.sta", "ofx": "ledger.ofx"}
 READERS: dict[str, Callable[[Path], list[Read]]] = {
