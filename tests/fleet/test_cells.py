@@ -13,6 +13,7 @@ from pipelines.consents.tables import cells, customers
 from pipelines.errors import Busy, Failure, WrongUsage
 from pipelines.fleet.cells import cell_statuses, due_cells, make_cells, misplaced, of_consent, of_customer
 from pipelines.fleet.leases import LeaseLost, Leases, Placed, beating
+from pipelines.read.due import due
 from pipelines.settings import Settings
 from tests.consents.customers import NOON, add
 from tests.consents.postgres import empty_database
@@ -119,6 +120,14 @@ def test_an_account_that_another_cell_has_read_is_due_here_all_the_same(settings
     consent_of(settings, "K-0", "shared", read_at=HOUR)
     consent_of(settings, "K-1", "shared", read_at=9 * HOUR)
     assert due_cells(database, 5 * HOUR, NOON) == ["cell-0001"]
+
+
+def test_the_run_of_a_cell_counts_its_own_reads_only(settings: Settings) -> None:
+    consent_of(settings, "K-0", "shared", read_at=HOUR)
+    stale = consent_of(settings, "K-1", "shared", read_at=9 * HOUR)
+    with vault_of(of_consent(settings, stale)) as vault:
+        chosen, others = due(vault, vault.consents(), 5 * HOUR, NOON)
+    assert ([one.consent_id for one in chosen], others) == ([stale], [])
 
 
 def test_what_a_run_has_to_finish_is_due_at_once_and_an_account_read_by_a_fast_clock_too(
