@@ -1,4 +1,4 @@
-"""Runs the commands of a fleet: `fleet` init, run, status, check."""
+"""Runs the commands of a fleet: `fleet` init, run, status, publish, maintain, export, check."""
 
 import argparse
 from dataclasses import asdict
@@ -15,7 +15,10 @@ DUE_AFTER = timedelta(hours=5)
 
 def usage(_: argparse.Namespace) -> int:
     """Refuses `fleet` without an action."""
-    raise WrongUsage("`fleet` needs an action", "Use `python -m pipelines fleet init`, `run`, `status` or `check`")
+    raise WrongUsage(
+        "`fleet` needs an action",
+        "Use `python -m pipelines fleet init`, `run`, `status`, `publish`, `maintain`, `export` or `check`",
+    )
 
 
 def init(options: argparse.Namespace) -> int:
@@ -81,6 +84,50 @@ def status(options: argparse.Namespace) -> int:
     for one in troubled:
         when = f"{one.ended_at:%Y-%m-%d %H:%M} UTC"
         say(f"! {one.cell}: its run of {when} ended with {one.status}: {one.trouble or 'see its `status`'}")
+    return GOOD
+
+
+def publish(options: argparse.Namespace) -> int:
+    """Runs `fleet publish`."""
+    from pipelines.fleet.publication import publish_fleet
+
+    settings = settings_of(options)
+    with fleet_of(settings) as database:
+        done = publish_fleet(settings, database)
+    if options.json:
+        print_json(asdict(done))
+        return GOOD
+    counts = f"{len(done.published)} cells, {len(done.unchanged)} were there, {len(done.elsewhere)} are on other machines"
+    notes = [f"- what was erased is removed from the lake for good: {', '.join(done.erased)}"] if done.erased else []
+    tell(options, f"Published {counts}.", *notes)
+    return GOOD
+
+
+def maintain(options: argparse.Namespace) -> int:
+    """Runs `fleet maintain`."""
+    from pipelines.fleet.publication import lake_of
+
+    settings = settings_of(options)
+    with fleet_of(settings), lake_of(settings) as lake:
+        lake.maintain()
+    if options.json:
+        print_json({"maintained": True})
+    else:
+        tell(options, "The lake is maintained.")
+    return GOOD
+
+
+def export(options: argparse.Namespace) -> int:
+    """Runs `fleet export`."""
+    from pipelines.fleet.parquet import export_fleet
+
+    settings = settings_of(options)
+    with fleet_of(settings) as database:
+        done = export_fleet(settings, database, options.out)
+    if options.json:
+        print_json(asdict(done))
+    else:
+        tell(options, f"Wrote {len(done.written)} cells to {options.out}; {len(done.unchanged)} were there.")
     return GOOD
 
 

@@ -74,12 +74,12 @@ class CellKeeper:
         Raises `LeaseLost` when another process has taken the cell meanwhile: what is stored here counts for nothing then.
         """
         if self.store is None:
-            self.lease = self.leases.swap(self.lease)
+            self.lease = self.leases.swap(self.lease, erasing=erasing)
             return
         # Only what is there before the swap may be removed after it: later objects may be of the next holder.
         listed = self.store.names(self.lease.cell)
         name, digest = self.store.put(self.data_dir / "raw.duckdb", self.lease.cell, self.lease.version + 1)
-        self.lease = self.leases.swap(self.lease, Placed(name, digest, erasing=erasing))
+        self.lease = self.leases.swap(self.lease, Placed(name, digest), erasing=erasing)
         self._mark()
         for one in listed:
             if one not in (self.lease.object, self.lease.object_before):

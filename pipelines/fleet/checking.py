@@ -1,4 +1,4 @@
-"""Holds vault, store and this machine's ledgers of a fleet against each other."""
+"""Holds vault, store, lake and this machine's ledgers of a fleet against each other."""
 
 from dataclasses import dataclass, field
 
@@ -6,6 +6,7 @@ from pipelines.consents.database import Database
 from pipelines.errors import Failure
 from pipelines.fleet.at_work import version_here
 from pipelines.fleet.cells import cell_statuses, misplaced
+from pipelines.fleet.publication import check_lake
 from pipelines.fleet.raw_store import RawStore
 from pipelines.settings import Settings
 
@@ -21,7 +22,8 @@ class Checked:
 
 
 def check_fleet(settings: Settings, database: Database) -> Checked:
-    """Checks that each consent is in its customer's cell, each named object in the store, and each ledger here right.
+    """Checks that each consent is in its customer's cell, and each named object in the store, that each ledger here is right, and
+    that the lake, where there is one, holds what was published.
 
     A ledger is checked against the raw history beside it, where this is the cell's newest.
     """
@@ -38,6 +40,8 @@ def check_fleet(settings: Settings, database: Database) -> Checked:
         if is_newest and (folder / "ledger.duckdb").exists():
             done.ledgers += 1
             done.findings += _failed(settings, one.cell)
+    if settings.fleet.lake:
+        done.findings += check_lake(settings, statuses)
     return done
 
 

@@ -97,12 +97,17 @@ class Leases:
         """Gives a sign of life; returns whether the lease still holds."""
         return self._changed(_held(lease.cell, lease.token).values(beat_at=sql.func.clock_timestamp())) is not None
 
-    def swap(self, lease: Lease, placed: "Placed | None" = None) -> Lease:
+    def swap(self, lease: Lease, placed: "Placed | None" = None, *, erasing: bool = False) -> Lease:
         """Records the next version of the cell's raw history; returns the lease with it.
 
+        `erasing`: older versions hold rows that are erased, and must not be found again in the store or in the lake.
         Raises `LeaseLost` when another process has taken the cell, or has recorded a version since the lease began.
         """
-        values: dict[str, Any] = {"version": lease.version + 1} | (placed.values(lease) if placed is not None else {})
+        values: dict[str, Any] = {"version": lease.version + 1}
+        if placed is not None:
+            values |= {"object": placed.object, "digest": placed.digest, "object_before": None if erasing else lease.object}
+        if erasing:
+            values["erased_version"] = lease.version + 1
         swapped = self._changed(_held(lease.cell, lease.token).where(cells.c.version == lease.version).values(**values))
         if swapped is None:
             raise LeaseLost(lease.cell)
@@ -126,16 +131,10 @@ class Leases:
 
 @dataclass(frozen=True)
 class Placed:
-    """An object that holds a raw history. `erasing`: the older ones hold rows that are erased, and must not be found again."""
+    """An object of the store that holds a raw history, and its SHA-256."""
 
     object: str
     digest: str
-    erasing: bool = False
-
-    def values(self, lease: Lease) -> dict[str, str | int | None]:
-        """Returns the columns of a cell that has this object now."""
-        found: dict[str, str | int | None] = {"object": self.object, "digest": self.digest, "object_before": lease.object}
-        return found | ({"object_before": None, "erased_version": lease.version + 1} if self.erasing else {})
 
 
 def _held(cell: str, token: str) -> sql.Update:

@@ -183,12 +183,16 @@ class FleetSettings:
     """How many customers are kept in many data directories, the cells. Without `cells` there is one data directory.
 
     `folder` holds this machine's copies of the cells. `store` is the address, as fsspec takes it, under which raw histories are
-    kept for several machines; None: only here.
+    kept for several machines; None: only here. `lake` is the address of the PostgreSQL database that is the lake's catalog, and
+    `lake_data` the folder or `s3://` address of its files; without both there is no lake.
     """
 
     cells: int = 0
     folder: Path = Path("data/cells")
     store: str | None = None
+    lake: str | None = field(default=None, repr=False)
+    lake_data: str | None = None
+    lake_encrypted: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def small_ledger(path: Path, amounts: list[str], *, holder: str = "Ada Sample", 
             " booked_at timestamptz)"
         )
         connection.execute(
-            "insert into transactions select 't-' || number, $1, $2[number], ['a', $1], $3 from range(1, len($2) + 1) as t(number)",
+            "insert into transactions select 't-' || number, $1, $2[number], ['a', $1], $3 from range(1, len($2) + 1) t(number)",
             [holder, amounts, built],
         )
         connection.execute("create table holes (account_id varchar, day date)")

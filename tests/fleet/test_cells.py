@@ -198,7 +198,7 @@ def test_a_version_that_was_seen_can_be_replaced_once(database: Database) -> Non
         leases.swap(lease, Placed("two", "digest"))
     last = leases.swap(after, Placed("two", "digest"))
     assert (last.version, last.object, last.object_before) == (2, "two", "one")
-    erased = leases.swap(last, Placed("three", "digest", erasing=True))
+    erased = leases.swap(last, Placed("three", "digest"), erasing=True)
     assert (erased.object_before, cell_statuses(database)[0].erased_version) == (None, 3)
 
 

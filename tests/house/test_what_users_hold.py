@@ -19,7 +19,7 @@ from tests.patience import patient
 from tests.support import ROOT, VAULT_KEY, a_bank, opened, read, rows
 
 SECRET = ("api_key", "password", "email", "refresh_token", "vault_key", "vault_url")
-SECRET += ("client_id", "client_secret")
+SECRET += ("client_id", "client_secret", "lake")
 SECRET += ("email_user", "email_password", "webhook_url", "slack_url", "urls")
 SECTIONS = {
     "pipelines": Settings,
@@ -40,6 +40,8 @@ EXAMPLES = {
     "data_dir": "elsewhere",
     "folder": "/somewhere",
     "store": "file:///store",
+    "lake_data": "s3://bucket/lake",
+    "lake_encrypted": True,
     "email_security": "tls",
 } | {name: f"a {name}" for name in (*SECRET, "redirect_url", "email_host", "email_from", "email_to")}
 EXAMPLES |= {"vault_key": VAULT_KEY, "sources.kontist.dialect": "graphql", "redirect_uri": "http://127.0.0.1:9/back"}

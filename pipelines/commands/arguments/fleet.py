@@ -1,6 +1,7 @@
 """Arguments of the commands for a fleet of data directories."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from pipelines.commands.arguments.common import Commands, json_option
 from pipelines.commands.option_types import at_once, span
@@ -23,6 +24,11 @@ def declare(commands: Commands) -> None:
     run.add_argument("--at-most", type=at_once, default=8, metavar="N", help="processes at once on this machine (default 8)")
     json_option(run)
     json_option(actions.add("status", "commands.fleet.status", "cells, customers, what is due, at work and failed"))
+    json_option(actions.add("publish", "commands.fleet.publish", "put the newest ledgers on this machine into the lake"))
+    json_option(actions.add("maintain", "commands.fleet.maintain", "merge the lake's files, and remove old snapshots and files"))
+    export = actions.add("export", "commands.fleet.export", "write the newest ledgers as Parquet files, a folder for each cell")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to")
+    json_option(export)
     json_option(
-        actions.add("check", "commands.fleet.check", "hold vault, store and the ledgers on this machine against each other")
+        actions.add("check", "commands.fleet.check", "hold vault, store, lake and the ledgers on this machine against each other")
     )
