@@ -150,6 +150,8 @@ def erase(
             keeper.keep(erasing=True)
             receipt.steps.append("older copies of raw history in the fleet's store were removed, if there were any")
             receipt.kept.append("copies on other machines of the fleet: each removes its own at its next `fleet run`")
+            if settings.fleet.lake:
+                receipt.kept.append("its rows in the lake, with older snapshots and files: the next `fleet publish` removes them")
     for name in ("run.last.json", HISTORY):
         (settings.data_dir / name).unlink(missing_ok=True)
     if exported := leftovers.remove_exports(settings.data_dir):
