@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from uuid import uuid4
 
 import sqlalchemy as sql
@@ -38,10 +39,12 @@ def server(binaries: Path) -> Iterator[str]:
     with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True, cwd=folder, **who) as process:  # type: ignore[call-overload]
         try:
             assert any("ready to accept" in line for line in process.stderr)
+            log = Thread(target=process.stderr.read)  # a log that nobody reads stops the server once the pipe is full
+            log.start()
             yield f"postgresql+psycopg://vault@/{{}}?host={folder}"
         finally:
             process.send_signal(signal.SIGINT)  # SIGTERM would wait for whoever has not closed a connection
-            process.stderr.read()
+            process.wait()
     shutil.rmtree(folder)
 
 
