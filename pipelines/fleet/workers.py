@@ -1,4 +1,4 @@
-"""Runs the cells of a fleet that are due: each in a process of its own, so many at once, whoever else does the same elsewhere."""
+"""Runs the cells of a fleet that are due: each in a process of its own, a given number at once. Other machines may do so, too."""
 
 import os
 import signal

@@ -195,7 +195,7 @@ sums as (
 )
 
 select currency, concat(coalesce(counterparties.name, counterparties.names[1], 'no name'),
-        -- two of one name are told apart by the ends of their numbers
+        -- the ends of their numbers distinguish two of one name
         case when count(*) over (partition by currency, counterparties.name) > 1 then ' …' || right(iban, 4) end) as name,
     cast(coalesce(money_in, 0) as decimal(38, 2)) as money_in, cast(coalesce(money_out, 0) as decimal(38, 2)) as money_out,
     cast(net as decimal(38, 2)) as net, sums.transactions

@@ -26,7 +26,7 @@ Starts = Callable[[], object]
 
 
 def together(work: str, processes: int, places: list[tuple[Path, str | None]]) -> list[str]:
-    """Does `work` in so many processes at the same moment, at one place after the other; gives the lines that they wrote."""
+    """Does `work` in that many processes at the same moment, at one place after the other; gives the lines that they wrote."""
     addresses = [f"{path}\n{url or ''}" for path, url in places]
     command = [sys.executable, "-m", "tests.consents.racing", work, str(processes), *addresses]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(90), check=False)

@@ -35,7 +35,7 @@ class _Parent:
         self.most = 0
 
     def watch(self, seconds: float, until: int = PROCESSES) -> float:
-        """Reads reports until so many hold a slot, at most for `seconds`; returns the seconds that it took."""
+        """Reads reports until that many hold a slot, at most for `seconds`; returns the seconds that it took."""
         begun = time.monotonic()
         while len(self.holders) < until and (left := begun + seconds - time.monotonic()) > 0:
             if select.select([self._reports], [], [], left)[0]:

@@ -8,6 +8,7 @@ import pytest
 from pipelines.consents.database import Database
 from pipelines.consents.tables import attempts, cells, consent_accounts, consents, customers
 from pipelines.fleet.cells import fleet_of, make_cells
+from pipelines.fleet.lake_catalog import Lake
 from pipelines.settings import Settings
 from tests.consents.postgres import empty_database
 from tests.fleet.scene import CELLS, fleet_settings
@@ -35,3 +36,9 @@ def database(settings: Settings) -> Iterator[Database]:
     """The fleet's vault."""
     with fleet_of(settings) as opened:
         yield opened
+
+
+@pytest.fixture
+def lake(postgresql: str, tmp_path: Path) -> Lake:
+    """A lake that nobody has made yet."""
+    return Lake(empty_database(postgresql), str(tmp_path / "lake"))

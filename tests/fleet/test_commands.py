@@ -135,11 +135,11 @@ def test_a_cell_is_run_under_its_lease_only_and_never_reads_the_login_of_the_set
 def test_a_fleet_sends_one_digest_of_the_new_notices_of_all_cells_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Notice] = []
+    received: list[Notice] = []
     works = False
 
     def send(notice: Notice) -> bool:
-        told.append(notice)
+        received.append(notice)
         return works
 
     monkeypatch.setattr(channels, "_configured", lambda _: iter([("pager", "urls", lambda _setting: send)]))
@@ -154,10 +154,10 @@ def test_a_fleet_sends_one_digest_of_the_new_notices_of_all_cells_once(
     again = send_digest(notified, cells, NOON + HOUR)
 
     assert (failed.delivery.waiting, sent.delivery.sent, again.delivery.sent) == ({"pager": 3}, {"pager": 3}, {})
-    assert len(told) == 2
-    assert (told[1].subject, told[1].payload) == ("3 notices of the fleet", {"notices": 3, "kinds": "hole ×3"})
+    assert len(received) == 2
+    assert (received[1].subject, received[1].payload) == ("3 notices of the fleet", {"notices": 3, "kinds": "hole ×3"})
     for number in range(3):
-        assert f"cell-000{number}: About account-{number}\nThis happened to account-{number}." in told[1].text
+        assert f"cell-000{number}: About account-{number}\nThis happened to account-{number}." in received[1].text
 
     Outbox(settings.fleet.folder / "cell-0000").put([a_notice("another")], NOON)
     assert send_digest(notified, cells, NOON).delivery.sent == {"pager": 1}

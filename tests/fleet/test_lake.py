@@ -26,10 +26,12 @@ print(json.dumps(duckdb.execute(sys.argv[2]).fetchall(), default=str))
 """
 
 
-def test_every_scenario_of_a_lake_holds(postgresql: str, tmp_path: Path) -> None:
-    scenarios = [sys.executable, "-m", "pytest", f"--basetemp={tmp_path / 'lakes'}", "tests/fleet/lake_scenarios.py"]
-    environ = {**lake_environment(), "LAKE_POSTGRESQL": postgresql}
-    ended = subprocess.run(scenarios, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=patient(300), check=False)
+def test_every_scenario_of_a_lake_holds(tmp_path: Path) -> None:
+    files = ["tests/fleet/lake_scenarios.py", "tests/fleet/lake_content_scenarios.py"]
+    scenarios = [sys.executable, "-m", "pytest", f"--basetemp={tmp_path / 'lakes'}", *files]
+    ended = subprocess.run(
+        scenarios, cwd=ROOT, env=lake_environment(), capture_output=True, text=True, timeout=patient(300), check=False
+    )
 
     assert ended.returncode == 0, ended.stdout
     assert "skipped" not in ended.stdout

@@ -1,4 +1,4 @@
-"""`fleet run` with processes that are none: so many at once, the most urgent first, and what its exit status says."""
+"""`fleet run` with processes that are none: a given number at once, the most urgent first, and what its exit status says."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
