@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pipelines.consents.clients import has_vault, vault_of
+from pipelines.consents.consent_rows import remove_erased_again
 from pipelines.consents.vault import Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.report_page.page_options import wanted_page
@@ -116,7 +117,8 @@ def restore(settings: Settings, backup: Backup) -> Restored:
 
     The raw history that is there stays as `raw.previous.duckdb`. A vault that is there, can be opened and belongs to this
     history stays: it knows newer tokens, ends and imports; another stays as `vault.previous.sqlite`. Receipts, seeds and a
-    history of runs that are there stay. Raises a `Failure`; until the backup is known to be whole nothing has changed.
+    history of runs that are there stay. What the vault calls erased is not restored. Raises a `Failure`; until the backup is
+    known to be whole nothing has changed.
     """
     data_dir = settings.data_dir
     mine = histories_of(data_dir)
@@ -128,6 +130,7 @@ def restore(settings: Settings, backup: Backup) -> Restored:
     with _trial(data_dir, backup) as trial:
         notes = _about_tokens(settings, trial)
         put = _put_vault(settings, trial, backup, notes)
+        notes += _erased_again(settings, trial)
         if (trial / "raw.duckdb").exists():
             publish(trial / "raw.duckdb", data_dir / "raw.duckdb", data_dir / "raw.previous.duckdb")
             put.append("raw.duckdb")
@@ -311,6 +314,15 @@ def _rebuilt(settings: Settings) -> dict[str, int]:
     except Failure as failure:
         failure.also("Raw history is restored; `python -m pipelines transform` tries the ledger again")
         raise
+
+
+def _erased_again(settings: Settings, trial: Path) -> list[str]:
+    """Removes from the backup's raw history what was erased since; returns a sentence for each consent."""
+    if not has_vault(settings):
+        return []
+    with vault_of(settings) as vault:
+        erased = remove_erased_again(trial, vault)
+    return [f"consent {one} was erased after this backup, and stays erased: its rows are not restored" for one in erased]
 
 
 def _erased_since(data_dir: Path, vault: Vault) -> list[str]:

@@ -8,7 +8,9 @@ import pytest
 
 from pipelines.commands.cli import parser
 from pipelines.commands.questions import export
+from tests.consents.killing import environment
 from tests.consents.test_erasing import a_consent, erase
+from tests.questions.asked import ask
 
 
 def test_after_an_erasure_no_file_of_the_data_directory_names_its_person(
@@ -39,3 +41,25 @@ def holding(folder: Path, secrets: list[bytes]) -> set[str]:
     """The names of the files that hold one of these."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {path.name for path in files if any(secret in path.read_bytes() for secret in secrets)}
+
+
+def test_a_restore_of_an_older_backup_does_not_bring_back_what_was_erased(
+    new_folder: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with a_consent(new_folder()) as (bank, settings, own):
+        folder = settings.data_dir
+        with duckdb.connect(folder / "ledger.duckdb", read_only=True) as connection:
+            secrets = [iban.encode() for (iban,) in connection.execute("select iban from accounts").fetchall()]
+        kept = folder.with_name(f"{folder.name}-kept")
+        for name, value in environment(bank, folder).items():
+            monkeypatch.setenv(name, value)
+        assert ask(folder, "backup", str(kept)) == 0
+        assert ask(folder, "restore", str(kept), "--yes") == 0
+        assert "erased" not in capsys.readouterr().out
+        assert "raw.duckdb" in holding(folder, secrets)
+        assert erase(bank, settings, monkeypatch, own.consent_id, "--yes") == 0
+
+        assert ask(folder, "restore", str(kept), "--yes") == 0
+
+        assert holding(folder, secrets) == set()
+        assert f"consent {own.consent_id} was erased after this backup, and stays erased" in capsys.readouterr().out
