@@ -15,6 +15,7 @@ import sqlalchemy as sql
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 
+from pipelines.consents.postgres import engine_of, settings_of
 from pipelines.consents.schema import DIALECTS, NoVault, prepare
 from pipelines.errors import Failure, WrongUsage
 from pipelines.store.lock import try_locks
@@ -195,7 +196,7 @@ def _engine(url: str) -> sql.Engine:
         sql.event.listen(engine, "connect", _careful)
         return engine
     # What is counted under a lock must be seen as it is then, not as it was when the transaction began.
-    engine = sql.create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    engine = engine_of(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
     if engine.dialect.is_async:
         raise ArgumentError("a driver that waits for nothing")
     sql.event.listen(engine, "connect", _well_set)
@@ -203,11 +204,9 @@ def _engine(url: str) -> sql.Engine:
 
 
 def _well_set(connection: Any, _record: Any) -> None:
-    """Sets how long PostgreSQL lets this connection wait for a lock, be silent, and keep its locks after its host is gone."""
-    settings = {"lock_timeout": f"{PATIENCE}s", "idle_session_timeout": "0"}
-    settings |= {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}  # 25 s, not two hours
+    """Sets how long PostgreSQL lets this connection wait for a lock, and be silent."""
     with connection.cursor() as cursor:
-        cursor.execute("select " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items()))
+        cursor.execute(f"select {settings_of({'lock_timeout': f'{PATIENCE}s', 'idle_session_timeout': '0'})}")
     connection.commit()
 
 

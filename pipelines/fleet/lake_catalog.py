@@ -8,6 +8,7 @@ from datetime import timedelta
 import sqlalchemy as sql
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
+from pipelines.consents.postgres import OURS, SERVERS, engine_of
 from pipelines.errors import Busy, Failure, WrongUsage
 
 PATIENCE = timedelta(minutes=10)
@@ -67,7 +68,10 @@ class Lake:
         """Returns the catalog's address as PostgreSQL's own programs take it: names and quoted values."""
         url = self.url()
         parts = {"host": url.host, "port": url.port, "user": url.username, "password": url.password, "dbname": url.database}
-        given = {name: str(value) for name, value in {**parts, **url.query}.items() if value is not None}
+        session = " ".join(f"-c {name}={value}" for name, value in SERVERS.items())
+        given = {
+            name: str(value) for name, value in {**OURS, "options": session, **parts, **url.query}.items() if value is not None
+        }
         escaped = {name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in given.items()}
         return " ".join(f"{name}='{value}'" for name, value in escaped.items())
 
@@ -78,7 +82,7 @@ class LakeCatalog:
     def __init__(self, lake: Lake) -> None:
         """Connects. Raises `LakeBroken` when the database is away."""
         try:
-            engine = sql.create_engine(lake.url(), poolclass=sql.NullPool, isolation_level="AUTOCOMMIT")
+            engine = engine_of(lake.url(), poolclass=sql.NullPool, isolation_level="AUTOCOMMIT")
             self._session = engine.connect()
         except (DBAPIError, NoSuchModuleError, ImportError) as error:
             raise lake_broken(error) from None
