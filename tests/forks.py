@@ -33,7 +33,7 @@ NEEDED = (
     *("pipelines.run.handover", "pipelines.run.summary", "sources.kontist.client", "sources.kontomatik.client"),
     *("sources.kontomatik.reply", "sources._resources", "transforms.build", "tests.consents.killing"),
     *("dlt", "dlt.destinations", "duckdb", "filelock", "httpcore", "httpx", "lxml.etree", "pyarrow.compute", "pyarrow.parquet"),
-    *("sqlalchemy.dialects.sqlite", "cryptography.fernet", "rich.table", "_strptime"),
+    *("sqlalchemy.dialects.sqlite", "cryptography.fernet", "rich.table", "s3fs", "_strptime"),
 )
 """What commands import when they get there: each fork would do it again."""
 

@@ -70,19 +70,19 @@ class CellKeeper:
     def keep(self, *, erasing: bool = False) -> None:
         """Stores the folder's raw history, and has the vault name it as the cell's newest.
 
-        `erasing`: it lacks rows that are erased, so every older object is removed. Else the one before stays.
+        `erasing`: it lacks rows that are erased, so every older object is removed, with its versions. Else the one before stays.
         Raises `LeaseLost` when another process has taken the cell meanwhile: what is stored here counts for nothing then.
         """
         if self.store is None:
             self.lease = self.leases.swap(self.lease, erasing=erasing)
             return
         # Only what is there before the swap may be removed after it: later objects may be of the next holder.
-        listed = self.store.names(self.lease.cell)
+        listed = self.store.stored(self.lease.cell, for_good=erasing)
         name, digest = self.store.put(self.data_dir / "raw.duckdb", self.lease.cell, self.lease.version + 1)
         self.lease = self.leases.swap(self.lease, Placed(name, digest), erasing=erasing)
         self._mark()
         for one in listed:
-            if one not in (self.lease.object, self.lease.object_before):
+            if one.name not in (self.lease.object, self.lease.object_before):
                 self.store.remove(one)
 
     def _mark(self) -> None:

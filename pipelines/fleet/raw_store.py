@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import Failure, WrongUsage
+from pipelines.fleet.s3_versions import Stored, all_versions, code_of, remove_for_good
 from pipelines.store.atomic_files import publish
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+
+S3 = "s3"
+WITHOUT_FOLDERS = {S3, "gs", "abfs"}
+"""Kinds of stores whose addresses begin with a bucket and that know no folders."""
+RIGHTS = "Erasing needs the rights to list and delete versions of objects and unfinished uploads (docs/fleet.md)"
 
 
 class StoreBroken(Failure):
@@ -37,13 +43,15 @@ class RawStore:
             ) from None
         self._files: AbstractFileSystem = files
         self._root = root.rstrip("/")
+        self._kinds = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
 
     def put(self, raw: Path, cell: str, version: int) -> tuple[str, str]:
         """Stores a raw history under a new name; returns the name and the SHA-256. Raises `StoreBroken`."""
         name = f"{cell}/{version:08d}-{secrets.token_hex(4)}.duckdb"
         digest = _digest(raw)
         try:
-            self._files.makedirs(f"{self._root}/{cell}", exist_ok=True)
+            if not self._kinds & WITHOUT_FOLDERS:  # there it would make a bucket where the setting misspells one
+                self._files.makedirs(f"{self._root}/{cell}", exist_ok=True)
             self._files.put_file(str(raw), self._path(name))
             size = self._files.size(self._path(name))
         except Exception as error:  # each kind of store has errors of its own
@@ -82,14 +90,29 @@ class RawStore:
             raise _broken(error) from None
         return sorted(f"{cell}/{str(one).rstrip('/').rpartition('/')[2]}" for one in found)
 
-    def remove(self, name: str) -> None:
-        """Removes an object; one that is gone already is fine."""
+    def stored(self, cell: str, *, for_good: bool = False) -> list[Stored]:
+        """Returns what can be removed of a cell: its objects; `for_good` also versions of them and unfinished uploads, at S3."""
+        found: list[Stored] = []
         try:
-            self._files.rm_file(self._path(name))
+            if for_good and S3 in self._kinds:
+                found += all_versions(self._files, self._root, cell)
+        except Exception as error:  # the library raises errors of several kinds
+            raise _broken(error, f"{RIGHTS}. ") from None
+        versions = {one.name for one in found if one.version is not None}
+        return [*found, *(Stored(name) for name in self.names(cell) if name not in versions)]
+
+    def remove(self, one: Stored) -> None:
+        """Removes it; what is gone already is fine."""
+        is_object = one.version is None and one.upload is None
+        try:
+            if is_object:
+                self._files.rm_file(self._path(one.name))
+            else:
+                remove_for_good(self._files, self._root, one)
         except FileNotFoundError:
             pass
         except Exception as error:  # each kind of store has errors of its own
-            raise _broken(error) from None
+            raise _broken(error, "" if is_object else f"{RIGHTS}. ") from None
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -108,9 +131,10 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _broken(error: Any) -> StoreBroken:
-    # the text of an error may hold an address with a key
+def _broken(error: Any, needed: str = "") -> StoreBroken:
+    # the text of an error may hold an address with a key; a server's code does not
+    code = code_of(error)
     return StoreBroken(
-        f"The store of raw histories cannot be used ({type(error).__name__})",
-        "Check that it is there, that this machine reaches it, and its credentials. Then run again: nothing is lost",
+        f"The store of raw histories cannot be used ({type(error).__name__}{f': {code}' if code else ''})",
+        f"{needed}Check that it is there, that this machine reaches it, and its credentials. Then run again: nothing is lost",
     )

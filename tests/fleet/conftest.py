@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
@@ -12,6 +14,10 @@ from pipelines.fleet.lake_catalog import Lake
 from pipelines.settings import Settings
 from tests.consents.postgres import empty_database
 from tests.fleet.scene import CELLS, fleet_settings
+from tests.fleet.stores import Folder, Store
+
+if TYPE_CHECKING:
+    from tests.fleet.s3_server import S3Server
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +42,25 @@ def database(settings: Settings) -> Iterator[Database]:
     """The fleet's vault."""
     with fleet_of(settings) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def s3() -> "Iterator[S3Server]":
+    """An S3 server for the tests of a file. This process is a user who may do everything there."""
+    from tests.fleet.s3_server import serving
+
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store: a folder, and a bucket that keeps versions."""
+    if request.param == "folder":
+        return Folder(tmp_path / "store")
+    from tests.fleet.s3_server import Bucket
+
+    return Bucket(request.getfixturevalue("s3"), f"books-{uuid4().hex}").make(versioned=True)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from sources.sandbox import SandboxBank
 from tests import plain_loads
 from tests.consents.customers import NOON, add
 from tests.consents.quick import published
+from tests.fleet.stores import Store
 from tests.support import VAULT_KEY, begun, environment, settings_for
 
 CELLS = 4
@@ -41,9 +42,9 @@ ONE_AT_A_TIME = threading.Lock()
 """Both machines ask one process for their forks."""
 
 
-def fleet_settings(url: str, machine: Path, store: Path | None = None, bank: SandboxBank | None = None) -> Settings:
+def fleet_settings(url: str, machine: Path, store: Store | None = None, bank: SandboxBank | None = None) -> Settings:
     """Returns the settings of a machine, whose copies of the cells are in its folder `cells`."""
-    fleet = FleetSettings(cells=CELLS, folder=machine / "cells", store=None if store is None else f"file://{store}")
+    fleet = FleetSettings(cells=CELLS, folder=machine / "cells", store=None if store is None else store.address)
     own = Settings(vault_key=VAULT_KEY) if bank is None else settings_for(bank, machine / "data")
     kontist = replace(own.kontist, email=None, password=None)
     return replace(own, data_dir=machine / "data", vault_url=url, fleet=fleet, kontist=kontist)
@@ -102,10 +103,8 @@ class Machine:
         """Returns the workers of one `fleet run` there, for which everything is due."""
         return Workers(self.settings, timedelta(0), at_most, self.start)
 
-    def start(self, arguments: Sequence[str], variables: Mapping[str, str]) -> Process:
-        """Starts a command in a fork, which may have to die."""
-        cell = Path(arguments[arguments.index("--data-dir") + 1]).name
-        self.begun.append(cell)
+    def variables(self) -> dict[str, str]:
+        """Returns the environment of a process there, with this process's credentials for S3."""
         fleet = self.settings.fleet
         ours = {
             "PIPELINES__VAULT_URL": str(self.settings.vault_url),
@@ -115,11 +114,18 @@ class Machine:
             "SOURCES__KONTIST__EMAIL": "",
             "SOURCES__KONTIST__PASSWORD": "",
         }
+        of_s3 = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        return environment(self.bank) | ours | of_s3
+
+    def start(self, arguments: Sequence[str], variables: Mapping[str, str]) -> Process:
+        """Starts a command in a fork, which may have to die."""
+        cell = Path(arguments[arguments.index("--data-dir") + 1]).name
+        self.begun.append(cell)
         folder = self.settings.fleet.folder
         folder.mkdir(parents=True, exist_ok=True)
         dying = functools.partial(lighter, self.deaths.pop(cell, None))
         with ONE_AT_A_TIME:
-            found: Process = begun(folder, environment(self.bank) | ours | dict(variables), *arguments, inside=dying)
+            found: Process = begun(folder, self.variables() | dict(variables), *arguments, inside=dying)
         return found
 
 

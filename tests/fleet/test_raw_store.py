@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.errors import WrongUsage
 from pipelines.fleet.raw_store import RawStore, StoreBroken
+from pipelines.fleet.s3_versions import Stored
 
 SECRET = "s3cr3t"
 
@@ -39,8 +40,8 @@ def test_what_is_stored_comes_back_for_its_owner_only_and_each_version_is_an_obj
     assert raw.read_bytes() == b"history" * 1000
     assert raw.stat().st_mode & 0o777 == 0o600
     assert store.names("cell-0001") == sorted([first, second])
-    store.remove(first)
-    store.remove(first)
+    store.remove(Stored(first))
+    store.remove(Stored(first))
     assert store.names("cell-0001") == [second]
     assert sorted(path.name for path in raw.parent.glob("raw*")) == ["raw.duckdb"]
 
@@ -48,7 +49,7 @@ def test_what_is_stored_comes_back_for_its_owner_only_and_each_version_is_an_obj
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda store, name: store.remove(name), r"cannot be used \(FileNotFoundError\)"),
+        (lambda store, name: store.remove(Stored(name)), r"cannot be used \(FileNotFoundError\)"),
         (lambda store, name: store._files.pipe_file(store._path(name), b"cut"), "its SHA-256 differs"),
     ],
 )
@@ -72,7 +73,7 @@ def test_a_store_that_fails_is_named_without_what_its_error_says(
 
     for name in ("put_file", "ls", "rm_file"):
         monkeypatch.setattr(type(store._files), name, failing)
-    for way in (lambda: store.put(raw, "c", 1), lambda: store.names("c"), lambda: store.remove("c/1")):
+    for way in (lambda: store.put(raw, "c", 1), lambda: store.names("c"), lambda: store.remove(Stored("c/1"))):
         with pytest.raises(StoreBroken, match=r"cannot be used \(PermissionError\)") as failed:
             way()
         assert SECRET not in str(failed.value)

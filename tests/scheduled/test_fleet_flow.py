@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -83,12 +84,14 @@ def test_containers_set_what_there_is_to_set_and_call_what_there_is_to_call() ->
     services = read("compose.yaml")["services"]
     known = {f"{section}__{name}".replace(".", "__").upper() for section, names in NAMES.items() for name in names}
     for worker in (services["worker-1"], services["worker-2"]):
-        assert set(worker["environment"]) <= known
+        assert {name for name in worker["environment"] if not name.startswith("AWS_")} <= known
+        assert urlsplit(worker["environment"]["AWS_ENDPOINT_URL_S3"]).hostname in services
+        assert worker["build"]["args"] == {"EXTRA": "[fleet]"}
         (line,) = [one for one in worker["command"][2].splitlines() if " -m pipelines " in one]
         asked = parser().parse_args(line.partition(" -m pipelines ")[2].partition(" &")[0].split())
         assert asked.at_most == 4
-    assert services["worker-1"]["volumes"][1] == services["worker-2"]["volumes"][1]
-    assert services["worker-1"]["volumes"][0] != services["worker-2"]["volumes"][0]
+    assert services["worker-1"]["environment"]["FLEET__STORE"] == services["worker-2"]["environment"]["FLEET__STORE"]
+    assert services["worker-1"]["volumes"] != services["worker-2"]["volumes"]
 
 
 def test_the_unit_calls_the_command_as_it_takes_it_and_is_allowed_little(tmp_path: Path) -> None:
