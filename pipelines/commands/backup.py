@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.commands.cell_keeper import changing
 from pipelines.commands.terminal import data_of, print_json, say, settings_of, tell
 from pipelines.errors import GOOD, Failure, WrongUsage
 from pipelines.store.lock import held
@@ -43,13 +44,12 @@ def restore(options: argparse.Namespace) -> int:
     whole = backups.read(folder) if folder is not None else None
     if not options.check:
         _surely(options, settings.data_dir, f"the backup of {whole.made_at}" if whole else "the raw history before the last run")
-    with held(settings.data_dir, "restore"):
-        if whole is None:
-            restored = backups.restore_previous(settings)
-        elif options.check:
+    if whole is not None and options.check:
+        with held(settings.data_dir, "restore"):
             restored = backups.check(settings, whole)
-        else:
-            restored = backups.restore(settings, whole)
+    else:
+        with changing(settings, "restore", fetching=whole is None):
+            restored = backups.restore_previous(settings) if whole is None else backups.restore(settings, whole)
     return _show(options, restored)
 
 

@@ -2,20 +2,21 @@
 
 import argparse
 
+from pipelines.commands.cell_keeper import changing
 from pipelines.commands.terminal import console, print_json, settings_of, tell
 from pipelines.errors import GOOD, WrongUsage
 
 
 def catalog(options: argparse.Namespace) -> int:
-    """Runs `catalog`: shows the banks; the whole list is also kept in the ledger."""
+    """Runs `catalog`: shows the banks; the whole list is also kept in the ledger, in a fleet in that of a named cell."""
     from pipelines.read.options import utc_now
     from pipelines.run.institutions import fetch, keep, show
-    from pipelines.store.lock import held
 
     settings = settings_of(options)
     institutions = fetch(settings, utc_now, country=options.country, access_mode=options.access_mode)
-    if options.country is None and options.access_mode is None:
-        with held(settings.data_dir, "catalog"):
+    outside = settings.fleet.cells and settings.cell is None
+    if options.country is None and options.access_mode is None and not outside:
+        with changing(settings, "catalog"):
             keep(settings, institutions, utc_now())
     if options.json:
         print_json({"institutions": institutions})
@@ -27,13 +28,12 @@ def catalog(options: argparse.Namespace) -> int:
 def rates(options: argparse.Namespace) -> int:
     """Runs `rates`."""
     from pipelines.run.rates import fetch, keep
-    from pipelines.store.lock import held
 
     if (options.file is None) == (options.url is None):
         raise WrongUsage("`rates` reads one file or one address", "Give either --file or --url")
     settings = settings_of(options)
     found = fetch(options.file, options.url)
-    with held(settings.data_dir, "rates"):
+    with changing(settings, "rates"):
         keep(settings, found)
     days = sorted({str(day) for day in found.column("day").to_pylist()})
     currencies = sorted(set(found.column("currency").to_pylist()))

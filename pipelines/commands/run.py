@@ -3,11 +3,12 @@
 import argparse
 import shlex
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.commands.cell_keeper import keeper_of
 from pipelines.commands.progress import progress_for
 from pipelines.commands.terminal import console, data_of, print_as_json, print_json, say, settings_of, tell
 from pipelines.errors import CHECKS_FAILED, GOOD
@@ -15,7 +16,6 @@ from pipelines.errors import CHECKS_FAILED, GOOD
 if TYPE_CHECKING:
     from pipelines.read.options import Openings, Options
     from pipelines.settings import Settings
-    from pipelines.store.raw_copy import HistoryKeeper
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,7 +70,7 @@ def run_and_report(
     from pipelines.run.steps import run as run_job
     from pipelines.store.lock import held
 
-    with held(settings.data_dir, command, patience), _keeper_of(settings) as keeper, progress_for(options) as progress:
+    with held(settings.data_dir, command, patience), keeper_of(settings) as keeper, progress_for(options) as progress:
         if settings.sandbox:
             (settings.data_dir / SANDBOX).touch()
         report = run_job(settings, asked, openings=openings(), progress=progress, keeper=keeper)
@@ -89,15 +89,6 @@ def run_and_report(
     for sentence in dispatched.sentences():
         say(f"! {sentence}", error=True)
     return report.exit_status
-
-
-def _keeper_of(settings: "Settings") -> "AbstractContextManager[HistoryKeeper | None]":
-    """Returns what keeps the raw history of a fleet's cell, and holds its lease; nothing for any other data directory."""
-    if settings.cell is None:
-        return nullcontext()
-    from pipelines.fleet.at_work import at_work
-
-    return at_work(settings, settings.cell)
 
 
 def looks(options: argparse.Namespace, settings: "Settings", page: Path | None = None) -> list[str]:

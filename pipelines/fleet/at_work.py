@@ -24,11 +24,12 @@ MARK = "cell.json"
 
 
 @contextmanager
-def at_work(settings: "Settings", cell: str) -> Iterator["CellKeeper"]:
+def at_work(settings: "Settings", cell: str, *, fetching: bool = True) -> Iterator["CellKeeper"]:
     """Holds the lease of the settings' cell while the block runs. The caller holds the lock of its folder.
 
     The lease is the one that `fleet run` has claimed for this process, else a new one. Raises `Busy` when another process has the
     cell, `LeaseLost` when the claimed one is lost, `StoreBroken` when the newest raw history cannot be fetched.
+    Without `fetching` the one that is here stays, whatever its version.
     """
     with ExitStack() as stack:
         database = stack.enter_context(fleet_of(settings))
@@ -39,7 +40,8 @@ def at_work(settings: "Settings", cell: str) -> Iterator["CellKeeper"]:
             stack.callback(_given_back, leases, lease)
         stack.enter_context(beating(leases, lease))
         keeper = CellKeeper(settings.data_dir, leases, lease, RawStore(settings.fleet.store) if settings.fleet.store else None)
-        keeper.fetch()
+        if fetching:
+            keeper.fetch()
         yield keeper
 
 
@@ -78,6 +80,8 @@ class CellKeeper:
             return
         # Only what is there before the swap may be removed after it: later objects may be of the next holder.
         listed = self.store.stored(self.lease.cell, for_good=erasing)
+        if version_here(self.data_dir) != self.lease.version:
+            (self.data_dir / "raw.previous.duckdb").unlink(missing_ok=True)  # a copy that may hold what was erased since
         name, digest = self.store.put(self.data_dir / "raw.duckdb", self.lease.cell, self.lease.version + 1)
         self.lease = self.leases.swap(self.lease, Placed(name, digest), erasing=erasing)
         self._mark()
