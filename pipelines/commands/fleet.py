@@ -104,16 +104,24 @@ def publish(options: argparse.Namespace) -> int:
 
 
 def maintain(options: argparse.Namespace) -> int:
-    """Runs `fleet maintain`."""
+    """Runs `fleet maintain`: the lake, and objects of the store that no cell names."""
     from pipelines.fleet.publication import lake_of
+    from pipelines.fleet.raw_store import RawStore
+    from pipelines.fleet.unnamed import remove_unnamed
 
     settings = settings_of(options)
-    with fleet_of(settings), lake_of(settings) as lake:
-        lake.maintain()
+    removed: list[str] = []
+    with fleet_of(settings) as database:
+        if settings.fleet.store:
+            removed = remove_unnamed(database, RawStore(settings.fleet.store))
+        if settings.fleet.lake or not settings.fleet.store:
+            with lake_of(settings) as lake:
+                lake.maintain()
     if options.json:
-        print_json({"maintained": True})
+        print_json({"maintained": True, "store": removed})
     else:
-        tell(options, "The lake is maintained.")
+        left = [f"- objects of the store that no cell names were removed: {', '.join(removed)}"] if removed else []
+        tell(options, f"The {'lake' if settings.fleet.lake else 'store'} is maintained.", *left)
     return GOOD
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pipelines.consents.database import VaultBroken
 from pipelines.fleet.cells import fleet_of
-from pipelines.fleet.leases import LEASE, Lease, Leases, Placed, beating
-from pipelines.fleet.raw_store import RawStore
+from pipelines.fleet.leases import LEASE, Lease, LeaseLost, Leases, Placed, beating
+from pipelines.fleet.raw_store import RawStore, StoreBroken
 from pipelines.store import unfinished
 from pipelines.store.atomic_files import replace_text
 from pipelines.store.ledger import forget_record
@@ -83,7 +83,12 @@ class CellKeeper:
         if version_here(self.data_dir) != self.lease.version:
             (self.data_dir / "raw.previous.duckdb").unlink(missing_ok=True)  # a copy that may hold what was erased since
         name, digest = self.store.put(self.data_dir / "raw.duckdb", self.lease.cell, self.lease.version + 1)
-        self.lease = self.leases.swap(self.lease, Placed(name, digest), erasing=erasing)
+        try:
+            self.lease = self.leases.swap(self.lease, Placed(name, digest), erasing=erasing)
+        except LeaseLost:
+            with suppress(StoreBroken):  # `fleet maintain` does it then
+                self.store.discard(name)  # it may hold rows that the next holder has erased
+            raise
         self._mark()
         for one in listed:
             if one.name not in (self.lease.object, self.lease.object_before):

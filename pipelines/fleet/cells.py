@@ -33,6 +33,7 @@ class CellStatus:
     status: int | None
     trouble: str | None
     object: str | None
+    object_before: str | None
     erased_version: int | None
 
 
@@ -130,6 +131,7 @@ def cell_statuses(database: Database) -> list[CellStatus]:
             status=row.status,
             trouble=row.trouble,
             object=row.object,
+            object_before=row.object_before,
             erased_version=row.erased_version,
         )
         for row in database.read(query)

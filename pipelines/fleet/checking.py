@@ -8,6 +8,7 @@ from pipelines.fleet.at_work import version_here
 from pipelines.fleet.cells import cell_statuses, misplaced
 from pipelines.fleet.publication import check_lake
 from pipelines.fleet.raw_store import RawStore
+from pipelines.fleet.unnamed import unnamed
 from pipelines.settings import Settings
 
 
@@ -22,8 +23,8 @@ class Checked:
 
 
 def check_fleet(settings: Settings, database: Database) -> Checked:
-    """Checks that each consent is in its customer's cell, and each named object in the store, that each ledger here is right, and
-    that the lake, where there is one, holds what was published.
+    """Checks that each consent is in its customer's cell, that the store has each object that is named and no other, that each
+    ledger here is right, and that the lake, where there is one, holds what was published.
 
     A ledger is checked against the raw history beside it, where this is the cell's newest.
     """
@@ -32,10 +33,15 @@ def check_fleet(settings: Settings, database: Database) -> Checked:
     store = RawStore(settings.fleet.store) if settings.fleet.store else None
     for one in statuses:
         folder = settings.fleet.folder / one.cell
-        if store is not None and one.object is not None:
-            done.objects += 1
-            if one.object not in store.names(one.cell):
+        if store is not None:
+            objects = store.names(one.cell)
+            done.objects += one.object is not None
+            if one.object is not None and one.object not in objects:
                 done.findings.append(f"{one.cell}: its raw history {one.object} is not in the store")
+            if left := unnamed(one, objects):
+                done.findings.append(
+                    f"{one.cell}: {len(left)} objects in the store are of no run that counts, and `fleet maintain` removes them"
+                )
         is_newest = one.object is None or version_here(folder) == one.version
         if is_newest and (folder / "ledger.duckdb").exists():
             done.ledgers += 1

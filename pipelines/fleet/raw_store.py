@@ -114,6 +114,13 @@ class RawStore:
         except Exception as error:  # each kind of store has errors of its own
             raise _broken(error, "" if is_object else f"{RIGHTS}. ") from None
 
+    def discard(self, name: str) -> None:
+        """Removes an object that nothing names, first so that no reader finds it, then its versions."""
+        self.remove(Stored(name))
+        for one in self.stored(name.partition("/")[0], for_good=True):
+            if one.name == name:
+                self.remove(one)
+
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 

@@ -136,7 +136,7 @@ def test_a_zombie_may_neither_swap_nor_end_an_import_and_the_rightful_holder_res
                 with vault_of(zombie) as vault:
                     assert vault.quota.unfinished(consent.consent_id, utc_now()) is not None
                 Leases(database).end(taken)
-        assert versions(zombie)[0] == 1
+        assert (versions(zombie)[0], store.counts()) == (1, [1]), "what the zombie stored is gone"
 
         assert run_cell(rightful).status == "ok"
 

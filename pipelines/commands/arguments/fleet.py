@@ -25,7 +25,11 @@ def declare(commands: Commands) -> None:
     json_option(run)
     json_option(actions.add("status", "commands.fleet.status", "cells, customers, what is due, at work and failed"))
     json_option(actions.add("publish", "commands.fleet.publish", "put the newest ledgers on this machine into the lake"))
-    json_option(actions.add("maintain", "commands.fleet.maintain", "merge the lake's files, and remove old snapshots and files"))
+    json_option(
+        actions.add(
+            "maintain", "commands.fleet.maintain", "merge the lake's files, remove old ones, and what no cell names in the store"
+        )
+    )
     export = actions.add("export", "commands.fleet.export", "write the newest ledgers as Parquet files, a folder for each cell")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to")
     json_option(export)
