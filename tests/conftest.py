@@ -76,12 +76,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> "Shared":
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The address of a PostgreSQL server, without the database's name; skipped where PostgreSQL is not installed."""
-    from tests.consents.postgres import programs, server
+    from tests.consents.postgres import programs_or_skip, server
 
-    binaries = programs()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed on this machine: no initdb in /usr/lib/postgresql or on the path")
-    with server(binaries) as url:
+    with server(programs_or_skip()) as url:
         yield url
 
 

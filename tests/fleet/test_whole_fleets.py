@@ -1,11 +1,11 @@
 """Four cells, two machines, the sandbox bank: whoever is killed where, every cell equals the bank's world after the next run."""
 
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,7 +23,7 @@ from pipelines.store.lock import held
 from pipelines.store.losses import HistoryLost
 from sources.sandbox import Fault, SandboxBank, World
 from sources.sandbox.banks.wire import Answer, Call
-from tests.consents.postgres import away, empty_database
+from tests.consents.postgres import Server, empty_database, own_server, programs_or_skip
 from tests.fleet.scene import CELLS, Machine, cell_run, connect, fleet_settings, keeper_of, run_cell, time_passes
 from tests.fleet.stores import Folder, Store
 from tests.support import a_bank, ledger_totals
@@ -150,37 +150,40 @@ def test_a_zombie_may_neither_swap_nor_end_an_import_and_the_rightful_holder_res
 
 @dataclass(eq=False)
 class StopsPostgres(Fault):
-    """The vault's server goes away once the bank is asked how a command goes."""
+    """The vault's server is stopped at once when the bank is asked how a command goes."""
 
-    stop: Any = None
+    server: Server | None = None
 
     def before(self, call: Call, bank: SandboxBank, /) -> Answer | None:
-        if call.method == "GET" and "/command/" in call.path and self.take():
-            self.stop()
+        if call.method == "GET" and "/command/" in call.path and self.server and self.take():
+            self.server.stop(signal.SIGQUIT)
         return None
 
 
-def test_postgresql_stopped_in_the_middle_ends_with_1_leaves_nothing_half_and_the_next_run_is_right(
-    bank: SandboxBank, postgresql: str, tmp_path: Path
+def test_postgresql_stopped_in_the_middle_ends_with_1_and_every_cell_is_right_after_the_next_run(
+    bank: SandboxBank, tmp_path: Path
 ) -> None:
     store = Folder(tmp_path / "store")
-    with two_machines(bank, empty_database(postgresql), tmp_path, store) as (here, _), fleet_of(here.settings) as database:
-        connect(here.settings, "K-1", "test2")
+    with own_server(programs_or_skip()) as server, two_machines(bank, empty_database(server.url), tmp_path, store) as (here, _):
+        for number in range(2):
+            connect(here.settings, f"K-{number}", LOGINS[number])
         begun = spent(bank)
-        stopped = away(database, postgresql)
-        bank.faults[:] = [StopsPostgres(times=1, stop=stopped.__enter__)]
+        bank.faults[:] = [StopsPostgres(times=1, server=server)]
 
         report = here.workers().run(utc_now)
 
-        stopped.__exit__()
+        server.start()
         assert report.exit_status == 1
         assert "The vault's database cannot be used" in str(report.trouble)
-        assert [(run.status, "cannot be used" in str(run.trouble)) for run in report.runs] == [(1, True)]
-        assert versions(here.settings)[0] == 1
-        time_passes(database)
+        assert report.runs
+        assert {(run.status, "cannot be used" in str(run.trouble)) for run in report.runs} == {(1, True)}
+        assert versions(here.settings)[:2] == [1, 1]
+        with fleet_of(here.settings) as database:
+            time_passes(database)
         assert here.workers().run(utc_now).exit_status == 0
-        assert (spent(bank), versions(here.settings)[0]) == (begun + 1, 2)
-        assert_the_cell_is_the_world(here.settings.fleet.folder / "cell-0000", bank)
+        assert (spent(bank), versions(here.settings)[:2]) == (begun + 2, [2, 2])
+        for cell in ("cell-0000", "cell-0001"):
+            assert_the_cell_is_the_world(here.settings.fleet.folder / cell, bank)
 
 
 def test_an_erasure_leaves_no_object_and_no_copy_on_another_machine_with_what_is_erased(
