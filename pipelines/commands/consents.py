@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
+from pipelines.commands.cell_of import consents_of, of_consent, of_customer
 from pipelines.commands.progress import progress_for
 from pipelines.commands.run import run_and_report
 from pipelines.commands.terminal import console, data_of, print_as_json, print_json, say, say_all, settings_of
@@ -34,13 +35,13 @@ def connect(options: argparse.Namespace) -> int:
     if not bank_named(options.source).by_consent:
         from pipelines.commands.login import connect as log_in
 
-        _of_customer(options, settings_of(options))  # which a fleet refuses
+        of_customer(options, settings_of(options))  # which a fleet refuses
 
         if options.since is not None:
             raise WrongUsage("`connect kontist` imports nothing, so --since has no effect", "Give --since to `run`")
         return log_in(options)
     refuse_a_day_to_come("--since", options.since, utc_now)
-    settings = _of_customer(options, _configured(options))
+    settings = of_customer(options, _configured(options))
     only = Options((KONTOMATIK.name,), start_new=options.start_new)
     if options.mock:
         from pipelines.consents.sign_in import MockLogin, mock_opening
@@ -69,7 +70,7 @@ def renew(options: argparse.Namespace) -> int:
         from pipelines.commands.login import connect as log_in
 
         return log_in(options)
-    settings = _of_consent(_configured(options), old.consent_id)
+    settings = of_consent(_configured(options), old.consent_id)
     with vault_of(settings) as vault:
         quota = vault.quota.remaining(old.consent_id, settings.kontomatik.imports_per_day, utc_now())
     if old.status in ("revoking", "revoked", "erased", "replaced"):
@@ -159,11 +160,16 @@ def show_list(options: argparse.Namespace) -> int:
     settings = data_of(options)
     if not has_vault(settings):
         refuse(missing_vault(settings))
-    listed = consent_statuses(settings)
+    customer = getattr(options, "customer", None)
+    settings, theirs = (settings, None) if customer is None else consents_of(settings, customer)
+    listed = [one for one in consent_statuses(settings) if theirs is None or one.consent_id in theirs]
+    place = {} if customer is None else {"customer": customer, "cell": settings.cell, "data_dir": str(settings.data_dir)}
     if options.json:
-        print_json({"consents": [asdict(one) for one in listed]})
-    else:
-        show_consents(listed, console())
+        print_json(place | {"consents": [asdict(one) for one in listed]})
+        return GOOD
+    if place:
+        say(f"Customer {customer} is in {settings.cell}: {settings.data_dir}")
+    show_consents(listed, console())
     return GOOD
 
 
@@ -171,7 +177,7 @@ def add(options: argparse.Namespace) -> int:
     """Runs `consents add kontomatik`: the token comes on standard input, or unseen at a prompt."""
     from pipelines.consents.sign_in import add_token
 
-    settings = _of_customer(options, settings_of(options))
+    settings = of_customer(options, settings_of(options))
     refuse_a_day_to_come("--signed-in", options.signed_in, utc_now)
     if sys.stdin.isatty():
         from getpass import getpass
@@ -220,7 +226,7 @@ def erase(options: argparse.Namespace) -> int:
     from pipelines.consents import erase as erasing
 
     settings = data_of(options)
-    settings = _of_consent(settings, options.consent_id)
+    settings = of_consent(settings, options.consent_id)
     if options.cancel:
         return _cancel(options, settings)
     with vault_of(settings) as vault:
@@ -360,27 +366,3 @@ def _configured(options: argparse.Namespace) -> "Settings":
     settings = settings_of(options)
     refuse_unconfigured(settings)
     return settings
-
-
-def _of_customer(options: argparse.Namespace, settings: "Settings") -> "Settings":
-    """Returns the settings of the customer's cell, in a fleet. Raises `WrongUsage` for a customer where there is no fleet."""
-    if not settings.fleet.cells:
-        if options.customer is not None:
-            raise WrongUsage("--customer is for a fleet, and fleet.cells is 0", "Leave it out, or set fleet.cells")
-        return settings
-    from pipelines.fleet.cells import of_customer
-
-    if options.customer is None:
-        raise WrongUsage("In a fleet a consent belongs to a customer, and none is named", "Give --customer")
-    if not bank_named(options.source).by_consent:
-        raise WrongUsage(f"A fleet does not read {bank_named(options.source).title}", "Keep it in an installation of its own")
-    return of_customer(settings, options.customer)
-
-
-def _of_consent(settings: "Settings", consent_id: str) -> "Settings":
-    """Returns the settings of the consent's cell, in a fleet."""
-    if not settings.fleet.cells:
-        return settings
-    from pipelines.fleet.cells import of_consent
-
-    return of_consent(settings, consent_id)

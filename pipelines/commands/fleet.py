@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from pipelines.commands.terminal import print_json, say, settings_of, tell
 from pipelines.errors import CHECKS_FAILED, GOOD, WrongUsage
-from pipelines.fleet.cells import cell_statuses, due_cells, fleet_of, make_cells
+from pipelines.fleet.cells import cell_statuses, due_cells, fleet_of, make_cells, refuse_without_cells
 from pipelines.read.options import utc_now
+from pipelines.text.numbers import counted
 
 DUE_AFTER = timedelta(hours=5)
 """How old the last import of an account is when `fleet status` calls its cell due: as `fleet run` does without --due."""
@@ -28,7 +29,7 @@ def init(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"cells": settings.fleet.cells, "made": made})
     else:
-        tell(options, f"The fleet has {settings.fleet.cells} cells; {made} were made now.")
+        tell(options, f"The fleet has {counted(settings.fleet.cells, 'cell')}; {made} made now.")
     return GOOD
 
 
@@ -45,7 +46,10 @@ def run(options: argparse.Namespace) -> int:
         runs = [asdict(run) for run in report.runs]
         print_json({"due": report.due, "runs": runs, "trouble": report.trouble, "exit_status": report.exit_status})
     else:
-        tell(options, f"{report.due} cells were due, {len(report.runs)} ran here, {len(troubled)} with trouble.")
+        passed = report.due - len(report.runs)
+        elsewhere = [f"- {passed} passed over: another process holds them, or has run them since."] if passed else []
+        ran = f"{counted(report.due, 'cell')} due, {len(report.runs)} run here, {len(troubled)} with trouble."
+        tell(options, ran, *(elsewhere if not report.trouble else []))
         for one in troubled:
             say(f"! {one.cell} ended with {one.status}: {one.trouble or 'see its `status`'}")
     for sentence in (report.trouble, *dispatched.sentences()):
@@ -58,6 +62,7 @@ def status(options: argparse.Namespace) -> int:
     """Runs `fleet status`."""
     settings = settings_of(options)
     with fleet_of(settings) as database:
+        refuse_without_cells(database)
         statuses = cell_statuses(database)
         due = due_cells(database, DUE_AFTER, utc_now())
     at_work = [one for one in statuses if one.holder]
@@ -69,6 +74,7 @@ def status(options: argparse.Namespace) -> int:
                 "customers": one.customers,
                 "version": one.version,
                 "holder": one.holder,
+                "beat_at": one.beat_at.isoformat() if one.beat_at else None,
                 "ended_at": one.ended_at.isoformat() if one.ended_at else None,
                 "status": one.status,
                 "trouble": one.trouble,
@@ -78,9 +84,9 @@ def status(options: argparse.Namespace) -> int:
         print_json({"cells": shown, "due": due})
         return GOOD
     customers = sum(one.customers for one in statuses)
-    say(f"{len(statuses)} cells, {customers} customers; {len(due)} cells are due, {len(at_work)} at work.")
+    say(f"{counted(len(statuses), 'cell')}, {counted(customers, 'customer')}; {len(due)} due, {len(at_work)} at work.")
     for one in at_work:
-        say(f"- {one.cell}: {one.holder} works on it")
+        say(f"- {one.cell}: {one.holder} works on it; last sign of life {one.beat_at:%H:%M:%S} UTC")
     for one in troubled:
         when = f"{one.ended_at:%Y-%m-%d %H:%M} UTC"
         say(f"! {one.cell}: its run of {when} ended with {one.status}: {one.trouble or 'see its `status`'}")
@@ -97,7 +103,8 @@ def publish(options: argparse.Namespace) -> int:
     if options.json:
         print_json(asdict(done))
         return GOOD
-    counts = f"{len(done.published)} cells, {len(done.unchanged)} were there, {len(done.elsewhere)} are on other machines"
+    cells = counted(len(done.published), "cell")
+    counts = f"{cells}; {len(done.unchanged)} unchanged, {len(done.elsewhere)} on other machines"
     notes = [f"- what was erased is removed from the lake for good: {', '.join(done.erased)}"] if done.erased else []
     tell(options, f"Published {counts}.", *notes)
     return GOOD
@@ -135,7 +142,7 @@ def export(options: argparse.Namespace) -> int:
     if options.json:
         print_json(asdict(done))
     else:
-        tell(options, f"Wrote {len(done.written)} cells to {options.out}; {len(done.unchanged)} were there.")
+        tell(options, f"Wrote {counted(len(done.written), 'cell')} to {options.out}; {len(done.unchanged)} unchanged.")
     return GOOD
 
 
@@ -151,6 +158,7 @@ def check(options: argparse.Namespace) -> int:
     else:
         for finding in done.findings:
             say(f"! {finding}")
-        looked_at = f"{done.cells} cells, {done.objects} objects, {done.ledgers} ledgers on this machine"
-        tell(options, f"Checked {looked_at}: {len(done.findings)} findings.")
+        stored = f"{counted(done.cells, 'cell')}, {counted(done.objects, 'object')}"
+        here = f"{counted(done.ledgers, 'ledger')} on this machine"
+        tell(options, f"Checked {stored}, {here}: {counted(len(done.findings), 'finding')}.")
     return CHECKS_FAILED if done.findings else GOOD

@@ -23,12 +23,16 @@ TO_BE_FINISHED = ("pending", "replaced", "revoking")
 
 @dataclass(frozen=True)
 class CellStatus:
-    """What the vault knows of a cell. `status` is the exit status of its last run; `holder` works on it now."""
+    """What the vault knows of a cell. `status` is the exit status of its last run by `fleet run`.
+
+    `holder` works on it now, and gave its last sign of life at `beat_at`.
+    """
 
     cell: str
     version: int
     customers: int
     holder: str | None
+    beat_at: datetime | None
     ended_at: datetime | None
     status: int | None
     trouble: str | None
@@ -79,6 +83,26 @@ def of_consent(settings: Settings, consent_id: str) -> Settings:
     return replace(settings, data_dir=settings.fleet.folder / found[0].cell)
 
 
+def consents_of(settings: Settings, customer: str) -> tuple[Settings, frozenset[str]]:
+    """Returns the settings of the customer's cell, and the customer's consents. Raises `WrongUsage` for an unknown customer."""
+    with fleet_of(settings) as database:
+        known = database.read(sql.select(customers.c.cell).where(customers.c.customer == customer))
+        theirs = database.read(sql.select(consents.c.consent_id).where(consents.c.customer == customer))
+    if not known:
+        raise WrongUsage(
+            f"There is no customer {customer}",
+            "Give the id that `connect --customer` had; it is forgotten when the customer's last consent is erased",
+        )
+    own = replace(settings, data_dir=settings.fleet.folder / known[0].cell)
+    return own, frozenset(str(row.consent_id) for row in theirs)
+
+
+def refuse_without_cells(database: Database) -> None:
+    """Raises `WrongUsage` for a vault without cells: it is new, or another one than that of the fleet."""
+    if not database.read(sql.select(cells.c.cell).limit(1)):
+        raise WrongUsage("The fleet has no cells yet", "Run `python -m pipelines fleet init`")
+
+
 def due_cells(database: Database, after: timedelta, now: datetime) -> list[str]:
     """Returns the cells with something to do, the most urgent first.
 
@@ -127,6 +151,7 @@ def cell_statuses(database: Database) -> list[CellStatus]:
             version=row.version or 0,
             customers=row.customers,
             holder=row.working,
+            beat_at=row.beat_at if row.working else None,
             ended_at=row.ended_at,
             status=row.status,
             trouble=row.trouble,

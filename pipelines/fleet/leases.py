@@ -91,7 +91,11 @@ class Leases:
             holder = connection.execute(sql.select(cells.c.holder).where(cells.c.cell == cell)).scalar()
         if holder is None:
             raise Failure(f"There is no cell {cell}", "Run `python -m pipelines fleet init`")
-        raise Busy(f"{holder} holds {cell}", "Wait until the run has finished, then try again")
+        raise Busy(
+            f"{holder} holds {cell}",
+            f"Wait until its run has ended. A process that was killed loses the cell {PATIENCE.total_seconds():.0f} seconds after"
+            " its last sign of life",
+        )
 
     def beat(self, lease: Lease) -> bool:
         """Gives a sign of life; returns whether the lease still holds."""

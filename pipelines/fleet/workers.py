@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Failure
-from pipelines.fleet.cells import due_cells, fleet_of
+from pipelines.fleet.cells import due_cells, fleet_of, refuse_without_cells
 from pipelines.fleet.copies import remove_erased
 from pipelines.fleet.leases import LEASE, Lease, Leases
 from pipelines.settings import Settings
@@ -105,6 +105,7 @@ class Workers:
         An interrupt ends the processes cleanly, and waits for them; what they had published stays.
         """
         with fleet_of(self._settings) as database:
+            refuse_without_cells(database)
             leases = Leases(database)
             begun = leases.now()
             self._waiting = due_cells(database, self._after, now())

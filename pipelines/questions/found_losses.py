@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 def found(settings: "Settings") -> list[HistoryLost]:
     """Returns every loss that can be seen without changing anything, for commands that only look."""
+    if settings.fleet.cells and settings.cell is None:  # each cell has its own, and this directory none
+        return []
     data_dir = settings.data_dir
     losses = [missing_raw(data_dir), missing_vault(settings), missing_ledger(data_dir), swapped(data_dir), other_ledger(data_dir)]
     if settings.vault_url is not None or (data_dir / "vault.sqlite").exists():

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from pipelines.consents.clients import vault_of
+from pipelines.consents.database import Database
+from pipelines.consents.tables import cells
 from pipelines.errors import WrongUsage
 from pipelines.fleet.cells import cell_statuses, fleet_of, of_customer
 from pipelines.fleet.digest import send_digest
@@ -49,9 +51,15 @@ def test_a_customer_is_connected_imported_shown_checked_and_erased_by_commands(s
         (cell,) = [one for one in typed(kept, "fleet", "status", "--json").parsed["cells"] if one["customers"]]
         assert (cell["cell"], cell["version"], cell["holder"]) == ("cell-0000", 1, None)
         checked = typed(kept, "fleet", "check")
-        assert (checked.status, checked.out) == (0, "Checked 4 cells, 1 objects, 0 ledgers on this machine: 0 findings.\n")
+        assert (checked.status, checked.out) == (0, "Checked 4 cells, 1 object, 0 ledgers on this machine: 0 findings.\n")
         with vault_of(kept) as vault:
             (consent,) = vault.consents()
+        listed = typed(kept, "consents", "list", "--customer", "K-4711", "--json").parsed
+        assert (listed["cell"], [one["consent_id"] for one in listed["consents"]]) == ("cell-0000", [consent.consent_id])
+        unknown = typed(kept, "consents", "list", "--customer", "K-4712")
+        assert (unknown.status, "There is no customer K-4712" in unknown.err) == (2, True)
+        status = typed(kept, "status")
+        assert "is missing" not in status.out  # each cell has a raw history, and `pipelines.data_dir` none
         erased = typed(kept, "consents", "erase", consent.consent_id, "--yes", **theirs)
         assert (erased.status, "the next `fleet run` does it in cell-0000" in erased.out) == (0, True)
         refused = typed(kept, "consents", "erase", consent.consent_id, "--cancel", **theirs)
@@ -62,8 +70,10 @@ def test_a_customer_is_connected_imported_shown_checked_and_erased_by_commands(s
             assert [one.status for one in vault.consents()] == ["erased"]
         for gone in (kept.fleet.folder.parent / "store" / "cell-0000").iterdir():
             gone.unlink()
-        missing = typed(kept, "fleet", "check")
+        away = {"FLEET__LAKE": "postgresql+psycopg://reader@127.0.0.1:1/lake", "FLEET__LAKE_DATA": "lake"}
+        missing = typed(kept, "fleet", "check", **away)
         assert (missing.status, "is not in the store" in missing.out) == (3, True)
+        assert "the lake could not be compared" in missing.out
 
 
 def of_consent_settings(settings: Settings, bank: Any) -> Settings:
@@ -82,19 +92,27 @@ def test_status_names_who_is_at_work_and_whose_run_failed(settings: Settings) ->
         shown = typed(settings, "fleet", "status")
         leases.end(held)
     first, at_work, failed = shown.out.splitlines()
-    assert first == "4 cells, 0 customers; 0 cells are due, 1 at work."
+    assert first == "4 cells, 0 customers; 0 due, 1 at work."
     assert at_work.startswith("- cell-0002: ")
+    assert "; last sign of life " in at_work
     assert failed.startswith("! cell-0001: its run of ")
     assert failed.endswith("ended with 1: The disk is full.")
 
 
 def test_a_fleet_with_nothing_due_runs_nothing_and_grows_by_init(settings: Settings) -> None:
     ran = typed(settings, "fleet", "run", "--due", "90m", "--at-most", "3")
-    assert (ran.status, ran.out) == (0, "0 cells were due, 0 ran here, 0 with trouble.\n")
+    assert (ran.status, ran.out) == (0, "0 cells due, 0 run here, 0 with trouble.\n")
     grown = typed(settings, "fleet", "init", FLEET__CELLS="6")
-    assert (grown.status, grown.out) == (0, "The fleet has 6 cells; 2 were made now.\n")
+    assert (grown.status, grown.out) == (0, "The fleet has 6 cells; 2 made now.\n")
     with fleet_of(settings) as database:
         assert len(cell_statuses(database)) == 6
+
+
+def test_a_vault_without_cells_is_refused_since_it_may_be_another_one(settings: Settings, database: Database) -> None:
+    database.write(cells.delete())
+    for action in ("run", "status"):
+        refused = typed(settings, "fleet", action)
+        assert (refused.status, "no cells yet" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,8 @@ def test_ledgers_are_published_checked_maintained_and_erased_by_commands(
     assert (published.status, published.parsed) == (0, done)
     of_ledger = rows(settings.fleet.folder / "cell-0000", "select count(*), sum(amount) from transactions")
     assert [(count, Decimal(str(amount)))] == of_ledger
-    assert (checked.status, checked.out) == (0, "Checked 4 cells, 0 objects, 1 ledgers on this machine: 0 findings.\n")
-    assert unchanged.out == "Published 0 cells, 1 were there, 1 are on other machines.\n"
+    assert (checked.status, checked.out) == (0, "Checked 4 cells, 0 objects, 1 ledger on this machine: 0 findings.\n")
+    assert unchanged.out == "Published 0 cells; 1 unchanged, 1 on other machines.\n"
     assert at_last.parsed["erased"] == []
     assert erased.out.splitlines()[1:] == ["- what was erased is removed from the lake for good: cell-0000"]
     assert (maintained.status, maintained.out) == (0, "The lake is maintained.\n")

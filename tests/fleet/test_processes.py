@@ -37,7 +37,7 @@ def test_a_cell_that_cannot_be_read_is_named_with_the_sentence_of_its_process(
     ran = ended(begun(tmp_path, variables(settings, bank, SOURCES__KONTOMATIK__API_KEY=""), "fleet", "run"))
 
     first, named = ran.out.splitlines()
-    assert (ran.status, first) == (1, "1 cells were due, 1 ran here, 1 with trouble.")
+    assert (ran.status, first) == (1, "1 cell due, 1 run here, 1 with trouble.")
     assert named.startswith("! cell-0000 ended with 2: Kontomatik is not configured: set sources.kontomatik.api_key")
     with fleet_of(settings) as database:
         assert [(one.holder, one.status) for one in cell_statuses(database)][:2] == [(None, 2), (None, None)]
