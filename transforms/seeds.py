@@ -16,6 +16,7 @@ from pathlib import Path
 
 import duckdb
 
+from transforms import datev_seed
 from transforms.errors import SeedUnreadable
 
 FOLDER = Path(__file__).parent / "seeds"
@@ -39,6 +40,7 @@ _UNIQUE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "transfers": (("out_transaction_id", "in_transaction_id"),),
     "transactions": (("transaction_id",),),
     "target_holidays": (("day",),),
+    "skr": (("ledger_account", "direction", "vat"),),
 }
 """Columns that no two rows of a file have in common."""
 LONGEST_NAME = 60
@@ -65,6 +67,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "transactions": ("transaction_id", "ledger_account", "note"),
     "settings": ("name", "value"),
     "target_holidays": ("day", "name"),
+    "skr": datev_seed.COLUMNS,
 }
 """The header of each seed's file."""
 OPTIONAL: Mapping[str, str] = {"chart_of_accounts": "category_group"}
@@ -91,6 +94,10 @@ def read(own: Path | None = None) -> tuple[Seed, ...]:
     for line, row in enumerate(seeds["accounts"].rows, start=1):
         if row["ledger_account"] in known:
             raise SeedUnreadable(places["accounts"], f"row {line} names an account that chart_of_accounts.csv has already")
+    if seeds["skr"].origin == "own":  # the shipped one may name accounts that a chart of one's own has not
+        own_names = {row["ledger_account"] for row in seeds["accounts"].rows}
+        if fault := datev_seed.fault(seeds["skr"].rows, known | own_names):
+            raise SeedUnreadable(places["skr"], fault)
     return tuple(seeds.values())
 
 
@@ -239,7 +246,10 @@ def _setting(row: Row) -> str:
     if row["name"] == "fiscal_year_start_month":
         good = value.isdecimal() and value.isascii() and 1 <= int(value) <= 12
         return "" if good else "fiscal_year_start_month must be a month, 1 to 12"
-    return "name must be one of reporting_currency, forecast_days, fiscal_year_start_month"
+    if row["name"] in datev_seed.SETTINGS:
+        return datev_seed.setting_fault(row["name"], value)
+    names = ("reporting_currency", "forecast_days", "fiscal_year_start_month", *datev_seed.SETTINGS)
+    return f"name must be one of {', '.join(names)}"
 
 
 def _holiday(row: Row) -> str:
@@ -259,4 +269,5 @@ _CHECKS: Mapping[str, Callable[[Row], str]] = {
     "transactions": _transaction,
     "settings": _setting,
     "target_holidays": _holiday,
+    "skr": datev_seed.row_fault,
 }

@@ -149,6 +149,7 @@ def export(options: argparse.Namespace) -> int:
     """Runs `export`."""
     from pipelines.questions.exports import Export, files
     from pipelines.questions.statements import Selection
+    from pipelines.store.ledger import SEEDS
     from pipelines.store.ledger_reader import ledger_of
     from pipelines.store.private import EXPORT, closed_to_others, rights_of_others
 
@@ -168,7 +169,8 @@ def export(options: argparse.Namespace) -> int:
             per=options.per,
             allow_incomplete=options.allow_incomplete,
         )
-        for path in files(connection, options.format, Export(folder, notes.append, selection)):
+        asked = Export(folder, notes.append, selection, data_dir / SEEDS, options.skr)
+        for path in files(connection, options.format, asked):
             if readers.get(path.name):
                 path.chmod(0o600 | readers[path.name])
             written.append(path)

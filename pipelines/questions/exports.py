@@ -1,5 +1,5 @@
-"""Copies the ledger for other programs: CSV that a spreadsheet can open, Parquet, Excel, journals for beancount and hledger, and
-account statements as camt.053, MT940 and OFX.
+"""Copies the ledger for other programs: CSV that a spreadsheet can open, Parquet, Excel, journals for beancount and hledger,
+account statements as camt.053, MT940 and OFX, and batches for DATEV.
 
 Each file is replaced in one step, so a reader sees a whole file or the one before, also when two exports write at once or one is
 killed.
@@ -39,6 +39,10 @@ class Export:
     note: Callable[[str], None]
     """Receives a sentence that somebody should know of the files."""
     selection: Selection
+    own_seeds: Path = Path("seeds")
+    """The folder of the data directory in which people keep their seeds."""
+    skr: str | None = None
+    """The chart of accounts of a batch for DATEV; None is that of the settings."""
 
 
 def tables_of(connection: "DuckDBPyConnection") -> list[str]:
@@ -113,6 +117,18 @@ def write_mt940(connection: "DuckDBPyConnection", export: Export) -> Iterator[Pa
         yield _written(export.folder / "ledger.sta", mt940.lines(connection, statements, export.note), end="\r\n")
 
 
+def write_datev(connection: "DuckDBPyConnection", export: Export) -> Iterator[Path]:
+    """Writes batches for DATEV, one a fiscal year or month, as `EXTF_Buchungsstapel_<first>_<last>.csv`; yields each file."""
+    from pipelines.questions import datev, datev_accounts, datev_format
+
+    books = datev_accounts.books_and_chart(export.own_seeds, export.skr)
+    batches = datev.Batches(connection, export.selection, books, export.note)
+    for batch in batches.planned:
+        yield _written(export.folder / batch.file_name, batches.lines(batch), "\r\n", datev_format.ENCODING)
+    for sentence in batches.tally.sentences():
+        export.note(sentence)
+
+
 def write_xlsx(connection: "DuckDBPyConnection", export: Export) -> Iterator[Path]:
     """Writes accounts, transactions, balances and postings as sheets of `ledger.xlsx`; yields the file."""
     from pipelines.questions import workbook
@@ -132,18 +148,21 @@ FORMATS: dict[str, Callable[["DuckDBPyConnection", Export], Iterator[Path]]] = {
     "xlsx": write_xlsx,
     "camt053": write_camt053,
     "mt940": write_mt940,
+    "datev": write_datev,
 }
 """Each writes its files into a folder, yields them, and says what the format cannot carry as it is."""
-STATEMENTS = frozenset({"ofx", "camt053", "mt940"})
+CHOOSING = frozenset({"ofx", "camt053", "mt940", "datev"})
 """Formats of which a person can choose days and accounts."""
 
 
 def files(connection: "DuckDBPyConnection", form: str, export: Export) -> Iterator[Path]:
     """Writes the files of a format, and yields each. Raises `WrongUsage` where days or accounts are chosen of a whole ledger."""
-    if form not in STATEMENTS and not export.selection.is_everything:
+    if export.skr and form != "datev":
+        raise WrongUsage("--skr is the chart of accounts of a batch for DATEV", "Leave it out, or give --format datev")
+    if form not in CHOOSING and not export.selection.is_everything:
         raise WrongUsage(
             f"--format {form} writes the whole ledger",
-            "Leave --from, --to, --account, --per and --allow-incomplete out, or choose camt053, mt940 or ofx",
+            "Leave --from, --to, --account, --per and --allow-incomplete out, or choose camt053, mt940, ofx or datev",
         )
     yield from FORMATS[form](connection, export)
 
@@ -185,8 +204,8 @@ def _copied(connection: "DuckDBPyConnection", query: str, path: Path, options: s
     return path
 
 
-def _written(path: Path, lines: Iterable[str], end: str = "\n") -> Path:
-    with _beside(path) as new, new.open("w", encoding="utf-8", newline="") as file:
+def _written(path: Path, lines: Iterable[str], end: str = "\n", encoding: str = "utf-8") -> Path:
+    with _beside(path) as new, new.open("w", encoding=encoding, newline="") as file:
         file.writelines(f"{line}{end}" for line in lines)
     return path
 

@@ -41,7 +41,7 @@ select
     max(coverage.day) filter (coverage.status = 'seen')         as last_day
 from accounts
 left join coverage using (account_id)
-where coalesce(account_id = $account, true)
+where coalesce(account_id = $account, true) and coalesce(currency = $currency, true)
 group by all
 order by account_id
 """
@@ -94,6 +94,7 @@ class Selection:
     last: date | None = None
     account: str | None = None
     """Its id, or the last characters of its IBAN."""
+    currency: str | None = None
     per: Literal["day", "month"] | None = None
     allow_incomplete: bool = False
 
@@ -204,7 +205,7 @@ def planned(connection: "DuckDBPyConnection", selection: Selection, note: Callab
     """
     chosen = account_of(connection, selection.account)["account_id"] if selection.account else None
     statements: list[Statement] = []
-    for row in rows_of(connection, _ACCOUNTS, {"account": chosen}):
+    for row in rows_of(connection, _ACCOUNTS, {"account": chosen, "currency": selection.currency}):
         found = _statements_of(connection, row, selection)
         if isinstance(found, list):
             statements += found

@@ -20,6 +20,7 @@ from pipelines.errors import Failure
 from pipelines.questions.exports import FORMATS
 from tests.ledger.worlds import LEDGER, RICH, Given
 from tests.questions.asked import ask, data_dir, printed_json
+from tests.questions.datev_worlds import MARCH, with_seeds
 from tests.support import rows
 
 SHEETS = {"accounts": "accounts", "transactions": "transactions", "balances_daily": "balances", "postings": "postings"}
@@ -290,9 +291,10 @@ def test_ofx_holds_count_sum_and_balance_of_each_account_to_the_cent(folder: Pat
 
 
 def test_a_ledger_without_rows_can_be_exported(tmp_path: Path) -> None:
-    data_dir(tmp_path, {})
+    data_dir(with_seeds(tmp_path), {})
     for form in FORMATS:
-        assert ask(tmp_path, "export", "--format", form) == 0
+        assert ask(tmp_path, "export", "--format", form, *(MARCH if form == "datev" else ())) == 0
+    assert not list((tmp_path / "export").glob("EXTF*"))
     assert not list((tmp_path / "export").glob("*.xml"))  # a document without a statement would not be valid
 
     assert bean_check(tmp_path / "export" / "ledger.beancount") == (0, "")

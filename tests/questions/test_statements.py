@@ -24,6 +24,7 @@ from tests.ledger.worlds import Given, needed
 from tests.ledger.worlds import built as ledger_of
 from tests.questions import statement_readers as readers
 from tests.questions.asked import ask, data_dir, printed_json
+from tests.questions.datev_worlds import MARCH, with_seeds
 from tests.questions.statement_readers import Read
 
 ROOT = Path(__file__).parents[2]
@@ -310,8 +311,9 @@ def test_an_amount_of_more_than_fifteen_characters_is_refused_by_mt940_alone(tmp
 
 def test_an_erasure_finds_the_file_of_each_format(tmp_path: Path) -> None:
     folder = data_dir(tmp_path, COMPLETE)
+    with_seeds(folder)
     for form in FORMATS:
-        assert ask(folder, "export", "--format", form) == 0
+        assert ask(folder, "export", "--format", form, *(MARCH if form == "datev" else ())) == 0
     exports = list((folder / "export").iterdir())
     assert {path.name for path in exports} >= set(FILES.values())
 

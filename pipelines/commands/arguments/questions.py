@@ -72,10 +72,10 @@ def declare(commands: Commands) -> None:
     explain.add_argument("--ask-bank", action="store_true", help="also request it from Kontist and compare it")
     json_option(explain)
     export = commands.add("export", "commands.questions.export", "copy the ledger to files for other programs")
-    forms = ("csv", "parquet", "xlsx", "beancount", "hledger", "ofx", "camt053", "mt940")
+    forms = ("csv", "parquet", "xlsx", "beancount", "hledger", "ofx", "camt053", "mt940", "datev")
     export.add_argument("--format", choices=forms, required=True)
     export.add_argument("--out", type=Path, metavar="DIR", help="where to (default: `export` in the data directory)")
-    chosen = export.add_argument_group("of account statements (camt053, mt940, ofx)")
+    chosen = export.add_argument_group("of account statements (camt053, mt940, ofx) and batches (datev)")
     chosen.add_argument(
         "--from", dest="first", type=day, metavar="DATE", help="first day (default: of each account its first known one)"
     )
@@ -95,6 +95,9 @@ def declare(commands: Commands) -> None:
         action="store_true",
         default=False,
         help="also write statements with days that are not complete; they say so themselves",
+    )
+    chosen.add_argument(
+        "--skr", choices=("03", "04"), help="datev: the chart of accounts (default: the setting datev_skr, else 03)"
     )
     json_option(export)
     report = commands.add("report", "commands.report_page.report", "one HTML page to look at, drawn from the published ledger")

@@ -1,0 +1,93 @@
+"""A month of an account with everything that a batch for DATEV can hold, and the command that writes it."""
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tests.ledger.worlds import Given
+from tests.questions.asked import ask
+from tests.questions.datev_reader import Batch, Line, read
+from transforms import seeds
+
+IBAN, OTHER_IBAN = "DE89370400440532013000", "MT84MALT011000012345MTLCAST001S"
+READ_AT = datetime(2026, 4, 1, 6, tzinfo=UTC)
+MARCH = ("--from", "2026-03-01", "--to", "2026-03-31")
+FILE = "EXTF_Buchungsstapel_20260301_20260331.csv"
+SETTINGS = "name,value\ndatev_consultant_number,29098\ndatev_client_number,55003\n"
+SHIPPED = seeds.FOLDER
+
+
+def kontist(number: int, day: date, cents: int, category: str | None = None, **more: Any) -> dict[str, Any]:
+    booked = datetime(day.year, day.month, day.day, 11, tzinfo=UTC)
+    return {
+        "account_id": "kontist:a",
+        "source_transaction_id": str(number),
+        "transaction_id": f"kontist:{number}",
+        "amount_cents": cents,
+        "booking_date": booked,
+        "valuta_date": booked,
+        "booking_type": "SEPA_CREDIT_TRANSFER",
+        "category": category,
+    } | more
+
+
+def parts(*listed: tuple[int, str]) -> str:
+    return json.dumps([{"amount": cents, "category": category} for cents, category in listed])
+
+
+def march(day: int) -> date:
+    return date(2026, 3, day)
+
+
+ROWS = [
+    kontist(1, march(2), 119_000, "VAT_19", name="Ärzte GmbH", purpose="Rechnung 117", invoice_number="RE 2026/117"),
+    kontist(2, march(3), 10_700, "VAT_7", name="Verlag"),
+    kontist(3, march(4), -11_900, "VAT_19", name="Strom AG", iban="DE01", e2e_id="E-1", booking_type="SEPA_DIRECT_DEBIT"),
+    kontist(4, march(5), -1_070, "VAT_7", name="Buchladen"),
+    kontist(5, march(5), -5_000, "VAT_0", name="Post"),
+    kontist(6, march(6), -10_000, "REVERSE_CHARGE", name="Cloud Inc"),
+    kontist(7, march(9), -50_000, "PRIVATE", name="Haushalt"),
+    kontist(8, march(9), 20_000, "PRIVATE", name="Einlage"),
+    kontist(9, march(10), -30_000, "TAX_PAYMENT", name="Finanzamt"),
+    kontist(10, march(11), 7_000, None, splits=parts((5_000, "VAT_19"), (2_000, "VAT_7")), name="Two in one"),
+    kontist(11, march(12), 11_900, None, name="Strom AG", iban="DE01", e2e_id="E-1", booking_type="SEPA_DIRECT_DEBIT_RETURN"),
+    kontist(12, march(13), 3_333, None, name="Who knows"),
+    kontist(13, march(14), 0, None, name="Nothing"),
+    kontist(14, march(15), -1, None, name="pending", booking_type=None, valuta_date=None),
+    kontist(15, march(31), -700, None, name='=cmd|"/c calc"!A0; "Ü"', purpose="Zeile 1\r\nZeile 2 ☕ 東京 \x1b[31m" + "ä" * 240),
+]
+BALANCE = sum(row["amount_cents"] for row in ROWS if row["booking_type"])
+COMPLETE: Given = {
+    "kontist.accounts": [{"account_id": "kontist:a", "iban": IBAN, "balance_cents": BALANCE}],
+    "kontist.transactions": ROWS,
+    "kontist.imports": [{"import_id": "i-a", "account_id": "kontist:a", "finished_at": READ_AT}],
+    "kontomatik.accounts": [
+        {"account_id": "kontomatik:k", "iban": "PL61109010140000071219812874", "balance": "0", "currency": "PLN"}
+    ],
+}
+
+
+def with_seeds(folder: Path, **texts: str) -> Path:
+    (folder / "seeds").mkdir(parents=True, exist_ok=True)
+    for name, text in ({"settings": SETTINGS} | texts).items():
+        (folder / "seeds" / f"{name}.csv").write_text(text, encoding="utf-8")
+    return folder
+
+
+def exported(folder: Path, out: Path, *more: str, days: tuple[str, ...] = MARCH) -> Batch:
+    assert ask(folder, "export", "--format", "datev", "--out", str(out), *days, *more) == 0
+    (path,) = out.iterdir()
+    return read(path)
+
+
+def by_id(batch: Batch) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {}
+    for line in batch.lines:
+        found.setdefault(line.about["Transaktion"].rpartition(":")[2], []).append(line)
+    return found
+
+
+def euros(cents: int) -> Decimal:
+    return Decimal(cents).scaleb(-2)

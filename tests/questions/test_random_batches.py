@@ -1,0 +1,109 @@
+"""Whatever amounts, categories, splits and texts there are: a batch for DATEV reads back, and its sums are the ledger's."""
+
+import os
+from collections import defaultdict
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from pipelines.questions.exports import Export, files
+from pipelines.questions.statements import Selection
+from tests.ledger.worlds import built, needed
+from tests.questions.datev_reader import Batch, read
+from tests.questions.datev_worlds import COMPLETE, IBAN, ROWS, kontist, march, parts, with_seeds
+
+TABLES = (
+    "accounts",
+    "balances_daily",
+    "coverage",
+    "holes",
+    "imports",
+    "postings",
+    "seeds",
+    "transactions",
+    "transaction_details",
+)
+NEEDED = needed(*(f"ledger.{table}" for table in TABLES))
+TEXTS = st.text(max_size=90) | st.text(alphabet=";\"\r\n=+-@\t'ä€", max_size=240)
+AMOUNTS = st.integers(-99_999, -1) | st.integers(1, 99_999)
+CATEGORIES = st.sampled_from([None, "VAT_19", "VAT_7", "VAT_0", "PRIVATE", "TAX_PAYMENT"])
+NUMBERS = {"Expenses:Uncategorised": {"1590"}, "Income:Uncategorised": {"1590"}, "Income:Sales": {"8400", "8300", "1590"},
+           "Expenses:Business": {"4900"}, "Equity:Private": {"1800", "1890"}, "Expenses:Taxes": {"1810"}}  # fmt: skip
+
+
+@st.composite
+def movements(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Draws rows of a month: amounts, categories, splits that are the whole, any texts."""
+    drawn = draw(
+        st.lists(
+            st.tuples(st.integers(1, 31), AMOUNTS, CATEGORIES, st.integers(-999, 999), TEXTS, TEXTS),
+            min_size=12,
+            max_size=25,
+        )
+    )
+    return [
+        kontist(
+            number, march(day), cents, category, name=name, purpose=purpose, invoice_number=purpose[:50],
+            splits=parts((cents - part, category), (part, "VAT_7")) if category and number % 3 == 0 else None,
+        )
+        for number, (day, cents, category, part, name, purpose) in enumerate(drawn)
+    ]  # fmt: skip
+
+
+def batch_of(rows: list[dict[str, Any]], tmp_path: Path) -> tuple[Batch, list[tuple[str, Decimal]], Path]:
+    """Returns the batch of March, the gross amounts of the ledger's postings by account, and the file."""
+    world = COMPLETE | {
+        "kontist.accounts": [
+            {
+                "account_id": "kontist:a",
+                "iban": IBAN,
+                "balance_cents": sum(row["amount_cents"] for row in rows if row["booking_type"]),
+            }
+        ],
+        "kontist.transactions": rows,
+    }
+    selection = Selection(first=march(1), last=march(31))
+    with built(world, NEEDED) as connection:
+        connection.execute("use ledger; create table about as select timestamptz '2026-04-01 06:30:00.123456+00' as published_at")
+        export = Export(tmp_path / "out", lambda _: None, selection, with_seeds(tmp_path) / "seeds")
+        (path,) = files(connection, "datev", export)
+        gross = connection.execute(
+            "select any_value(ledger_account) filter (leg < 1000), sum(amount) from postings where account_id = 'kontist:a'"
+            " group by transaction_id, leg % 1000"
+        ).fetchall()
+    return read(path), gross, path
+
+
+@settings(
+    max_examples=4,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to make a failing ledger smaller takes minutes
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(rows=movements())
+def test_whatever_amounts_and_texts_there_are_the_sums_are_the_ledgers(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    batch, gross, _ = batch_of(rows, tmp_path)
+
+    expected: dict[frozenset[str], Decimal] = defaultdict(Decimal)
+    lines: dict[frozenset[str], Decimal] = defaultdict(Decimal)
+    groups = {account: frozenset(numbers) for account, numbers in NUMBERS.items()}
+    for account, amount in gross:
+        expected[groups.get(account, frozenset({"1200"}))] += amount
+    for line in batch.lines:
+        lines[frozenset({line.account})] += line.amount
+        lines[groups[line.about["Buchungskonto"]]] -= line.amount
+        assert line.counter_account in NUMBERS[line.about["Buchungskonto"]]
+    assert {key: amount for key, amount in lines.items() if amount} == {key: amount for key, amount in expected.items() if amount}
+
+
+def test_the_file_of_march_is_the_one_that_was_looked_at(tmp_path: Path) -> None:
+    """To accept a change: `GOLDEN=datev make test ARGS=...` writes it, then read the diff."""
+    _, _, path = batch_of(ROWS, tmp_path)
+
+    golden = Path(__file__).with_name("datev_march.csv")
+    if os.environ.get("GOLDEN") == "datev":
+        golden.write_bytes(path.read_bytes())
+    assert path.read_bytes() == golden.read_bytes()
