@@ -48,7 +48,10 @@ def ended(report: FleetReport) -> State[Any]:
     named = [
         f"{run.cell} ended with {run.status}: {run.trouble or 'see its status'}" for run in report.runs if run.status != GOOD
     ]
-    message = "; ".join([f"{report.due} due, {len(report.runs)} run", *named, *([report.trouble] if report.trouble else [])])
+    counts = f"{report.due} due, {len(report.runs)} run" + (
+        f", {report.waiting} wait after failed runs" if report.waiting else ""
+    )
+    message = "; ".join([counts, *named, *([report.trouble] if report.trouble else [])])
     names = {PARTIAL: INCOMPLETE, CHECKS_FAILED: REFUSED}
     if report.exit_status == GOOD:
         return Completed(message=message)

@@ -2,7 +2,7 @@
 
 import argparse
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from pipelines.commands.terminal import print_json, say, settings_of, tell
 from pipelines.errors import CHECKS_FAILED, GOOD, WrongUsage
@@ -39,17 +39,20 @@ def run(options: argparse.Namespace) -> int:
     from pipelines.fleet.workers import Workers
 
     settings = settings_of(options)
-    report = Workers(settings, options.due, options.at_most).run(utc_now)
+    report = Workers(settings, options.due, options.at_most, named=options.cell).run(utc_now)
     dispatched = send_digest(settings, [run.cell for run in report.runs], utc_now())
     troubled = [run for run in report.runs if run.status != GOOD]
     if options.json:
         runs = [asdict(run) for run in report.runs]
-        print_json({"due": report.due, "runs": runs, "trouble": report.trouble, "exit_status": report.exit_status})
+        counts = {"due": report.due, "waiting": report.waiting}
+        print_json(counts | {"runs": runs, "trouble": report.trouble, "exit_status": report.exit_status})
     else:
         passed = report.due - len(report.runs)
-        elsewhere = [f"- {passed} passed over: another process holds them, or has run them since."] if passed else []
+        notes = [f"- {passed} passed over: another process holds them, or has run them since."] if passed else []
+        notes = [] if report.trouble else notes
+        notes += [f"- {report.waiting} more wait after a run that failed: see `fleet status`."] if report.waiting else []
         ran = f"{counted(report.due, 'cell')} due, {len(report.runs)} run here, {len(troubled)} with trouble."
-        tell(options, ran, *(elsewhere if not report.trouble else []))
+        tell(options, ran, *notes)
         for one in troubled:
             say(f"! {one.cell} ended with {one.status}: {one.trouble or 'see its `status`'}")
     for sentence in (report.trouble, *dispatched.sentences()):
@@ -78,19 +81,29 @@ def status(options: argparse.Namespace) -> int:
                 "ended_at": one.ended_at.isoformat() if one.ended_at else None,
                 "status": one.status,
                 "trouble": one.trouble,
+                "failures": one.failures,
+                "retry_at": one.retry_at.isoformat() if one.retry_at else None,
             }
             for one in statuses
         ]
-        print_json({"cells": shown, "due": due})
+        print_json({"cells": shown, "due": due.ready, "waiting": due.waiting})
         return GOOD
     customers = sum(one.customers for one in statuses)
-    say(f"{counted(len(statuses), 'cell')}, {counted(customers, 'customer')}; {len(due)} due, {len(at_work)} at work.")
+    counts = f"{len(due.ready)} due, {len(at_work)} at work"
+    counts += f", {len(due.waiting)} wait after a run that failed" if due.waiting else ""
+    say(f"{counted(len(statuses), 'cell')}, {counted(customers, 'customer')}; {counts}.")
     for one in at_work:
-        say(f"- {one.cell}: {one.holder} works on it; last sign of life {one.beat_at:%H:%M:%S} UTC")
+        say(f"- {one.cell}: {one.holder} works on it; last sign of life {_utc(one.beat_at, '%H:%M:%S')}")
     for one in troubled:
-        when = f"{one.ended_at:%Y-%m-%d %H:%M} UTC"
-        say(f"! {one.cell}: its run of {when} ended with {one.status}: {one.trouble or 'see its `status`'}")
+        say(f"! {one.cell}: its run of {_utc(one.ended_at)} ended with {one.status}: {one.trouble or 'see its `status`'}")
+        if one.retry_at:
+            times = "once" if one.failures == 1 else f"{one.failures} times in a row"
+            say(f"  failed {times}, runs again from {_utc(one.retry_at)} on (at once: `fleet run --cell {one.cell}`)")
     return GOOD
+
+
+def _utc(moment: datetime | None, form: str = "%Y-%m-%d %H:%M") -> str:
+    return f"{moment.astimezone(UTC):{form}} UTC" if moment else "?"
 
 
 def publish(options: argparse.Namespace) -> int:

@@ -109,11 +109,13 @@ cells = sql.Table(
     sql.Column("ended_at", sql.DateTime(timezone=True)),
     sql.Column("status", sql.Integer),
     sql.Column("trouble", sql.String),
+    sql.Column("failures", sql.Integer),
+    sql.Column("retry_at", sql.DateTime(timezone=True)),
     info=OF_A_FLEET,
 )
 """The data directories of a fleet: who works on each and gave the last sign of life; the version of its history, the object in
-the store that holds it with its SHA-256, the object before, the version of the last erasure; how its last run ended. Times are
-the server's. Empty without a fleet."""
+the store that holds it with its SHA-256, the object before, the version of the last erasure; how its last run ended; how many
+runs have failed in a row, and when the next one may begin. Times are the server's. Empty without a fleet."""
 customers = sql.Table(
     "customers",
     metadata,

@@ -39,6 +39,10 @@ class CellStatus:
     object: str | None
     object_before: str | None
     erased_version: int | None
+    failures: int
+    """Runs that have failed in a row."""
+    retry_at: datetime | None
+    """When the next run may begin, where a failed one has to be waited for; a past time counts no more."""
 
 
 def name_of(number: int) -> str:
@@ -103,11 +107,19 @@ def refuse_without_cells(database: Database) -> None:
         raise WrongUsage("The fleet has no cells yet", "Run `python -m pipelines fleet init`")
 
 
-def due_cells(database: Database, after: timedelta, now: datetime) -> list[str]:
-    """Returns the cells with something to do, the most urgent first.
+@dataclass(frozen=True)
+class DueCells:
+    """The cells with something to do, the most urgent first. Those in `waiting` do not run yet, since their last runs failed."""
 
-    First those with something to finish (a sign-in, a revocation, an erasure) or an account that was never read. Then those with
-    an account whose last import, through whichever consent of the cell, is at least `after` ago, the stalest first.
+    ready: list[str]
+    waiting: list[str]
+
+
+def due_cells(database: Database, after: timedelta, now: datetime) -> DueCells:
+    """Returns the cells with something to do.
+
+    First come those with something to finish (a sign-in, a revocation, an erasure) or an account that was never read. Then those
+    with an account whose last import, through whichever consent of the cell, is at least `after` ago, the stalest first.
     """
     reader = consents.alias()
     reads = (
@@ -132,7 +144,10 @@ def due_cells(database: Database, after: timedelta, now: datetime) -> list[str]:
     found = {str(row.cell): str(row.since) for row in database.read(stalest)}
     found |= {str(row.cell): "" for row in database.read(unfinished)}
     latest = as_text(now - after)
-    return sorted((cell for cell, since in found.items() if since <= latest), key=lambda cell: (found[cell], cell))
+    due = sorted((cell for cell, since in found.items() if since <= latest), key=lambda cell: (found[cell], cell))
+    held_back = sql.select(cells.c.cell).where(cells.c.retry_at > sql.func.clock_timestamp())
+    later = {str(row.cell) for row in database.read(held_back)}
+    return DueCells([cell for cell in due if cell not in later], [cell for cell in due if cell in later])
 
 
 def cell_statuses(database: Database) -> list[CellStatus]:
@@ -158,6 +173,8 @@ def cell_statuses(database: Database) -> list[CellStatus]:
             object=row.object,
             object_before=row.object_before,
             erased_version=row.erased_version,
+            failures=row.failures or 0,
+            retry_at=row.retry_at,
         )
         for row in database.read(query)
     ]

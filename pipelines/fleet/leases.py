@@ -19,12 +19,16 @@ import sqlalchemy as sql
 from pipelines.consents.database import Database, VaultBroken
 from pipelines.consents.tables import cells
 from pipelines.consents.user import user
-from pipelines.errors import Busy, Failure
+from pipelines.errors import GOOD, INTERRUPTED, Busy, Failure
 
 PATIENCE = timedelta(seconds=90)
 """After so long without a sign of life another process may take a cell."""
 BEAT = 15.0
 """Seconds between two signs of life."""
+FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=5), timedelta(hours=2)
+"""How long a cell waits after its first failed run, and after many in a row."""
+MOST_DOUBLINGS = 10
+"""More would leave the range of an interval; the longest wait is reached before."""
 LEASE = "KONTOLEDGER_LEASE"
 """The environment variable by which `fleet run` hands a lease to the process that it starts."""
 
@@ -118,10 +122,18 @@ class Leases:
         return swapped
 
     def end(self, lease: Lease, status: int | None = None, trouble: str | None = None) -> None:
-        """Gives a cell back, with the exit status of its run; without a status as it was. A lost lease changes nothing."""
+        """Gives a cell back, with the exit status of its run; without a status as it was. A lost lease changes nothing.
+
+        After each run that has failed the cell waits twice as long as after the one before. A run that was interrupted or killed
+        says nothing of its cell.
+        """
         values: dict[str, Any] = {"lease": None, "holder": None, "beat_at": None}
         if status is not None:
             values |= {"status": status, "trouble": trouble, "ended_at": sql.func.clock_timestamp()}
+        if status == GOOD:
+            values |= {"failures": None, "retry_at": None}
+        elif status is not None and 0 < status != INTERRUPTED:
+            values |= _after_a_failure()
         self._changed(_held(lease.cell, lease.token).values(**values))
 
     def _changed(self, change: sql.Update) -> Lease | None:
@@ -139,6 +151,12 @@ class Placed:
 
     object: str
     digest: str
+
+
+def _after_a_failure() -> dict[str, Any]:
+    before = sql.func.coalesce(cells.c.failures, 0)
+    wait = sql.cast(FIRST_WAIT, sql.Interval) * sql.func.power(2, sql.func.least(before, MOST_DOUBLINGS))
+    return {"failures": before + 1, "retry_at": sql.func.clock_timestamp() + sql.func.least(wait, LONGEST_WAIT)}
 
 
 def _held(cell: str, token: str) -> sql.Update:

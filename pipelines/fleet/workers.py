@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Failure
-from pipelines.fleet.cells import due_cells, fleet_of, refuse_without_cells
+from pipelines.consents.database import Database
+from pipelines.errors import CHECKS_FAILED, FAILED, GOOD, PARTIAL, Failure, WrongUsage
+from pipelines.fleet.cells import cell_statuses, due_cells, fleet_of, refuse_without_cells
 from pipelines.fleet.copies import remove_erased
 from pipelines.fleet.leases import LEASE, Lease, Leases
 from pipelines.settings import Settings
@@ -68,9 +69,13 @@ class CellRun:
 
 @dataclass
 class FleetReport:
-    """What a `fleet run` did. `due` counts the cells that were due at its beginning; others may have run some of them."""
+    """What a `fleet run` did. `due` counts the cells that were due at its beginning; others may have run some of them.
+
+    `waiting` counts cells that would be due, but whose last runs failed.
+    """
 
     due: int = 0
+    waiting: int = 0
     runs: list[CellRun] = field(default_factory=list)
     trouble: str | None = None
     """Why it could not begin with all of them."""
@@ -87,12 +92,18 @@ class FleetReport:
 class Workers:
     """Runs due cells, the most urgent first, `at_most` at once."""
 
-    def __init__(self, settings: Settings, after: timedelta, at_most: int, start: Start = new_process) -> None:
-        """Sets up the workers; nothing is opened yet. `after` is how old the last import of an account may be."""
+    def __init__(
+        self, settings: Settings, after: timedelta, at_most: int, start: Start = new_process, named: Sequence[str] = ()
+    ) -> None:
+        """Sets up the workers; nothing is opened yet. `after` is how old the last import of an account may be.
+
+        `named` are the only cells to run, then, whether they are due or wait after a failed run or not.
+        """
         self._settings = settings
         self._after = after
         self._at_most = max(1, at_most)
         self._start = start
+        self._named = named
         self._guard = threading.Lock()
         self._stopping = False
         self._under_way: dict[str, Process] = {}
@@ -108,7 +119,7 @@ class Workers:
             refuse_without_cells(database)
             leases = Leases(database)
             begun = leases.now()
-            self._waiting = due_cells(database, self._after, now())
+            self._waiting = self._chosen(database, now())
             self.report.due = len(self._waiting)
             remove_erased(self._settings, database)
             with ThreadPoolExecutor(self._at_most) as pool:
@@ -118,6 +129,18 @@ class Workers:
                     self._stop()
         self.report.runs.sort(key=lambda run: run.cell)
         return self.report
+
+    def _chosen(self, database: Database, now: datetime) -> list[str]:
+        """Returns the cells to run, the most urgent first. Raises `WrongUsage` for a name that no cell has."""
+        if not self._named:
+            due = due_cells(database, self._after, now)
+            self.report.waiting = len(due.waiting)
+            return due.ready
+        known = {one.cell for one in cell_statuses(database)}
+        for name in self._named:
+            if name not in known:
+                raise WrongUsage(f"There is no cell {name!r}", "See `python -m pipelines fleet status --json`")
+        return list(dict.fromkeys(self._named))
 
     def _work(self, leases: Leases, begun: datetime) -> None:
         """Runs one cell after the other until none is left."""

@@ -21,7 +21,7 @@ from pipelines.consents.sign_in import MockLogin, mock_opening
 from pipelines.consents.tables import cells
 from pipelines.consents.vault import Consent
 from pipelines.fleet.cells import of_customer
-from pipelines.fleet.leases import PATIENCE
+from pipelines.fleet.leases import LONGEST_WAIT, PATIENCE
 from pipelines.fleet.workers import Process, Workers
 from pipelines.read.options import Options, utc_now
 from pipelines.run.report import Report
@@ -63,6 +63,11 @@ def consent_of(settings: Settings, customer: str, *accounts: str, read_at: timed
 def time_passes(database: Database) -> None:
     """Has every sign of life be older than anybody waits for."""
     database.write(cells.update().values(beat_at=cells.c.beat_at - PATIENCE - sql.cast("1 second", sql.Interval)))
+
+
+def waits_end(database: Database) -> None:
+    """Has every cell have waited as long as one may after a failed run."""
+    database.write(cells.update().values(retry_at=cells.c.retry_at - sql.cast(LONGEST_WAIT, sql.Interval)))
 
 
 def connect(settings: Settings, customer: str, login: str) -> Consent:

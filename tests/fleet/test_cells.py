@@ -110,16 +110,16 @@ def test_the_most_urgent_cell_comes_first_and_a_fresh_one_is_not_due(settings: S
     consent_of(settings, "K-0", "a", read_at=6 * HOUR)
     consent_of(settings, "K-1", "b", read_at=9 * HOUR)
     consent_of(settings, "K-2", "c", read_at=HOUR)
-    assert due_cells(database, 5 * HOUR, NOON) == ["cell-0001", "cell-0000"]
+    assert due_cells(database, 5 * HOUR, NOON).ready == ["cell-0001", "cell-0000"]
 
     consent_of(settings, "K-3", "d")  # never read
-    assert due_cells(database, 5 * HOUR, NOON) == ["cell-0003", "cell-0001", "cell-0000"]
+    assert due_cells(database, 5 * HOUR, NOON).ready == ["cell-0003", "cell-0001", "cell-0000"]
 
 
 def test_an_account_that_another_cell_has_read_is_due_here_all_the_same(settings: Settings, database: Database) -> None:
     consent_of(settings, "K-0", "shared", read_at=HOUR)
     consent_of(settings, "K-1", "shared", read_at=9 * HOUR)
-    assert due_cells(database, 5 * HOUR, NOON) == ["cell-0001"]
+    assert due_cells(database, 5 * HOUR, NOON).ready == ["cell-0001"]
 
 
 def test_the_run_of_a_cell_counts_its_own_reads_only(settings: Settings) -> None:
@@ -135,14 +135,14 @@ def test_what_a_run_has_to_finish_is_due_at_once_and_an_account_read_by_a_fast_c
 ) -> None:
     ending = consent_of(settings, "K-0", "a", read_at=HOUR)
     consent_of(settings, "K-1", "b", read_at=-5 * HOUR)
-    assert due_cells(database, 5 * HOUR, NOON) == ["cell-0001"]
+    assert due_cells(database, 5 * HOUR, NOON).ready == ["cell-0001"]
     with vault_of(settings) as vault:
         vault.move(ending, "revoking", "asked for", NOON)
-        assert due_cells(database, 5 * HOUR, NOON) == ["cell-0000", "cell-0001"]
+        assert due_cells(database, 5 * HOUR, NOON).ready == ["cell-0000", "cell-0001"]
         vault.move(ending, "revoked", "confirmed", NOON)
-        assert due_cells(database, 5 * HOUR, NOON) == ["cell-0001"]
+        assert due_cells(database, 5 * HOUR, NOON).ready == ["cell-0001"]
         vault.ask_erasure(ending, NOON)
-    assert due_cells(database, 5 * HOUR, NOON) == ["cell-0000", "cell-0001"]
+    assert due_cells(database, 5 * HOUR, NOON).ready == ["cell-0000", "cell-0001"]
 
 
 def test_a_consent_in_no_cell_or_beside_its_customer_is_found(settings: Settings, database: Database) -> None:

@@ -15,6 +15,7 @@ from pipelines.settings import Settings
 from sources.sandbox import SandboxBank, World
 from tests.consents.postgres import empty_database
 from tests.fleet.scene import connect, fleet_settings, run_cell
+from tests.fleet.stores import Folder
 from tests.fleet.test_commands import typed
 from tests.fleet.test_whole_fleets import holds, versions
 from tests.support import a_bank
@@ -25,7 +26,8 @@ RATES = "Date,USD,PLN\n2026-03-02,1.05,4.25\n"
 def two_settings(bank: SandboxBank, postgresql: str, folder: Path) -> tuple[Settings, Settings]:
     """Returns the settings of two machines with one vault and one store, where a customer is connected at the first."""
     url = empty_database(postgresql)
-    here, there = (fleet_settings(url, folder / name, folder / "store", bank) for name in ("here", "there"))
+    store = Folder(folder / "store")
+    here, there = (fleet_settings(url, folder / name, store, bank) for name in ("here", "there"))
     make_cells(here)
     return here, there
 

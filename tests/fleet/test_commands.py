@@ -1,6 +1,7 @@
 """The commands of a fleet as they are typed, and an installation without one, which notices nothing of it."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,14 @@ def test_status_names_who_is_at_work_and_whose_run_failed(settings: Settings) ->
         leases.end(leases.taken("cell-0001"), 1, "The disk is full.")
         held = leases.taken("cell-0002")
         shown = typed(settings, "fleet", "status")
+        parsed = typed(settings, "fleet", "status", "--json").parsed["cells"][1]
         leases.end(held)
-    first, at_work, failed = shown.out.splitlines()
+        retry_at = cell_statuses(database)[1].retry_at
+    first, at_work, failed, again = shown.out.splitlines()
+    assert retry_at is not None
+    minute = f"{retry_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    assert again == f"  failed once, runs again from {minute} on (at once: `fleet run --cell cell-0001`)"
+    assert (parsed["failures"], datetime.fromisoformat(parsed["retry_at"])) == (1, retry_at)
     assert first == "4 cells, 0 customers; 0 due, 1 at work."
     assert at_work.startswith("- cell-0002: ")
     assert "; last sign of life " in at_work
@@ -124,6 +131,7 @@ def test_a_vault_without_cells_is_refused_since_it_may_be_another_one(settings: 
         (("fleet",), "`fleet` needs an action"),
         (("fleet", "run", "--due", "5"), "not a span of time"),
         (("fleet", "run", "--at-most", "0"), "not a whole number from 1 to 64"),
+        (("fleet", "run", "--cell", "cell-9999"), "There is no cell 'cell-9999'"),
     ],
 )
 def test_what_a_fleet_does_not_do_is_refused_with_the_way_to_do_it(

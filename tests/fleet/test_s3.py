@@ -6,14 +6,14 @@ from uuid import uuid4
 import pytest
 from s3fs import S3FileSystem
 
-from pipelines.fleet.cells import of_customer
+from pipelines.fleet.cells import fleet_of, of_customer
 from pipelines.fleet.raw_store import RawStore, StoreBroken
 from pipelines.fleet.workers import FleetReport
 from pipelines.read.options import utc_now
 from sources.sandbox import World
 from tests.consents.postgres import empty_database
 from tests.fleet.s3_server import Bucket, S3Server
-from tests.fleet.scene import Machine, connect, lighter, run_cell
+from tests.fleet.scene import Machine, connect, lighter, run_cell, waits_end
 from tests.fleet.test_whole_fleets import assert_the_cell_is_the_world, holds, spent, two_machines, versions
 from tests.support import ROOT, Ended, a_bank, command
 
@@ -66,6 +66,8 @@ def test_a_server_that_dies_in_an_upload_and_in_a_fetch_costs_no_import_and_the_
         assert (versions(here.settings)[:2], bucket.counts()) == ([1, 1], [1, 1])
 
         s3.dies_in = ("GET", "/cell-0000/")
+        with fleet_of(here.settings) as database:
+            waits_end(database)
         fetching = ran(there)
 
         assert [(run.status, AWAY in str(run.trouble)) for run in fetching.runs] == [(1, True), (1, True)]
@@ -73,6 +75,10 @@ def test_a_server_that_dies_in_an_upload_and_in_a_fetch_costs_no_import_and_the_
         assert list(there.settings.fleet.folder.rglob("raw*.duckdb")) == []
         s3.start()
 
+        passed_over = ran(there)
+        assert (passed_over.waiting, passed_over.runs) == (2, [])
+        with fleet_of(here.settings) as database:
+            waits_end(database)
         assert [(run.cell, run.status) for run in ran(there).runs] == [("cell-0000", 0), ("cell-0001", 0)]
         assert spent(bank) == begun + 2, "the imports of the runs that failed were resumed"
         assert (versions(here.settings)[:2], bucket.counts()) == ([2, 2], [2, 2])

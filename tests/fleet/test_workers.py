@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.errors import WrongUsage
 from pipelines.fleet.cells import cell_statuses, fleet_of
 from pipelines.fleet.leases import LEASE, Leases
 from pipelines.fleet.workers import CellRun, FleetReport, Process, Workers
 from pipelines.settings import Settings
 from tests.consents.customers import NOON
 from tests.consents.postgres import away
-from tests.fleet.scene import HOUR, consent_of
+from tests.fleet.scene import HOUR, consent_of, waits_end
 from tests.patience import patient
 
 
@@ -96,6 +97,41 @@ def test_a_cell_whose_run_fails_stops_no_other_and_is_named(settings: Settings) 
         CellRun("cell-0003", 0),
     ]
     assert report.exit_status == 1
+
+
+def test_a_cell_that_fails_waits_twice_as_long_each_time_until_a_run_of_it_is_good(settings: Settings) -> None:
+    broken = Started({"cell-0003": 4})
+    waits: list[timedelta] = []
+    with fleet_of(settings) as database:
+        for _ in range(7):
+            ran(settings, broken)
+            failed = cell_statuses(database)[3]
+            assert failed.retry_at and failed.ended_at
+            waits.append(failed.retry_at - failed.ended_at)
+            at_once = Started()
+            assert (ran(settings, at_once).waiting, "cell-0003" in at_once.cells) == (1, False)
+            waits_end(database)
+        minutes = [round(wait / timedelta(minutes=1)) for wait in waits]
+        assert (minutes, failed.failures) == ([5, 10, 20, 40, 80, 120, 120], 7)
+
+        ran(settings, Started())
+        assert [(one.failures, one.retry_at) for one in cell_statuses(database)] == [(0, None)] * 4
+
+
+@pytest.mark.parametrize("status", [130, -9])
+def test_a_run_that_was_interrupted_or_killed_is_not_waited_for(settings: Settings, status: int) -> None:
+    ran(settings, Started({"cell-0003": 1, "cell-0002": status}))
+    again = Started()
+    assert (ran(settings, again).waiting, again.cells) == (1, ["cell-0002", "cell-0001", "cell-0000"])
+
+
+def test_a_cell_that_is_named_runs_though_its_last_run_failed_and_no_other_does(settings: Settings) -> None:
+    ran(settings, Started({"cell-0003": 1}))
+    start = Started()
+    Workers(settings, 5 * HOUR, 1, start, named=["cell-0003", "cell-0003"]).run(lambda: NOON)
+    assert start.cells == ["cell-0003"]
+    with pytest.raises(WrongUsage, match="no cell 'cell-9999'"):
+        Workers(settings, 5 * HOUR, 1, start, named=["cell-9999"]).run(lambda: NOON)
 
 
 @pytest.mark.parametrize(("statuses", "ends"), [({0: 4}, 4), ({0: 4, 1: 3}, 3), ({0: 3, 1: 2}, 1), ({}, 0)])

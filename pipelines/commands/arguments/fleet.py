@@ -22,6 +22,13 @@ def declare(commands: Commands) -> None:
         help="age of an account's last import, e.g. 90m (default 5h)",
     )
     run.add_argument("--at-most", type=at_once, default=8, metavar="N", help="processes at once on this machine (default 8)")
+    run.add_argument(
+        "--cell",
+        action="append",
+        default=[],
+        metavar="CELL",
+        help="run this one only, due or not, also after failed runs; repeatable",
+    )
     json_option(run)
     json_option(actions.add("status", "commands.fleet.status", "cells, customers, what is due, at work and failed"))
     json_option(actions.add("publish", "commands.fleet.publish", "put the newest ledgers on this machine into the lake"))
