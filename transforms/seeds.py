@@ -9,14 +9,14 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
 
 import duckdb
 
-from transforms import datev_seed
+from transforms import datev_seed, vat_seed
 from transforms.errors import SeedUnreadable
 
 FOLDER = Path(__file__).parent / "seeds"
@@ -24,6 +24,8 @@ TRANSIT, CONVERSIONS, OPENING = "Assets:Transit", "Equity:Conversions", "Equity:
 UNCATEGORISED = ("Income:Uncategorised", "Expenses:Uncategorised")
 NEEDED = (TRANSIT, CONVERSIONS, OPENING, *UNCATEGORISED)
 """Accounts that every chart must have: the models book to them by name."""
+LATER = ("Assets:Input-VAT", "Liabilities:Loans", "Liabilities:Output-VAT", "Liabilities:VAT-Payments")
+"""Accounts that came with a later version: a chart without one that a seed names gets it as it is shipped."""
 
 _KINDS = {"asset": "Assets", "liability": "Liabilities", "equity": "Equity", "income": "Income", "expense": "Expenses"}
 _ACCOUNT = re.compile(r"(Assets|Liabilities|Equity|Income|Expenses)(:[A-Z0-9][A-Za-z0-9-]*)+")
@@ -62,17 +64,24 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "chart_of_accounts": ("ledger_account", "kind", "description", "category_group"),
     "accounts": ("account", "display_name", "ledger_account"),
     "categories": ("source", "field", "value", "direction", "ledger_account"),
-    "rules": ("rule", "account_id", "counterparty", "iban", "text", "direction", "ledger_account"),
+    "rules": ("rule", "account_id", "counterparty", "iban", "text", "direction", "ledger_account", "vat_code"),
     "transfers": ("out_transaction_id", "in_transaction_id", "decision"),
-    "transactions": ("transaction_id", "ledger_account", "note"),
+    "transactions": ("transaction_id", "ledger_account", "note", "vat_code"),
+    "vat": vat_seed.COLUMNS,
     "settings": ("name", "value"),
     "target_holidays": ("day", "name"),
     "skr": datev_seed.COLUMNS,
 }
 """The header of each seed's file."""
-OPTIONAL: Mapping[str, str] = {"chart_of_accounts": "category_group"}
-"""The last column of a file that came later: files without it go on working."""
+OPTIONAL: Mapping[str, str] = {"chart_of_accounts": "category_group", "rules": "vat_code", "transactions": "vat_code"}
+"""The last column of a file that came later: files without it, and rows that end before it, go on working."""
 NAMES = tuple(COLUMNS)
+_BOOKING = (
+    *((name, "ledger_account") for name in ("categories", "rules", "transactions")),
+    ("vat", "output_account"),
+    ("vat", "input_account"),
+)
+"""Seeds that book to accounts of the chart, with the column that names one."""
 
 
 def read(own: Path | None = None) -> tuple[Seed, ...]:
@@ -80,17 +89,28 @@ def read(own: Path | None = None) -> tuple[Seed, ...]:
     seeds = {name: _read(name, own) for name in NAMES}
     places = {name: _path(name, own)[0] for name in NAMES}
     chart = places["chart_of_accounts"]
+    named = {row[column] for name, column in (*_BOOKING, ("skr", "ledger_account")) for row in seeds[name].rows}
+    seeds["chart_of_accounts"] = _with_later_accounts(seeds["chart_of_accounts"], named)
     known = {row["ledger_account"] for row in seeds["chart_of_accounts"].rows}
     for needed in NEEDED:
         if needed not in known:
             raise SeedUnreadable(chart, f"it lacks the account {needed}, which every ledger needs")
-    for name in ("categories", "rules", "transactions"):
-        for line, row in enumerate(seeds[name].rows, start=2):
-            if row["ledger_account"] not in known and seeds[name].origin == "shipped":
-                cause = f"it lacks the account {row['ledger_account']}, to which the {name}.csv that comes with the program books"
+    for name, column in _BOOKING:
+        for line, row in enumerate(seeds[name].rows, start=1):
+            account = row[column]
+            if account in known or (account is None and name == "vat"):
+                continue
+            if seeds[name].origin == "shipped":
+                cause = f"it lacks the account {account}, to which the {name}.csv that comes with the program books"
                 raise SeedUnreadable(chart, f"{cause}; keep the account, or put a {name}.csv of your own beside it")
-            if row["ledger_account"] not in known:
-                raise SeedUnreadable(places[name], f"row {line - 1} names an account that chart_of_accounts.csv does not have")
+            raise SeedUnreadable(places[name], f"row {line} names an account that chart_of_accounts.csv does not have")
+    codes = {row["vat_code"] for row in seeds["vat"].rows} | {None, vat_seed.NO_VAT}
+    for name in ("rules", "transactions"):
+        for line, row in enumerate(seeds[name].rows, start=1):
+            if row["vat_code"] not in codes:
+                raise SeedUnreadable(
+                    places[name], f"row {line} names a vat_code that vat.csv does not have; {vat_seed.NO_VAT} means no tax"
+                )
     for line, row in enumerate(seeds["accounts"].rows, start=1):
         if row["ledger_account"] in known:
             raise SeedUnreadable(places["accounts"], f"row {line} names an account that chart_of_accounts.csv has already")
@@ -132,6 +152,8 @@ def _seed(name: str, content: bytes, path: Path, origin: str) -> Seed:
         raise SeedUnreadable(path, f"its first line must be `{','.join(columns)}`")
     rows: list[Row] = []
     for number, fields in enumerate(given, start=1):
+        if len(fields) == len(columns) - 1 and OPTIONAL.get(name) == columns[-1]:
+            fields = [*fields, ""]
         if len(fields) != len(columns):
             raise SeedUnreadable(path, f"row {number} has {len(fields)} fields instead of {len(columns)}")
         row: Row = whole | {column: value.strip() or None for column, value in zip(columns, fields, strict=True)}
@@ -139,6 +161,8 @@ def _seed(name: str, content: bytes, path: Path, origin: str) -> Seed:
             raise SeedUnreadable(path, f"row {number}: {complaint}")
         rows.append(row)
     _refuse_repeats(name, rows, path)
+    if name == "vat" and (complaint := vat_seed.overlap(rows)):
+        raise SeedUnreadable(path, complaint)
     return Seed(name, origin, hashlib.sha256(content).hexdigest(), tuple(rows))
 
 
@@ -149,6 +173,14 @@ def _read(name: str, own: Path | None) -> Seed:
     except OSError as error:
         raise SeedUnreadable(path, f"it cannot be read ({type(error).__name__})") from None
     return _seed(name, content, path, origin)
+
+
+def _with_later_accounts(chart: Seed, named: set[str | None]) -> Seed:
+    missing = named & set(LATER) - {row["ledger_account"] for row in chart.rows}
+    if not missing:
+        return chart
+    shipped = _read("chart_of_accounts", None).rows
+    return replace(chart, rows=(*chart.rows, *(row for row in shipped if row["ledger_account"] in missing)))
 
 
 def _path(name: str, own: Path | None) -> tuple[Path, str]:
@@ -246,9 +278,11 @@ def _setting(row: Row) -> str:
     if row["name"] == "fiscal_year_start_month":
         good = value.isdecimal() and value.isascii() and 1 <= int(value) <= 12
         return "" if good else "fiscal_year_start_month must be a month, 1 to 12"
+    if row["name"] == "vat":
+        return "" if value in ("on", "off") else "vat must be on or off"
     if row["name"] in datev_seed.SETTINGS:
         return datev_seed.setting_fault(row["name"], value)
-    names = ("reporting_currency", "forecast_days", "fiscal_year_start_month", *datev_seed.SETTINGS)
+    names = ("reporting_currency", "forecast_days", "fiscal_year_start_month", "vat", *datev_seed.SETTINGS)
     return f"name must be one of {', '.join(names)}"
 
 
@@ -267,6 +301,7 @@ _CHECKS: Mapping[str, Callable[[Row], str]] = {
     "rules": _rule,
     "transfers": _transfer,
     "transactions": _transaction,
+    "vat": vat_seed.row_fault,
     "settings": _setting,
     "target_holidays": _holiday,
     "skr": datev_seed.row_fault,

@@ -197,7 +197,8 @@ def _load(connection: "DuckDBPyConnection", source: str, valid_from: Any) -> Row
 def _postings(connection: "DuckDBPyConnection", transaction_id: str) -> Rows:
     return rows_of(
         connection,
-        "select leg, ledger_account, amount, currency, reporting_amount, reporting_currency, decided_by from postings"
+        "select leg, ledger_account, amount, currency, reporting_amount, reporting_currency, decided_by, vat_code, vat_percent"
+        " from postings"
         " where transaction_id = $1 order by leg",
         [transaction_id],
     )

@@ -183,15 +183,15 @@ select
     -resolved.amount as resolved_amount
 from transactions
 inner join postings as bank on bank.transaction_id = transactions.transaction_id and bank.leg = 1
-left join postings as other on other.transaction_id = transactions.transaction_id and other.leg = 2
+left join postings as other on other.transaction_id = transactions.transaction_id and other.leg = 2 and other.vat_code is null
 left join (
     select
         transaction_id,
         any_value(reversal_of) as reversal_of,
-        string_agg(distinct decided_by, ', ' order by decided_by) as decided_by,
+        string_agg(distinct decided_by, ', ' order by decided_by) filter (leg < 1000) as decided_by,
         list({ledger_account: ledger_account, amount: amount} order by leg) as parts
     from postings
-    where leg > 4
+    where leg > 4 or (leg = 2 and vat_code is not null)
     group by transaction_id
 ) as divided on divided.transaction_id = transactions.transaction_id
 left join postings as resolved on resolved.transaction_id = transactions.transaction_id and resolved.leg = 4

@@ -60,7 +60,7 @@ from chosen left join (
     -- of a divided movement that of the largest split
     select transaction_id, list(ledger_account order by abs(amount) desc, leg)[1] as ledger_account
     from postings
-    where leg not in (1, 3, 4) and transaction_id in (select transaction_id from chosen)
+    where leg not in (1, 3, 4) and leg < 1000 and transaction_id in (select transaction_id from chosen)
     group by transaction_id
 ) as categories using (transaction_id)
 order by day desc nulls first, transaction_id

@@ -158,6 +158,18 @@ SPOILED = {
         "update ledger.transactions set status = 'pending'",
         "update ledger.transactions set amount = amount + 0.01",
     ],
+    "tax_legs_follow_their_net_legs": [
+        "update ledger.postings set amount = amount - 0.01 where leg = 1005",
+        "update ledger.postings set amount = amount - 1 where leg = 5",
+        "update ledger.postings set vat_code = 'VAT_7' where leg = 1005",
+        "update ledger.postings set vat_percent = 7 where leg > 4",
+        "update ledger.postings set vat_percent = null where leg = 5",
+        "update ledger.postings set vat_percent = null where leg > 4",
+        "update ledger.postings set vat_code = null where leg = 5",
+        "delete from ledger.postings where leg = 5",
+        "delete from ledger.postings where leg = 1005",
+        "insert into ledger.postings select * replace (2005 as leg) from ledger.postings where leg = 1005",
+    ],
     "postings_on_the_right_accounts": [
         "update ledger.postings set ledger_account = 'Assets:Transit' where leg = 1",
         "update ledger.postings set ledger_account = 'Assets:Bank:Kontist:A' where leg = 2",

@@ -31,7 +31,7 @@ def movements(draw: st.DrawFn) -> list[tuple[int, list[Any], bool]]:
 
 def raw_rows(drawn: list[tuple[int, list[Any], bool]], currency: str, category: st.DataObject) -> Given:
     return {
-        "seeds.settings": [{"name": "reporting_currency", "value": currency}],
+        "seeds.settings": [{"name": "reporting_currency", "value": currency}, {"name": "vat", "value": "off"}],
         "rates.reference_rates": [{"currency": "PLN", "day": date(2026, 3, 2), "rate": Decimal("4.252637")}],
         "kontist.transactions": [
             {

@@ -13,6 +13,7 @@ from transforms.errors import SeedUnreadable
 
 RULES = "rule,account_id,counterparty,iban,text,direction,ledger_account\n"
 ACCOUNTS = "account,display_name,ledger_account\n"
+VAT = ",".join(seeds.COLUMNS["vat"]) + "\n"
 CHART = (seeds.FOLDER / "chart_of_accounts.csv").read_text(encoding="utf-8")
 
 
@@ -75,6 +76,26 @@ def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one_and_is_noted(tmp_
         ("settings", "name,value\nfiscal_year_start_month,13\n", "must be a month, 1 to 12"),
         ("target_holidays", "day,name\n25.12.2026,Christmas\n", "row 1: day must be a date"),
         ("settings", "name,value\nhorizon,1\n", "name must be one of"),
+        ("settings", "name,value\nvat,no\n", "vat must be on or off"),
+        (
+            "rules",
+            RULES.strip() + ",vat_code\nx,,a,,,any,Expenses:Rent,VAT_20\n",
+            "row 1 names a vat_code that vat.csv does not have",
+        ),
+        ("transactions", "transaction_id,ledger_account,note,vat_code\na,Expenses:Rent,,VAT_20\n", "NONE means no tax"),
+        ("vat", VAT + "none,sale,,,,,,,,\n", "row 1: a vat_code is written in capitals"),
+        ("vat", VAT + "NONE,sale,,,,,,,,\n", "and is not NONE"),
+        ("vat", VAT + "A,any,,,,,,,,\n", "side must be one of sale, purchase"),
+        ("vat", VAT + "A,sale,100,,,,,,,\n", "rate must be a percentage below 100"),
+        ("vat", VAT + "A,sale,,1.7.2020,,,,,,\n", "must be dates"),
+        ("vat", VAT + "A,sale,,2020-12-31,2020-07-01,,,,,\n", "valid_from is later than valid_to"),
+        ("vat", VAT + "A,sale,0,,,Kz 81,,,,\n", "net_box must be a number of the tax form"),
+        ("vat", VAT + "A,sale,1,,,,,,,\n", "a sale with a rate has an output_account"),
+        ("vat", VAT + "A,purchase,1,,,,,,Liabilities:Output-VAT,\n", "a purchase with a rate has an input_account"),
+        ("vat", VAT + "A,sale,1,,,,,,Income:Sales,\n", "output_account must be an account of Liabilities"),
+        ("vat", VAT + "A,purchase,1,,,,,,,Assets:Transit\n", "and not Assets:Transit"),
+        ("vat", VAT + "A,purchase,1,,,,,,,Assets:Nothing\n", "row 1 names an account that chart_of_accounts.csv does not have"),
+        ("vat", VAT + "A,sale,,,2020-12-31,,,,,\nA,sale,,2020-12-31,,,,,,\n", "row 2 is valid on days of an earlier row"),
         ("chart_of_accounts", "ledger_account,kind,description\n", "it lacks the account Assets:Transit"),
         (
             "chart_of_accounts",
@@ -136,6 +157,29 @@ def test_a_chart_of_before_there_were_groups_goes_on_working(tmp_path: Path) -> 
     assert ("Expenses:Office:Tea-and-Coffee", "Office", "Tea and Coffee") in levels
     assert ("Expenses:Bank-Fees", "Expenses", "Bank Fees") in levels
     assert ("Income:Sales", "Income", "Sales") in levels
+
+
+def test_a_chart_of_before_there_was_vat_gets_the_accounts_that_a_seed_names(tmp_path: Path) -> None:
+    old = "".join(line for line in CHART.splitlines(keepends=True) if line.partition(",")[0] not in seeds.LATER)
+    folder = own(tmp_path / "seeds", "chart_of_accounts", old)
+    own(folder, "categories", "source,field,value,direction,ledger_account\n")
+    built = build(raw_file(tmp_path / "raw.duckdb", RICH), tmp_path / "ledger.duckdb", own_seeds=folder)
+
+    assert built.failed == []
+    with duckdb.connect(built.path, read_only=True) as connection:
+        accounts = connection.execute(
+            "select ledger_account from ledger_accounts where kind in ('asset', 'liability')"
+        ).fetchall()
+    assert {("Assets:Input-VAT",), ("Liabilities:Output-VAT",)} <= set(accounts)
+    assert ("Liabilities:Loans",) not in accounts
+
+
+def test_a_row_may_end_before_the_column_that_came_later(tmp_path: Path) -> None:
+    folder = own(tmp_path, "rules", RULES.strip() + ",vat_code\nx,,a,,,in,Expenses:Rent\ny,,b,,,in,Expenses:Rent,VAT_7\n")
+
+    rows = next(seed.rows for seed in seeds.read(folder) if seed.name == "rules")
+
+    assert [row["vat_code"] for row in rows] == [None, "VAT_7"]
 
 
 def test_rules_and_transactions_tell_upper_from_lower_case(tmp_path: Path) -> None:

@@ -116,8 +116,9 @@ def test_bean_check_accepts_the_journal(folder: Path, tmp_path: Path) -> None:
     assert divided[: divided.index("\n\n")].splitlines()[1:] == [
         '  decided_by: "split category VAT_19, split nothing"',
         "  Assets:Bank:Kontist:A  70.00 EUR",
-        "  Income:Sales  -50.00 EUR",
+        "  Income:Sales  -42.02 EUR",
         "  Income:Uncategorised  -20.00 EUR",
+        "  Liabilities:Output-VAT  -7.98 EUR",
     ]
     assert "2026-03-05 balance Assets:Bank:Kontomatik:A  30.00 ~ 0.00 PLN" in journal
     assert '"quo\\"te, comma" "\\\\ quo\\"te, comma"' in journal

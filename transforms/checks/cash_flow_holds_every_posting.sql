@@ -8,14 +8,18 @@ booked as (
     group by account_id, currency
 ),
 
--- a divided movement counts once on each account that it is divided to
+-- a divided movement counts once on each account that it is divided to, and so does one with tax; a tax that the buyer owes and
+-- deducts at once moves no money
 divided as (
     select
         account_id,
         currency,
         count(distinct (transaction_id, ledger_account)) - count(distinct transaction_id) as transactions
     from ledger.postings
-    where leg > 4
+    where (leg > 4 or (leg = 2 and vat_code is not null))
+        and not (leg > 1000 and (transaction_id, leg % 1000) in (
+            select (transaction_id, leg % 1000) from ledger.postings where leg > 2000
+        ))
     group by account_id, currency
 ),
 

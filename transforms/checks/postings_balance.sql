@@ -1,4 +1,4 @@
--- A booked transaction does not have its own amount on the bank account and the opposite elsewhere (one leg, or one a split), or the legs that a decision added do not sum to zero.
+-- A booked transaction does not have its own amount on the bank account and the opposite elsewhere (one leg or one a split, with the tax in each), or the legs that a decision added do not sum to zero.
 with
 
 banks as (
@@ -13,13 +13,13 @@ banks as (
     group by all
 ),
 
--- the legs of splits together are what leg 2 is without splits
+-- the legs of splits and of tax together are what leg 2 is without them
 divided as (
     select account_id, currency, count(*) as transactions, sum(hash(transaction_id, booked_on, amount)) as opposites
     from (
         select account_id, currency, transaction_id, booked_on, cast(sum(amount) as decimal(18, 2)) as amount
         from ledger.postings
-        where leg > 4
+        where leg > 4 or (leg = 2 and vat_code is not null)
         group by all
     )
     group by all
@@ -30,10 +30,10 @@ ours as (
         account_id,
         currency,
         count(*) filter (where leg = 1) as bank_legs,
-        count(*) filter (where leg = 2) as other_legs,
+        count(*) filter (where leg = 2 and vat_code is null) as other_legs,
         count(*) filter (where leg < 1) as unknown_legs,
         sum(hash(transaction_id, booked_on, amount)) filter (where leg = 1) as amounts,
-        sum(hash(transaction_id, booked_on, amount)) filter (where leg = 2) as opposites,
+        sum(hash(transaction_id, booked_on, amount)) filter (where leg = 2 and vat_code is null) as opposites,
         sum(amount) as rest,
         sum(reporting_amount) as reporting_rest
     from ledger.postings

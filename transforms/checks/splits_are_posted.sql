@@ -2,7 +2,12 @@
 with
 
 -- what comes back of a divided payment has the legs of that payment, and no splits of its own
-legs as (select transaction_id, leg, amount from ledger.postings where leg > 4 and reversal_of is null),
+legs as (
+    select transaction_id, leg % 1000 as leg, sum(amount) as amount
+    from ledger.postings
+    where leg > 4 and leg not in (1002, 2002) and reversal_of is null
+    group by transaction_id, leg % 1000
+),
 
 posted as (select transaction_id, leg, amount from ledger.transaction_splits where status = 'posted')
 

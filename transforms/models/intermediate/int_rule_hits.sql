@@ -13,7 +13,8 @@ rules as (
         upper(replace(iban, ' ', ''))                               as iban,
         lower(text)                                                 as text,
         direction,
-        ledger_account
+        ledger_account,
+        vat_code
     from seeds.rules
 ),
 
@@ -27,7 +28,8 @@ final as (
     select
         transactions.transaction_id,
         rules.rule,
-        rules.ledger_account
+        rules.ledger_account,
+        rules.vat_code
     from rules
     inner join transactions
         on (rules.account_id is null or rules.account_id = transactions.account_id)

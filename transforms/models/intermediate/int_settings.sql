@@ -1,6 +1,6 @@
 -- One row: the settings of the seed `settings`, and the default of each that the seed does not name.
 -- grain:  reporting_currency
--- checks: not_null(forecast_days, fiscal_year_start_month)
+-- checks: not_null(forecast_days, fiscal_year_start_month, has_vat)
 
 with
 
@@ -12,7 +12,8 @@ final as (
         cast(coalesce(max(value) filter (where name = 'forecast_days'), '90') as integer) as forecast_days,
         cast(
             coalesce(max(value) filter (where name = 'fiscal_year_start_month'), '1') as integer
-        )                                                           as fiscal_year_start_month
+        )                                                           as fiscal_year_start_month,
+        coalesce(max(value) filter (where name = 'vat'), 'on') = 'on' as has_vat
     from settings
 )
 

@@ -48,7 +48,11 @@ chosen as (
             when starts_with(mapped_by, 'category ') then concat('split ', mapped_by)
             else concat('split ', coalesce('rule ' || rules.rule, mapped_by, 'nothing'))
         end                                                         as decided_by,
-        cast(null as varchar)                                       as reversal_of
+        cast(null as varchar)                                       as reversal_of,
+        -- a rule names a code of its own where it decides on the part
+        case when not starts_with(mapped_by, 'category ') or mapped_by is null then rules.vat_code end as chosen_vat_code,
+        bank_vat_code(mapped.category, mapped.vat_rate)             as bank_vat_code,
+        mapped.booked_on                                            as taxed_on
     from mapped
     left join rules using (transaction_id)
 ),
@@ -64,7 +68,10 @@ returned as (
         cast(-chosen.amount as decimal(18, 2))                      as amount,
         chosen.currency,
         concat('reversal ', reversals.evidence)                     as decided_by,
-        reversals.reversal_of
+        reversals.reversal_of,
+        chosen.chosen_vat_code,
+        chosen.bank_vat_code,
+        chosen.taxed_on
     from chosen
     inner join reversals on reversals.reversal_of = chosen.transaction_id
     inner join transactions on transactions.transaction_id = reversals.transaction_id
@@ -81,6 +88,8 @@ converted as (
     select
         legs.*,
         settings.reporting_currency,
+        conversions.of_this,
+        conversions.of_reporting,
         case
             when legs.currency = settings.reporting_currency then legs.amount
             else in_reporting(legs.amount, conversions.of_this, conversions.of_reporting)
@@ -120,7 +129,12 @@ final as (
             as reporting_amount,
         reporting_currency,
         decided_by,
-        reversal_of
+        reversal_of,
+        chosen_vat_code,
+        bank_vat_code,
+        taxed_on,
+        of_this,
+        of_reporting
     from rounded
 )
 

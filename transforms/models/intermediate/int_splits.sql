@@ -8,7 +8,8 @@ splits       as (select * from staging.stg_kontist__splits where valid_to is nul
 transactions as (select * from intermediate.int_transaction_versions where valid_to is null),
 
 sums as (
-    select transaction_id, case when count(amount) = count(*) then sum(amount) end as amount
+    -- leg numbers of more than 900 splits would be those of tax legs
+    select transaction_id, case when count(amount) = count(*) and count(*) <= 900 then sum(amount) end as amount
     from splits
     group by transaction_id
 ),

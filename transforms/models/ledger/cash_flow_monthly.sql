@@ -5,7 +5,10 @@
 
 with
 
-postings as (select * from ledger.postings where leg >= 2),
+-- A tax that the buyer owes and deducts at once moves no money
+owed     as (select distinct vat_code from intermediate.int_vat_codes where is_on_top),
+
+postings as (select * from ledger.postings where leg >= 2 and (leg < 1000 or vat_code not in (select vat_code from owed))),
 
 -- A divided movement counts once on each account that it is divided to
 divided as (
@@ -15,8 +18,8 @@ divided as (
         ledger_account,
         currency,
         count(distinct transaction_id)                              as transactions
-    from ledger.postings
-    where leg > 4
+    from postings
+    where leg > 4 and leg <> 1002
     group by all
 ),
 
@@ -32,7 +35,7 @@ sums as (
         -- one rate missing, and the sum would be too small without saying so; null, too, where the sum is too large
         case when count(reporting_amount) = count(*) then in_cents(sum(-reporting_amount)) end as reporting_amount,
         reporting_currency,
-        count(*) filter (where leg = 2)                             as transactions
+        count(*) filter (where leg in (2, 1002))                         as transactions
     from postings
     group by account_id, month, ledger_account, currency, reporting_currency
 ),

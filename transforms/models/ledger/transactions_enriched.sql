@@ -11,18 +11,18 @@ held_in       as (select * exclude (ledger_account) from ledger.accounts),
 other_legs    as (
     select transaction_id, ledger_account, reporting_amount, reporting_currency, decided_by, reversal_of
     from ledger.postings
-    where leg = 2
+    where leg = 2 and vat_code is null
     union all
-    -- of a divided movement: the whole amount, and the category of the largest split
+    -- of a movement that is divided, or has tax in it: the whole amount, and the category of the largest part without its tax
     select
         transaction_id,
-        list(ledger_account order by abs(amount) desc, leg)[1]      as ledger_account,
+        list(ledger_account order by leg > 1000, abs(amount) desc, leg)[1] as ledger_account,
         sum(reporting_amount)                                       as reporting_amount,
         any_value(reporting_currency)                               as reporting_currency,
-        list(decided_by order by abs(amount) desc, leg)[1]          as decided_by,
+        list(decided_by order by leg > 1000, abs(amount) desc, leg)[1] as decided_by,
         any_value(reversal_of)                                      as reversal_of
     from ledger.postings
-    where leg > 4
+    where leg > 4 or (leg = 2 and vat_code is not null)
     group by transaction_id
 ),
 categories    as (select * from ledger.ledger_accounts),
