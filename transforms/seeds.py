@@ -89,7 +89,7 @@ def read(own: Path | None = None) -> tuple[Seed, ...]:
     seeds = {name: _read(name, own) for name in NAMES}
     places = {name: _path(name, own)[0] for name in NAMES}
     chart = places["chart_of_accounts"]
-    named = {row[column] for name, column in (*_BOOKING, ("skr", "ledger_account")) for row in seeds[name].rows}
+    named = {row[column] for name, column in _BOOKING for row in seeds[name].rows}
     seeds["chart_of_accounts"] = _with_later_accounts(seeds["chart_of_accounts"], named)
     known = {row["ledger_account"] for row in seeds["chart_of_accounts"].rows}
     for needed in NEEDED:
