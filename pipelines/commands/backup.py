@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.commands.cell_keeper import changing
+from pipelines.commands.cell_change import changing
 from pipelines.commands.terminal import data_of, print_json, say, settings_of, tell
 from pipelines.errors import GOOD, Failure, WrongUsage
 from pipelines.store.lock import held

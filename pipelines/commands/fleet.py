@@ -161,7 +161,7 @@ def export(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Runs `fleet check`: ends with 3 when something does not agree."""
-    from pipelines.fleet.checking import check_fleet
+    from pipelines.fleet.fleet_check import check_fleet
 
     settings = settings_of(options)
     with fleet_of(settings) as database:

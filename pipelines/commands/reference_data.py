@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipelines.commands.cell_keeper import changing
+from pipelines.commands.cell_change import changing
 from pipelines.commands.terminal import console, print_json, settings_of, tell
 from pipelines.errors import GOOD, WrongUsage
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.commands.cell_keeper import keeper_of
+from pipelines.commands.cell_change import keeper_of
 from pipelines.commands.progress import progress_for
 from pipelines.commands.terminal import console, data_of, print_as_json, print_json, say, settings_of, tell
 from pipelines.errors import CHECKS_FAILED, GOOD

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipelines.consents.database import Database
 from pipelines.errors import Busy
-from pipelines.fleet.at_work import MARK, version_here
+from pipelines.fleet.cell_keeper import VERSION_FILE, version_here
 from pipelines.fleet.cells import cell_statuses
 from pipelines.settings import Settings
 from pipelines.store import dlt_folder, leftovers, unfinished
@@ -20,7 +20,7 @@ COPIES = (
     "report.html",
     "run.last.json",
     HISTORY,
-    MARK,
+    VERSION_FILE,
 )
 """What holds rows of customers and is made again from the store."""
 

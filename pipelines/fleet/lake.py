@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.fleet.lake_catalog import Lake, LakeBroken, LakeCatalog, lake_broken
-from pipelines.fleet.marks import CELL, Columns, Mark, Totals, columns_of, totals_in_lake, totals_of_ledger
+from pipelines.fleet.marks import CELL, MARKS, Columns, Mark, Totals, columns_of, totals_in_lake, totals_of_ledger
 from pipelines.store.raw_copy import MEMORY
 from pipelines.store.read_only import NO_BAR
 from pipelines.store.sql import literal, rows_of
@@ -30,7 +30,6 @@ BUCKETS = 32
 """Parts that each table's files are grouped by, so that a query of one cell reads a few of them."""
 FLUSH = "ducklake_flush_inlined_data('lake')"
 """Writes the few rows that DuckLake keeps in its catalog into files. It removes rows that are deleted from files only."""
-MARKS = "cell_marks"
 _MARK_COLUMNS = {
     CELL: "varchar",
     "version": "bigint",

@@ -1,4 +1,4 @@
-"""The catalog of a lake: a PostgreSQL database, its address, its publisher's lock, and what it keeps of removed rows."""
+"""Opens the catalog of a lake, a PostgreSQL database: its address, the publishers' lock, and what it keeps of removed rows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +14,7 @@ from pipelines.errors import Busy, Failure, WrongUsage
 PATIENCE = timedelta(minutes=10)
 """How long a publisher waits for another one: a cell takes seconds, maintenance of a large lake minutes."""
 _LOCK = 0x6B6F_6E74_6F6C_616B
-"""The key of the publisher's lock among the advisory locks of the catalog's database."""
+"""The key of the publishers' lock among the advisory locks of the catalog's database."""
 _WIDEST_TEXTS = """
     update ducklake_table_column_stats as stats set min_value = '', max_value = chr(1114111)
     from ducklake_column as columns
@@ -77,7 +77,7 @@ class Lake:
 
 
 class LakeCatalog:
-    """One session of the catalog's database, which takes the publisher's lock."""
+    """One session of the catalog's database, which takes the publishers' lock."""
 
     def __init__(self, lake: Lake) -> None:
         """Connects. Raises `LakeBroken` when the database is away."""
@@ -89,7 +89,7 @@ class LakeCatalog:
 
     @contextmanager
     def publisher_lock(self) -> Iterator[None]:
-        """Holds the publisher's lock while the block runs. The server gives it back when this process dies.
+        """Holds the publishers' lock while the block runs. The server gives it back when this process dies.
 
         Raises `Busy` when another process holds it for longer than `PATIENCE`.
         """
@@ -109,7 +109,7 @@ class LakeCatalog:
     def confirm_lock(self) -> None:
         """Raises `LakeBroken` when the session is lost: the lock went with it, and nothing may be committed."""
         if not self._alive():
-            raise LakeBroken("The publisher's lock of the lake is lost: its PostgreSQL has ended the session", "Run again")
+            raise LakeBroken("The publishers' lock of the lake is lost: its PostgreSQL has ended the session", "Run again")
 
     def widen_statistics(self) -> None:
         """Replaces the smallest and largest text and amount of each column by bounds that hold for every value.

@@ -1,4 +1,4 @@
-"""Leases of cells: one process at a time works on a cell, on whichever machine.
+"""Leases cells: one process at a time works on a cell, on whichever machine.
 
 A lease is a row of the vault's table `cells` with a token that nobody else knows. Its holder gives a sign of life every `BEAT`
 seconds. After `PATIENCE` seconds without one another process may take the cell. What the first one does then is refused, because

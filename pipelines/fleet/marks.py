@@ -1,4 +1,4 @@
-"""Marks: the control totals of one cell's ledger, by which a copy in the lake is compared with it."""
+"""Computes marks: the control totals of a cell's ledger, by which a copy of it is compared with it."""
 
 import hashlib
 from collections.abc import Iterable
@@ -17,6 +17,8 @@ Columns = dict[str, dict[str, str]]
 CELL = "cell"
 """The column that every table of the lake has before those of the ledger."""
 TRANSACTIONS = "transactions"
+MARKS = "cell_marks"
+"""The table of the marks, in the lake and among the Parquet files."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.errors import Failure
 from pipelines.fleet.cells import cell_statuses
-from pipelines.fleet.marks import CELL, Totals, columns_of, totals_of_ledger
+from pipelines.fleet.marks import CELL, MARKS, Totals, columns_of, totals_of_ledger
 from pipelines.fleet.publication import newest_ledger
 from pipelines.store.atomic_files import replacing
 from pipelines.store.ledger_reader import ledger_of
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from pipelines.consents.database import Database
     from pipelines.settings import Settings
-
-MARKS = "cell_marks"
 
 
 @dataclass

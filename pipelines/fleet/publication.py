@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import WrongUsage
-from pipelines.fleet.at_work import version_here
+from pipelines.fleet.cell_keeper import version_here
 from pipelines.fleet.cells import CellStatus, cell_statuses
 from pipelines.store.ledger import RECORD
 

@@ -38,8 +38,7 @@ class RawStore:
         except (ImportError, ValueError):
             raise WrongUsage(
                 "The setting fleet.store is no address that can be used here",
-                "Write it as fsspec does, e.g. s3://bucket/raw, with its library installed (for S3: pip install"
-                " 'kontoledger[fleet]')",
+                "Write it as fsspec does, e.g. s3://bucket/raw, with its library installed (for S3: pip install '.[fleet]')",
             ) from None
         self._files: AbstractFileSystem = files
         self._root = root.rstrip("/")

@@ -253,7 +253,7 @@ def test_a_publisher_whose_lock_is_lost_commits_nothing(
         confirmed(catalog)
 
     monkeypatch.setattr(LakeCatalog, "confirm_lock", lost)
-    with opened(lake) as session, pytest.raises(LakeBroken, match="The publisher's lock of the lake is lost"):
+    with opened(lake) as session, pytest.raises(LakeBroken, match="The publishers' lock of the lake is lost"):
         session.publish("cell-0001", small_ledger(tmp_path / "1.duckdb", MANY))
 
     assert asked(lake, "select table_name from duckdb_tables() where database_name = current_database()") == [("cell_marks",)]

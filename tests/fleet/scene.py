@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sql
 
-from pipelines.commands.cell_keeper import keeper_of
+from pipelines.commands.cell_change import keeper_of
 from pipelines.consents.clients import vault_of
 from pipelines.consents.database import Database
 from pipelines.consents.sign_in import MockLogin, mock_opening

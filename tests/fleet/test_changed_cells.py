@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.commands.cell_keeper import changing
+from pipelines.commands.cell_change import changing
 from pipelines.consents.clients import vault_of
 from pipelines.consents.upkeep import end_at_its_bank
-from pipelines.fleet.at_work import version_here
+from pipelines.fleet.cell_keeper import version_here
 from pipelines.fleet.cells import fleet_of, make_cells, of_customer
 from pipelines.fleet.leases import Leases
 from pipelines.read.options import utc_now

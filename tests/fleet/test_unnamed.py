@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.consents.database import Database
-from pipelines.fleet.checking import check_fleet
+from pipelines.fleet.fleet_check import check_fleet
 from pipelines.fleet.leases import Leases, Placed
 from pipelines.fleet.raw_store import RawStore
 from pipelines.fleet.unnamed import remove_unnamed

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.consents.clients import vault_of
 from pipelines.consents.upkeep import end_at_its_bank
-from pipelines.fleet.at_work import version_here
+from pipelines.fleet.cell_keeper import version_here
 from pipelines.fleet.cells import cell_statuses, fleet_of, make_cells, of_customer
 from pipelines.fleet.copies import remove_erased
 from pipelines.fleet.leases import LeaseLost, Leases

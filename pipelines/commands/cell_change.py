@@ -16,7 +16,7 @@ def keeper_of(settings: "Settings", *, fetching: bool = True) -> "AbstractContex
     """
     if settings.cell is None:
         return nullcontext()
-    from pipelines.fleet.at_work import at_work
+    from pipelines.fleet.cell_keeper import at_work
 
     return at_work(settings, settings.cell, fetching=fetching)
 

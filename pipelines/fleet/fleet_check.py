@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from pipelines.consents.database import Database
 from pipelines.errors import Failure
-from pipelines.fleet.at_work import version_here
+from pipelines.fleet.cell_keeper import version_here
 from pipelines.fleet.cells import cell_statuses, misplaced
 from pipelines.fleet.lake_catalog import LakeBroken
 from pipelines.fleet.publication import check_lake
@@ -14,8 +14,8 @@ from pipelines.settings import Settings
 
 
 @dataclass
-class Checked:
-    """What `fleet check` looked at, and a sentence for each finding."""
+class FleetCheck:
+    """What `fleet check` looked at, with a sentence for each finding."""
 
     cells: int = 0
     objects: int = 0
@@ -23,14 +23,14 @@ class Checked:
     findings: list[str] = field(default_factory=list)
 
 
-def check_fleet(settings: Settings, database: Database) -> Checked:
+def check_fleet(settings: Settings, database: Database) -> FleetCheck:
     """Checks that each consent is in its customer's cell, that the store has each object that is named and no other, that each
     ledger here is right, and that the lake, where there is one, holds what was published.
 
     A ledger is checked against the raw history beside it, where this is the cell's newest.
     """
     statuses = cell_statuses(database)
-    done = Checked(cells=len(statuses), findings=misplaced(database))
+    done = FleetCheck(cells=len(statuses), findings=misplaced(database))
     store = RawStore(settings.fleet.store) if settings.fleet.store else None
     for one in statuses:
         folder = settings.fleet.folder / one.cell

@@ -19,7 +19,7 @@ from pipelines.store.ledger import forget_record
 if TYPE_CHECKING:
     from pipelines.settings import Settings
 
-MARK = "cell.json"
+VERSION_FILE = "cell.json"
 """The version of the raw history that a cell's folder was last fetched or stored at."""
 
 
@@ -67,7 +67,7 @@ class CellKeeper:
         (self.data_dir / "raw.previous.duckdb").unlink(missing_ok=True)
         unfinished.forget_all(self.data_dir)  # read for another history
         forget_record(self.data_dir)
-        self._mark()
+        self._note_version()
 
     def keep(self, *, erasing: bool = False) -> None:
         """Stores the folder's raw history, and has the vault name it as the cell's newest.
@@ -89,13 +89,13 @@ class CellKeeper:
             with suppress(StoreBroken):  # `fleet maintain` does it then
                 self.store.discard(name)  # it may hold rows that the next holder has erased
             raise
-        self._mark()
+        self._note_version()
         for one in listed:
             if one.name not in (self.lease.object, self.lease.object_before):
                 self.store.remove(one)
 
-    def _mark(self) -> None:
-        replace_text(self.data_dir / MARK, json.dumps({"version": self.lease.version}) + "\n")
+    def _note_version(self) -> None:
+        replace_text(self.data_dir / VERSION_FILE, json.dumps({"version": self.lease.version}) + "\n")
 
 
 def version_here(data_dir: Path) -> int | None:
@@ -103,5 +103,5 @@ def version_here(data_dir: Path) -> int | None:
     if not (data_dir / "raw.duckdb").exists():
         return None
     with suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads((data_dir / MARK).read_text(encoding="utf-8"))["version"])
+        return int(json.loads((data_dir / VERSION_FILE).read_text(encoding="utf-8"))["version"])
     return None
