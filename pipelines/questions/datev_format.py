@@ -9,7 +9,7 @@ Windows-1252, the only one that each way of import takes.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -48,6 +48,7 @@ COLUMNS = tuple(";".join([_BEFORE, _ACCOUNTS, _OPEN_ITEMS, *_INFOS, _TAXES, *_MO
 _TEXTS = {2, 3, 6, 9, 11, 12, 14, 16, *range(20, 39), 40, 42, *range(48, 88), 91, 95, 96, 98, 102, 103, 105, 107, 109, 110}
 _TEXT_COLUMNS = frozenset(_TEXTS | {112, 118, 120, 121, 123})
 """Numbers of the columns whose description has quotes."""
+_EMPTY = tuple('""' if number in _TEXT_COLUMNS else "" for number in range(1, len(COLUMNS) + 1))
 _NOT_IN_DOCUMENTS = re.compile(r"[^A-Za-z0-9_$%/-]")
 """Belegfeld 1 takes these signs by the vendor's expression and by its words; blanks, dots and umlauts by neither."""
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
@@ -120,7 +121,10 @@ def posting(one: Posting, *, is_locked: bool) -> str:
     }
     for place, (kind, content) in enumerate(one.about.items()):
         filled |= {21 + 2 * place: kind, 22 + 2 * place: content}
-    return ";".join(_fields(filled))
+    fields = list(_EMPTY)
+    for number, value in filled.items():
+        fields[number - 1] = _quoted(value) if number in _TEXT_COLUMNS else value
+    return ";".join(fields)
 
 
 def windows_text(text: str) -> tuple[str, bool]:
@@ -137,12 +141,6 @@ def document_number(text: str) -> tuple[str, bool]:
     plain = text.strip()
     number = _NOT_IN_DOCUMENTS.sub("", unidecode(plain.translate(_UMLAUTS)))[:DOCUMENT]
     return number, number != plain
-
-
-def _fields(filled: Mapping[int, str]) -> Iterator[str]:
-    for number in range(1, len(COLUMNS) + 1):
-        value = filled.get(number, "")
-        yield _quoted(value) if number in _TEXT_COLUMNS else value
 
 
 def _fits(sign: str) -> bool:

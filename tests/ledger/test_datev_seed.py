@@ -61,9 +61,10 @@ def test_a_setting_of_datev_has_the_form_of_the_vendors_header(setting: str, com
 
 
 def test_rows_may_name_own_accounts_and_a_chart_of_ones_own_may_lack_accounts_of_the_shipped_rows(tmp_path: Path) -> None:
-    rows = "Assets:Business,any,any,1200,1800,\nAssets:Bank:Kontist-1a2b,any,any,1210,1810,\nLiabilities:Card,any,any,1730,,\n"
+    bank = "Assets:Bank:Kontist:30ECD7D036ADAD4C,any,any,1210,1810,\n"
+    rows = "Assets:Business,any,any,1200,1800,\nLiabilities:Card,any,any,1730,,\n"
     read = seeds.read(
-        own(tmp_path, skr=HEADER + rows + INTERIM, accounts="account,display_name,ledger_account\na,,Assets:Business\n")
+        own(tmp_path, skr=HEADER + rows + bank + INTERIM, accounts="account,display_name,ledger_account\na,,Assets:Business\n")
     )
     assert len(next(seed for seed in read if seed.name == "skr").rows) == 4
 

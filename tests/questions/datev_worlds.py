@@ -56,6 +56,8 @@ ROWS = [
     kontist(12, march(13), 3_333, None, name="Who knows"),
     kontist(13, march(14), 0, None, name="Nothing"),
     kontist(14, march(15), -1, None, name="pending", booking_type=None, valuta_date=None),
+    kontist(16, march(16), -2_500, "PRIVATE", name="Mu\u0308ller", iban="DE02", e2e_id="E-2"),
+    kontist(17, march(18), 2_500, None, name="Mu\u0308ller", iban="DE02", e2e_id="E-2", booking_type="SEPA_DIRECT_DEBIT_RETURN"),
     kontist(15, march(31), -700, None, name='=cmd|"/c calc"!A0; "Ü"', purpose="Zeile 1\r\nZeile 2 ☕ 東京 \x1b[31m" + "ä" * 240),
 ]
 BALANCE = sum(row["amount_cents"] for row in ROWS if row["booking_type"])

@@ -32,9 +32,11 @@ from tests.questions.datev_worlds import (
 
 EXPECTED = {
     "03": {"1": ["8400"], "2": ["8300"], "3": ["4900/9"], "4": ["4900/8"], "5": ["4900"], "6": ["1590"], "7": ["1800"],
-           "8": ["1890"], "9": ["1810"], "10": ["8400", "8300"], "11": ["4900/9"], "12": ["1590"], "15": ["1590"]},
+           "8": ["1890"], "9": ["1810"], "10": ["8400", "8300"], "11": ["4900/9"], "12": ["1590"], "15": ["1590"],
+           "16": ["1800"], "17": ["1800"]},
     "04": {"1": ["4400"], "2": ["4300"], "3": ["6300/9"], "4": ["6300/8"], "5": ["6300"], "6": ["1370"], "7": ["2100"],
-           "8": ["2180"], "9": ["2150"], "10": ["4400", "4300"], "11": ["6300/9"], "12": ["1370"], "15": ["1370"]},
+           "8": ["2180"], "9": ["2150"], "10": ["4400", "4300"], "11": ["6300/9"], "12": ["1370"], "15": ["1370"],
+           "16": ["2100"], "17": ["2100"]},
 }  # fmt: skip
 """By chart and movement: the account and the key of each line, as an adviser would write them."""
 
@@ -97,6 +99,9 @@ def test_a_movement_that_comes_back_goes_where_it_went_with_the_same_key(folder:
     (out,), (back,) = found["3"], found["11"]
     assert (out.amount, back.amount) == (Decimal("-119.00"), Decimal("119.00"))
     assert (out.counter_account, out.bu_key) == (back.counter_account, back.bu_key) == ("4900", "9")
+    (drawn,), (returned,) = found["16"], found["17"]
+    assert (drawn.counter_account, returned.counter_account) == ("1800", "1800")  # a drawing that comes back is no deposit
+    assert drawn.text == "Müller"
 
 
 def test_the_header_names_adviser_client_days_and_chart(folder: Path, tmp_path: Path) -> None:
