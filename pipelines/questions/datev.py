@@ -37,27 +37,17 @@ order by account_id
 """
 
 _LEGS = """
-with
-
-coded as (
-    select
-        *,
-        leg % 1000 as of_leg,
-        nullif(regexp_extract(decided_by, 'category (VAT_[0-9]+|REVERSE_CHARGE)$', 1), '') as vat_code
-    from postings
-),
-
 -- a tax is a leg of its own, numbered after the leg whose tax it is: together they are the gross amount
-legs as (
+with legs as (
     select
-        transaction_id, of_leg as leg, account_id, booked_on, currency,
+        transaction_id, leg % 1000 as leg, account_id, booked_on, currency,
         cast(-sum(amount) as decimal(18, 2)) as amount,
-        any_value(ledger_account) filter (leg < 1000) as ledger_account,
-        any_value(vat_code) filter (leg < 1000) as vat_code,
+        any_value(ledger_account) filter (postings.leg < 1000) as ledger_account,
+        any_value(vat_code) as vat_code,
         any_value(reversal_of) as reversal_of
-    from coded
-    where booked_on between $first and $last and list_contains($accounts, account_id) and of_leg not in (1, 3)
-    group by all
+    from postings
+    where booked_on between $first and $last and list_contains($accounts, account_id) and postings.leg % 1000 not in (1, 3)
+    group by transaction_id, postings.leg % 1000, account_id, booked_on, currency
 )
 """
 
@@ -71,13 +61,12 @@ where currency = '{CURRENCY}'
 _POSTINGS = f"""
 {_LEGS}
 select
-    legs.transaction_id, legs.leg, legs.account_id, legs.booked_on, legs.amount, legs.ledger_account, legs.reversal_of,
-    coalesce(legs.vat_code, originals.vat_code) as vat_code,
-    transactions.counterparty_name, transactions.description, transactions.transaction_type, details.invoice_number
+    legs.transaction_id, legs.leg, legs.account_id, legs.booked_on, legs.amount, legs.ledger_account, legs.vat_code,
+    legs.reversal_of, transactions.counterparty_name, transactions.description, transactions.transaction_type,
+    details.invoice_number
 from legs
 inner join transactions using (transaction_id)
 left join transaction_details as details using (transaction_id)
-left join coded as originals on originals.transaction_id = legs.reversal_of and originals.leg = legs.leg
 where legs.amount <> 0 and legs.currency = '{CURRENCY}'
 order by legs.account_id, legs.booked_on, legs.transaction_id, legs.leg
 """

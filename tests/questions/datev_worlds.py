@@ -41,6 +41,14 @@ def march(day: int) -> date:
     return date(2026, 3, day)
 
 
+RULES = [
+    {"rule": "cloud", "account_id": "", "counterparty": "Cloud Ltd", "iban": "", "text": "", "direction": "out",
+     "ledger_account": "Expenses:Business", "vat_code": "REVERSE_CHARGE_EU"},
+    {"rule": "france", "counterparty": "Customer in France", "direction": "in", "ledger_account": "Income:Sales",
+     "vat_code": "REVERSE_CHARGE_EU"},
+    {"rule": "hospice", "counterparty": "Hospice", "direction": "any", "ledger_account": "Expenses:Donations"},
+]  # fmt: skip
+"""A person's: two codes that the bank has not, and an account whose row in `skr` is for postings without VAT."""
 ROWS = [
     kontist(1, march(2), 119_000, "VAT_19", name="Ärzte GmbH", purpose="Rechnung 117", invoice_number="RE 2026/117"),
     kontist(2, march(3), 10_700, "VAT_7", name="Verlag"),
@@ -58,6 +66,9 @@ ROWS = [
     kontist(14, march(15), -1, None, name="pending", booking_type=None, valuta_date=None),
     kontist(16, march(16), -2_500, "PRIVATE", name="Mu\u0308ller", iban="DE02", e2e_id="E-2"),
     kontist(17, march(18), 2_500, None, name="Mu\u0308ller", iban="DE02", e2e_id="E-2", booking_type="SEPA_DIRECT_DEBIT_RETURN"),
+    kontist(18, march(20), -8_000, "REVERSE_CHARGE", name="Cloud Ltd"),
+    kontist(19, march(21), 30_000, "REVERSE_CHARGE", name="Customer in France"),
+    kontist(20, march(22), -2_380, "VAT_19", name="Hospice"),
     kontist(15, march(31), -700, None, name='=cmd|"/c calc"!A0; "Ü"', purpose="Zeile 1\r\nZeile 2 ☕ 東京 \x1b[31m" + "ä" * 240),
 ]
 BALANCE = sum(row["amount_cents"] for row in ROWS if row["booking_type"])
@@ -73,7 +84,9 @@ COMPLETE: Given = {
 
 def with_seeds(folder: Path, **texts: str) -> Path:
     (folder / "seeds").mkdir(parents=True, exist_ok=True)
-    for name, text in ({"settings": SETTINGS} | texts).items():
+    columns = tuple(RULES[0])
+    rules = "\n".join(",".join(row.get(column, "") for column in columns) for row in ({name: name for name in columns}, *RULES))
+    for name, text in ({"settings": SETTINGS, "rules": f"{rules}\n"} | texts).items():
         (folder / "seeds" / f"{name}.csv").write_text(text, encoding="utf-8")
     return folder
 

@@ -33,10 +33,10 @@ from tests.questions.datev_worlds import (
 EXPECTED = {
     "03": {"1": ["8400"], "2": ["8300"], "3": ["4900/9"], "4": ["4900/8"], "5": ["4900"], "6": ["1590"], "7": ["1800"],
            "8": ["1890"], "9": ["1810"], "10": ["8400", "8300"], "11": ["4900/9"], "12": ["1590"], "15": ["1590"],
-           "16": ["1800"], "17": ["1800"]},
+           "16": ["1800"], "17": ["1800"], "18": ["3123"], "19": ["8336"], "20": ["1590"]},
     "04": {"1": ["4400"], "2": ["4300"], "3": ["6300/9"], "4": ["6300/8"], "5": ["6300"], "6": ["1370"], "7": ["2100"],
            "8": ["2180"], "9": ["2150"], "10": ["4400", "4300"], "11": ["6300/9"], "12": ["1370"], "15": ["1370"],
-           "16": ["2100"], "17": ["2100"]},
+           "16": ["2100"], "17": ["2100"], "18": ["5923"], "19": ["4336"], "20": ["1370"]},
 }  # fmt: skip
 """By chart and movement: the account and the key of each line, as an adviser would write them."""
 
@@ -120,9 +120,10 @@ def test_what_has_no_mapping_is_listed_by_account_direction_and_code(folder: Pat
     notes = printed_json(capsys)["notes"]
     assert notes[0].endswith("PLN is not in the file: books of DATEV are in EUR")
     assert notes[1] == "1 posting of zero from 2026-03-01 to 2026-03-31: DATEV has none, so they are left out"
-    assert notes[2].startswith("3 postings on the interim account 1590, for want of a row in skr.csv: ")
+    assert notes[2].startswith("4 postings on the interim account 1590, for want of a row in skr.csv: ")
     assert "Income:Uncategorised (in, no VAT code): 1" in notes[2]
     assert "Expenses:Business (out, REVERSE_CHARGE): 1" in notes[2]
+    assert "Expenses:Donations (out, VAT_19): 1" in notes[2]
 
 
 def test_a_document_number_keeps_what_belegfeld_1_takes(folder: Path, tmp_path: Path, capsys: Any) -> None:

@@ -13,7 +13,7 @@ from pipelines.questions.exports import Export, files
 from pipelines.questions.statements import Selection
 from tests.ledger.worlds import built, needed
 from tests.questions.datev_reader import Batch, read
-from tests.questions.datev_worlds import COMPLETE, IBAN, ROWS, kontist, march, parts, with_seeds
+from tests.questions.datev_worlds import COMPLETE, IBAN, ROWS, RULES, kontist, march, parts, with_seeds
 
 TABLES = (
     "accounts",
@@ -29,9 +29,9 @@ TABLES = (
 NEEDED = needed(*(f"ledger.{table}" for table in TABLES))
 TEXTS = st.text(max_size=90) | st.text(alphabet=";\"\r\n=+-@\t'ä€", max_size=240)
 AMOUNTS = st.integers(-99_999, -1) | st.integers(1, 99_999)
-CATEGORIES = st.sampled_from([None, "VAT_19", "VAT_7", "VAT_0", "PRIVATE", "TAX_PAYMENT"])
+CATEGORIES = st.sampled_from([None, "VAT_19", "VAT_7", "VAT_0", "REVERSE_CHARGE", "PRIVATE", "TAX_PAYMENT"])
 NUMBERS = {"Expenses:Uncategorised": {"1590"}, "Income:Uncategorised": {"1590"}, "Income:Sales": {"8400", "8300", "1590"},
-           "Expenses:Business": {"4900"}, "Equity:Private": {"1800", "1890"}, "Expenses:Taxes": {"1810"}}  # fmt: skip
+           "Expenses:Business": {"4900", "1590"}, "Equity:Private": {"1800", "1890"}, "Expenses:Taxes": {"1810"}}  # fmt: skip
 
 
 @st.composite
@@ -64,6 +64,7 @@ def batch_of(rows: list[dict[str, Any]], tmp_path: Path) -> tuple[Batch, list[tu
             }
         ],
         "kontist.transactions": rows,
+        "seeds.rules": RULES,
     }
     selection = Selection(first=march(1), last=march(31))
     with built(world, NEEDED) as connection:
