@@ -1,6 +1,7 @@
 """`make bench`: what runs cost, beside the physical limit and dlt alone, as tables in Markdown.
 
-    python -m benchmarks [--rows N ...] [--kontomatik N] [--consents N ...] [--rounds N] [--memory MB] [--into README.md]
+    python -m benchmarks [--rows N ...] [--kontomatik N] [--consents N ...] [--cells N ...] [--rounds N]
+                         [--memory MB] [--into FILE]
 
 All ways read the same sandbox in another process, in turn, and every time is that of a whole process. Seconds depend on the
 machine and on what else it does; the ratios of one run hardly do.
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import vault, xml_reading
+from benchmarks import fleet, vault, xml_reading
 from benchmarks.bank import PAGE, Bank, serving
 from benchmarks.costs import Cost, cost_of, typical
 from benchmarks.tables import LIMIT, OURS, Measured, growth, markdown
@@ -129,6 +130,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=list(SIZES), help="histories of Kontist (default: %(default)s)")
     parser.add_argument("--kontomatik", type=int, help=f"rows of Kontomatik; 0: none (default: at most {KONTOMATIK:,})")
     parser.add_argument("--consents", type=int, nargs="+", default=list(vault.SIZES), help="of a vault (default: %(default)s)")
+    parser.add_argument("--cells", type=int, nargs="*", default=list(fleet.SIZES), help="of a fleet (default: %(default)s)")
     parser.add_argument(
         "--rounds", type=int, default=3, help=f"times that each is measured; first runs of more than {SMALL:,} rows once"
     )
@@ -143,6 +145,8 @@ def main(arguments: list[str]) -> None:
     if of_kontomatik:
         found.append(kontomatik(of_kontomatik, options.rounds))
     tables = f"{markdown(found, options.rounds)}\n{growth(found)}\n{vault.markdown(options.consents)}\n"
+    if options.cells:
+        tables += f"\n{fleet.markdown(options.cells)}\n"
     print(tables)
     if options.into is not None:
         _put(options.into, tables)

@@ -252,8 +252,6 @@ def opened(lake: Lake, memory: str = MEMORY) -> Iterator[LakeSession]:
             connection.execute("set global s3_url_style = 'path'")
         options = f"data_path {literal(lake.data)}{', encrypted' if lake.encrypted else ''}"
         with _failing_clearly():
-            # DuckLake repeats a commit that others' have overtaken; its 10 tries were too few where several published.
-            connection.execute("set ducklake_max_retry_count = 100")
             connection.execute(f"attach {literal(f'ducklake:postgres:{lake.for_libpq()}')} as lake ({options})")
         yield LakeSession(connection, catalog)
 
