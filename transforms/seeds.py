@@ -16,7 +16,8 @@ from pathlib import Path
 
 import duckdb
 
-from transforms import datev_seed, vat_seed
+from transforms import datev_seed, payment_words, vat_seed
+from transforms.engine import literal
 from transforms.errors import SeedUnreadable
 
 FOLDER = Path(__file__).parent / "seeds"
@@ -33,6 +34,17 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 SOURCES = ("kontist", "kontomatik")
 """The banks whose words `categories` may translate."""
 LONGEST_FORECAST = 3660
+PAYMENT_KINDS = (
+    "salary", "pension", "benefits", "rent", "utilities", "loan", "insurance", "subscription", "tax", "interest", "gambling",
+    "cash", "own_transfer", "refund",
+)  # fmt: skip
+NO_KIND = "none"
+"""What a row of `payment_kinds` says of a movement that only looks like one of a kind."""
+PAYMENT_WORDS = ("description", "counterparty", "text")
+"""Fields of `payment_kinds` whose value is one word or several, found as whole words in a text."""
+_PAYMENT_FIELDS = (
+    "transaction_id", "iban", "ledger_account", "label", "category", "transaction_type", "merchant_category", *PAYMENT_WORDS,
+)  # fmt: skip
 
 _UNIQUE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "chart_of_accounts": (("ledger_account",),),
@@ -43,6 +55,7 @@ _UNIQUE: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "transactions": (("transaction_id",),),
     "target_holidays": (("day",),),
     "skr": (("ledger_account", "direction", "vat"),),
+    "payment_kinds": (("field", "value", "direction"),),
 }
 """Columns that no two rows of a file have in common."""
 LONGEST_NAME = 60
@@ -71,6 +84,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "settings": ("name", "value"),
     "target_holidays": ("day", "name"),
     "skr": datev_seed.COLUMNS,
+    "payment_kinds": ("payment_kind", "field", "value", "direction"),
 }
 """The header of each seed's file."""
 OPTIONAL: Mapping[str, str] = {"chart_of_accounts": "category_group", "rules": "vat_code", "transactions": "vat_code"}
@@ -122,14 +136,23 @@ def read(own: Path | None = None) -> tuple[Seed, ...]:
 
 
 def fill(connection: duckdb.DuckDBPyConnection, seeds: Sequence[Seed]) -> None:
-    """Makes the schema `seeds` with a table for each seed, its rows numbered in the order of the file, and `files`."""
+    """Makes the schema `seeds`: a table for each seed, its rows numbered in the order of the file, `files`, a macro."""
     connection.execute("create schema seeds")
     connection.execute("create table seeds.files (name varchar, origin varchar, rows bigint, sha256 varchar)")
     for seed in seeds:
         columns = COLUMNS[seed.name]
         connection.execute(f"create table seeds.{seed.name} (line bigint, {', '.join(f'{name} varchar' for name in columns)})")
         _insert(connection, seed.name, [(line, *(row[name] for name in columns)) for line, row in enumerate(seed.rows, start=1)])
+        if seed.name == "payment_kinds":
+            _add_payment_words(connection, seed)
     _insert(connection, "files", [(seed.name, seed.origin, len(seed.rows), seed.sha256) for seed in seeds])
+
+
+def _add_payment_words(connection: duckdb.DuckDBPyConnection, kinds: Seed) -> None:
+    """Makes the macro that says whether a text may hold words of `payment_kinds`."""
+    words = (row["value"] or "" for row in kinds.rows if row["field"] in ("description", "text"))
+    matches = [f"regexp_matches(written, {literal(one)})" for one in payment_words.patterns(words)]
+    connection.execute(f"create macro seeds.may_have_payment_words(written) as ({' or '.join(matches) or 'false'})")
 
 
 @lru_cache(maxsize=2 * len(NAMES))
@@ -294,6 +317,17 @@ def _holiday(row: Row) -> str:
     return "" if row["name"] else "name is missing"
 
 
+def _payment_kind(row: Row) -> str:
+    complaints = [
+        *_one_of(row, "payment_kind", *PAYMENT_KINDS, NO_KIND),
+        *_one_of(row, "field", *_PAYMENT_FIELDS),
+        *_one_of(row, "direction", "in", "out", "any"),
+    ]
+    if not complaints and row["field"] in PAYMENT_WORDS and not payment_words.plain(row["value"] or ""):
+        return "value must have a letter or a digit"
+    return next(iter(complaints), "" if row["value"] else "value is missing")
+
+
 _CHECKS: Mapping[str, Callable[[Row], str]] = {
     "chart_of_accounts": _account,
     "accounts": _own_account,
@@ -305,4 +339,5 @@ _CHECKS: Mapping[str, Callable[[Row], str]] = {
     "settings": _setting,
     "target_holidays": _holiday,
     "skr": datev_seed.row_fault,
+    "payment_kinds": _payment_kind,
 }

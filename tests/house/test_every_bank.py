@@ -25,9 +25,10 @@ LACKING = {
     ("account_owners", "kontist", "accounts"),
     ("memos_move_nothing", "kontomatik", "transactions"),
     ("every_split_once", "kontomatik", "transactions"),
+    ("int_payment_kinds", "kontomatik", "transactions"),
 }
 """Query, bank and table, where the bank's table has nothing of what the query asks: Kontist gives no balance after each row, and
-names no owner; Kontomatik shows movements only, and no splits."""
+names no owner; Kontomatik shows movements only, no splits and no merchant codes."""
 OF_A_COLUMN = {"stg_kontist__splits"}
 """Staging models of a list that stands in one column of a raw table."""
 

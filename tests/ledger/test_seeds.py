@@ -12,6 +12,7 @@ from transforms.build import build
 from transforms.errors import SeedUnreadable
 
 RULES = "rule,account_id,counterparty,iban,text,direction,ledger_account\n"
+KINDS = "payment_kind,field,value,direction\n"
 ACCOUNTS = "account,display_name,ledger_account\n"
 VAT = ",".join(seeds.COLUMNS["vat"]) + "\n"
 CHART = (seeds.FOLDER / "chart_of_accounts.csv").read_text(encoding="utf-8")
@@ -74,6 +75,12 @@ def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one_and_is_noted(tmp_
         ("settings", "name,value\nreporting_currency,euro\n", "must be an ISO 4217 code"),
         ("settings", "name,value\nforecast_days,-1\n", "must be a whole number"),
         ("settings", "name,value\nfiscal_year_start_month,13\n", "must be a month, 1 to 12"),
+        ("payment_kinds", KINDS + "wage,label,x,in\n", "row 1: payment_kind must be one of salary, "),
+        ("payment_kinds", KINDS + "salary,words,x,in\n", "row 1: field must be one of transaction_id, "),
+        ("payment_kinds", KINDS + "salary,text,x,both\n", "row 1: direction must be one of in, out, any"),
+        ("payment_kinds", KINDS + "salary,label,,in\n", "row 1: value is missing"),
+        ("payment_kinds", KINDS + "salary,text,--,in\n", "row 1: value must have a letter or a digit"),
+        ("payment_kinds", KINDS + "salary,text,x,in\nrent,text,x,in\n", "row 2 repeats the field and value and direction"),
         ("target_holidays", "day,name\n25.12.2026,Christmas\n", "row 1: day must be a date"),
         ("settings", "name,value\nhorizon,1\n", "name must be one of"),
         ("settings", "name,value\nvat,no\n", "vat must be on or off"),

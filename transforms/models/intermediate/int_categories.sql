@@ -5,28 +5,7 @@
 with
 
 mapping as (select * from seeds.categories),
-splits  as (select * from staging.stg_kontist__splits),
-
-kinds as (
-    select distinct
-        source,
-        category,
-        transaction_type,
-        labels,
-        case when amount < 0 then 'out' else 'in' end               as direction
-    from intermediate.int_transaction_versions
-    where valid_to is null and status = 'booked'
-    union
-    select
-        versions.source,
-        splits.category,
-        versions.transaction_type,
-        versions.labels,
-        case when splits.amount < 0 then 'out' else 'in' end        as direction
-    from splits
-    inner join intermediate.int_transaction_versions as versions using (transaction_id)
-    where splits.valid_to is null and versions.valid_to is null and versions.status = 'booked'
-),
+kinds   as (select * from intermediate.int_bank_words),
 
 words as (
     select *, 'category' as field, category as value from kinds where category is not null
@@ -39,9 +18,7 @@ words as (
 -- The first row of the seed that fits is what counts, so the order of its rows is their precedence
 final as (
     select
-        concat_ws(
-            ' | ', words.source, coalesce(words.category, ''), coalesce(words.transaction_type, ''), words.labels, words.direction
-        )                                                           as kind,
+        words.kind,
         words.source,
         words.category,
         words.transaction_type,
@@ -56,7 +33,7 @@ final as (
         and lower(mapping.value) = lower(words.value)
         and mapping.direction in ('any', words.direction)
     qualify row_number() over (
-        partition by words.source, words.category, words.transaction_type, words.labels, words.direction
+        partition by words.kind
         order by mapping.line, words.value
     ) = 1
 )

@@ -14,10 +14,7 @@ normal as (
     select
         *,
         nullif(upper(replace(counterparty_iban, ' ', '')), '')      as iban,
-        -- case, accents, punctuation and blanks are spelling, not another party, and so are letters that Unicode does not take apart
-        translate(lower(strip_accents(counterparty_name)), 'łøđ', 'lod') as letters,
-        replace(replace(replace(letters, 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe') as plain_letters,
-        nullif(trim(regexp_replace(plain_letters, '[^\p{L}\p{N}]+', ' ', 'g')), '') as plain_name
+        plain_words(counterparty_name)                              as plain_name
     from shown
 ),
 
