@@ -27,7 +27,7 @@ print(json.dumps(duckdb.execute(sys.argv[2]).fetchall(), default=str))
 
 
 def test_every_scenario_of_a_lake_holds(tmp_path: Path) -> None:
-    files = ["tests/fleet/lake_scenarios.py", "tests/fleet/lake_content_scenarios.py"]
+    files = [f"tests/fleet/lake_{kind}.py" for kind in ("scenarios", "content_scenarios", "bucket_scenarios")]
     scenarios = [sys.executable, "-m", "pytest", f"--basetemp={tmp_path / 'lakes'}", *files]
     ended = subprocess.run(
         scenarios, cwd=ROOT, env=lake_environment(), capture_output=True, text=True, timeout=patient(300), check=False
