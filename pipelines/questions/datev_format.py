@@ -131,8 +131,11 @@ def windows_text(text: str) -> tuple[str, bool]:
     """Returns a text on one line in Windows-1252, and whether signs had to be replaced: other scripts are written in Latin, signs
     without a counterpart as `?`. A text that a spreadsheet would run as a formula gets an apostrophe."""
     shown = " ".join(line(unicodedata.normalize("NFC", text)).split())
-    fitting = "".join(sign if _fits(sign) else (unidecode(sign).replace("[?]", "") or "?") for sign in shown)
-    whole = " ".join(fitting.split())
+    if _fits(shown):
+        fitting = whole = shown
+    else:
+        fitting = "".join(sign if _fits(sign) else (unidecode(sign).replace("[?]", "") or "?") for sign in shown)
+        whole = " ".join(fitting.split())
     return f"'{whole}" if whole[:1] in _DANGEROUS and whole else whole, fitting != shown
 
 
@@ -143,9 +146,9 @@ def document_number(text: str) -> tuple[str, bool]:
     return number, number != plain
 
 
-def _fits(sign: str) -> bool:
+def _fits(text: str) -> bool:
     try:
-        sign.encode(ENCODING)
+        text.encode(ENCODING)
     except UnicodeEncodeError:
         return False
     return True
