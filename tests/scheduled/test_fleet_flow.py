@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from prefect.logging import disable_run_logger
+from prefect.settings import get_current_settings
 from prefect.utilities.importtools import import_object
 
 from flows import fleet, ingest
@@ -67,6 +68,14 @@ def test_a_flow_ends_as_the_command_does_and_names_the_cells_with_trouble(
     assert digested == [run.cell for run in runs]
     assert all(f"{run.cell} ended with {run.status}: why" in str(state.message) for run in runs if run.status)
     assert trouble is None or trouble in str(state.message)
+
+
+def test_the_rule_for_runs_without_a_process_waits_for_more_than_one_sign_of_life_and_for_each_end() -> None:
+    (rule,) = read("automations.yaml")["automations"]
+    assert rule["trigger"]["match_related"]["prefect.resource.name"] == fleet.fleet.name
+    assert rule["trigger"]["within"] > 2 * (get_current_settings().flows.heartbeat_frequency or 0) > 0
+    states = {"Completed", "Failed", ingest.INCOMPLETE, ingest.REFUSED, "Cancelled", "Crashed"}
+    assert set(rule["trigger"]["expect"]) == {f"prefect.flow-run.{state}" for state in states | {"heartbeat"}}
 
 
 def test_the_deployment_starts_the_flow_on_the_pool_of_the_document() -> None:
