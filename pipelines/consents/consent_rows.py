@@ -108,7 +108,7 @@ def _delete(connection: "DuckDBPyConnection", dataset: str, consent_ids: list[st
     """Deletes the rows of these accounts and consents in every table that names either, dlt's staging tables included."""
     found = connection.execute(
         "select schema_name, table_name, list(column_name) from duckdb_columns()"
-        " where schema_name in (?, ?) and column_name in ('account_id', 'consent_id') group by all",
+        " where schema_name in (?, ?, 'closings') and column_name in ('account_id', 'consent_id') group by all",
         [dataset, f"{dataset}_staging"],
     ).fetchall()
     removed: dict[str, int] = {}

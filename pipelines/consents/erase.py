@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.consents.closing_trail import ClosingTrail
 from pipelines.consents.consent_rows import brought, remove_rows
 from pipelines.consents.vault import ERASURE_ASKED, NO_REASON, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
@@ -176,6 +177,8 @@ def erase(
         receipt.kept.append(
             f"the login in the settings sources.{consent.source}: unless it is removed, the next run reads the bank again"
         )
+    for history_id in histories_of(settings.data_dir):
+        ClosingTrail(vault.database, history_id).forget(own, now(), vault.who)
     path, digest = _write(receipts, receipt)
     beside = {one.consent_id for one in vault.consents()}  # in a fleet there are readers in other cells, too
     counted = set(shared) | {account for account in own if set(vault.readers_of(account)) - beside}

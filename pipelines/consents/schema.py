@@ -19,7 +19,8 @@ _FOUND = {
         select 'column', relname || '.' || attname from visible join pg_attribute on attrelid = oid
         where relkind in ('r', 'p') and attnum > 0 and not attisdropped and oid >= 16384
         union all select 'index', relname from visible where relkind in ('i', 'I') and oid >= 16384
-        union all select 'trigger', tgname from pg_trigger where tgrelid = to_regclass('audit') and tgtype & 32 > 0
+        union all select 'trigger', tgname from pg_trigger
+        where tgrelid in (to_regclass('audit'), to_regclass('closings')) and tgtype & 32 > 0
     """,
 }
 """Lists the columns, indexes and triggers that a database has, by dialect, in one query. PostgreSQL's own have a smaller oid,
@@ -27,28 +28,37 @@ and a trigger of the first version let `truncate` through (bit 32)."""
 DIALECTS = tuple(_FOUND)
 """The databases that can hold a vault."""
 
+APPEND_ONLY = ("audit", "closings")
+"""Tables of which the database refuses every change but another row."""
 _SQLITE_APPEND_ONLY = """
-create trigger audit_no_{verb} before {verb} on audit {when}
-begin select raise(abort, 'the audit trail is append-only'); end
+create trigger {table}_no_{verb} before {verb} on {table} {when}
+begin select raise(abort, 'the {table} trail is append-only'); end
 """
 _SQLITE_REFUSED = {
     "update": "",
     "delete": "",
-    "insert": "when exists (select 1 from audit where entry = new.entry)",  # `insert or replace` deletes without a trigger
+    "insert": "when exists (select 1 from {table} where entry = new.entry)",  # `insert or replace` deletes without a trigger
 }
 _POSTGRES_REFUSES = """
-create or replace function audit_is_append_only() returns trigger language plpgsql as
-$$ begin raise exception 'the audit trail is append-only'; end $$
+create or replace function {table}_is_append_only() returns trigger language plpgsql as
+$$ begin raise exception 'the {table} trail is append-only'; end $$
 """
 _POSTGRES_APPEND_ONLY = """
-create or replace trigger audit_append_only before update or delete or truncate on audit
-for each statement execute function audit_is_append_only()
+create or replace trigger {table}_append_only before update or delete or truncate on {table}
+for each statement execute function {table}_is_append_only()
 """
 _TRIGGERS: dict[str, dict[str, tuple[str, ...]]] = {
-    "sqlite": {f"audit_no_{verb}": (_SQLITE_APPEND_ONLY.format(verb=verb, when=when),) for verb, when in _SQLITE_REFUSED.items()},
-    "postgresql": {"audit_append_only": (_POSTGRES_REFUSES, _POSTGRES_APPEND_ONLY)},
+    "sqlite": {
+        f"{table}_no_{verb}": (_SQLITE_APPEND_ONLY.format(table=table, verb=verb, when=when.format(table=table)),)
+        for table in APPEND_ONLY
+        for verb, when in _SQLITE_REFUSED.items()
+    },
+    "postgresql": {
+        f"{table}_append_only": (_POSTGRES_REFUSES.format(table=table), _POSTGRES_APPEND_ONLY.format(table=table))
+        for table in APPEND_ONLY
+    },
 }
-"""The statements that make the triggers which refuse changes of the audit trail, by dialect and name."""
+"""The statements that make the triggers which refuse changes of these tables, by dialect and name."""
 _MAKING = 0x6B6F6E746F
 """The number of PostgreSQL's advisory lock under which the tables are made."""
 

@@ -73,6 +73,32 @@ audit = sql.Table(
     sql.Column("outcome", sql.String, nullable=False),
 )
 """Who did what to which consent, when, and with what result. Rows are only ever added: the database itself refuses the rest."""
+closings = sql.Table(
+    "closings",
+    metadata,
+    sql.Column("entry", sql.Integer, primary_key=True, autoincrement=True),
+    sql.Column("history_id", sql.String, nullable=False),
+    sql.Column("number", sql.Integer, nullable=False),
+    sql.Column("at", sql.String, nullable=False),
+    sql.Column("who", sql.String, nullable=False),
+    sql.Column("what", sql.String, nullable=False),
+    sql.Column("month", sql.String, nullable=False),
+    sql.Column("reason", sql.String, nullable=False),
+    sql.Column("figures_sha256", sql.String, nullable=False),
+    sql.Column("previous", sql.String, nullable=False),
+    sql.Column("hash", sql.String, nullable=False),
+    sql.Index("ix_closings_history_id_number", "history_id", "number", unique=True),
+)
+"""The trail of closed and reopened months of each raw history: a chain, each record with the hash of the one before. Rows are
+only ever added, as in `audit`. It names no account and holds no amount."""
+closing_figures = sql.Table(
+    "closing_figures",
+    metadata,
+    sql.Column("hash", sql.String, primary_key=True),
+    sql.Column("account_id", sql.String, nullable=False, index=True),
+    sql.Column("figures", sql.String, nullable=False),
+)
+"""The figures that a record of `closings` is about, by its hash, until the account is erased: the chain holds without them."""
 keys = sql.Table(
     "keys",
     metadata,

@@ -17,7 +17,7 @@ from pipelines.consents.national_ids import NationalIds, forget
 from pipelines.consents.quota import MAY_BE_AHEAD, QuotaCounter, consent_lock
 from pipelines.consents.scope import EVERYTHING, Scope, forget_customer
 from pipelines.consents.states import LIFETIME, MOVES, USABLE, MoveRefused, State, warnings_of
-from pipelines.consents.tables import audit, consent_accounts, consents, histories
+from pipelines.consents.tables import audit, closings, consent_accounts, consents, histories
 from pipelines.consents.user import user
 from pipelines.errors import WrongUsage
 from pipelines.store.banks import bank_named
@@ -336,7 +336,7 @@ class Vault:
 
     def is_blank(self) -> bool:
         """Returns whether nothing was ever written into it: made a moment ago, or in the place of one that is lost."""
-        return not any(self.database.read(sql.select(table).limit(1)) for table in (consents, histories, audit))
+        return not any(self.database.read(sql.select(table).limit(1)) for table in (consents, histories, audit, closings))
 
     def belongs_to(self, history_id: str, now: datetime) -> None:
         """Records that this raw history is read with these consents."""

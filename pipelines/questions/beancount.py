@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
-from pipelines.questions.journal import Balance, Entry, Event, Head, Opened, Price, one_line
+from pipelines.questions.journal_events import Balance, Entry, Event, Head, Opened, Price, one_line
 
 
 def lines(events: Iterable[Event]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from pipelines.questions.journal import Balance, Entry, Event, Head, Opened, Price, one_line
+from pipelines.questions.journal_events import Balance, Entry, Event, Head, Opened, Price, one_line
 
 _OURS = str.maketrans({";": ",", "|": "/"})
 """Signs that begin a comment, and that divide payee and note."""

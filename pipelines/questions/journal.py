@@ -6,111 +6,33 @@ an entry of its own against `Equity:Differences`, on the day on which it shows, 
 balance that the bank itself gave: its running balance at the end of a month and on both sides of a difference, and the balance
 that it reported last.
 
+A month that a person has closed stays as it was exported then, whatever its bank shows since. What differs is a correction on the
+first open day of the account (`closed_entries.py`). So closed months never change, and sums over all time are the ledger's.
+
 `beancount.py` and `hledger.py` write it down.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from pipelines.questions import closed_entries
+from pipelines.questions.journal_events import Balance, Entry, Event, Head, Money, Opened, Origin, Price
 from pipelines.store.sql import each_row, rows_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+_CLOSED = "select account_id, max(last_day) as closed_through from closings group by account_id"
 
-@dataclass(frozen=True)
-class Money:
-    """An amount in its currency."""
-
-    amount: Decimal
-    currency: str
-
-    def __neg__(self) -> "Money":
-        return Money(-self.amount, self.currency)
-
-    def __str__(self) -> str:
-        return f"{self.amount} {self.currency}"
-
-
-@dataclass(frozen=True)
-class Head:
-    """What a journal begins with: the currencies in it, and the one that it reports in, if any."""
-
-    currencies: list[str]
-    reporting_currency: str | None
-
-
-@dataclass(frozen=True)
-class Opened:
-    """An account, its first day and its currencies."""
-
-    day: date
-    account: str
-    currencies: list[str]
-    description: str
-
-
-@dataclass(frozen=True)
-class Price:
-    """What a euro costs on a day."""
-
-    day: date
-    price: Money
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A movement: its legs sum to zero in each currency."""
-
-    day: date
-    payee: str
-    narration: str
-    legs: list[tuple[str, Money]]
-    about: dict[str, str] = field(default_factory=dict)
-    """Names and values: which transaction, which rule decided."""
-    transfer_id: str | None = None
-    differs: bool = False
-
-
-@dataclass(frozen=True)
-class Balance:
-    """What an account holds at the end of a day, as its bank says."""
-
-    day: date
-    account: str
-    holds: Money
-
-
-Event = Head | Opened | Price | Entry | Balance
-
-_OPENING = """
-select
-    accounts.ledger_account,
-    accounts.currency,
-    min(balances.day) - 1 as day,
-    min_by(balances.opening_balance, balances.day) as amount
-from accounts
-inner join balances_daily as balances using (account_id)
-where balances.opening_balance is not null
-group by accounts.ledger_account, accounts.currency
-order by accounts.ledger_account
-"""
-
-_DIFFERENCES = """
-select
-    coverage.day,
-    coverage.differs_since,
-    accounts.ledger_account,
-    coverage.difference_amount as amount,
-    accounts.currency
-from coverage
-inner join accounts using (account_id)
-inner join balances_daily as balances using (account_id, day)
-where coverage.difference_amount <> 0 and balances.closing_balance is not null
-order by coverage.day, accounts.ledger_account
+_BALANCE_ENTRIES = """
+select account_id, kind, entry, booked_on as day, ledger_account, other_ledger_account, amount, currency, differs_since
+from balance_entries
+left join closed using (account_id)
+where coalesce(booked_on > closed_through, true)
+    and coalesce(account_id = $account, true)
+    and coalesce(booked_on <= $until, true)
+order by booked_on, ledger_account
 """
 
 _ASSERTIONS = """
@@ -143,6 +65,12 @@ reported as (
 select distinct day, ledger_account, amount, currency
 from (select * from asserted union select * from reported)
 inner join accounts using (account_id)
+left join closed using (account_id)
+where coalesce(day > closed_through, true)
+union
+select bank_balance_on, ledger_account, bank_balance, currency
+from closings
+where bank_balance is not null
 order by day, ledger_account, amount
 """
 
@@ -153,13 +81,11 @@ select ledger_account, min(day) as day, list_sort(list(distinct currency)) as cu
 from (
     select ledger_account, booked_on as day, currency from postings
     union all
-    select ledger_account, day, currency from opening
+    select unnest([ledger_account, other_ledger_account]), booked_on, currency from balance_entries
     union all
-    select 'Equity:Opening-Balances', day, currency from opening
+    select ledger_account, booked_on, currency from closed_postings
     union all
-    select ledger_account, day, currency from differences
-    union all
-    select 'Equity:Differences', day, currency from differences
+    select ledger_account, booked_on, currency from corrections
 )
 group by ledger_account
 order by ledger_account
@@ -170,6 +96,7 @@ select
     transactions.booked_on as day,
     coalesce(transactions.counterparty_name, '') as payee,
     coalesce(transactions.description, transactions.transaction_type, '') as narration,
+    transactions.account_id,
     transactions.transaction_id,
     transactions.transfer_id,
     transactions.amount,
@@ -195,6 +122,10 @@ left join (
     group by transaction_id
 ) as divided on divided.transaction_id = transactions.transaction_id
 left join postings as resolved on resolved.transaction_id = transactions.transaction_id and resolved.leg = 4
+left join closed on closed.account_id = transactions.account_id
+where coalesce(transactions.booked_on > closed.closed_through, true)
+    and coalesce(transactions.account_id = $account, true)
+    and coalesce(transactions.booked_on <= $until, true)
 order by transactions.booked_on, transactions.account_id, transactions.transaction_id
 """
 
@@ -211,8 +142,7 @@ order by rates.day, rates.currency
 
 def events(connection: "DuckDBPyConnection") -> Iterator[Event]:
     """Yields the journal: its head, accounts, prices, entries, and then the balances."""
-    connection.execute(f"create or replace temp table opening as {_OPENING}")
-    connection.execute(f"create or replace temp table differences as {_DIFFERENCES}")
+    find_closed(connection)
     accounts = rows_of(connection, _USED)
     settings = rows_of(connection, "select any_value(reporting_currency) as currency from postings")
     yield Head(sorted({name for one in accounts for name in one["currencies"]}), settings[0]["currency"])
@@ -224,27 +154,39 @@ def events(connection: "DuckDBPyConnection") -> Iterator[Event]:
         yield Opened(one["day"], one["ledger_account"], one["currencies"], words.get(one["ledger_account"], ""))
     for one in rows_of(connection, _PRICES):
         yield Price(one["day"], Money(one["rate"], one["currency"]))
-    yield from _begun(connection)
-    cursor = connection.cursor()
-    cursor.execute("use ledger")
-    yield from map(_entry, each_row(cursor, _ENTRIES))
-    yield from _differing(connection)
+    yield from closed_entries.closed(connection)
+    yield from open_entries(connection)
     for one in rows_of(connection, _ASSERTIONS):
         yield Balance(one["day"], one["ledger_account"], Money(one["amount"], one["currency"]))
 
 
-def _begun(connection: "DuckDBPyConnection") -> Iterator[Entry]:
-    for one in rows_of(connection, "select * from opening order by day, ledger_account"):
-        legs = _legs(one["ledger_account"], "Equity:Opening-Balances", Money(one["amount"], one["currency"]))
-        yield Entry(one["day"], "", "Balance before the first known movement", legs)
+def open_entries(connection: "DuckDBPyConnection", account: str | None = None, until: date | None = None) -> Iterator[Entry]:
+    """Yields the entries of days that are not closed, of all accounts or one, through a day. Corrections come last."""
+    find_closed(connection)
+    given = {"account": account, "until": until}
+    others = [_balance_entry(one) for one in rows_of(connection, _BALANCE_ENTRIES, given)]
+    yield from (one for one in others if not one.differs)
+    cursor = connection.cursor()
+    cursor.execute("use ledger")
+    find_closed(cursor)
+    yield from map(_entry, each_row(cursor, _ENTRIES, given))
+    yield from (one for one in others if one.differs)
+    yield from closed_entries.corrections(connection, account, until)
 
 
-def _differing(connection: "DuckDBPyConnection") -> Iterator[Entry]:
-    for one in rows_of(connection, "select * from differences order by day, ledger_account"):
-        since = f", after the last movement of {one['differs_since']}" if one["differs_since"] else ""
-        legs = _legs(one["ledger_account"], "Equity:Differences", Money(one["amount"], one["currency"]))
-        narration = f"The bank moved this beyond what the ledger holds{since}"
-        yield Entry(one["day"], "Difference", narration, legs, differs=True)
+def find_closed(connection: "DuckDBPyConnection") -> None:
+    """Makes the table `closed`: the last closed day of each account that has one."""
+    connection.execute(f"create or replace temp table closed as {_CLOSED}")
+
+
+def _balance_entry(one: dict[str, Any]) -> Entry:
+    legs = _legs(one["ledger_account"], one["other_ledger_account"], Money(one["amount"], one["currency"]))
+    origin = Origin(one["account_id"], one["kind"], one["entry"], one["day"])
+    if one["kind"] == "opening":
+        return Entry(one["day"], "", "Balance before the first known movement", legs, origin=origin)
+    since = f", after the last movement of {one['differs_since']}" if one["differs_since"] else ""
+    narration = f"The bank moved this beyond what the ledger holds{since}"
+    return Entry(one["day"], "Difference", narration, legs, differs=True, origin=origin)
 
 
 def _entry(one: dict[str, Any]) -> Entry:
@@ -256,13 +198,9 @@ def _entry(one: dict[str, Any]) -> Entry:
     if one["resolved_account"]:
         legs += _legs(one["other_account"], one["resolved_account"], Money(one["resolved_amount"], one["currency"]))
     about = {name: one[name] for name in ("transaction_id", "decided_by", "reversal_of") if one[name]}
-    return Entry(one["day"], one["payee"], one["narration"], legs, about, one["transfer_id"])
+    origin = Origin(one["account_id"], "transaction", one["transaction_id"], one["day"])
+    return Entry(one["day"], one["payee"], one["narration"], legs, about, one["transfer_id"], origin=origin)
 
 
 def _legs(account: str, other: str, money: Money) -> list[tuple[str, Money]]:
     return [(account, money), (other, -money)]
-
-
-def one_line(text: str) -> str:
-    """Returns text on one line: what cannot be printed is a blank."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)

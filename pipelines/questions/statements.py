@@ -261,7 +261,7 @@ def _statements_of(connection: "DuckDBPyConnection", row: dict[str, Any], select
     days = rows_of(connection, _BALANCES, {"account": row["account_id"]})
     if any(day["closing_balance"] is None for day in days) or (not days and row["balance"] is None):
         return "its balance is not known"
-    balances = _Balances(days, row["balance"])
+    balances = Balances(days, row["balance"])
     certificate = prove.certificate(connection, row["account_id"], first, last)
     given = {"account": row["account_id"], "currency": row["currency"], "first": first, "last": last}
     booked = rows_of(connection, _TOTALS, given)
@@ -274,7 +274,7 @@ def _statements_of(connection: "DuckDBPyConnection", row: dict[str, Any], select
             closing=balances.after(end),
             totals=_totals([day for day in booked if begin <= day["day"] <= end]),
             sequence=int(f"{begin:%y%j}" if selection.per == "day" else f"{begin:%y%m}"),
-            missing=_missing(certificate, begin, end),
+            missing=missing_of(certificate, begin, end),
         )
         for begin, end in _periods(first, last, selection.per)
     ]
@@ -295,7 +295,7 @@ def _account(row: dict[str, Any]) -> Account:
     )
 
 
-class _Balances:
+class Balances:
     """The balance of an account before and after any day: it stands still on days without movements."""
 
     def __init__(self, days: list[dict[str, Any]], reported: Decimal) -> None:
@@ -334,7 +334,7 @@ def _totals(days: list[dict[str, Any]]) -> Totals:
     )
 
 
-def _missing(certificate: prove.Certificate, first: date, last: date) -> tuple[str, ...]:
+def missing_of(certificate: prove.Certificate, first: date, last: date) -> tuple[str, ...]:
     """Returns what the certificate misses on some of these days."""
     found = [one for one in certificate.missing if _first_day(one) <= last and _last_day(one) >= first]
     return tuple(prove.sentence(one, certificate.account["currency"]) for one in found)

@@ -247,6 +247,13 @@ SPOILED = {
         "update ledger.expected_payments set paid_amount = -2 where transaction_id is not null",
         "update ledger.expected_payments set status = 'executed'",
     ],
+    "corrections_cancel": [
+        "update ledger.corrections set amount = amount + 0.01 where is_bank",
+        "update ledger.corrections set amount = amount + 0.01",
+        "delete from ledger.corrections",
+        "update ledger.closed_postings set amount = amount + 0.01 where is_bank",
+        "delete from ledger.closed_postings where not is_bank",
+    ],
     "signs": [
         "update ledger.balances_daily set money_in = -1",
         "update ledger.balances_daily set money_out = 1",

@@ -15,6 +15,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
+from pipelines.store import closed_months
 from pipelines.store.banks import BANKS
 from sources._columns import DAY, INSTANT, MONEY, RATE, TEXT, TRUTH, WHOLE
 from sources.rates import columns as rates
@@ -27,7 +28,7 @@ from transforms.run_record import RunRecord
 Row = Mapping[str, Any]
 Given = Mapping[str, Iterable[Row]]
 
-_SOURCES = {bank.name: bank.tables for bank in BANKS} | {"rates": rates.TABLES}
+_SOURCES = {bank.name: bank.tables for bank in BANKS} | {"rates": rates.TABLES, "closings": closed_months.TABLES}
 TABLES = {f"{source}.{name}": schema for source, tables in _SOURCES.items() for name, schema in tables.items()}
 RUNS, PUBLISHING = "given.runs", "r-now"
 SEEDS = {f"seeds.{name}" for name in seeds.NAMES}
@@ -44,6 +45,32 @@ _SECOND_LOAD = datetime(2026, 3, 4, 6, tzinfo=UTC)
 _REQUIRED: dict[str, Any] = {
     "access_mode": "MULTIPLE",
     "account_type": "account",
+    "closed_at": _SECOND_LOAD,
+    "closed_by": "ada",
+    "month": date(2026, 3, 1),
+    "first_day": date(2026, 3, 1),
+    "last_day": date(2026, 3, 31),
+    "transactions": 0,
+    "money_in": Decimal(0),
+    "money_out": Decimal(0),
+    "transactions_sha256": "0" * 64,
+    "entries": 0,
+    "entries_sha256": "0" * 64,
+    "ledger_account": "Assets:Bank",
+    "days": 31,
+    "seen_days": 31,
+    "reconciled_days": 0,
+    "complete": True,
+    "salt": "salt",
+    "kind": "transaction",
+    "entry": "entry",
+    "leg": 1,
+    "booked_on": date(2026, 3, 1),
+    "movement_on": date(2026, 3, 1),
+    "is_correction": False,
+    "payee": "",
+    "narration": "",
+    "is_bank": False,
     "amount": Decimal(0),
     "amount_cents": 0,
     "booking_date": _NOON,
@@ -135,7 +162,7 @@ def raw_file(path: Path, given: Given) -> Path:
 
 
 def declare(connection: duckdb.DuckDBPyConnection) -> None:
-    for source in ("kontist", "kontomatik", "rates"):
+    for source in _SOURCES:
         connection.execute(f"create schema raw.{source}")
     for table, schema in TABLES.items():
         columns = [f'"{field.name}" {_TYPES[field.type]}{"" if field.nullable else " not null"}' for field in schema]
@@ -261,5 +288,16 @@ RICH: Given = {
     "kontomatik.holes": [{"account_id": "kontomatik:a"}],
     "kontomatik.institutions": [{"access_modes": '["SINGLE", "MULTIPLE"]'}],
     "rates.reference_rates": [{"currency": "PLN"}],
+    "closings.months": [{"account_id": "kontist:b", "currency": "EUR", "transactions": 1}],
+    "closings.transactions": [
+        {"account_id": "kontist:b", "transaction_id": "kontist:b:6", "booked_on": _NOON.date(), "amount": "0.90",
+         "currency": "EUR"},
+    ],
+    "closings.legs": [
+        {"account_id": "kontist:b", "entry": "kontist:b:6", "ledger_account": "Assets:Bank:Kontist:B", "is_bank": True,
+         "amount": "0.90", "currency": "EUR"},
+        {"account_id": "kontist:b", "entry": "kontist:b:6", "leg": 2, "ledger_account": "Income:Uncategorised",
+         "amount": "-0.90", "currency": "EUR"},
+    ],
 }  # fmt: skip
 """A little of everything: every table of the ledger has a row, every kind of change and proof but `differs` is there."""

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from pipelines.commands.arguments.common import Commands, json_option
-from pipelines.commands.option_types import age, count, day, month
+from pipelines.commands.option_types import age, count, day, month, reason
 
 
 def declare(commands: Commands) -> None:
-    """Declares `status`, `query`, `categorise`, `prove`, `explain`, `owners`, `export`, `report`."""
+    """Declares `status`, `query`, `categorise`, `prove`, `close`, `reopen`, `explain`, `owners`, `export`, `report`."""
     status = commands.add("status", "commands.questions.status", "freshness per account, consents, quota, last run and checks")
     status.add_argument(
         "--max-age",
@@ -60,6 +60,7 @@ def declare(commands: Commands) -> None:
     prove.add_argument("--from", dest="first", type=day, required=True, metavar="DATE", help="first day (YYYY-MM-DD)")
     prove.add_argument("--to", dest="last", type=day, required=True, metavar="DATE", help="last day")
     json_option(prove)
+    _declare_closing(commands)
     owners = commands.add("owners", "commands.questions.owners", "list the owners of the accounts that Kontomatik reads")
     owners.add_argument("--reveal", action="store_true", help="show national ids that are kept; the audit trail records it")
     json_option(owners)
@@ -108,3 +109,28 @@ def declare(commands: Commands) -> None:
     report.add_argument("--account", metavar="ACCOUNT", help="only this one: its id, or the last characters of its IBAN")
     report.add_argument("--open", action="store_true", help="open it in a browser")
     json_option(report)
+
+
+def _declare_closing(commands: Commands) -> None:
+    close = commands.add(
+        "close", "commands.closing.close", "close a month: record what it held; later changes of a bank are corrected in the open"
+    )
+    what = close.add_mutually_exclusive_group(required=True)
+    what.add_argument("--month", type=month, metavar="YYYY-MM", help="close it, and the months before it that are open")
+    what.add_argument("--list", action="store_true", help="list the closed months, and what differs since")
+    what.add_argument(
+        "--verify", action="store_true", help="compare the trail of closings with itself and with raw history (status 3)"
+    )
+    close.add_argument("--account", metavar="ACCOUNT", help="only this one: its id, or the last characters of its IBAN")
+    close.add_argument(
+        "--allow-incomplete",
+        action="store_true",
+        default=False,
+        help="also close incomplete months; the trail says so",
+    )
+    json_option(close)
+    reopen = commands.add("reopen", "commands.closing.reopen", "reopen a closed month, and the closed months after it")
+    reopen.add_argument("--month", type=month, required=True, metavar="YYYY-MM", help="the first month to reopen")
+    reopen.add_argument("--reason", type=reason, required=True, metavar="TEXT", help="why, for the trail; names no person")
+    reopen.add_argument("--account", metavar="ACCOUNT", help="only this one: its id, or the last characters of its IBAN")
+    json_option(reopen)
