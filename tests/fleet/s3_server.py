@@ -28,7 +28,7 @@ ALL = ("s3:*",)
 
 @dataclass
 class S3Server:
-    """The server. `dies_in` is the call that kills it, once: method and part of the path. `lacks`: queries it does not know."""
+    """The server. `dies_in` is the call that kills it, once: method and part of the address. `lacks`: queries unknown to it."""
 
     dies_in: tuple[str, str] | None = None
     lacks: set[str] = field(default_factory=set)
@@ -92,11 +92,12 @@ class S3Server:
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        self.calls.append(f"{method} {path}?{environ['QUERY_STRING']}")
+        asked = f"{path}?{environ['QUERY_STRING']}"
+        self.calls.append(f"{method} {asked}")
         if self.lacks & set(environ["QUERY_STRING"].split("&")):
             start_response("501 Not Implemented", [("Content-Type", "application/xml")])
             return [b"<Error><Code>NotImplemented</Code><Message>not here</Message></Error>"]
-        if self.dies_in is None or self.dies_in[0] != method or self.dies_in[1] not in path:
+        if self.dies_in is None or self.dies_in[0] != method or self.dies_in[1] not in asked:
             answer: Iterable[bytes] = MOTO(environ, start_response)
             return answer
         self.dies_in = None

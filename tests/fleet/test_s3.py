@@ -19,6 +19,8 @@ from tests.support import ROOT, Ended, a_bank, command
 
 AWAY = "The store of raw histories cannot be used"
 HISTORY = b"history" * 1000
+SMALLEST_PART = 5 * 2**20
+"""Bytes; only the last part of an upload may be smaller."""
 ORDINARY = ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject")
 ERASING = ("s3:ListBucketVersions", "s3:DeleteObjectVersion", "s3:ListBucketMultipartUploads", "s3:AbortMultipartUpload")
 
@@ -171,6 +173,30 @@ def test_what_is_removed_for_good_leaves_no_version_and_no_part_of_an_upload(
 
     assert (store.names("cell-0001"), versioned.contents()) == ([], [HISTORY])
     assert len(store.names("cell-00010")) == 1
+
+
+def test_a_large_history_goes_up_in_parts_and_those_of_an_upload_that_broke_off_are_removed_for_good(
+    s3: S3Server, bucket: Bucket, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s3fs.core.calculate_chunksize", lambda *_, **__: SMALLEST_PART)
+    raw.write_bytes(HISTORY * (2 * SMALLEST_PART // len(HISTORY) + 1))
+    whole = raw.read_bytes()
+    store = RawStore(bucket.address)
+    name, digest = store.put(raw, "cell-0001", 1)
+    s3.dies_in = ("PUT", "partNumber=2")
+    with pytest.raises(StoreBroken):
+        store.put(raw, "cell-0001", 2)
+    s3.start()
+
+    raw.unlink()
+    store.fetch(name, digest, raw)
+    found = store.stored("cell-0001", for_good=True)
+    assert raw.read_bytes() == whole
+    assert [one.name == name for one in found if one.upload is None] == [True]
+    assert len([one for one in found if one.upload]) == 1
+    for one in found:
+        store.remove(one)
+    assert (bucket.contents(), store.stored("cell-0001", for_good=True)) == ([], [])
 
 
 def test_a_server_that_knows_no_versions_has_none(
