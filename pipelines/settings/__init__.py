@@ -219,9 +219,11 @@ class Settings:
 
     @property
     def cell(self) -> str | None:
-        """Returns the cell that the data directory is; None for any other data directory."""
-        own = self.fleet.cells and self.data_dir.parent == self.fleet.folder and CELL_NAME.fullmatch(self.data_dir.name)
-        return self.data_dir.name if own else None
+        """Returns the cell that the data directory is, also through a link; None for any other data directory."""
+        if not self.fleet.cells:
+            return None
+        own = self.data_dir.resolve()
+        return own.name if own.parent == self.fleet.folder.resolve() and CELL_NAME.fullmatch(own.name) else None
 
     def of(self, bank: str) -> BankSettings:
         """Returns the settings of the bank with this name."""

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,23 @@ def test_a_fleet_needs_a_setting_a_vault_in_postgresql_and_cells(tmp_path: Path,
 
 
 # ---- what is due
+
+
+def test_a_cell_is_known_through_a_link_and_by_a_longer_path(tmp_path: Path) -> None:
+    settings = fleet_settings("postgresql+psycopg://nobody@127.0.0.1/vault", tmp_path)
+    folder = settings.fleet.folder
+    (folder / "cell-0001").mkdir(parents=True)
+    (tmp_path / "linked").symlink_to(folder)
+    (tmp_path / "mine").symlink_to(folder / "cell-0001")
+    paths = [
+        folder / "cell-0001",
+        tmp_path / "linked" / "cell-0001",
+        tmp_path / "mine",
+        folder / "cell-0000" / ".." / "cell-0001",
+    ]
+
+    assert [replace(settings, data_dir=path).cell for path in paths] == ["cell-0001"] * 4
+    assert replace(settings, data_dir=tmp_path / "cell-0001").cell is None
 
 
 def test_the_most_urgent_cell_comes_first_and_a_fresh_one_is_not_due(settings: Settings, database: Database) -> None:
