@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from pipelines.commands.terminal import print_json, say, settings_of, tell
-from pipelines.errors import CHECKS_FAILED, GOOD, WrongUsage
+from pipelines.errors import CHECKS_FAILED, GOOD, PARTIAL, WrongUsage
 from pipelines.fleet.cells import cell_statuses, due_cells, fleet_of, make_cells, refuse_without_cells
 from pipelines.read.options import utc_now
 from pipelines.text.numbers import counted
@@ -115,12 +115,19 @@ def publish(options: argparse.Namespace) -> int:
         done = publish_fleet(settings, database)
     if options.json:
         print_json(asdict(done))
-        return GOOD
+        return PARTIAL if done.troubles else GOOD
     cells = counted(len(done.published), "cell")
     counts = f"{cells}; {len(done.unchanged)} unchanged, {len(done.elsewhere)} on other machines"
     notes = [f"- what was erased is removed from the lake for good: {', '.join(done.erased)}"] if done.erased else []
     tell(options, f"Published {counts}.", *notes)
-    return GOOD
+    return _troubled(done.troubles)
+
+
+def _troubled(troubles: list[str]) -> int:
+    """Names the ledgers that cannot be read; returns 4 if there are any."""
+    for trouble in troubles:
+        say(f"! {trouble}", error=True)
+    return PARTIAL if troubles else GOOD
 
 
 def maintain(options: argparse.Namespace) -> int:
@@ -154,9 +161,11 @@ def export(options: argparse.Namespace) -> int:
         done = export_fleet(settings, database, options.out)
     if options.json:
         print_json(asdict(done))
-    else:
-        tell(options, f"Wrote {counted(len(done.written), 'cell')} to {options.out}; {len(done.unchanged)} unchanged.")
-    return GOOD
+        return PARTIAL if done.troubles else GOOD
+    removed = f"- older than an erasure on another machine, and removed: {', '.join(done.removed)}"
+    notes = [removed] if done.removed else []
+    tell(options, f"Wrote {counted(len(done.written), 'cell')} to {options.out}; {len(done.unchanged)} unchanged.", *notes)
+    return _troubled(done.troubles)
 
 
 def check(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.fleet.lake_catalog import Lake, LakeBroken, LakeCatalog, lake_broken
 from pipelines.fleet.marks import CELL, MARKS, Columns, Mark, Totals, columns_of, totals_in_lake, totals_of_ledger
+from pipelines.store.ledger_reader import LedgerUnreadable, unreadable
 from pipelines.store.raw_copy import MEMORY
 from pipelines.store.read_only import NO_BAR
 from pipelines.store.sql import literal, rows_of
@@ -61,18 +62,20 @@ class LakeSession:
         """Replaces the rows of a cell by those of its ledger, in one transaction; returns what was done.
 
         `version` is that of the cell's raw history. "outdated": the lake has a newer one, and nothing was changed.
-        Raises `Busy` when another publisher works for too long, `LakeBroken` when the lake is away: then it holds what it held.
+        Raises `Busy` when another publisher works for too long, `LedgerUnreadable` when the ledger cannot be read (all others can
+        be published all the same), `LakeBroken` when the lake is away. Then it holds what it held.
         """
         with self._alone(), self._attached(ledger):
             self._register([cell])
             before = self.marks()[cell]
             if before.version > version:
                 return "outdated"
-            tables = columns_of(self._connection, "ledger")
-            totals = totals_of_ledger(self._connection, tables)
+            with _ledgers_own(ledger):
+                tables, built = columns_of(self._connection, "ledger"), _built(self._connection)
+                totals = totals_of_ledger(self._connection, tables)
             if before.totals == totals and before.version == version:
                 return "unchanged"
-            self._replace(before, version, tables, totals)
+            self._replace(before, version, tables, totals, built)
             if totals_in_lake(self._connection, tables, cell).get(cell) != totals:
                 raise LakeBroken(
                     f"The rows of {cell} in the lake are not those of its ledger",
@@ -136,13 +139,12 @@ class LakeSession:
             for cell, ledger in ledgers.items():
                 if cell not in marks:
                     continue
-                with self._attached(ledger):
+                with suppress(LedgerUnreadable), self._attached(ledger), _ledgers_own(ledger):  # its own check names that
                     totals = totals_of_ledger(self._connection, columns_of(self._connection, "ledger"))
-                    same = _built(self._connection)["ledger_at"] == marks[cell].ledger_at
-                if same and totals != marks[cell].totals:
-                    findings.append(
-                        f"{cell}: its ledger has {_shown(totals)}, its mark in the lake says {_shown(marks[cell].totals)}"
-                    )
+                    if _built(self._connection)["ledger_at"] == marks[cell].ledger_at and totals != marks[cell].totals:
+                        findings.append(
+                            f"{cell}: its ledger has {_shown(totals)}, its mark in the lake says {_shown(marks[cell].totals)}"
+                        )
             return findings
 
     def _marks_and_totals(self) -> tuple[dict[str, Mark], dict[str, Totals]]:
@@ -155,8 +157,8 @@ class LakeSession:
         finally:
             self._rollback()
 
-    def _replace(self, before: Mark, version: int, tables: Columns, totals: Totals) -> None:
-        cell, built = literal(before.cell), _built(self._connection)
+    def _replace(self, before: Mark, version: int, tables: Columns, totals: Totals, built: dict[str, Any]) -> None:
+        cell = literal(before.cell)
         with self._transaction():
             known = columns_of(self._connection, "lake")
             for table, columns in tables.items():
@@ -224,7 +226,8 @@ class LakeSession:
 
     @contextmanager
     def _attached(self, ledger: Path) -> Iterator[None]:
-        self._connection.execute(f"attach {literal(ledger)} as ledger (read_only)")
+        with _ledgers_own(ledger):
+            self._connection.execute(f"attach {literal(ledger)} as ledger (read_only)")
         try:
             yield
         finally:
@@ -264,6 +267,17 @@ def _failing_clearly() -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise lake_broken(error) from None
+
+
+@contextmanager
+def _ledgers_own(ledger: Path) -> Iterator[None]:
+    """Turns what fails inside the block, which reads a ledger only, into `LedgerUnreadable`."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise unreadable(ledger, error) from None
 
 
 def _load_extensions(connection: "DuckDBPyConnection", lake: Lake) -> None:

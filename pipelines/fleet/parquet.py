@@ -4,17 +4,19 @@
 `cell_marks` last. So a reader sees whole files, but may see tables of two publications.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import Failure
 from pipelines.fleet.cells import cell_statuses
 from pipelines.fleet.marks import CELL, MARKS, Totals, columns_of, totals_of_ledger
 from pipelines.fleet.publication import newest_ledger
 from pipelines.store.atomic_files import replacing
-from pipelines.store.ledger_reader import ledger_of
+from pipelines.store.ledger_reader import LedgerUnreadable, ledger_of
 from pipelines.store.sql import literal
 
 if TYPE_CHECKING:
@@ -26,10 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class ExportedCells:
-    """What was done with each cell that has a ledger on this machine."""
+    """What was done with each cell that has a ledger on this machine.
+
+    `removed`: another machine has erased something of it, and the files here were older. `troubles` has a sentence for each
+    ledger that cannot be read.
+    """
 
     written: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
 
 
 def export_fleet(settings: "Settings", database: "Database", folder: Path) -> ExportedCells:
@@ -37,22 +45,32 @@ def export_fleet(settings: "Settings", database: "Database", folder: Path) -> Ex
     done = ExportedCells()
     for one in cell_statuses(database):
         if newest_ledger(settings, one) is None:
+            if (one.erased_version or 0) > exported_version(folder, one.cell):
+                remove_cell(folder, one.cell)
+                done.removed.append(one.cell)
             continue
-        with ledger_of(settings.fleet.folder / one.cell, memory=settings.memory_limit) as connection:
-            written = export_cell(connection, one.cell, folder)
+        try:
+            with ledger_of(settings.fleet.folder / one.cell, memory=settings.memory_limit) as connection:
+                written = export_cell(connection, one.cell, folder, one.version)
+        except LedgerUnreadable as failure:
+            done.troubles.append(f"{one.cell}: {failure}")
+            continue
         (done.written if written else done.unchanged).append(one.cell)
     return done
 
 
-def export_cell(connection: "DuckDBPyConnection", cell: str, folder: Path) -> bool:
-    """Writes the tables of the attached ledger as files of this cell; returns False when its files are there already."""
-    import duckdb
+def export_cell(connection: "DuckDBPyConnection", cell: str, folder: Path, version: int = 0) -> bool:
+    """Writes the tables of the attached ledger as files of this cell; returns False when its files are there already.
 
+    `version` is that of the cell's raw history.
+    """
     tables = columns_of(connection, "ledger")
     totals = totals_of_ledger(connection, tables)
     mark = _file(folder, MARKS, cell)
-    try:
-        if _digest(connection, mark) == totals.digest:
+    with _named(cell):
+        if _marked(mark, "digest") == totals.digest:
+            if _marked(mark, "version") != version:
+                _write(connection, _mark(totals, version), mark)
             return False
         mark.unlink(missing_ok=True)  # until the last file is written, these are of no ledger
         for table in tables:
@@ -60,12 +78,35 @@ def export_cell(connection: "DuckDBPyConnection", cell: str, folder: Path) -> bo
         for old in folder.glob(f"*/{CELL}={cell}"):
             if old.parent.name not in tables and old.parent.name != MARKS:  # a table of an earlier version
                 _file(folder, old.parent.name, cell).unlink(missing_ok=True)
-        _write(connection, _mark(totals), mark)
+        _write(connection, _mark(totals, version), mark)
+    return True
+
+
+def exported_version(folder: Path, cell: str) -> float:
+    """Returns the version of the raw history that a cell's files are of: infinite where there are none, 0 where nobody knows."""
+    if not any(folder.glob(f"*/{CELL}={cell}/*.parquet")):
+        return inf
+    return float(_marked(_file(folder, MARKS, cell), "version") or 0)
+
+
+def remove_cell(folder: Path, cell: str) -> None:
+    """Removes a cell's files."""
+    with _named(cell):
+        for path in folder.glob(f"*/{CELL}={cell}/*.parquet"):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(cell: str) -> Iterator[None]:
+    """Turns a failure to write inside the block into one that names the cell."""
+    import duckdb
+
+    try:
+        yield
     except (duckdb.IOException, OSError) as error:
         raise Failure(
             f"The files of {cell} cannot be written ({type(error).__name__})", "Choose another folder with --out"
         ) from None
-    return True
 
 
 def _file(folder: Path, table: str, cell: str) -> Path:
@@ -78,17 +119,18 @@ def _write(connection: "DuckDBPyConnection", query: str, path: Path) -> None:
         connection.execute(f"copy ({query}) to {literal(new)} (format parquet, compression zstd)")
 
 
-def _digest(connection: "DuckDBPyConnection", mark: Path) -> str | None:
+def _marked(mark: Path, name: str) -> Any:
+    """Returns a value of a mark; None where there is no mark, it is of an earlier version, or somebody has damaged it."""
     import duckdb
 
-    with suppress(duckdb.Error):  # there is none, or somebody has damaged it
-        found: str = connection.execute(f"select digest from read_parquet({literal(mark)})").fetchall()[0][0]
-        return found
+    with suppress(duckdb.Error), duckdb.connect(":memory:") as connection:
+        return connection.execute(f"select {name} from read_parquet({literal(mark)})").fetchall()[0][0]
     return None
 
 
-def _mark(totals: Totals) -> str:
+def _mark(totals: Totals, version: int) -> str:
     return (
-        f"select run_id, published_at as ledger_at, {totals.table_rows}::bigint as table_rows, {totals.transactions}::bigint as"
-        f" transactions, {totals.amount}::decimal(38, 2) as amount, {literal(totals.digest)} as digest from ledger.about"
+        f"select {version}::bigint as version, run_id, published_at as ledger_at, {totals.table_rows}::bigint as table_rows,"
+        f" {totals.transactions}::bigint as transactions, {totals.amount}::decimal(38, 2) as amount, {literal(totals.digest)} as"
+        " digest from ledger.about"
     )

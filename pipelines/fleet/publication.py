@@ -10,6 +10,7 @@ from pipelines.errors import WrongUsage
 from pipelines.fleet.cell_keeper import version_here
 from pipelines.fleet.cells import CellStatus, cell_statuses
 from pipelines.store.ledger import RECORD
+from pipelines.store.ledger_reader import LedgerUnreadable
 
 if TYPE_CHECKING:
     from pipelines.consents.database import Database
@@ -22,13 +23,15 @@ class PublishedCells:
     """What was done with each cell of the fleet.
 
     `elsewhere`: its newest raw history is on another machine, or its ledger here is not built from it yet. `erased`: something of
-    it was erased, and nothing of that is left in the lake's snapshots and files.
+    it was erased, and nothing of that is left in the lake's snapshots and files. `troubles` has a sentence for each ledger that
+    cannot be read.
     """
 
     published: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     erased: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -61,7 +64,11 @@ def publish_fleet(settings: "Settings", database: "Database") -> PublishedCells:
                 if one.version:
                     done.elsewhere.append(one.cell)
                 continue
-            result = session.publish(one.cell, ledger, one.version)
+            try:
+                result = session.publish(one.cell, ledger, one.version)
+            except LedgerUnreadable as failure:
+                done.troubles.append(f"{one.cell}: {failure}")
+                continue
             {"published": done.published, "unchanged": done.unchanged, "outdated": done.elsewhere}[result].append(one.cell)
             if result != "outdated" and (one.erased_version or 0) > marks[one.cell].purged_version:
                 to_purge[one.cell] = one.version

@@ -1,6 +1,7 @@
 """Opens the published ledger and raw history for a question: read-only, with errors that say what to do."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,10 @@ from pipelines.store.sql import literal, rows_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+
+class LedgerUnreadable(Failure):
+    """A ledger is damaged, of another version, locked by another program, or closed to this user."""
 
 
 @contextmanager
@@ -55,28 +60,28 @@ def no_ledger(data_dir: Path) -> str:
     return "`python -m pipelines run` makes it"
 
 
-def unreadable(ledger: Path, error: Exception) -> Failure:
+def unreadable(ledger: Path, error: Exception) -> LedgerUnreadable:
     """Returns the failure for a ledger that cannot be opened, without the error's own text."""
     if "Could not set lock" in str(error):
         if "Conflicting lock" not in str(error):
-            return Failure(
+            return LedgerUnreadable(
                 f"The ledger {ledger} cannot be read: its file system cannot lock files",
                 "Keep the data directory on a local disk, or mount the share with locks",
             )
         process = re.search(r"\(PID \d+\)", str(error))
         who = f"another program {process.group()}" if process else "another program"
-        return Failure(
+        return LedgerUnreadable(
             f"The ledger {ledger} cannot be read: {who} has it open for writing",
             "Open it read-only there, or close it. Runs are not held up: they put a new file in its place",
         )
     if "Permission denied" in str(error):
-        return Failure(
+        return LedgerUnreadable(
             f"The ledger {ledger} cannot be read: this user may not",
             "Give the command as the user who runs it, or let that user permit it",
         )
-    return Failure(
+    return LedgerUnreadable(
         f"The ledger {ledger} cannot be read ({type(error).__name__}): it is damaged, or not of this version",
-        "Build it again with `python -m pipelines transform`",
+        f"Build it again with `python -m pipelines transform --data-dir {shlex.quote(str(ledger.parent))}`",
     )
 
 

@@ -15,6 +15,7 @@ import sqlalchemy as sql
 from pipelines.errors import Failure
 from pipelines.fleet.lake import opened
 from pipelines.fleet.lake_catalog import Lake
+from pipelines.store.ledger_reader import LedgerUnreadable
 from tests.fleet.lake_desk import BY_CELL, MANY, asked, from_catalog
 from tests.fleet.small_ledgers import BUILT, small_ledger
 
@@ -129,3 +130,19 @@ def test_an_address_with_odd_characters_reaches_the_database_and_no_error_shows_
 
     assert asked(odd, "select cell from cell_marks") == [("cell-0001",)]
     assert "my secret" not in f"{raised.value} {away!r}"
+
+
+def test_a_ledger_that_is_damaged_is_named_and_the_session_publishes_the_next(lake: Lake, tmp_path: Path) -> None:
+    right, damaged = small_ledger(tmp_path / "1.duckdb", MANY), small_ledger(tmp_path / "2.duckdb", MANY)
+    whole = damaged.read_bytes()
+    with opened(lake) as session:
+        session.publish("cell-0002", damaged)
+        for spoilt in (b"no ledger", b"", whole[:12288] + bytes(len(whole) - 12288)):
+            damaged.write_bytes(spoilt)
+            with pytest.raises(LedgerUnreadable, match=r"2\.duckdb cannot be read"):
+                session.publish("cell-0002", damaged)
+            assert session.check({"cell-0002": damaged}) == []
+        done = session.publish("cell-0001", right)
+
+    assert done == "published"
+    assert [(cell, count) for cell, count, _ in asked(lake, BY_CELL)] == [("cell-0001", 40), ("cell-0002", 40)]

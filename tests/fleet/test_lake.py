@@ -82,7 +82,7 @@ def test_ledgers_are_published_checked_maintained_and_erased_by_commands(
     at_last = machine.fleet("publish", "--json")
     maintained = machine.fleet("maintain")
 
-    done = {"published": ["cell-0000"], "unchanged": [], "elsewhere": ["cell-0001"], "erased": []}
+    done = {"published": ["cell-0000"], "unchanged": [], "elsewhere": ["cell-0001"], "erased": [], "troubles": []}
     assert (published.status, published.parsed) == (0, done)
     of_ledger = rows(settings.fleet.folder / "cell-0000", "select count(*), sum(amount) from transactions")
     assert [(count, Decimal(str(amount)))] == of_ledger

@@ -90,3 +90,36 @@ def test_an_export_that_breaks_off_is_written_again(
 
     assert export_fleet(settings, database, tmp_path / "out").written == ["cell-0000"]
     assert globbed(tmp_path / "out", "transactions", "select sum(amount) from {}") == [(Decimal("1.10"),)]
+
+
+def test_a_ledger_that_is_damaged_is_named_and_stops_no_other(settings: Settings, database: Database, tmp_path: Path) -> None:
+    for number in range(3):
+        cell(settings, number, ["1.10"])
+    (settings.fleet.folder / "cell-0001" / "ledger.duckdb").write_bytes(b"no ledger at all" * 1000)
+
+    done = export_fleet(settings, database, tmp_path / "out")
+
+    assert done.written == ["cell-0000", "cell-0002"]
+    (trouble,) = done.troubles
+    assert trouble.startswith(f"cell-0001: The ledger {settings.fleet.folder}/cell-0001/ledger.duckdb cannot be read")
+    assert f"transform --data-dir {settings.fleet.folder}/cell-0001" in trouble
+
+
+def test_files_that_are_older_than_an_erasure_on_another_machine_are_removed_and_newer_ones_stay(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    database.write(cells.update().values(version=2))
+    for number in range(3):
+        cell(settings, number, ["987654.32"], holder="Zzyzx Erased")
+    export_fleet(settings, database, out)
+    (out / "cell_marks/cell=cell-0002/cell_marks.parquet").unlink()  # an export that was killed
+    elsewhere = cells.update().values(version=4, object="elsewhere")
+    database.write(elsewhere.where(cells.c.cell.in_(["cell-0000", "cell-0002"])).values(erased_version=3))
+    database.write(elsewhere.where(cells.c.cell == "cell-0001").values(erased_version=2))
+
+    done = export_fleet(settings, database, out)
+
+    assert (done.written, done.removed) == ([], ["cell-0000", "cell-0002"])
+    assert {path.parent.name for path in out.rglob("*.parquet")} == {"cell=cell-0001"}
+    assert export_fleet(settings, database, out).removed == []
