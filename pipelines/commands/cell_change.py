@@ -22,7 +22,7 @@ def keeper_of(settings: "Settings", *, fetching: bool = True) -> "AbstractContex
 
 
 @contextmanager
-def changing(settings: "Settings", command: str, *, fetching: bool = True) -> Iterator[None]:
+def changing(settings: "Settings", command: str, *, fetching: bool = True, patience: float = 0) -> Iterator[None]:
     """Holds the data directory's lock while the block runs, and the lease of its cell; then keeps the raw history that it made.
 
     Raises `WrongUsage` in a fleet for a data directory that is no cell: nothing would ever read it.
@@ -35,7 +35,7 @@ def changing(settings: "Settings", command: str, *, fetching: bool = True) -> It
             f"With a fleet (fleet.cells = {settings.fleet.cells}) `{command}` changes a cell, and {settings.data_dir} is none",
             f"Name its folder: --data-dir {settings.fleet.folder}/cell-0000",
         )
-    with held(settings.data_dir, command), keeper_of(settings, fetching=fetching) as keeper:
+    with held(settings.data_dir, command, patience), keeper_of(settings, fetching=fetching) as keeper:
         yield
         if keeper is not None:
             keeper.keep()

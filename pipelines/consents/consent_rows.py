@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.store.atomic_files import publish
+from pipelines.store.files import FILE
 from pipelines.store.ledger import forget_record
 from pipelines.store.sql import literal
 
@@ -105,11 +106,11 @@ def remove_rows(
 
 
 def _delete(connection: "DuckDBPyConnection", dataset: str, consent_ids: list[str], accounts: list[str]) -> dict[str, int]:
-    """Deletes the rows of these accounts and consents in every table that names either, dlt's staging tables included."""
+    """Deletes the rows of these accounts and consents in every table that names either, of files and dlt's staging, too."""
     found = connection.execute(
         "select schema_name, table_name, list(column_name) from duckdb_columns()"
-        " where schema_name in (?, ?, 'closings') and column_name in ('account_id', 'consent_id') group by all",
-        [dataset, f"{dataset}_staging"],
+        " where schema_name in (?, ?, ?, 'closings') and column_name in ('account_id', 'consent_id') group by all",
+        [dataset, f"{dataset}_staging", FILE],
     ).fetchall()
     removed: dict[str, int] = {}
     for schema, table, columns in found:

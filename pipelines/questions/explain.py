@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import WrongUsage
 from pipelines.store.banks import bank_named
+from pipelines.store.files import FILE
 from pipelines.store.sql import Rows, rows_of
 from pipelines.text.sinks import line
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _HISTORY = ("change", "valid_from", "valid_to", "status", "booked_on", "amount", "description")
 _OURS = frozenset({"_dlt_valid_from", "_dlt_valid_to", "import_id", "row_version"})
+
+_FILE_RULE = "Imported file: it holds booked entries only, and this one is not among those that the bank shows"
 
 _EVIDENCE = {
     "decision": "somebody decided so (seed transfers)",
@@ -116,7 +119,7 @@ def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> Explan
         versions=_versions(connection, source, transaction_id),
         history=[{key: row[key] for key in _HISTORY} for row in history],
         rules=Rules(
-            status=StatusRule(status, bank_named(source).booked_rule),
+            status=StatusRule(status, _FILE_RULE if source == FILE else bank_named(source).booked_rule),
             category=_postings(connection, transaction_id),
             transfer=_transfers(connection, transaction_id),
             in_transit=rows_of(connection, "select days, overdue from in_transit where transaction_id = $1", [transaction_id]),
@@ -167,8 +170,9 @@ def _versions(connection: "DuckDBPyConnection", source: str, transaction_id: str
             row["_dlt_valid_from"],
             row["_dlt_valid_to"],
             row["row_version"],
-            brought_by=next(iter(_import(connection, row["import_id"])), {"import_id": row["import_id"]}),
-            load=next(iter(_load(connection, source, row["_dlt_valid_from"])), None),
+            brought_by=next(iter(_import(connection, row["import_id"])), {"import_id": row["import_id"]})
+            | _file(connection, row.get("file_id")),
+            load=None if source == FILE else next(iter(_load(connection, source, row["_dlt_valid_from"])), None),
             values={key: value for key, value in row.items() if key not in _OURS and value is not None},
         )
         for row in found
@@ -182,6 +186,12 @@ def _import(connection: "DuckDBPyConnection", import_id: str) -> Rows:
         " from imports where import_id = $1",
         [import_id],
     )
+
+
+def _file(connection: "DuckDBPyConnection", file_id: str | None) -> dict[str, Any]:
+    """Returns what is known of the file that a version stands in."""
+    found = rows_of(connection, "select name as file, sha256 from imported_files where file_id = $1", [file_id])
+    return found[0] if found else {}
 
 
 def _load(connection: "DuckDBPyConnection", source: str, valid_from: Any) -> Rows:
@@ -229,7 +239,7 @@ def text(explained: Explanation) -> str:
             f"version {number}: valid from {_moment(version.shown_from)} {until}",
             f"  import {brought['import_id']}"
             + (f" of run {brought['run_id']}, {brought['status']}" if "run_id" in brought else ""),
-            f"  load {version.load['load_id']}" if version.load else "  load unknown: before the loads that are on record",
+            _origin(version),
             *_fields(version.values, "    "),
         ]
     lines += ["", f"status: {rules.status.status}. {rules.status.rule}"]
@@ -243,6 +253,12 @@ def text(explained: Explanation) -> str:
     lines += [f"in transit for {one['days']} days" + (", overdue" if one["overdue"] else "") for one in rules.in_transit]
     lines += [f"fulfils {one['expected_payment_id']} ({one['status']})" for one in rules.expected_payment]
     return "\n".join(map(line, lines))
+
+
+def _origin(version: Version) -> str:
+    if "file" in version.brought_by:
+        return f"  file {version.brought_by['file']}, {version.values['place']}, sha256 {version.brought_by['sha256']}"
+    return f"  load {version.load['load_id']}" if version.load else "  load unknown: before the loads that are on record"
 
 
 _SPLITS = {

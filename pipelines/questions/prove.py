@@ -266,7 +266,7 @@ would contradict nothing."""
 _NEXT_STEPS = {
     "unseen": "Read these days: `python -m pipelines run --since DAY`, as far back as the bank shows them",
     "unfinished": "Run again on the day after: the last day was read before it was over",
-    "hole": "The bank cannot show these days any more: compare them with its statements",
+    "hole": "The bank cannot show these days any more: import its statements of them, `python -m pipelines import FILE`",
     "difference": "Read all that the bank shows, `python -m pipelines run --full-refresh`, and prove again. Ask the bank about a"
     " difference that stays, with its statement of these days",
     "contradicted": "Read all that the bank shows, `python -m pipelines run --full-refresh`, and prove again",

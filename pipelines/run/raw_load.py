@@ -14,6 +14,7 @@ from pipelines.read.outcome import Reading
 from pipelines.run.report import Report
 from pipelines.store import load as loading
 from pipelines.store.banks import BANKS, Bank
+from pipelines.store.files import covers
 from pipelines.text.endings import Named, endings
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def load_readings(context: RunContext, report: Report, states: States, readings:
     for bank in BANKS:
         if bank not in readings:  # its gaps in coverage are there all the same
             report.gaps += ChangesetBuilder(context, bank, states[bank.name], report.run_id).gaps()
+    report.gaps = [
+        gap for gap in report.gaps if not covers(context.history.connection, gap["account_id"], gap["from_on"], gap["to_on"])
+    ]
     _tell_accounts_apart(context, report)
 
 

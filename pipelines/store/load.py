@@ -24,15 +24,17 @@ import pyarrow as pa
 from pipelines.errors import RawBroken
 from pipelines.store.banks import BANKS
 from pipelines.store.dlt_folder import FOLDER, PIPELINE
+from pipelines.store.files import FILE
 from pipelines.store.raw_copy import RawCopy
 from sources._merge_scopes import HELPER_TABLES, MOVED_ROWS, READ_WINDOWS, is_versioned, scope
+from sources.files.columns import TABLES as FILE_TABLES
 from sources.kontist.columns import LATER, LATER_OF_ACCOUNTS
 
 if TYPE_CHECKING:
     from dlt.extract import DltSource
 
 Batches = Callable[[], Iterable[pa.RecordBatch]]
-TABLES: Mapping[str, Mapping[str, pa.Schema]] = {bank.name: bank.tables for bank in BANKS}
+TABLES: Mapping[str, Mapping[str, pa.Schema]] = {bank.name: bank.tables for bank in BANKS} | {FILE: FILE_TABLES}
 APPENDED = frozenset({"imports"})
 """Tables of our own records that grow; the others are rewritten."""
 REWRITTEN_BY_ACCOUNT = frozenset({"read_days"})
@@ -72,7 +74,7 @@ def was_loaded(history: RawCopy, dataset: str) -> bool:
 
 
 def create_tables(history: RawCopy) -> None:
-    """Creates every table of every bank that raw history lacks, and the columns that an earlier version did not have.
+    """Creates every table of banks and imported files that raw history lacks, and columns that an earlier version did not have.
 
     The versioned tables are those that dlt's first load would make, which takes them for its own. So no bank
     needs an empty load for that alone.
@@ -83,7 +85,8 @@ def create_tables(history: RawCopy) -> None:
 
 def _create_tables(history: RawCopy, dataset: str) -> None:
     history.connection.execute(f"create schema if not exists {dataset}")
-    history.connection.execute(HELPER_TABLES.format(dataset=dataset))
+    if dataset != FILE:  # of dlt's merge; files are stored by plain SQL
+        history.connection.execute(HELPER_TABLES.format(dataset=dataset))
     for name, schema in TABLES[dataset].items():
         if is_versioned(schema):
             needed = {field.name: "" if field.nullable else " not null" for field in schema}

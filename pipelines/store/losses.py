@@ -228,6 +228,7 @@ def _read_once(path: Path, *_state: int) -> _Content:
     import duckdb
 
     from pipelines.store.banks import BANKS
+    from pipelines.store.files import FILE
     from pipelines.store.read_only import read_only
 
     with read_only(path) as connection:
@@ -237,8 +238,8 @@ def _read_once(path: Path, *_state: int) -> _Content:
                 return connection.execute(query).fetchall()
             return []
 
-        names = ", ".join(f"'{schema}'" for schema in ("kontoledger", *(bank.name for bank in BANKS)))
-        schemas = ("main",) if path.name == "ledger.duckdb" else tuple(bank.name for bank in BANKS)
+        names = ", ".join(f"'{schema}'" for schema in ("kontoledger", FILE, *(bank.name for bank in BANKS)))
+        schemas = ("main",) if path.name == "ledger.duckdb" else (*(bank.name for bank in BANKS), FILE)
         return _Content(
             frozenset(rows("select history_id, data_dir from kontoledger.history")),
             frozenset(account for schema in schemas for (account,) in rows(f"select distinct account_id from {schema}.accounts")),

@@ -12,6 +12,7 @@ from pipelines.questions.doctor import BANK_LOOKS
 from pipelines.read.bank_reader import READERS
 from pipelines.settings import NAMES, Settings
 from pipelines.store.banks import BANKS, Bank
+from pipelines.store.files import FILE
 from transforms import seeds
 from transforms.models import load
 
@@ -29,6 +30,15 @@ LACKING = {
 }
 """Query, bank and table, where the bank's table has nothing of what the query asks: Kontist gives no balance after each row, and
 names no owner; Kontomatik shows movements only, no splits and no merchant codes."""
+NOT_OF_FILES = {
+    "int_file_accounts",
+    "int_reported_balances",
+    "transaction_details",
+    "every_detail_once",
+    "every_version_once",
+}
+"""Queries of the banks alone: the first compares them with files; a file gives balances of days and no further fields, and a
+version of an entry may be of several files (`files_hold_every_entry`)."""
 OF_A_COLUMN = {"stg_kontist__splits"}
 """Staging models of a list that stands in one column of a raw table."""
 
@@ -74,7 +84,26 @@ def test_every_model_that_names_its_source_accepts_every_bank() -> None:
     }
 
     assert "transactions" in accepted
-    assert {name: banks for name, banks in accepted.items() if banks != NAMES_OF_BANKS} == {}
+    assert {name: banks for name, banks in accepted.items() if banks - {FILE} != NAMES_OF_BANKS} == {}
+
+
+def test_a_model_or_check_that_reads_all_banks_reads_files_too() -> None:
+    read = {
+        name: set(re.findall(r"\bstg_([a-z]+)__(accounts|imports|transactions)\b", model.sql))
+        for name, model in MODELS.items()
+        if model.layer != "staging"
+    } | {
+        check.stem: set(re.findall(r"\braw\.(\w+)\.(accounts|imports|transactions)\b", check.read_text()))
+        for check in (TRANSFORMS / "checks").glob("*.sql")
+    }
+    lacking = {
+        name
+        for name, tables in read.items()
+        for table in ("accounts", "imports", "transactions")
+        if {(bank, table) for bank in NAMES_OF_BANKS} <= tables and (FILE, table) not in tables
+    }
+
+    assert lacking == NOT_OF_FILES
 
 
 def test_commands_settings_and_seeds_know_every_bank() -> None:

@@ -23,7 +23,7 @@ from transforms.models import Model
 CASES = sorted((Path(__file__).parent / "cases").glob("*.toml"))
 NULL = "NULL"
 TABLE = re.compile(r"\b(?:staging|intermediate|ledger)\.[a-z_]+")
-IDS = {"account_id": "a", "consent_id": "consent", "import_id": "i-1", "run_id": "r-1"} | dict.fromkeys(
+IDS = {"account_id": "a", "consent_id": "consent", "file_id": "file_id", "import_id": "i-1", "run_id": "r-1"} | dict.fromkeys(
     ("transaction_id", "order_id", "quarantine_id")
 )
 """Columns that tell cases apart where several are loaded together, and what they hold where a case does not say."""
@@ -132,8 +132,9 @@ def of_its_own(number: int, table: str, row: Mapping[str, Any]) -> dict[str, Any
     for column in TABLES[table]:
         value = row.get(column.name, None if column.nullable else IDS.get(column.name))
         if column.name in IDS and value is not None:
-            bare = str(value).removeprefix(f"{source}:")
-            own[column.name] = f"{source}:{number}-{bare}" if column.name == "account_id" else f"{number}-{bare}"
+            # files hold rows of any source's accounts
+            prefix, _, bare = str(value).partition(":") if ":" in str(value) else (source, "", str(value))
+            own[column.name] = f"{prefix}:{number}-{bare}" if column.name == "account_id" else f"{number}-{bare}"
     return own
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from pipelines.store import closed_months
 from pipelines.store.banks import BANKS
 from sources._columns import DAY, INSTANT, MONEY, RATE, TEXT, TRUTH, WHOLE
+from sources.files import columns as files
 from sources.rates import columns as rates
 from transforms import comments, given, macros, seeds
 from transforms.build import make, prepare
@@ -28,7 +29,11 @@ from transforms.run_record import RunRecord
 Row = Mapping[str, Any]
 Given = Mapping[str, Iterable[Row]]
 
-_SOURCES = {bank.name: bank.tables for bank in BANKS} | {"rates": rates.TABLES, "closings": closed_months.TABLES}
+_SOURCES = {bank.name: bank.tables for bank in BANKS} | {
+    "file": files.TABLES,
+    "rates": rates.TABLES,
+    "closings": closed_months.TABLES,
+}
 TABLES = {f"{source}.{name}": schema for source, tables in _SOURCES.items() for name, schema in tables.items()}
 RUNS, PUBLISHING = "given.runs", "r-now"
 SEEDS = {f"seeds.{name}" for name in seeds.NAMES}
@@ -79,6 +84,12 @@ _REQUIRED: dict[str, Any] = {
     "currency": "PLN",
     "import_id": "i-1",
     "institution": "A bank",
+    "bytes": 1000,
+    "first_on": date(2026, 3, 1),
+    "format": "CAMT.053",
+    "imported_at": _FIRST_LOAD,
+    "is_reversal": False,
+    "last_on": date(2026, 3, 1),
     "name": "x",
     "beta": False,
     "day": date(2026, 3, 1),

@@ -16,9 +16,22 @@ ours as (
     group by account_id
 ),
 
+-- The day ends with what a file adds to a day that the bank showed before it was over
+added as (
+    select transactions.account_id, sum(transactions.amount) as amount
+    from ledger.transactions
+    inner join ledger.accounts
+        on accounts.account_id = transactions.account_id
+        and accounts.balance_on = transactions.booked_on
+        and accounts.currency = transactions.currency
+    where transactions.source = 'file' and accounts.source <> 'file'
+    group by transactions.account_id
+),
+
 banks as (
-    select account_id, balance
+    select account_id, cast(balance + coalesce(added.amount, 0) as decimal(18, 2)) as balance
     from ledger.accounts
+    left join added using (account_id)
     where first_booked_on is not null or account_id in (select account_id from ours)
 )
 

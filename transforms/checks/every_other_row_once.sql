@@ -18,13 +18,29 @@ banks as (
     )
     union all
     select 'imports', count(*), sum(hash(import_id)), null
-    from (select import_id from raw.kontist.imports union all select import_id from raw.kontomatik.imports)
+    from (
+        select import_id from raw.kontist.imports
+        union all
+        select import_id from raw.kontomatik.imports
+        union all
+        select import_id from raw.file.imports
+    )
     union all
     select 'consents', count(*), sum(hash(consent_id)), null
     from (select consent_id from raw.kontist.consents union all select consent_id from raw.kontomatik.consents)
     union all
-    select 'holes', count(*), sum(hash(account_id, from_on, to_on)), null
-    from raw.kontomatik.holes
+    -- a gap that files cover is none any more, by its days
+    select 'holes', count(*), sum(hash(account_id, day)), null
+    from (
+        select distinct account_id, cast(unnest(generate_series(from_on, to_on, interval 1 day)) as date) as day
+        from raw.kontomatik.holes
+    ) as holes
+    where not exists (
+        select 1
+        from raw.file.imports as filled
+        where filled.status = 'complete' and filled.account_id = holes.account_id
+            and holes.day between filled.window_start and filled.window_end
+    )
     union all
     select 'institutions', count(*), sum(hash(target)), null
     from raw.kontomatik.institutions
@@ -38,7 +54,13 @@ banks as (
     union all
     -- an account that two consents show is one account, and one that is no longer listed stays
     select 'accounts', count(*), sum(hash(account_id)), null
-    from (select account_id from raw.kontist.accounts union select account_id from raw.kontomatik.accounts)
+    from (
+        select account_id from raw.kontist.accounts
+        union
+        select account_id from raw.kontomatik.accounts
+        union
+        select account_id from raw.file.accounts
+    )
 ),
 
 ours as (
@@ -60,7 +82,10 @@ ours as (
     union all
     select 'consents', count(*), sum(hash(consent_id)), null from ledger.consents
     union all
-    select 'holes', count(*), sum(hash(account_id, from_on, to_on)), null from ledger.holes
+    select 'holes', count(*), sum(hash(account_id, day)), null
+    from (
+        select distinct account_id, cast(unnest(generate_series(from_on, to_on, interval 1 day)) as date) as day from ledger.holes
+    )
     union all
     select 'institutions', count(*), sum(hash(target)), null from ledger.institutions
     union all

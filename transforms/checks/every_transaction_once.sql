@@ -9,6 +9,13 @@ shown as (
     select 'kontomatik', account_id, transaction_id, currency, cast(cast(amount as decimal(38, 2)) * 100 as bigint)
     from raw.kontomatik.transactions
     where _dlt_valid_to is null
+    union all
+    -- several files may hold one entry, and what a bank shows itself is there by its own row (`files_hold_every_entry`)
+    select 'file', account_id, transaction_id, currency, cast(cast(any_value(amount) as decimal(38, 2)) * 100 as bigint)
+    from raw.file.transactions
+    where _dlt_valid_to is null
+        and transaction_id not in (select transaction_id from ledger.file_entries where status <> 'counted')
+    group by account_id, transaction_id, currency
 ),
 
 banks as (

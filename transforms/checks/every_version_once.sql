@@ -14,7 +14,7 @@ banks as (
 ours as (
     select account_id, count(*) as versions, sum(hash(transaction_id, valid_from)) as ids
     from ledger.transaction_history
-    where change <> 'removed'
+    where change <> 'removed' and source <> 'file'
     group by account_id
 )
 

@@ -7,7 +7,7 @@ from pipelines.commands.option_types import count, day, hours
 
 
 def declare(commands: Commands) -> None:
-    """Declares `run`, `backfill`, `transform`, `check`, `catalog`, `rates`."""
+    """Declares `run`, `backfill`, `import`, `transform`, `check`, `catalog`, `rates`."""
     run = commands.add("run", "commands.run.run", "extract, load, build the ledger, check it, publish it")
     sources_option(run)
     run.add_argument("--since", type=day, metavar="DATE", help="read again from this day (YYYY-MM-DD)")
@@ -34,6 +34,7 @@ def declare(commands: Commands) -> None:
     sources_option(backfill)
     wait_option(backfill)
     json_option(backfill)
+    _declare_import(commands)
     json_option(commands.add("transform", "commands.run.transform", "rebuild the ledger from raw history, without network"))
     json_option(
         commands.add("check", "commands.run.check", "check the published ledger against raw history again, without network")
@@ -55,3 +56,40 @@ def declare(commands: Commands) -> None:
     )
     rates.add_argument("--url", metavar="URL", help="https address of such a file")
     json_option(rates)
+
+
+def _declare_import(commands: Commands) -> None:
+    files = commands.add(
+        "import",
+        "commands.file_import.import_files",
+        "import account statements (CAMT.053, MT940) from files, list them, take them back",
+    )
+    files.add_argument("files", nargs="*", type=Path, metavar="FILE", help="a file of statements; its content says its format")
+    files.add_argument(
+        "--account",
+        metavar="ACCOUNT",
+        help="the account that they are of: its id, or the last characters of its IBAN (default: by the number in the file)",
+    )
+    files.add_argument("--new", action="store_true", default=False, help="make the account: its bank is not connected")
+    files.add_argument("--name", metavar="BANK", help="with --new: the name of its bank")
+    files.add_argument("--currency", metavar="CODE", help="the currency, where the file names none")
+    files.add_argument("--encoding", metavar="NAME", help="the encoding of an MT940 file that is not UTF-8")
+    of_csv = files.add_argument_group("of a CSV file")
+    of_csv.add_argument("--mapping", type=Path, metavar="FILE", help="which column is what, in TOML (docs/accounting.md)")
+    of_csv.add_argument(
+        "--from", dest="first", type=day, metavar="DATE", help="first day that it holds whole (default: of its first entry)"
+    )
+    of_csv.add_argument(
+        "--to", dest="last", type=day, metavar="DATE", help="last day that it holds whole (default: of its last entry)"
+    )
+    files.add_argument(
+        "--accept-differences",
+        action="store_true",
+        default=False,
+        help="import a file that differs from the bank on days that both show: the bank's entries count there",
+    )
+    files.add_argument("--dry-run", action="store_true", default=False, help="show what would be imported, and change nothing")
+    files.add_argument("--list", action="store_true", default=False, help="list the files that were imported")
+    files.add_argument("--undo", action="append", default=[], metavar="ID", help="take an imported file back; may be repeated")
+    wait_option(files)
+    json_option(files)

@@ -1,4 +1,4 @@
--- One row per account or card that a bank has ever shown, with the values that it showed last.
+-- One row per account or card that a bank or an imported file has ever shown, with the values that it showed last.
 -- grain:  account_id
 -- checks: not_null(source, source_account_id, institution, account_type)
 
@@ -6,10 +6,16 @@ with
 
 kontist      as (select * from staging.stg_kontist__accounts),
 kontomatik   as (select * from staging.stg_kontomatik__accounts),
+files        as (select * from staging.stg_file__accounts),
+statements   as (
+    select account_id, max_by(balance, row(day, -place)) as balance
+    from intermediate.int_statement_balances
+    group by account_id
+),
 imports      as (select * from intermediate.int_imports),
 transactions as (select * from intermediate.int_transaction_versions where valid_to is null),
 
-both_banks as (
+every_source as (
     select
         account_id,
         'kontist'                                                   as source,
@@ -47,27 +53,50 @@ both_banks as (
         valid_from,
         valid_to
     from kontomatik
+    union all
+    select
+        account_id,
+        'file'                                                      as source,
+        'Europe/Berlin'                                             as time_zone,
+        source_account_id,
+        cast(null as varchar)                                       as consent_id,
+        institution,
+        account_type,
+        iban,
+        cast(null as varchar)                                       as bic,
+        name,
+        currency,
+        cast(null as varchar)                                       as owner_name,
+        statements.balance,
+        cast(null as decimal(18, 2))                                as available_balance,
+        valid_from,
+        valid_to
+    from files
+    left join statements using (account_id)
 ),
 
 -- An account that two consents show is one account; one that a bank no longer lists keeps its history, so it stays
 shown_last as (
     select *
-    from both_banks
+    from every_source
     qualify row_number() over (
         partition by account_id
         order by valid_to is null desc, valid_from desc, consent_id desc nulls last, source_account_id desc
     ) = 1
 ),
 
+-- A file makes days known, and no balance of the bank any newer
 read as (
     select
-        account_id,
-        max(as_of) filter (where status = 'complete')               as completed_at,
+        imports.account_id,
+        max(as_of) filter (where status = 'complete' and own)       as completed_at,
         max(finished_on) filter (where status = 'complete')         as completed_on,
-        max(as_of) filter (where status in ('complete', 'partial')) as imported_at,
-        max(finished_on) filter (where status in ('complete', 'partial')) as imported_on
+        max(as_of) filter (where status in ('complete', 'partial') and own) as imported_at,
+        max(finished_on) filter (where status in ('complete', 'partial') and own) as imported_on
     from imports
-    group by account_id
+    left join shown_last using (account_id)
+    cross join lateral (select imports.source is not distinct from coalesce(shown_last.source, imports.source) as own)
+    group by imports.account_id
 ),
 
 moved as (

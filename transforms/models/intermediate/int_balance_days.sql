@@ -6,13 +6,20 @@ with
 
 accounts  as (select * from intermediate.int_accounts),
 ends      as (select * from intermediate.int_running_balance_ends),
-movements as (select account_id, day, money_in + money_out as amount from intermediate.int_booked_days),
+movements as (select account_id, day, money_in + money_out as amount, amount_of_files from intermediate.int_booked_days),
+stated    as (select account_id, max(day) as day from intermediate.int_statement_balances group by account_id),
 at_once   as (select distinct account_id from intermediate.int_reported_balance_steps where at_once),
 
 -- A row that is dated ahead is money of its own day: the balance of today does not hold it
 read as (
-    select account_id, balance, coalesce(last_imported_on, last_booked_on) as read_on, last_booked_on
+    select
+        account_id,
+        balance,
+        -- an account of files has the balance of its last statement
+        case when source = 'file' then stated.day else coalesce(last_imported_on, last_booked_on) end as read_on,
+        last_booked_on
     from accounts
+    left join stated using (account_id)
 ),
 
 last_running as (select account_id, max(day) as day, max_by(balance, day) as balance from ends group by account_id),
@@ -36,7 +43,7 @@ moved_later as (
     group by movements.account_id
 ),
 
-final as (
+dated as (
     select
         read.account_id,
         case
@@ -55,6 +62,20 @@ final as (
     left join moved_later using (account_id)
     left join at_once using (account_id)
     where coalesce(read.balance, last_running.balance) is not null and coalesce(read.read_on, last_running.day) is not null
+),
+
+-- The day ends with what a file adds to a day that the bank showed before it was over
+final as (
+    select
+        dated.account_id,
+        dated.balance_on,
+        cast(
+            dated.balance + case when accounts.source <> 'file' then coalesce(movements.amount_of_files, 0) else 0 end
+            as decimal(18, 2)
+        )                                                           as balance
+    from dated
+    inner join accounts using (account_id)
+    left join movements on movements.account_id = dated.account_id and movements.day = dated.balance_on
 )
 
 select * from final

@@ -1,6 +1,6 @@
 -- One row per account and day with booked movements: their sums in the account's own currency.
 -- grain:  account_id, day
--- checks: not_null(money_in, money_out, transactions)
+-- checks: not_null(money_in, money_out, transactions, of_files, amount_of_files)
 
 with
 
@@ -17,7 +17,9 @@ final as (
         coalesce(sum(transactions.amount) filter (where transactions.amount > 0 and own), 0) as money_in,
         coalesce(sum(transactions.amount) filter (where transactions.amount < 0 and own), 0) as money_out,
         count(*)                                                    as transactions,
-        count(*) filter (where not own)                             as in_other_currencies
+        count(*) filter (where not own)                             as in_other_currencies,
+        count(*) filter (where transactions.source = 'file')        as of_files,
+        coalesce(sum(transactions.amount) filter (where transactions.source = 'file' and own), 0) as amount_of_files
     from transactions
     inner join accounts using (account_id)
     cross join lateral (select transactions.currency is not distinct from accounts.currency as own)

@@ -6,7 +6,7 @@ with
 
 kontist    as (select * from staging.stg_kontist__read_days),
 kontomatik as (select * from staging.stg_kontomatik__read_days),
-movements  as (select * from intermediate.int_booked_days),
+movements  as (select * from intermediate.int_booked_days where transactions > of_files),
 
 read as (
     select * from kontist
@@ -21,11 +21,11 @@ compared as (
     select
         account_id,
         day,
-        coalesce(read.rows, 0) - coalesce(movements.transactions, 0) as missing_rows,
+        coalesce(read.rows, 0) - coalesce(movements.transactions - movements.of_files, 0) as missing_rows,
         -- movements in another currency than the account's are counted, and in no sum
         case
             when coalesce(movements.in_other_currencies, 0) = 0 and (read.amount is not null or read.rows is null)
-                then coalesce(read.amount, 0) - coalesce(movements.money_in + movements.money_out, 0)
+                then coalesce(read.amount, 0) - coalesce(movements.money_in + movements.money_out - movements.amount_of_files, 0)
             else 0
         end                                                         as missing_amount
     from read

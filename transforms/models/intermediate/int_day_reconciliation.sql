@@ -9,6 +9,7 @@ chain_steps  as (select * from intermediate.int_running_balance_steps),
 report_steps as (select * from intermediate.int_reported_balance_steps),
 movements    as (select account_id, day from intermediate.int_booked_days),
 differences  as (select * from intermediate.int_differences),
+steps        as (select * from intermediate.int_statement_steps),
 altered_days as (select distinct account_id, day from differences where found_in = 'rows read'),
 
 -- A balance of today that older days contradict takes the proof from all of them, until they are read again
@@ -43,7 +44,7 @@ joined as (
     asof left join report_days as report on report.account_id = days.account_id and report.day >= days.day
 ),
 
-final as (
+by_bank as (
     select
         joined.account_id,
         joined.day,
@@ -67,6 +68,37 @@ final as (
     left join dated_ahead using (account_id)
     left join contradicted using (account_id)
     left join altered_days on altered_days.account_id = joined.account_id and altered_days.day = joined.day
+),
+
+-- Two balances of statements prove the days between them, whatever is in doubt elsewhere
+by_statements as (
+    select
+        days.account_id,
+        days.day,
+        bool_and(steps.difference_amount = 0)                       as tied
+    from days
+    inner join steps
+        on steps.account_id = days.account_id
+        and days.day between least(steps.since + 1, steps.day)
+        and case when steps.difference_amount = 0 then steps.until_on else steps.day end
+    group by days.account_id, days.day
+),
+
+final as (
+    select
+        by_bank.account_id,
+        by_bank.day,
+        case
+            when by_statements.tied is null then by_bank.proof
+            when not by_statements.tied or differing.day is not null then 'differs'
+            when by_bank.proof = 'chain' then 'chain'
+            when by_bank.proof = 'differs' and (contradicted.until_on is null or by_bank.day > contradicted.until_on) then 'differs'
+            else 'reported'
+        end                                                         as proof
+    from by_bank
+    left join by_statements using (account_id, day)
+    left join contradicted using (account_id)
+    left join (select distinct account_id, day from differences) as differing using (account_id, day)
 )
 
 select * from final

@@ -1,6 +1,6 @@
 -- One row per account and stretch of days in which the bank moved more or less money than the ledger holds.
 -- grain:  account_id, day, found_in
--- checks: not_null(difference_amount, anywhere_before), accepted(found_in, 'running balances', 'account balance', 'reports', 'rows read')
+-- checks: not_null(difference_amount, anywhere_before), accepted(found_in, 'running balances', 'account balance', 'reports', 'rows read', 'statements')
 
 with
 
@@ -9,9 +9,14 @@ report_steps as (select * from intermediate.int_reported_balance_steps where not
 altered_days as (select * from intermediate.int_control_total_breaks),
 first_links  as (select account_id, min(day) as day from intermediate.int_running_balance_steps group by account_id),
 accounts     as (select account_id, first_booked_on from intermediate.int_accounts),
-last_seen    as (select * from intermediate.int_last_seen),
-imports      as (select account_id, finished_at from intermediate.int_imports where account_id is not null and finished_at is not null),
-holes        as (select * from staging.stg_kontomatik__holes),
+last_seen    as (select * from intermediate.int_last_seen where source <> 'file'),
+imports      as (
+    select account_id, finished_at
+    from intermediate.int_imports
+    where source <> 'file' and account_id is not null and finished_at is not null
+),
+holes        as (select * from intermediate.int_holes),
+statements   as (select * from intermediate.int_statement_steps where difference_amount <> 0),
 
 -- Balances on both sides of a difference that two imports gave: the later one may have moved because of a row that the bank dated
 -- before the days that it was asked for, and no read has covered those days since
@@ -99,10 +104,36 @@ by_rows as (
         )
 ),
 
-found as (
+of_banks as (
     select * from by_balances
     union all
     select * from by_rows
+),
+
+-- What no other balance has found yet
+by_statements as (
+    select
+        account_id,
+        day,
+        since,
+        'statements'                                                as found_in,
+        statements.difference_amount - coalesce(known.amount, 0)    as difference_amount,
+        false                                                       as anywhere_before
+    from statements
+    cross join lateral (
+        select sum(of_banks.difference_amount) as amount
+        from of_banks
+        where of_banks.account_id = statements.account_id
+            and of_banks.day > statements.since
+            and of_banks.day <= statements.until_on
+    ) as known
+    where statements.difference_amount <> coalesce(known.amount, 0)
+),
+
+found as (
+    select * from of_banks
+    union all
+    select * from by_statements
 ),
 
 final as (

@@ -4,15 +4,23 @@
 
 with
 
+files as (select * from intermediate.int_file_accounts where is_current),
+
+-- A bank shows all that it has, which may begin long after the days that files hold
 imports as (
     select
         account_id,
+        source,
         import_id,
         as_of,
-        finished_on,
-        coalesce(window_start, date '0001-01-01')                   as window_start,
+        case when source = 'file' then finished_on + 1 else finished_on end as finished_on,
+        case
+            when files.account_id is null or source = 'file' then coalesce(window_start, date '0001-01-01')
+            else greatest(window_start, first_bank_on)
+        end                                                         as window_start,
         coalesce(window_end, finished_on)                           as window_end
     from intermediate.int_imports
+    left join files using (account_id)
     where status = 'complete' and account_id is not null and as_of is not null
 ),
 
@@ -29,6 +37,7 @@ later as (
 final as (
     select
         account_id,
+        source,
         import_id,
         as_of                                                       as seen_at,
         finished_on                                                 as seen_on,

@@ -6,11 +6,14 @@ with
 
 kontist    as (select transaction_id, valid_from, valid_to from staging.stg_kontist__transactions),
 kontomatik as (select transaction_id, valid_from, valid_to from staging.stg_kontomatik__transactions),
+files      as (select transaction_id, valid_from, valid_to from staging.stg_file__transactions),
 
 versions as (
     select * from kontist
     union all
     select * from kontomatik
+    union all
+    select * from files
 ),
 
 -- Nearly every transaction has one version only; the few others are all that has to be sorted

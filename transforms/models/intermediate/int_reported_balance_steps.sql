@@ -4,7 +4,7 @@
 
 with
 
-imports  as (select * from intermediate.int_imports),
+imports  as (select * from intermediate.int_imports where source <> 'file'),
 reports  as (select * from intermediate.int_reported_balances),
 chained  as (select distinct account_id from intermediate.int_running_balance_ends),
 accounts as (
@@ -17,7 +17,7 @@ versions as (
     select versions.account_id, transaction_id, amount, booked_on, import_id, valid_from, valid_to
     from intermediate.int_transaction_versions as versions
     inner join accounts using (account_id)
-    where versions.status = 'booked' and versions.currency is not distinct from accounts.currency
+    where versions.status = 'booked' and versions.source <> 'file' and versions.currency is not distinct from accounts.currency
 ),
 
 -- Older days that a deeper read brings to light moved the balance long ago
@@ -31,6 +31,13 @@ depths as (
 ),
 
 complete as (select account_id, finished_at, finished_on from imports where status = 'complete' and account_id is not null),
+
+of_files as (
+    select files.account_id, transaction_id, amount, booked_on, import_id, valid_from, valid_to
+    from intermediate.int_transaction_versions as files
+    inner join accounts using (account_id)
+    where files.source = 'file' and files.valid_to is null and files.currency is not distinct from accounts.currency
+),
 
 dated as (
     select
@@ -59,6 +66,12 @@ counted as (
     from dated
     asof inner join complete on complete.account_id = dated.account_id and complete.finished_on >= dated.booked_on
     where dated.is_ahead and (dated.valid_to is null or complete.finished_at < dated.valid_to)
+    union all
+    -- what a file adds to days that no read covers was in the balance of the first read after its day
+    select of_files.*, ways.at_once, complete.finished_at as shown_at
+    from of_files
+    inner join ways using (account_id)
+    asof inner join complete on complete.account_id = of_files.account_id and complete.finished_on > of_files.booked_on
 ),
 
 came as (

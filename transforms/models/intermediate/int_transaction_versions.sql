@@ -1,4 +1,4 @@
--- One row per version of a transaction, across both banks, as the ledger shows it.
+-- One row per version of a transaction, across both banks and imported files, as the ledger shows it.
 -- grain:  transaction_id, valid_from
 -- checks: not_null(account_id, amount, currency, transaction_on, first_seen_at, labels)
 
@@ -6,6 +6,8 @@ with
 
 kontist     as (select * from staging.stg_kontist__transactions),
 kontomatik  as (select * from staging.stg_kontomatik__transactions),
+files       as (select * from staging.stg_file__transactions),
+not_counted as (select transaction_id from intermediate.int_file_entries where status <> 'counted'),
 minor_units as (select * from intermediate.int_minor_units),
 repeated    as (select * from intermediate.int_repeated_versions),
 
@@ -19,7 +21,7 @@ kontist_originals as (
     left join minor_units on minor_units.currency = kontist.original_currency
 ),
 
-both_banks as (
+every_source as (
     select
         transaction_id,
         account_id,
@@ -76,16 +78,45 @@ both_banks as (
         valid_from,
         valid_to
     from kontomatik
+    union all
+    -- what the bank shows itself, or shows a day without, is in `file_entries` only
+    select
+        transaction_id,
+        account_id,
+        'file'                                                      as source,
+        reference                                                   as source_transaction_id,
+        'booked'                                                    as status,
+        booked_on                                                   as transaction_on,
+        booked_on,
+        value_on,
+        cast(null as timestamptz)                                   as booked_at,
+        amount,
+        currency,
+        cast(null as decimal(18, 3))                                as original_amount,
+        cast(null as varchar)                                       as original_currency,
+        counterparty_name,
+        counterparty_iban,
+        description,
+        end_to_end_id,
+        transaction_type,
+        cast(null as varchar)                                       as category,
+        cast([] as varchar[])                                       as labels,
+        cast(null as decimal(18, 2))                                as balance_after,
+        import_id,
+        valid_from,
+        valid_to
+    from files
+    anti join not_counted using (transaction_id)
 ),
 
 final as (
     select
-        both_banks.*,
-        coalesce(repeated.first_seen_at, both_banks.valid_from)     as first_seen_at,
-        both_banks.valid_from                                       as last_changed_at,
+        every_source.*,
+        coalesce(repeated.first_seen_at, every_source.valid_from)     as first_seen_at,
+        every_source.valid_from                                       as last_changed_at,
         repeated.previous_valid_to,
         repeated.next_valid_from
-    from both_banks
+    from every_source
     left join repeated using (transaction_id, valid_from)
 )
 

@@ -1,7 +1,7 @@
 -- One row per bank account or card, with the values that the bank reported last.
 -- grain:  account_id
 -- checks: not_null(source, source_account_id, institution, account_type, display_name, ledger_account),
---         accepted(source, 'kontist', 'kontomatik'), accepted(account_type, 'account', 'card'),
+--         accepted(source, 'kontist', 'kontomatik', 'file'), accepted(account_type, 'account', 'card'),
 --         joins(ledger_account, ledger_accounts)
 
 with

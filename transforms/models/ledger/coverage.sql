@@ -8,7 +8,7 @@ with
 
 proofs      as (select * from intermediate.int_day_reconciliation),
 last_seen   as (select * from intermediate.int_last_seen),
-holes       as (select * from staging.stg_kontomatik__holes),
+holes       as (select * from intermediate.int_holes),
 differences as (select * from intermediate.int_differences),
 
 reported as (

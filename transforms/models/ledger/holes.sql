@@ -1,10 +1,10 @@
--- One row per stretch of days of an account that was never read and that its bank can no longer show.
+-- One row per stretch of days of an account that was never read, that its bank can no longer show, and that no imported file covers.
 -- grain:  account_id, from_on
 -- checks: not_null(source, to_on, noticed_at)
 
 with
 
-holes as (select * from staging.stg_kontomatik__holes),
+holes as (select * from intermediate.int_holes),
 
 final as (
     select

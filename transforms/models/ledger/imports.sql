@@ -1,6 +1,6 @@
 -- One row per attempt to read one account.
 -- grain:  import_id
--- checks: not_null(source, run_id, started_at, status), accepted(source, 'kontist', 'kontomatik'),
+-- checks: not_null(source, run_id, started_at, status), accepted(source, 'kontist', 'kontomatik', 'file'),
 --         accepted(status, 'complete', 'partial', 'failed', 'skipped', 'doubted'), joins(run_id, runs)
 
 with

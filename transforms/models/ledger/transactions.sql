@@ -1,7 +1,7 @@
 -- One row per bank transaction, as the bank shows it now.
 -- grain:  transaction_id
 -- checks: not_null(account_id, source, status, transaction_on, amount, currency, labels, import_id, first_seen_at, last_changed_at),
---         accepted(source, 'kontist', 'kontomatik'), accepted(status, 'booked', 'pending', 'cancelled', 'memo'),
+--         accepted(source, 'kontist', 'kontomatik', 'file'), accepted(status, 'booked', 'pending', 'cancelled', 'memo'),
 --         relationship(account_id, accounts), joins(import_id, imports), joins(counterparty_id, counterparties),
 --         joins(transfer_id, transfers), joins(booked_on, calendar.day), joins(transaction_on, calendar.day)
 

@@ -1,0 +1,115 @@
+"""Imported files in raw history: stored by plain SQL into the run's copy, as they are read; taken back by retiring their rows.
+
+A file never changes what a bank showed, and no bank changes a file: the ledger's models decide which of both counts.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from sources._columns import INSTANT
+from sources._merge_scopes import is_versioned
+from sources._versions import digest, version_of
+from sources.files.columns import TABLES
+from sources.files.values import Entry
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+FILE = "file"
+"""The source's name in SQL and JSON, and its schema in raw history."""
+
+Day = Counter[Decimal]
+"""The amounts of one day, each with the number of its rows."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in raw history."""
+
+    file_id: str
+    account_id: str
+    name: str
+    sha256: str
+    undone_at: datetime | None
+
+
+def stored(connection: "DuckDBPyConnection") -> list[StoredFile]:
+    """Returns every file that was ever imported, the oldest first."""
+    rows = connection.execute(
+        "select file_id, account_id, name, sha256, undone_at from file.files order by imported_at, file_id"
+    ).fetchall()
+    return [StoredFile(*row) for row in rows]
+
+
+def add(connection: "DuckDBPyConnection", at: datetime, rows: dict[str, list[dict[str, Any]]]) -> None:
+    """Adds rows to the tables of files; a versioned row is valid from `at` on."""
+    for name, listed in rows.items():
+        schema, given = TABLES[name], listed
+        if is_versioned(schema):
+            given = [row | {"row_version": version_of(row), "_dlt_valid_from": at} for row in listed]
+            schema = pa.schema([*schema, pa.field("_dlt_valid_from", INSTANT)])
+        shown_now = pa.Table.from_pylist(given, schema=schema)  # noqa: F841  # read by its name in the query
+        connection.execute(f"insert into file.{name} by name from shown_now")
+
+
+def identified(account_id: str, entries: Iterable[Entry]) -> list[tuple[str, int, Entry]]:
+    """Returns each entry with its id, the same in every file that holds its day, and its number among the day's equal ones."""
+    counted: Counter[tuple[date, Decimal]] = Counter()
+    found = []
+    for entry in entries:
+        group = (entry.booked_on, entry.amount)
+        counted[group] += 1
+        name = digest(str(entry.booked_on), str(entry.amount), str(counted[group]))
+        found.append((f"{account_id}:file-{name[:24]}", counted[group], entry))
+    return found
+
+
+def days_of_files(connection: "DuckDBPyConnection", account_id: str) -> dict[date, Day]:
+    """Returns the days that files of the account cover, each with its amounts."""
+    covered = connection.execute(
+        "select distinct cast(unnest(generate_series(window_start, window_end, interval 1 day)) as date) from file.imports"
+        " where account_id = ? and status = 'complete'",
+        [account_id],
+    ).fetchall()
+    days: dict[date, Day] = {day: Counter() for (day,) in covered}
+    for day, amount, rows in connection.execute(
+        "select window_on, amount, count(distinct transaction_id) from file.transactions"
+        " where account_id = ? and _dlt_valid_to is null group by all",
+        [account_id],
+    ).fetchall():
+        days.setdefault(day, Counter())[amount] = rows
+    return days
+
+
+def covers(connection: "DuckDBPyConnection", account_id: str, first: date, last: date) -> bool:
+    """Returns whether files cover every one of these days of the account."""
+    rows = connection.execute(
+        "select count(distinct day) from (select cast(unnest(generate_series(greatest(window_start, $first),"
+        " least(window_end, $last), interval 1 day)) as date) as day from file.imports"
+        " where account_id = $account and status = 'complete' and window_start <= $last and window_end >= $first)",
+        {"account": account_id, "first": first, "last": last},
+    ).fetchall()
+    return bool(rows == [((last - first).days + 1,)])
+
+
+def take_back(connection: "DuckDBPyConnection", file_ids: Sequence[str], at: datetime) -> None:
+    """Retires the rows of these files: they stay on record, and count no more."""
+    ids = list(file_ids)
+    connection.execute(
+        "update file.transactions set _dlt_valid_to = ? where _dlt_valid_to is null and file_id in (select unnest(?))", [at, ids]
+    )
+    connection.execute("update file.files set undone_at = ? where file_id in (select unnest(?))", [at, ids])
+    connection.execute(
+        "update file.imports set status = 'skipped', reason = 'taken back' where run_id in (select unnest(?))", [ids]
+    )
+    connection.execute(
+        "update file.accounts set _dlt_valid_to = ? where _dlt_valid_to is null"
+        " and account_id not in (select account_id from file.files where undone_at is null)",
+        [at],
+    )
