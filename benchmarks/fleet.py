@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
 from benchmarks.bank import Bank, serving
 from benchmarks.costs import Cost, cost_of
 from pipelines.fleet.cells import make_cells, name_of
@@ -24,7 +26,7 @@ from tests.fleet.scene import connect
 
 SIZES = (10, 100)
 ROWS = 1_200
-"""Transactions of a cell."""
+"""Transactions of the bank. A cell has those of its customer."""
 AT_ONCE = 2
 LOGIN = "test1"
 
@@ -41,6 +43,11 @@ class Fleet:
         """Returns what one `fleet run` costs, with all processes that it starts."""
         arguments = ("-m", "pipelines", "fleet", "run", "--due", "0m", "--at-most", str(AT_ONCE), "--json")
         return cost_of(arguments, self.folder, self.environment, bank)
+
+    def transactions(self) -> int:
+        """Returns how many transactions the ledger of the first cell has."""
+        with duckdb.connect(self.folder / "cells" / name_of(0) / "ledger.duckdb", read_only=True) as ledger:
+            return len(ledger.execute("select transaction_id from transactions").fetchall())
 
 
 @contextmanager
@@ -63,26 +70,32 @@ def imported(cells: int, bank: Bank, url: str) -> Iterator[Fleet]:
         yield Fleet(cells, folder, environment)
 
 
-def costs(sizes: Sequence[int], rows: int = ROWS) -> Iterator[tuple[int, Cost]]:
-    """Yields number of cells and cost of a `fleet run` of all of them; nothing where PostgreSQL is not installed."""
+def costs(sizes: Sequence[int], rows: int = ROWS) -> Iterator[tuple[int, int, Cost]]:
+    """Yields numbers of cells and of a cell's transactions, and the cost of a `fleet run` of all cells.
+
+    Yields nothing where PostgreSQL is not installed.
+    """
     if (binaries := programs()) is None:
         return
     with server(binaries) as address, serving(rows) as bank:
         for count in sizes:
             with imported(count, bank, empty_database(address)) as fleet:
-                yield count, fleet.run(bank)
+                cost = fleet.run(bank)
+                yield count, fleet.transactions(), cost
 
 
 def markdown(sizes: Sequence[int] = SIZES, rows: int = ROWS) -> str:
     """Returns the costs as a table."""
-    lines = ["| fleet | cells | CPU a cell | wall a cell | requests a cell | largest process |", "|---" * 6 + "|"]
-    for count, cost in costs(sizes, rows):
+    lines = ["| fleet run | cells | transactions a cell | CPU a cell | wall a cell | requests a cell | largest process |"]
+    lines.append("|---" * 7 + "|")
+    for count, transactions, cost in costs(sizes, rows):
         each = f"{cost.cpu / count:.1f} s | {cost.seconds / count:.1f} s | {cost.requests / count:.0f}"
-        lines.append(f"| every cell imports, stores, and builds its ledger | {count:,} | {each} | {cost.mebibytes:.0f} MiB |")
+        what = "every cell imports, stores, and builds its ledger"
+        lines.append(f"| {what} | {count:,} | {transactions:,} | {each} | {cost.mebibytes:.0f} MiB |")
     if len(lines) == 2:
         return "The cost of a fleet was not measured: PostgreSQL is not installed here."
     load = f"{os.getloadavg()[2]:.1f} processes wanted one of {os.cpu_count()} processors in the last 15 minutes"
-    return "\n".join([*lines, "", f"{rows:,} transactions a cell, {AT_ONCE} cells at once, without PostgreSQL's part; {load}."])
+    return "\n".join([*lines, "", f"{AT_ONCE} cells at once, without PostgreSQL's part; {load}."])
 
 
 def _say(text: str) -> None:
@@ -93,7 +106,7 @@ def main(arguments: list[str]) -> None:
     """Measures, and prints the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description="Measures a fleet.")
     parser.add_argument("--cells", type=int, nargs="+", default=list(SIZES), help="sizes of the fleet (default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=ROWS, help="transactions of a cell (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=ROWS, help="transactions of the bank (default: %(default)s)")
     options = parser.parse_args(arguments)
     print(markdown(options.cells, options.rows))
 
