@@ -51,7 +51,7 @@ def ended(report: FleetReport) -> State[Any]:
     counts = f"{report.due} due, {len(report.runs)} run" + (
         f", {report.waiting} wait after failed runs" if report.waiting else ""
     )
-    message = "; ".join([counts, *named, *([report.trouble] if report.trouble else [])])
+    message = "; ".join([counts, *named, *report.copies_left, *([report.trouble] if report.trouble else [])])
     names = {PARTIAL: INCOMPLETE, CHECKS_FAILED: REFUSED}
     if report.exit_status == GOOD:
         return Completed(message=message)

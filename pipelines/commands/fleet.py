@@ -45,7 +45,10 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         runs = [asdict(run) for run in report.runs]
         counts = {"due": report.due, "waiting": report.waiting}
-        print_json(counts | {"runs": runs, "trouble": report.trouble, "exit_status": report.exit_status})
+        print_json(
+            counts
+            | {"runs": runs, "trouble": report.trouble, "copies_left": report.copies_left, "exit_status": report.exit_status}
+        )
     else:
         passed = report.due - len(report.runs)
         notes = [f"- {passed} passed over: another process holds them, or has run them since."] if passed else []
@@ -55,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         tell(options, ran, *notes)
         for one in troubled:
             say(f"! {one.cell} ended with {one.status}: {one.trouble or 'see its `status`'}")
-    for sentence in (report.trouble, *dispatched.sentences()):
+    for sentence in (*report.copies_left, report.trouble, *dispatched.sentences()):
         if sentence:
             say(f"! {sentence}", error=True)
     return report.exit_status

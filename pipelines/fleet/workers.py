@@ -58,6 +58,10 @@ def new_process(arguments: Sequence[str], variables: Mapping[str, str]) -> Proce
     )
 
 
+class NotStarted(Failure):
+    """The system starts no other process."""
+
+
 @dataclass(frozen=True)
 class CellRun:
     """The run of a cell. `trouble` is its last sentence on standard error, where it did not end well."""
@@ -79,12 +83,14 @@ class FleetReport:
     runs: list[CellRun] = field(default_factory=list)
     trouble: str | None = None
     """Why it could not begin with all of them."""
+    copies_left: list[str] = field(default_factory=list)
+    """A sentence for each cell with copies here that another machine has erased somebody from, and that cannot be removed."""
 
     @property
     def exit_status(self) -> int:
         """Returns 0 when each run was good; else 1 when one failed, else 3 when a check did, else 4."""
         ended = {run.status for run in self.runs}
-        if self.trouble or ended - {GOOD, CHECKS_FAILED, PARTIAL}:
+        if self.trouble or self.copies_left or ended - {GOOD, CHECKS_FAILED, PARTIAL}:
             return FAILED
         return CHECKS_FAILED if CHECKS_FAILED in ended else PARTIAL if PARTIAL in ended else GOOD
 
@@ -121,7 +127,7 @@ class Workers:
             begun = leases.now()
             self._waiting = self._chosen(database, now())
             self.report.due = len(self._waiting)
-            remove_erased(self._settings, database)
+            self.report.copies_left = remove_erased(self._settings, database).troubles
             with ThreadPoolExecutor(self._at_most) as pool:
                 try:
                     _ended([pool.submit(self._work, leases, begun) for _ in range(self._at_most)])
@@ -146,13 +152,17 @@ class Workers:
         """Runs one cell after the other until none is left."""
         try:
             while (lease := self._next(leases, begun)) is not None:
-                run = self._run(lease)
+                try:
+                    run = self._run(lease)
+                except NotStarted:
+                    leases.end(lease)
+                    raise
                 if run is None:
                     leases.end(lease)
                     return
                 self.report.runs.append(run)
                 leases.end(lease, run.status, run.trouble)
-        except Failure as failure:  # the database is away: nobody begins anything now
+        except Failure as failure:  # the database is away, or this machine is full: nobody begins anything now
             with self._guard:
                 self._stopping = True
                 self.report.trouble = str(failure)
@@ -168,7 +178,10 @@ class Workers:
                 return lease
 
     def _run(self, lease: Lease) -> CellRun | None:
-        """Runs a cell in a process of its own, to its end; None when the command was stopped before it began."""
+        """Runs a cell in a process of its own, to its end; None when the command was stopped before it began.
+
+        Raises `NotStarted`.
+        """
         hours = self._after.total_seconds() / 3600
         folder = str(self._settings.fleet.folder / lease.cell)
         due = ("--source", KONTOMATIK.name, "--due-hours", f"{hours:g}")
@@ -178,7 +191,13 @@ class Workers:
         with self._guard:
             if self._stopping:
                 return None
-            process = self._start(("run", "--data-dir", folder, *due, "--quiet"), variables)
+            try:
+                process = self._start(("run", "--data-dir", folder, *due, "--quiet"), variables)
+            except OSError as error:
+                raise NotStarted(
+                    f"The process of {lease.cell} could not be started ({os.strerror(error.errno or 0)})",
+                    "Give this user more processes and memory, or lower --at-most, then run again",
+                ) from None
             self._under_way[lease.cell] = process
         _, errors = process.communicate()
         with self._guard:

@@ -213,7 +213,7 @@ def test_an_erasure_leaves_no_object_and_no_copy_on_another_machine_with_what_is
             assert [one.consent_id for one in vault.consents(status=("active",))] == [ben.consent_id]
         assert not any_of(secrets, store.contents())
         with fleet_of(there.settings) as database:
-            assert remove_erased(there.settings, database) == [cell.data_dir.name]
+            assert remove_erased(there.settings, database).cells == [cell.data_dir.name]
         assert not holds(copy, secrets)
         assert not holds(cell.data_dir, secrets, leaving=("receipts",))
 

@@ -1,5 +1,6 @@
 """`fleet run` with processes that are none: a given number at once, the most urgent first, and what its exit status says."""
 
+import errno
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -226,3 +227,15 @@ def test_a_database_that_goes_away_is_named_and_no_other_cell_is_begun(settings:
         stopped.__exit__()
     assert (report.exit_status, start.cells) == (1, ["cell-0003"])
     assert "The vault's database cannot be used" in str(report.trouble)
+
+
+def test_a_process_that_the_system_does_not_start_is_named_and_its_cell_given_back(settings: Settings) -> None:
+    def full(_arguments: Sequence[str], _variables: Mapping[str, str]) -> Process:
+        raise BlockingIOError(errno.EAGAIN, "")
+
+    report = Workers(settings, 5 * HOUR, 2, full).run(lambda: NOON)
+
+    assert (report.exit_status, report.runs) == (1, [])
+    assert "could not be started (Resource temporarily unavailable). Give this user more processes" in str(report.trouble)
+    with fleet_of(settings) as database:
+        assert [(one.holder, one.failures) for one in cell_statuses(database)] == [(None, 0)] * 4
