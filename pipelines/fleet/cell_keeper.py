@@ -95,13 +95,17 @@ class CellKeeper:
                 self.store.remove(one)
 
     def _note_version(self) -> None:
-        replace_text(self.data_dir / VERSION_FILE, json.dumps({"version": self.lease.version}) + "\n")
+        replace_text(self.data_dir / VERSION_FILE, json.dumps({"cell": self.lease.cell, "version": self.lease.version}) + "\n")
 
 
 def version_here(data_dir: Path) -> int | None:
-    """Returns the version of the raw history in a cell's folder; None where there is none, or nobody knows."""
+    """Returns the version of the raw history in a cell's folder; None where there is none, or nobody knows.
+
+    That of another cell, whose folder was copied or renamed, is none: it would be stored as this cell's.
+    """
     if not (data_dir / "raw.duckdb").exists():
         return None
     with suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads((data_dir / VERSION_FILE).read_text(encoding="utf-8"))["version"])
+        noted = json.loads((data_dir / VERSION_FILE).read_text(encoding="utf-8"))
+        return int(noted["version"]) if noted["cell"] == data_dir.name else None
     return None

@@ -5,6 +5,7 @@ object that no pointer names was left by a process that died or lost its lease; 
 """
 
 import hashlib
+import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,8 +139,9 @@ def _digest(path: Path) -> str:
 
 
 def _broken(error: Any, needed: str = "") -> StoreBroken:
-    # the text of an error may hold an address with a key; a server's code does not
-    code = code_of(error)
+    # the text of an error may hold an address with a key; a server's code, and what the system calls its number, do not
+    number = error.errno if isinstance(error, OSError) else None
+    code = code_of(error) or (os.strerror(number) if number else None)
     return StoreBroken(
         f"The store of raw histories cannot be used ({type(error).__name__}{f': {code}' if code else ''})",
         f"{needed}Check that it is there, that this machine reaches it, and its credentials. Then run again: nothing is lost",

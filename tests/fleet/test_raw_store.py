@@ -1,5 +1,6 @@
 """Objects that hold raw histories: what is damaged or missing is refused, and what was in place stays."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,12 @@ def test_an_address_of_an_unknown_kind_is_refused_without_repeating_it() -> None
     with pytest.raises(WrongUsage, match=r"fleet\.store is no address") as refused:
         RawStore(f"nowhere://{SECRET}/raw")
     assert SECRET not in str(refused.value)
+
+
+def test_a_store_without_space_is_named_as_that(store: RawStore, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, SECRET)
+
+    monkeypatch.setattr(type(store._files), "put_file", full)
+    with pytest.raises(StoreBroken, match=r"cannot be used \(OSError: No space left on device\)"):
+        store.put(raw, "c", 1)
