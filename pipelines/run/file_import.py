@@ -126,7 +126,12 @@ def import_files(settings: Settings, given: Sequence[Given], wanted: Wanted, now
         if changed:
             publish()
     if changed:
-        build_and_publish(settings.data_dir, memory=settings.memory_limit, page=wanted_page(settings))
+        try:
+            build_and_publish(settings.data_dir, memory=settings.memory_limit, page=wanted_page(settings))
+        except Failure as failure:
+            stored = " ".join(f"--undo {one.file_id}" for one in done if one.file_id)
+            failure.also(f"Raw history has what was imported; `python -m pipelines import {stored}` takes it back")
+            raise
     return done
 
 

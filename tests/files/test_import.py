@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import Failure, WrongUsage
+from pipelines.errors import ChecksFailed, Failure, WrongUsage
+from pipelines.questions.swift_text import swift
+from pipelines.run import file_import
 from pipelines.store.lock import held
 from tests.files.bank_files import IBAN, MAPPING, OTHER_IBAN, Row, Stated, camt053, csv, monthly, mt940, ntry, stated, stmt
 from tests.ledger.worlds import Given
@@ -351,6 +353,44 @@ def test_an_export_of_ours_is_no_proof_of_the_account_that_it_is_of(connected: P
 
     with pytest.raises(Failure, match="It was exported from a ledger"):
         ask(connected, "import", str(tmp_path / "ledger.camt053.xml"), "--account", "3000")
+
+
+def test_a_ledger_that_a_check_refuses_names_the_way_back(connected: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise ChecksFailed("A check failed")
+
+    monkeypatch.setattr(file_import, "build_and_publish", refused)
+
+    with pytest.raises(ChecksFailed, match=r"`python -m pipelines import --undo f-[0-9a-f]{12}` takes it back") as caught:
+        ask(connected, "import", written(connected, camt053(stated(WORLD, FIRST, LAST, OPENING))), "--account", "3000")
+
+    assert caught.value.exit_status == 3
+
+
+@pytest.mark.parametrize("form", ["camt053", "mt940"])
+def test_exports_are_read_back_to_the_cent(form: str, connected: Path, tmp_path: Path) -> None:
+    ask(connected, "import", written(connected, camt053(*monthly(WORLD, FIRST, LAST, OPENING))), "--account", "3000")
+    chosen = ("--account", "3000", "--from", "2024-01-02", "--to", "2025-03-31")
+    assert ask(connected, "export", "--format", form, *chosen, "--out", str(tmp_path)) == 0
+    (exported,) = tmp_path.glob("ledger.*")
+    fresh = tmp_path / "fresh"
+
+    assert ask(fresh, "import", str(exported), "--new", "--name", "Elsewhere") == 0
+
+    days = "where account_id in (select account_id from accounts where iban = '{IBAN}') and day <= '2025-03-31' order by day"
+    for query in (
+        "select booked_on, value_on, amount, currency, description from transactions order by all",
+        f"select day, opening_balance, money_in, money_out, closing_balance from balances_daily {days}",
+        f"select day, status, proof from coverage {days}",
+    ):
+        asked = query.replace("{IBAN}", IBAN)
+        assert latin(rows(fresh, asked)) == latin(rows(connected, asked)), query
+    assert rows(fresh, "select distinct status, proof from coverage") == [("seen", "reported")]
+
+
+def latin(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows with their texts as MT940 has them."""
+    return [tuple(swift(one) if isinstance(one, str) else one for one in row) for row in found]
 
 
 @pytest.fixture

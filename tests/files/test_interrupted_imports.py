@@ -1,0 +1,69 @@
+"""An import that is killed at any step, or finds no room: raw history is as before or as after, and the next try ends it."""
+
+import errno
+import shutil
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import Failure
+from pipelines.store import raw_copy
+from tests.consents.killing import Killer
+from tests.files.bank_files import IBAN, Stated, camt053
+from tests.ledger.worlds import raw_file
+from tests.questions.asked import ask
+from tests.support import rows
+
+DAY = date(2024, 1, 2)
+STATED = Stated(date(2024, 1, 1), date(2024, 1, 31), Decimal(0), [(DAY, Decimal(1), "a"), (DAY, Decimal(1), "b")])
+ENTRIES = "select count(*) from file.transactions where _dlt_valid_to is null"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "before").mkdir()
+    raw_file(
+        tmp_path / "before" / "raw.duckdb",
+        {"kontist.accounts": [{"account_id": "kontist:a", "iban": IBAN, "valid_from": datetime(2025, 1, 1, tzinfo=UTC)}]},
+    )
+    (tmp_path / "file.xml").write_text(camt053(STATED))
+    return tmp_path
+
+
+def entries(data_dir: Path) -> int:
+    ((found,),) = rows(data_dir, ENTRIES, of="raw")
+    return int(found)
+
+
+def test_an_import_that_is_killed_before_any_step_is_done_or_not_and_the_next_one_ends_it(folder: Path) -> None:
+    seen, step = set(), 0
+    while True:
+        step += 1
+        data_dir = folder / f"killed-{step}"
+        shutil.copytree(folder / "before", data_dir)
+        environ = {"PIPELINES__DATA_DIR": str(data_dir), "PIPELINES__REPORT": "false"}
+        victim = Killer().run(environ, "import", str(folder / "file.xml"), before=step)
+        seen.add(entries(data_dir))
+        if not victim.killed:
+            break
+        assert Killer().run(environ, "import", str(folder / "file.xml")).status == 0
+        assert entries(data_dir) == 2
+
+    assert victim.status == 0, victim.err
+    assert seen == {0, 2}
+
+
+def test_a_full_disk_leaves_raw_history_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(raw_copy, "publish", full)
+    before = (folder / "before" / "raw.duckdb").read_bytes()
+
+    with pytest.raises(Failure, match=r"could not be written .*No space left"):
+        ask(folder / "before", "import", str(folder / "file.xml"))
+
+    assert (folder / "before" / "raw.duckdb").read_bytes() == before
+    assert not list((folder / "before").glob("raw.new*"))
