@@ -25,8 +25,8 @@ examples:
   python -m pipelines status --max-age 13       for a monitor: ends with 4 when an account is older or a consent has ended
 
 exit status: 0 good · 1 failed, nothing new published · 2 wrong usage or configuration · 3 a check failed, the ledger
-published before stays · 4 published, but something could not be read (it is named) · 130 interrupted · 141 the program that
-read the output has ended (`| head`)
+published before stays · 4 published, but something could not be read, or a bank has changed a closed month (it is named)
+130 interrupted · 141 the program that read the output has ended (`| head`)
 """
 
 

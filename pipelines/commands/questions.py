@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def prove(options: argparse.Namespace) -> int:
     """Runs `prove`; returns 0 when every day was seen and nothing differs, else 3. Without an account it lists all of them."""
+    from pipelines.questions import closed_views
     from pipelines.questions.prove import certificate, certificates, show, text
     from pipelines.read.options import utc_now
     from pipelines.read.windows import refuse_a_day_to_come
@@ -35,6 +36,7 @@ def prove(options: argparse.Namespace) -> int:
             listed = certificates(connection, options.first, options.last)
         else:
             certified = certificate(connection, options.account, options.first, options.last)
+            views = closed_views.closed_views(connection, certified.account["account_id"], options.first, options.last)
     if options.account is None:
         complete = all(one.complete for one in listed)
         if options.json:
@@ -43,9 +45,9 @@ def prove(options: argparse.Namespace) -> int:
             show(listed, console())
         return GOOD if complete else CHECKS_FAILED
     if options.json:
-        print_json(certified.as_json())
+        print_json(certified.as_json() | {"closed_months": [one.as_json() for one in views]})
     else:
-        say_all(text(certified))
+        say_all("\n".join(filter(None, (text(certified), closed_views.text(views)))))
     return GOOD if certified.complete else CHECKS_FAILED
 
 
@@ -192,7 +194,7 @@ def status(options: argparse.Namespace) -> int:
 
     settings, now = data_of(options), utc_now()
     standing = gather(settings)
-    content = asdict(standing)
+    content = asdict(standing) | {"closed_changes": [one.named() for one in standing.closed_changes]}
     watched = options.max_age is not None or options.openmetrics is not None
     wanted = freshness.expected(settings, standing.accounts) if watched else None
     troubles = []

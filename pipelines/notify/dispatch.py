@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 from pipelines.consents.clients import has_vault, vault_of
 from pipelines.errors import Failure
 from pipelines.notify.channels import usable
-from pipelines.notify.notices import Notice, about_checks, about_consents, about_differences, about_gaps, about_held, about_stale
+from pipelines.notify.notices import (
+    Notice,
+    about_checks,
+    about_closed_months,
+    about_consents,
+    about_differences,
+    about_gaps,
+    about_held,
+    about_stale,
+)
 from pipelines.notify.outbox import Delivery, Outbox, Send
 from pipelines.run.freshness import configured
 from pipelines.store.banks import BANKS
@@ -82,6 +91,7 @@ def _collect(settings: "Settings", now: datetime, outbox: Outbox, report: "Repor
 
     if report is not None:
         done.fresh += outbox.put(about_gaps(report.gaps), now)
+        done.fresh += outbox.put(about_closed_months(report.closed_changes), now)
         failed = about_checks(report)
         if failed is not None:
             done.fresh += outbox.hold("check.failed", failed, now)

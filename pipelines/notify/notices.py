@@ -7,6 +7,7 @@
     account.stale      an account that should be read has not been for too long; likewise
     account.held       removed or changed rows of an account are held for confirmation; likewise
     account.differs    the bank's balances contradict the movements of an account; likewise
+    month.changed      a bank has changed transactions of a closed month
     hole               a gap in coverage: days that no import will ever show
     digest             the new notices of a fleet's cells, in one
     test               nothing: somebody tries the settings
@@ -17,8 +18,10 @@ A notice names banks, consents and accounts by their ids: never an amount, a per
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from pipelines.run.closed_changes import by_month, ids
 from pipelines.run.freshness import name_of, overdue
 from pipelines.text.sinks import line
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from pipelines.consents.expiring import Expiring
     from pipelines.consents.vault import AuditEntry, Consent, Vault
     from pipelines.run.accounts import Account
+    from pipelines.run.closed_changes import ClosedChange
     from pipelines.run.report import Report
 
 Kind = Literal[
@@ -36,6 +40,7 @@ Kind = Literal[
     "account.stale",
     "account.held",
     "account.differs",
+    "month.changed",
     "hole",
     "digest",
     "test",
@@ -135,6 +140,24 @@ def about_gaps(gaps: Iterable[Mapping[str, Any]]) -> list[Notice]:
         )
         for gap in gaps
     ]
+
+
+def about_closed_months(changes: Iterable["ClosedChange"]) -> list[Notice]:
+    """Returns notices of what banks have changed in closed months, one a month of an account."""
+    notices = []
+    for account_id, month, found in by_month(changes):
+        state = sha256("".join(one.state for one in found).encode()).hexdigest()[:16]
+        notices.append(
+            Notice(
+                "month.changed",
+                f"{account_id} {month:%Y-%m} {state}",
+                f"A bank has changed the closed month {month:%Y-%m}",
+                f"{account_id}, {month:%Y-%m}: {ids(found)}.\nJournals correct it in the open month. Both views:"
+                f" `python -m pipelines close --list` and `prove` with the days of the month.",
+                {"account_id": account_id, "month": f"{month:%Y-%m}", "transactions": len(found)},
+            )
+        )
+    return notices
 
 
 def about_stale(accounts: Iterable["Account"], expected: set[str], hours: int, now: datetime) -> list[Notice]:

@@ -23,6 +23,7 @@ from pipelines.errors import Failure
 from pipelines.questions import prove
 from pipelines.store.ledger_reader import account_of
 from pipelines.store.sql import each_row, rows_of
+from pipelines.text.numbers import counted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -217,6 +218,7 @@ def planned(connection: "DuckDBPyConnection", selection: Selection, note: Callab
     incomplete = [one for one in statements if one.missing]
     if incomplete and not selection.allow_incomplete:
         _refuse(incomplete, None)
+    _note_closed(connection, statements, note)
     for one in incomplete:
         note(f"{one.name} is incomplete: {'; '.join(one.missing)}")
     return statements
@@ -356,6 +358,15 @@ def _last_day(one: prove.Missing) -> date:
 
 def _adds_up(one: Statement) -> bool:
     return one.opening + one.totals.credited + one.totals.debited == one.closing
+
+
+def _note_closed(connection: "DuckDBPyConnection", statements: list[Statement], note: Callable[[str], None]) -> None:
+    """Notes each statement whose bank has changed something in a closed month of it: it shows what the bank shows now."""
+    changed = rows_of(connection, "select account_id, coalesce(after_on, before_on) as day from closed_month_changes")
+    for one in statements if changed else ():
+        own = [row for row in changed if row["account_id"] == one.account.account_id and one.first <= row["day"] <= one.last]
+        if own:
+            note(f"{one.name} was closed, and its bank has changed {counted(len(own), 'transaction')} since: the file shows them")
 
 
 def _refuse(statements: list[Statement], reason: str | None) -> None:

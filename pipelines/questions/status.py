@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.run.accounts import Account, accounts, beside_its_bank
+from pipelines.run.closed_changes import ClosedChange, open_corrections, sentences
 from pipelines.run.summary import gap_sentence
 from pipelines.settings import Settings
 from pipelines.store.losses import HistoryLost
@@ -45,6 +46,8 @@ class Status:
     accounts: list[Account]
     """As `pipelines.run.accounts.accounts` lists them."""
     consents: list["ConsentStatus"]
+    closed_changes: list[ClosedChange] = field(default_factory=list)
+    """What banks have changed in closed months, and journals correct in a month that is open."""
     last_run: LastRun | None
 
 
@@ -63,6 +66,7 @@ def gather(settings: Settings) -> Status:
         clock=jumped(settings.data_dir, datetime.now(UTC)),
         accounts=accounts(settings.data_dir / "ledger.duckdb"),
         consents=consents,
+        closed_changes=open_corrections(settings.data_dir / "ledger.duckdb"),
         last_run=_last_run(settings.data_dir / "run.last.json"),
     )
 
@@ -94,6 +98,8 @@ def show(status: Status, console: "Console") -> None:
     for loss in status.lost:
         tables.say(console, f"! {loss}")
     _show_accounts(status, console)
+    for sentence in sentences(status.closed_changes):
+        tables.say(console, sentence)
     show_consents(status.consents, console)
     if status.clock:
         tables.say(console, f"! {status.clock}: nothing expires until it is right, see `python -m pipelines doctor`")

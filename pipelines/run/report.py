@@ -8,6 +8,7 @@ from pipelines.read.outcome import BankRun, Outcome
 
 if TYPE_CHECKING:
     from pipelines.run.accounts import Account
+    from pipelines.run.closed_changes import ClosedChange
     from pipelines.store.ledger import Published
     from transforms.checks import CheckResult
     from transforms.run_record import Status
@@ -25,6 +26,8 @@ class Report:
     """Gaps in coverage that can never be closed, of any account, whenever they were noticed."""
     stale: list[dict[str, Any]] = field(default_factory=list)
     """Accounts that should be read and were not for too long (`stale_hours`), this run included."""
+    closed_changes: "list[ClosedChange]" = field(default_factory=list)
+    """What banks have changed in closed months since the ledger before: each change is in the report of one run."""
     accounts: "list[Account]" = field(default_factory=list)
     """Every account of the published ledger, with its coverage and reconciliation."""
     published: "Published | None" = None
@@ -49,7 +52,8 @@ class Report:
             return CHECKS_FAILED
         if self.published is None:
             return FAILED
-        return PARTIAL if self.stale or any(outcome.troubled for outcome in self.outcomes) else GOOD
+        looked_at = self.stale or self.closed_changes or any(outcome.troubled for outcome in self.outcomes)
+        return PARTIAL if looked_at else GOOD
 
     @property
     def status(self) -> "Status":

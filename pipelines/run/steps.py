@@ -269,8 +269,11 @@ def run(
 def publish_ledger(settings: Settings, report: Report, progress: Progress) -> None:
     """Builds, checks and publishes the ledger; a check that fails is in the report."""
     from pipelines.report_page.page_options import wanted_page
+    from pipelines.run.closed_changes import closed_changes
     from pipelines.store.ledger import LedgerRefused, build_and_publish
 
+    ledger = settings.data_dir / "ledger.duckdb"
+    known = set(closed_changes(ledger))
     try:
         report.published = build_and_publish(
             settings.data_dir,
@@ -282,6 +285,7 @@ def publish_ledger(settings: Settings, report: Report, progress: Progress) -> No
         )
         report.checks = report.published.checks
         report.notes += report.published.notices
+        report.closed_changes = [one for one in closed_changes(ledger) if one not in known]
     except LedgerRefused as refused:
         report.refused = str(refused)
         report.checks = refused.checks

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pipelines.read.outcome import BankRun, Outcome
+from pipelines.run import closed_changes
 from pipelines.run.accounts import beside_its_bank, coverage_sentences, display_names
 from pipelines.run.report import Report
 from pipelines.store.atomic_files import replacing, write_private
@@ -30,6 +31,7 @@ def as_json(report: Report) -> str:
             "notes": report.notes,
             "holes": report.gaps,
             "stale": report.stale,
+            "closed_changes": [one.named() for one in report.closed_changes],
             "ledger": {"transactions": ledger.get("transactions"), "accounts": ledger.get("accounts")},
             "coverage": {name: sum(one[name] for one in report.accounts) for name in ("days", "missing_days", "reconciled_days")},
             "checks": {
@@ -129,6 +131,7 @@ def sentences(report: Report) -> list[str]:
         lines.append(f"- New kinds of rows at the bank, taken for movements: {', '.join(kinds)}")
     lines += [f"- {note}" for note in report.notes]
     lines += [gap_sentence(gap) for gap in report.gaps]
+    lines += closed_changes.sentences(report.closed_changes)
     lines += [
         f"! {one['label']}: not read in full for {one['hours']} hours, since {one['last_imported_at']} (setting stale_hours)"
         for one in report.stale

@@ -16,8 +16,12 @@ import pytest
 
 from pipelines.consents.closing_trail import ClosingTrail
 from pipelines.consents.consent_rows import remove_rows
-from pipelines.errors import CHECKS_FAILED, GOOD, Failure, WrongUsage
+from pipelines.errors import CHECKS_FAILED, GOOD, PARTIAL, Failure, WrongUsage
+from pipelines.notify.notices import about_closed_months
+from pipelines.questions.status import gather
 from pipelines.read.options import Options
+from pipelines.run import summary
+from pipelines.settings import load_settings
 from sources.sandbox import SandboxBank
 from tests.questions.asked import ask, printed_json
 from tests.support import FirstRuns, Shared, a_bank, read, rows
@@ -104,8 +108,18 @@ def test_what_a_bank_changes_afterwards_is_corrected_in_the_open_month_until_the
         bank.world.insert(account, date(2024, 9, 12), "-12.34")
         bank.world.correct(own[3], amount="-1.00")
         bank.world.delete(own[5])
-        read(bank, folder, Options(("kontist",), full_refresh=True))
+        report = read(bank, folder, Options(("kontist",), full_refresh=True))
+        again = read(bank, folder, Options(("kontist",)))
 
+    named = {(one.transaction_id, one.change) for one in report.closed_changes}
+    assert named == set(rows(folder, "select transaction_id, change from closed_month_changes"))
+    assert (len(named), report.exit_status) == (3, PARTIAL)
+    assert (again.closed_changes, again.exit_status) == ([], GOOD)
+    (sentence,) = [one for one in summary.troubles(report) if "closed month 2024-09" in one]
+    assert all(transaction_id in sentence for transaction_id, _ in named)
+    (notice,) = about_closed_months(report.closed_changes)
+    assert notice.payload == {"account_id": report.closed_changes[0].account_id, "month": MONTH, "transactions": 3}
+    assert {(one.transaction_id, one.change) for one in gather(load_settings(data_dir=folder)).closed_changes} == named
     found = rows(folder, "select change, count(*) from closed_month_changes group by all order by all")
     assert found == [("changed", 1), ("new", 1), ("removed", 1)]
     assert journal_through(folder, "2024-09-30") == filed
@@ -116,6 +130,14 @@ def test_what_a_bank_changes_afterwards_is_corrected_in_the_open_month_until_the
     listed = printed_json(capsys)
     assert [one["changed_transactions"] for one in listed["closed"] if one["month"] == MONTH] == [3, 0]
     assert ask(folder, "close", "--verify") == GOOD
+    capsys.readouterr()
+
+    assert ask(folder, "prove", "4711", "--from", f"{MONTH}-01", "--to", "2024-09-30", "--json") == GOOD
+    (view,) = printed_json(capsys)["closed_months"]
+    assert (view["differs"], view["now"]["transactions"], len(view["changes"])) == (True, view["as_closed"]["transactions"], 3)
+    assert view["as_closed"]["transactions_sha256"] != view["now"]["transactions_sha256"]
+    assert ask(folder, "export", "--format", "mt940", "--from", f"{MONTH}-01", "--to", "2024-09-30") == GOOD
+    assert "was closed, and its bank has changed 3 transactions since: the file shows them" in capsys.readouterr().out
 
     assert ask(folder, "reopen", "--month", MONTH, "--reason", "the bank was right", "--json") == GOOD
 

@@ -18,6 +18,7 @@ from pipelines.notify.notices import (
     NEWS,
     Notice,
     about_checks,
+    about_closed_months,
     about_consents,
     about_differences,
     about_gaps,
@@ -25,6 +26,7 @@ from pipelines.notify.notices import (
     about_stale,
 )
 from pipelines.notify.outbox import Outbox
+from pipelines.run.closed_changes import ClosedChange
 from pipelines.run.report import Report
 from pipelines.settings import Settings
 from pipelines.store.ledger import Published
@@ -291,6 +293,7 @@ def one_of_each(vault: Vault) -> dict[str, Notice]:
     made += about_held([an_account("a", 1) | {"held_since": "2026-03-27T06:00:00Z"}, an_account("b", 1) | {"held_since": None}])
     made += [digest(made[-1:])]
     made += about_differences([an_account("a", 1) | {"differs_from": "2026-03-02", "differs_until": "2026-03-05"}])
+    made += about_closed_months([ClosedChange("a", NOW.date().replace(day=1), "a:1", "new", "state")])
     return {notice.event: notice for notice in made}
 
 

@@ -18,6 +18,7 @@ from tests.questions.datev_worlds import COMPLETE, IBAN, ROWS, RULES, kontist, m
 TABLES = (
     "accounts",
     "balances_daily",
+    "closed_month_changes",
     "coverage",
     "holes",
     "imports",

@@ -333,6 +333,7 @@ FIRST = date(2026, 1, 5)
 TABLES = (
     "accounts",
     "balances_daily",
+    "closed_month_changes",
     "coverage",
     "holes",
     "imports",
