@@ -184,7 +184,7 @@ def _seed(name: str, content: bytes, path: Path, origin: str) -> Seed:
             raise SeedUnreadable(path, f"row {number}: {complaint}")
         rows.append(row)
     _refuse_repeats(name, rows, path)
-    if name == "vat" and (complaint := vat_seed.overlap(rows)):
+    if name == "vat" and (complaint := vat_seed.fault(rows)):
         raise SeedUnreadable(path, complaint)
     return Seed(name, origin, hashlib.sha256(content).hexdigest(), tuple(rows))
 

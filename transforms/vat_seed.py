@@ -48,9 +48,15 @@ def row_fault(row: Mapping[str, str | None]) -> str:
     return _accounts(row)
 
 
-def overlap(rows: Sequence[Mapping[str, str | None]]) -> str:
-    """Returns which two rows of one code and side are valid on the same day; nothing if none are."""
+def fault(rows: Sequence[Mapping[str, str | None]]) -> str:
+    """Returns what is wrong with the rows together: two for the same day, or a code whose tax is owed by buyer and by seller."""
     numbered = list(enumerate(rows, start=1))
+    owed = {row["vat_code"] for row in rows if row["side"] == "purchase" and row["output_account"]}
+    for number, row in numbered:
+        if row["vat_code"] in owed and row["output_account"] and row["side"] == "sale":
+            return f"row {number} is a sale with tax, but with the same vat_code the buyer owes it: give it another vat_code"
+        if row["vat_code"] in owed and row["input_account"] and not row["output_account"]:
+            return f"row {number} has no output_account, but other rows of the same vat_code have one: give it another vat_code"
     for (_, one), (number, other) in combinations(numbered, 2):
         if (one["vat_code"], one["side"]) == (other["vat_code"], other["side"]):
             first, last = zip(_days(one), _days(other), strict=True)

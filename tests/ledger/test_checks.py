@@ -170,6 +170,21 @@ SPOILED = {
         "delete from ledger.postings where leg = 1005",
         "insert into ledger.postings select * replace (2005 as leg) from ledger.postings where leg = 1005",
     ],
+    "vat_monthly_holds_every_tax_leg": [
+        "update ledger.vat_monthly set amount = amount + 0.01 where figure = 'output_tax'",
+        "update ledger.vat_monthly set amount = amount + 0.01 where figure = 'net'",
+        "update ledger.vat_monthly set side = 'purchase' where figure = 'net'",
+        "update ledger.vat_monthly set movements = movements + 1",
+        "delete from ledger.vat_monthly",
+        "delete from ledger.postings where leg = 1005",
+        "update ledger.postings set vat_code = null",
+    ],
+    "euer_lines_hold_every_movement": [
+        "update ledger.euer_lines set amount = amount + 0.01",
+        "delete from ledger.euer_lines where line = 'vat_received'",
+        "delete from ledger.euer_lines",
+        "update ledger.transactions set amount = amount + 0.01 where source_transaction_id = '1'",
+    ],
     "postings_on_the_right_accounts": [
         "update ledger.postings set ledger_account = 'Assets:Transit' where leg = 1",
         "update ledger.postings set ledger_account = 'Assets:Bank:Kontist:A' where leg = 2",
@@ -350,6 +365,7 @@ def test_a_published_file_is_checked_again(tmp_path: Path) -> None:
         "postings_balance",
         "cash_flow_holds_every_posting",
         "splits_are_posted",
+        "euer_lines_hold_every_movement",
     } == {result.name for result in check(raw, ledger) if not result.passed}
 
 

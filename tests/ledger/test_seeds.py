@@ -102,6 +102,17 @@ def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one_and_is_noted(tmp_
         ("vat", VAT + "A,sale,1,,,,,,Income:Sales,\n", "output_account must be an account of Liabilities"),
         ("vat", VAT + "A,purchase,1,,,,,,,Assets:Transit\n", "and not Assets:Transit"),
         ("vat", VAT + "A,purchase,1,,,,,,,Assets:Nothing\n", "row 1 names an account that chart_of_accounts.csv does not have"),
+        (
+            "vat",
+            VAT + "A,purchase,1,,,,,,Liabilities:Loans,Assets:Input-VAT\nA,sale,1,,,,,,Liabilities:Loans,\n",
+            "row 2 is a sale with tax, but with the same vat_code the buyer owes it",
+        ),
+        (
+            "vat",
+            VAT
+            + "A,purchase,1,,2020-01-01,,,,Liabilities:Loans,Assets:Input-VAT\nA,purchase,1,2021-01-01,,,,,,Assets:Input-VAT\n",
+            "row 2 has no output_account",
+        ),
         ("vat", VAT + "A,sale,,,2020-12-31,,,,,\nA,sale,,2020-12-31,,,,,,\n", "row 2 is valid on days of an earlier row"),
         ("chart_of_accounts", "ledger_account,kind,description\n", "it lacks the account Assets:Transit"),
         (

@@ -6,25 +6,17 @@
 
 with
 
+accounts     as (select account_id, ledger_account from intermediate.int_account_identities),
 decisions    as (select * from intermediate.int_decisions),
 categories   as (select * from intermediate.int_categories),
 conversions  as (select * from intermediate.int_conversions),
 settings     as (select * from intermediate.int_settings),
+vat_accounts as (select account_id from intermediate.int_vat_accounts),
 rests        as (select * from intermediate.int_transit_rests),
 split_legs   as (select * from intermediate.int_split_legs),
 decided      as (select transaction_id, ledger_account from seeds.transactions),
 vat          as (select * from intermediate.int_vat_codes),
 details      as (select transaction_id, vat_rate from ledger.transaction_details where vat_rate is not null),
-
--- Value added tax of Germany is that of an account there
-accounts as (
-    select
-        account_id,
-        ledger_account,
-        settings.has_vat and (source = 'kontist' or starts_with(upper(trim(iban)), 'DE')) as has_vat
-    from intermediate.int_account_identities
-    cross join settings
-),
 
 transactions as (
     select
@@ -119,7 +111,7 @@ entries as (
         coalesce(known.decided_by, categories.decided_by, 'nothing') as decided_by,
         known.reversal_of,
         case
-            when not accounts.has_vat then null
+            when transactions.account_id not in (select account_id from vat_accounts) then null
             when known.chosen_vat_code is not null then known.chosen_vat_code
             when known.reversal_of is not null then known.bank_vat_code
             else transactions.bank_vat_code
@@ -196,13 +188,15 @@ gross as (
         split_legs.reporting_currency,
         split_legs.decided_by,
         split_legs.reversal_of,
-        case when accounts.has_vat then coalesce(split_legs.chosen_vat_code, split_legs.bank_vat_code) end as vat_code,
+        case
+            when split_legs.account_id in (select account_id from vat_accounts)
+                then coalesce(split_legs.chosen_vat_code, split_legs.bank_vat_code)
+        end                                                         as vat_code,
         split_legs.chosen_vat_code is not null                      as is_chosen,
         split_legs.taxed_on,
         split_legs.of_this,
         split_legs.of_reporting
     from split_legs
-    inner join accounts using (account_id)
 ),
 
 -- What the account says goes before the sign: a refund on an account of expenses gives input tax back. On accounts that are neither
