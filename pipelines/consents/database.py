@@ -29,6 +29,12 @@ AWAY = (
     " Then run again: nothing is lost, and an import that the bank has accepted is resumed"
 )
 BUSY = "Run again. If it lasts, look in pg_stat_activity for a process that has stopped"
+SERVERS_ANSWERS = {
+    "InsufficientPrivilege": "Give the user in pipelines.vault_url all rights on the vault's tables, then run again",
+    "ReadOnlySqlTransaction": "It takes no changes, as a standby does: name the primary in pipelines.vault_url",
+    "DiskFull": "Make room on its server's disk, then run again: nothing is lost",
+}
+"""The next step, by the kind of PostgreSQL's error, where the server itself is well."""
 PATIENCE = 30
 """Seconds for which a process waits for another that writes to the vault, or makes it."""
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}Z")
@@ -170,7 +176,7 @@ class Database:
         kind = cause.__class__.__name__
         if kind == "LockNotAvailable":
             return VaultBroken(f"{self._where} is busy: another process has held a lock for {PATIENCE} seconds", BUSY)
-        return VaultBroken(f"{self._where} cannot be used ({kind})", AWAY if away else WAY_BACK)
+        return VaultBroken(f"{self._where} cannot be used ({kind})", SERVERS_ANSWERS.get(kind) or (AWAY if away else WAY_BACK))
 
 
 def as_instant(text: str) -> datetime:

@@ -76,8 +76,11 @@ def assigned(connection: sql.Connection, database: "Database", customer: str) ->
 
     Raises `WrongUsage` where there are no cells.
     """
-    if not customer or len(customer) > LONGEST_CUSTOMER or not customer.isprintable():
-        raise WrongUsage(f"A customer is one line of 1 to {LONGEST_CUSTOMER} characters", "Give the platform's own id")
+    if not customer or len(customer) > LONGEST_CUSTOMER or not customer.isprintable() or customer != customer.strip():
+        raise WrongUsage(
+            f"A customer is one line of 1 to {LONGEST_CUSTOMER} characters, without blanks at its ends",
+            "Give the platform's own id",
+        )
     database.lock(connection, [ASSIGNING])
     known = connection.execute(sql.select(customers.c.cell).where(customers.c.customer == customer)).scalar()
     if known is not None:

@@ -15,6 +15,7 @@ PATIENCE = timedelta(minutes=10)
 """How long a publisher waits for another one: a cell takes seconds, maintenance of a large lake minutes."""
 _LOCK = 0x6B6F_6E74_6F6C_616B
 """The key of the publishers' lock among the advisory locks of the catalog's database."""
+_IS_VAULT = "select to_regclass('consents') is not null and to_regclass('attempts') is not null"
 _WIDEST_TEXTS = """
     update ducklake_table_column_stats as stats set min_value = '', max_value = chr(1114111)
     from ducklake_column as columns
@@ -80,12 +81,19 @@ class LakeCatalog:
     """One session of the catalog's database, which takes the publishers' lock."""
 
     def __init__(self, lake: Lake) -> None:
-        """Connects. Raises `LakeBroken` when the database is away."""
+        """Connects. Raises `LakeBroken` when the database is away, `WrongUsage` when it is that of the vault."""
         try:
             engine = engine_of(lake.url(), poolclass=sql.NullPool, isolation_level="AUTOCOMMIT")
             self._session = engine.connect()
+            is_vault = self._session.exec_driver_sql(_IS_VAULT).scalar()
         except (DBAPIError, NoSuchModuleError, ImportError) as error:
             raise lake_broken(error) from None
+        if is_vault:
+            self.close()
+            raise WrongUsage(
+                "The setting fleet.lake is the database of the vault, and readers of a lake would see its tables",
+                "Make a database of its own for the lake (docs/fleet.md)",
+            )
 
     @contextmanager
     def publisher_lock(self) -> Iterator[None]:

@@ -24,7 +24,7 @@ def test_whoever_waits_for_the_vault_or_the_lake_notices_within_half_a_minute_th
     url = empty_database(postgresql)
     with closing(Database(tmp_path, url)) as vault, closing(vault.session()) as of_vault:
         assert parameters(of_vault).items() >= OURS.items()
-    with closing(LakeCatalog(Lake(url, "lake"))) as catalog:
+    with closing(LakeCatalog(Lake(empty_database(postgresql), "lake"))) as catalog:
         assert parameters(catalog._session).items() >= OURS.items()
 
 

@@ -22,7 +22,7 @@ from pipelines.read import due
 from pipelines.read.options import utc_now
 from pipelines.settings import Settings
 from tests.consents.customers import NOON, VAULT_KEY, add
-from tests.consents.postgres import empty_database
+from tests.consents.postgres import administer, empty_database
 from tests.consents.racing import DAYS, together
 
 SPENDING = 8
@@ -202,3 +202,21 @@ def test_an_attempt_that_can_be_resumed_is_there_after_old_ones_were_removed(ope
     found = vault.quota.unfinished(own, NOON)
     assert found is not None
     assert (found.command_id, vault.quota.tried(own)) == ("command-2", True)
+
+
+def test_a_user_without_rights_and_a_server_that_takes_no_changes_are_named_with_what_to_do(
+    postgresql: str, tmp_path: Path
+) -> None:
+    url = empty_database(postgresql)
+    database.Database(tmp_path, url).close()
+    standby = database.Database(tmp_path, f"{url}&options=-c%20default_transaction_read_only%3Don")
+    administer(postgresql, "drop role if exists guest", "create role guest login")
+    guest = database.Database(tmp_path, url.replace("//vault@", "//guest@"))
+
+    with (
+        closing(standby),
+        pytest.raises(VaultBroken, match=r"\(ReadOnlySqlTransaction\)\. It takes no changes, as a standby does"),
+    ):
+        standby.write(attempts.delete())
+    with closing(guest), pytest.raises(VaultBroken, match=r"\(InsufficientPrivilege\)\. Give the user .* all rights"):
+        guest.write(attempts.delete())

@@ -33,6 +33,12 @@ def test_new_customers_go_to_the_emptiest_cell_and_stay_there(settings: Settings
     assert of_customer(settings, "K-0").data_dir == settings.fleet.folder / "cell-0000"
 
 
+@pytest.mark.parametrize("customer", ["", " ", "K-1 ", "\tK-1", "K\n1", "K\u202e1", "K" * 201])
+def test_an_id_that_only_looks_like_another_customers_is_refused(settings: Settings, customer: str) -> None:
+    with pytest.raises(WrongUsage, match="A customer is one line"):
+        of_customer(settings, customer)
+
+
 def test_customers_that_come_at_once_get_one_cell_each_and_all_cells_are_used(settings: Settings) -> None:
     found: list[tuple[int, str | None]] = []
     threads = [

@@ -10,6 +10,8 @@ import pytest
 
 from pipelines.consents.database import Database
 from pipelines.consents.tables import cells
+from pipelines.errors import WrongUsage
+from pipelines.fleet.lake_catalog import Lake, LakeCatalog
 from pipelines.settings import Settings
 from tests.consents.postgres import empty_database
 from tests.fleet.lake_environment import lake_environment
@@ -99,3 +101,8 @@ def test_a_lake_that_is_not_described_is_refused(settings: Settings, machine: Ma
 
     assert (refused.status, "the setting fleet.lake_data is empty" in refused.err) == (2, True)
     assert (wrong.status, "fleet.lake is no address of a PostgreSQL database" in wrong.err) == (2, True)
+
+
+def test_the_database_of_the_vault_is_refused_as_a_lake(settings: Settings) -> None:
+    with pytest.raises(WrongUsage, match="readers of a lake would see its tables"):
+        LakeCatalog(Lake(str(settings.vault_url), "lake"))
