@@ -29,6 +29,14 @@ _EVIDENCE = {
 }
 
 
+_KIND = """
+select kinds.payment_kind, kinds.evidence, kinds.recurring_id, series.cadence, series.rule, series.payments, series.first_on,
+    series.last_on, series.next_on, series.typical_amount, series.currency, series.is_ended
+from payment_kinds as kinds left join recurring as series using (recurring_id)
+where kinds.transaction_id = $1
+"""
+
+
 @dataclass(frozen=True)
 class Version:
     """One version of the transaction in raw history, with the import and the load that brought it."""
@@ -72,6 +80,8 @@ class Rules:
     in_transit: Rows
     expected_payment: Rows
     splits: Rows = field(default_factory=list)
+    payment_kind: Rows = field(default_factory=list)
+    """Its kind with the evidence, and the recurring payment that it belongs to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +144,7 @@ def explanation(connection: "DuckDBPyConnection", transaction_id: str) -> Explan
                 " where transaction_id = $1 order by split",
                 [transaction_id],
             ),
+            payment_kind=rows_of(connection, _KIND, [transaction_id]),
         ),
     )
 
@@ -250,6 +261,8 @@ def text(explained: Explanation) -> str:
         lines.append(f"transfer {one['transfer_id']} ({one['status']}): {one['rule']}")
         lines.append(f"  out of {one['out_transaction_id']}")
         lines.append(f"  into {one['in_transaction_id']}")
+    for one in rules.payment_kind:
+        lines += _kind(one)
     lines += [f"in transit for {one['days']} days" + (", overdue" if one["overdue"] else "") for one in rules.in_transit]
     lines += [f"fulfils {one['expected_payment_id']} ({one['status']})" for one in rules.expected_payment]
     return "\n".join(map(line, lines))
@@ -259,6 +272,17 @@ def _origin(version: Version) -> str:
     if "file" in version.brought_by:
         return f"  file {version.brought_by['file']}, {version.values['place']}, sha256 {version.brought_by['sha256']}"
     return f"  load {version.load['load_id']}" if version.load else "  load unknown: before the loads that are on record"
+
+
+def _kind(one: dict[str, Any]) -> list[str]:
+    lines = [f"kind: {one['payment_kind']}, by {one['evidence']}"] if one["payment_kind"] else []
+    if one["recurring_id"]:
+        lines.append(
+            f"recurring {one['recurring_id']}: {one['cadence']}, {one['payments']} payments from {one['first_on']} to"
+            f" {one['last_on']} of mostly {one['typical_amount']:,.2f} {one['currency']}, found by {one['rule']}"
+        )
+        lines.append(f"  {'ended: not paid around' if one['is_ended'] else 'the next is expected on'} {one['next_on']}")
+    return lines
 
 
 _SPLITS = {

@@ -24,6 +24,9 @@ GIVEN: Given = {
          "splits": '[{"amount":-500,"category":"PRIVATE"},{"amount":-400,"vatRate":"VAT_7"}]'},
         {"account_id": "kontist:b", "source_transaction_id": "45", "amount_cents": -9_00, "booking_type": "x",
          "splits": '[{"amount":-500},{}]'},
+        *({"account_id": "kontist:b", "source_transaction_id": f"6{month}", "amount_cents": -650_00, "booking_type": "x",
+           "name": "Landlord", "purpose": f"Miete {month}", "booking_date": datetime(2026, month, 2, 12, tzinfo=UTC)}
+          for month in (1, 2, 3)),
     ],
     "kontist.imports": [
         {"import_id": "i-1", "run_id": "r-1", "account_id": "kontist:a"},
@@ -109,3 +112,14 @@ def test_a_ledger_that_cannot_be_read_says_how_to_build_it_again(tmp_path: Path)
 
     with pytest.raises(Failure, match="pipelines transform"):
         ask(tmp_path, "explain", "kontist:a:1")
+
+
+def test_the_kind_is_named_with_its_evidence_and_the_recurring_payment(folder: Path, capsys: Any) -> None:
+    found = printed_json(capsys, folder, "explain", "kontist:b:62")["rules"]["payment_kind"]
+
+    assert [(one["payment_kind"], one["cadence"], one["payments"]) for one in found] == [("rent", "monthly", 3)]
+    assert ask(folder, "explain", "kontist:b:62") == 0
+    printed = capsys.readouterr().out
+    assert "kind: rent, by description Miete (row " in printed
+    assert ": monthly, 3 payments from 2026-01-02 to 2026-03-02 of mostly -650.00 EUR, found by similar amounts" in printed
+    assert "  the next is expected on 2026-04-02" in printed

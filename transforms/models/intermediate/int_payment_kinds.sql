@@ -6,7 +6,7 @@
 with
 
 -- The order of the rules is the order of `place`: a row about one transaction, an own transfer, a return, a row about the account that
--- a person's rule or decision chose, a row about an IBAN, then every other row of the seed, the first one that fits
+-- a person's rule or decision chose, a row about an IBAN, then every other row of the seed, the first one that fits; at last regularity
 mapping as (
     select
         line,
@@ -160,7 +160,7 @@ first_of_each as (
     group by transaction_id
 ),
 
-final as (
+known as (
     select
         first_of_each.transaction_id,
         coalesce(mapping.payment_kind, case first_of_each.place when 1_000_000 then 'own_transfer' else 'refund' end) as payment_kind,
@@ -179,7 +179,55 @@ final as (
         end                                                         as evidence
     from first_of_each
     left join mapping using (place)
-    where mapping.payment_kind is distinct from 'none'
+),
+
+-- Regularity says what no rule does: a payment is as most of its series are, and what a merchant collects in equal amounts is subscribed to
+hits as (
+    select
+        hits.transaction_id,
+        hits.recurring_id,
+        hits.cadence,
+        hits.direction = 'out' and hits.step_months > 0
+            and coalesce(regexp_matches(plain_words(hits.transaction_type), 'card|kart|direct debit|lastschrift|polecenie zaplaty|inkaso'), false)
+            as is_collected,
+        hits.nth = 1 or hits.amount = lag(hits.amount) over (partition by hits.recurring_id order by hits.nth) as is_same_amount,
+        known.payment_kind
+    from intermediate.int_recurring_hits as hits
+    left join known using (transaction_id)
+),
+
+shares as (
+    select
+        recurring_id,
+        payment_kind,
+        count(*)                                                    as payments,
+        sum(count(*)) over (partition by recurring_id)              as of_all
+    from hits
+    group by recurring_id, payment_kind
+),
+
+by_series as (
+    select recurring_id, payment_kind, concat('series ', recurring_id, ': ', payments, ' of ', of_all, ' payments') as evidence
+    from shares
+    where payment_kind not in ('none', 'refund') and 2 * payments >= of_all
+    qualify row_number() over (partition by recurring_id order by payments desc, payment_kind) = 1
+    union all
+    select
+        recurring_id,
+        'subscription'                                              as payment_kind,
+        concat('series ', recurring_id, ': ', any_value(cadence), ', card or direct debit, mostly the same amount') as evidence
+    from hits
+    group by recurring_id
+    having count(payment_kind) = 0 and bool_and(is_collected) and 4 * count(*) filter (where is_same_amount) >= 3 * count(*)
+),
+
+final as (
+    select * from known where payment_kind <> 'none'
+    union all
+    select hits.transaction_id, by_series.payment_kind, by_series.evidence
+    from hits
+    inner join by_series using (recurring_id)
+    where hits.payment_kind is null
 )
 
 select * from final
