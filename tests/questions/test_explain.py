@@ -115,7 +115,8 @@ def test_a_ledger_that_cannot_be_read_says_how_to_build_it_again(tmp_path: Path)
 
 
 def test_the_kind_is_named_with_its_evidence_and_the_recurring_payment(folder: Path, capsys: Any) -> None:
-    found = printed_json(capsys, folder, "explain", "kontist:b:62")["rules"]["payment_kind"]
+    ask(folder, "explain", "kontist:b:62", "--json")
+    found = printed_json(capsys)["rules"]["payment_kind"]
 
     assert [(one["payment_kind"], one["cadence"], one["payments"]) for one in found] == [("rent", "monthly", 3)]
     assert ask(folder, "explain", "kontist:b:62") == 0

@@ -90,8 +90,10 @@ def layout(models: Iterable[Model], relations: Sequence[Relation]) -> Layout:
     rows = {model.name: _rows(model, relations) for model in models}
     targets = sorted({one.to_table for one in relations})
     columns = [targets, *_columns({name: own for name, own in rows.items() if name not in targets})]
-    used = [_referred_to(relations, columns[0] + columns[1]), *(_referred_to(relations, names) for names in columns[2:])]
-    beyond = sorted(set().union(*used[1:]))
+    later = [_referred_to(relations, names) for names in columns[2:]]
+    beyond = sorted(set().union(*later))
+    # a table that only later columns refer to has its first lane beside itself, too
+    used = [sorted({*_referred_to(relations, columns[0] + columns[1]), *beyond}), *later]
     heights = {name: MARGIN + TITLE + _LANE * place for place, name in enumerate(beyond)}
     boxes: list[Box] = []
     lanes: dict[tuple[str, int], float] = {}
