@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import Failure, WrongUsage
 from pipelines.questions import datev_format
 from pipelines.questions.datev_accounts import Books, Chart, Direction, Target, refuse_shared
+from pipelines.questions.datev_queries import ACCOUNTS, COUNTED, CURRENCY, POSTINGS
 from pipelines.questions.statements import Selection, planned
 from pipelines.store.ledger_reader import account_of
 from pipelines.store.sql import each_row, rows_of
@@ -26,50 +27,8 @@ from pipelines.text.numbers import counted
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-CURRENCY = "EUR"
 LISTED = 12
 """Kinds of postings without a mapping that a note names; it counts the others."""
-
-_ACCOUNTS = """
-select account_id, display_name, currency, ledger_account, account_type = 'card' as is_card
-from accounts
-order by account_id
-"""
-
-_LEGS = """
--- a tax is a leg of its own, numbered after the leg whose tax it is: together they are the gross amount
-with legs as (
-    select
-        transaction_id, leg % 1000 as leg, account_id, booked_on, currency,
-        cast(-sum(amount) as decimal(18, 2)) as amount,
-        any_value(ledger_account) filter (postings.leg < 1000) as ledger_account,
-        any_value(vat_code) as vat_code,
-        any_value(reversal_of) as reversal_of
-    from postings
-    where booked_on between $first and $last and list_contains($accounts, account_id) and postings.leg % 1000 not in (1, 3)
-    group by transaction_id, postings.leg % 1000, account_id, booked_on, currency
-)
-"""
-
-_COUNTED = f"""
-{_LEGS}
-select count(*) filter (amount <> 0) as postings, count(*) filter (amount = 0) as zeros, max(abs(amount)) as largest
-from legs
-where currency = '{CURRENCY}'
-"""
-
-_POSTINGS = f"""
-{_LEGS}
-select
-    legs.transaction_id, legs.leg, legs.account_id, legs.booked_on, legs.amount, legs.ledger_account, legs.vat_code,
-    legs.reversal_of, transactions.counterparty_name, transactions.description, transactions.transaction_type,
-    details.invoice_number
-from legs
-inner join transactions using (transaction_id)
-left join transaction_details as details using (transaction_id)
-where legs.amount <> 0 and legs.currency = '{CURRENCY}'
-order by legs.account_id, legs.booked_on, legs.transaction_id, legs.leg
-"""
 
 
 @dataclass(frozen=True)
@@ -133,7 +92,7 @@ class Batches:
         """Yields a file, line by line, without line ends."""
         yield datev_format.header(batch.head)
         yield datev_format.names()
-        for row in each_row(self._connection, _POSTINGS, _days(batch)):
+        for row in each_row(self._connection, POSTINGS, _days(batch)):
             yield datev_format.posting(self._posting(row), is_locked=batch.head.is_locked)
 
     def _planned(self, selection: Selection) -> list[Batch]:
@@ -145,7 +104,7 @@ class Batches:
         found = []
         for first, last in _periods(selection, self._books):
             part = replace(selection, first=first, last=last, per=None, currency=CURRENCY)
-            statements = planned(self._connection, part, lambda sentence: _once(sentence, noted, self._note))
+            statements = planned(self._connection, part, lambda sentence: _once(sentence, noted, self._note), as_closed=True)
             accounts = tuple(one.account.account_id for one in statements)
             found.append(Batch(self._head(first, last, is_complete=not any(one.missing for one in statements)), accounts))
         self._number({account for batch in found for account in batch.accounts}, everyone=selection.account is None)
@@ -173,7 +132,7 @@ class Batches:
         """Finds the number of each own account in the books."""
         numbers: dict[str, tuple[Target, str]] = {}
         names = {}
-        for one in rows_of(self._connection, _ACCOUNTS):
+        for one in rows_of(self._connection, ACCOUNTS):
             if one["currency"] != CURRENCY:
                 if everyone:
                     self._note(f"{one['display_name']} is not in the file: books of DATEV are in {CURRENCY}")
@@ -196,7 +155,7 @@ class Batches:
         if not batch.accounts:
             self._note(f"No account has a balance and days from {days}: no file was written")
             return False
-        (found,) = rows_of(self._connection, _COUNTED, _days(batch))
+        (found,) = rows_of(self._connection, COUNTED, _days(batch))
         if found["postings"] > datev_format.LONGEST_BATCH:
             raise Failure(
                 f"No file was written. {found['postings']:,} postings from {days}: a batch holds {datev_format.LONGEST_BATCH:,}",
@@ -209,21 +168,23 @@ class Batches:
             )
         if found["zeros"]:
             self._note(f"{counted(found['zeros'], 'posting')} of zero from {days}: DATEV has none, so they are left out")
+        if found["reclassified"]:
+            moved = counted(found["reclassified"], "movement")
+            self._note(f"Since the closing, {moved} went to other accounts: the books keep the old ones")
         if not found["postings"]:
             self._note(f"Nothing was booked from {days}: no file was written")
         return bool(found["postings"])
 
     def _posting(self, row: dict[str, Any]) -> datev_format.Posting:
         amount, vat, day = row["amount"], row["vat_code"], row["booked_on"]
-        # what comes back goes where the payment went
-        direction: Direction = "in" if (amount > 0) == (row["reversal_of"] is None) else "out"
-        counter = self._chart.counter(row["ledger_account"], direction, vat, day)
+        direction: Direction = "in" if (amount > 0) is not row["is_return"] else "out"
+        counter = self._chart.counter(row["ledger_account"] or "", direction, vat, day)
         if row["leg"] == 4:  # the rest of a transfer, which a person moved on from where own money is under way
             account = self._chart.counter("Assets:Transit", direction, None, day).number
         else:
             account = self._own[row["account_id"]].number
         if not counter.is_named:
-            self.tally.interim[row["ledger_account"], direction, vat or "no VAT code"] += 1
+            self.tally.interim[row["ledger_account"] or "a closed month", direction, vat or "no VAT code"] += 1
             self.tally.interim_number = counter.number
         document, is_other = datev_format.document_number(row["invoice_number"] or "")
         self.tally.documents += is_other
@@ -242,14 +203,15 @@ class Batches:
     def _texts(self, row: dict[str, Any]) -> tuple[str, dict[str, str]]:
         """Returns the text of a posting, and what Beleginfo says: the whole purpose, the ledger's own id and account."""
         words = [row[name] for name in ("counterparty_name", "description") if row[name]] or [row["transaction_type"] or ""]
-        text, is_other = datev_format.windows_text(", ".join(words))
+        correction = f"Korrektur {row['movement_on']:%m/%Y}: " if row["is_correction"] else ""
+        text, is_other = datev_format.windows_text(correction + ", ".join(words))
         purpose, _ = datev_format.windows_text(row["description"] or "")
         name, _ = datev_format.windows_text(row["counterparty_name"] or "")
         transaction, _ = datev_format.windows_text(row["transaction_id"])
         contents = {
             "Geschäftspartner": name,
             "Verwendungszweck": purpose,
-            "Buchungskonto": row["ledger_account"],
+            "Buchungskonto": row["ledger_account"] or "",
             "Transaktion": transaction,
         }
         self.tally.replaced += is_other

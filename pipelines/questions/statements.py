@@ -198,10 +198,13 @@ def digits(amount: Decimal, currency: str) -> str:
     return str(cents if cents == size else size)
 
 
-def planned(connection: "DuckDBPyConnection", selection: Selection, note: Callable[[str], None]) -> list[Statement]:
+def planned(
+    connection: "DuckDBPyConnection", selection: Selection, note: Callable[[str], None], *, as_closed: bool = False
+) -> list[Statement]:
     """Returns the statements of a selection, by account and day, before anything is written.
 
-    `note` receives which accounts have none, and which statements are incomplete. Raises `WrongUsage` for an unknown account or
+    `note` receives which accounts have none, which statements are incomplete, and which show a closed month otherwise than it was
+    closed, unless the caller writes those `as_closed`. Raises `WrongUsage` for an unknown account or
     days in the wrong order, `Failure` for statements that are not complete, or whose entries do not lead to the closing balance.
     """
     chosen = account_of(connection, selection.account)["account_id"] if selection.account else None
@@ -218,7 +221,8 @@ def planned(connection: "DuckDBPyConnection", selection: Selection, note: Callab
     incomplete = [one for one in statements if one.missing]
     if incomplete and not selection.allow_incomplete:
         _refuse(incomplete, None)
-    _note_closed(connection, statements, note)
+    if not as_closed:
+        _note_closed(connection, statements, note)
     for one in incomplete:
         note(f"{one.name} is incomplete: {'; '.join(one.missing)}")
     return statements

@@ -6,7 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.ledger.worlds import Given
+from pipelines.questions.exports import Export, files
+from pipelines.questions.statements import Selection
+from tests.ledger.worlds import Given, built, needed
 from tests.questions.asked import ask
 from tests.questions.datev_reader import Batch, Line, read
 from transforms import seeds
@@ -106,3 +108,32 @@ def by_id(batch: Batch) -> dict[str, list[Line]]:
 
 def euros(cents: int) -> Decimal:
     return Decimal(cents).scaleb(-2)
+
+
+TABLES = (
+    "accounts", "balances_daily", "closed_month_changes", "closed_postings", "closings", "corrections", "coverage", "holes",
+    "imports", "postings", "seeds", "transactions", "transaction_details",
+)  # fmt: skip
+NEEDED = needed(*(f"ledger.{table}" for table in TABLES))
+
+
+def batch_of(
+    rows: list[dict[str, Any]], tmp_path: Path, given: Given | None = None, days: tuple[date, date] = (march(1), march(31))
+) -> tuple[Batch, list[tuple[str, Decimal]], list[str], Path]:
+    """Returns the batch of a ledger in memory, the gross amounts of its postings by account, the notes, and the file."""
+    balance = sum(row["amount_cents"] for row in rows if row["booking_type"] and not row.get("valid_to"))
+    world = COMPLETE | {
+        "kontist.accounts": [{"account_id": "kontist:a", "iban": IBAN, "balance_cents": balance}],
+        "kontist.transactions": rows,
+        "seeds.rules": RULES,
+    }
+    notes: list[str] = []
+    with built(world | (given or {}), NEEDED) as connection:
+        connection.execute("use ledger; create table about as select timestamptz '2026-04-01 06:30:00.123456+00' as published_at")
+        selection = Selection(first=days[0], last=days[1])
+        (path,) = files(connection, "datev", Export(tmp_path / "out", notes.append, selection, with_seeds(tmp_path) / "seeds"))
+        gross = connection.execute(
+            "select any_value(ledger_account) filter (leg < 1000), sum(amount) from postings where account_id = 'kontist:a'"
+            " group by transaction_id, leg % 1000"
+        ).fetchall()
+    return read(path), gross, notes, path
