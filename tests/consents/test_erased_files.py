@@ -63,3 +63,26 @@ def test_a_restore_of_an_older_backup_does_not_bring_back_what_was_erased(
 
         assert holding(folder, secrets) == set()
         assert f"consent {own.consent_id} was erased after this backup, and stays erased" in capsys.readouterr().out
+
+
+def test_an_erasure_removes_the_closed_months_of_its_accounts_and_the_trail_still_holds(
+    new_folder: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with a_consent(new_folder()) as (bank, settings, own):
+        folder = settings.data_dir
+        with duckdb.connect(folder / "ledger.duckdb", read_only=True) as connection:
+            ((account, month),) = connection.execute(
+                "select account_id, strftime(last_booked_on - interval 1 month, '%Y-%m') from accounts"
+            ).fetchall()
+        for name, value in environment(bank, folder).items():
+            monkeypatch.setenv(name, value)
+        assert ask(folder, "close", "--month", month, "--allow-incomplete") == 0
+        assert {"raw.duckdb", "vault.sqlite"} <= holding(folder, [account.encode()])
+        assert ask(folder, "close", "--verify") == 0
+
+        assert erase(bank, settings, monkeypatch, own.consent_id, "--yes") == 0
+
+        assert holding(folder, [account.encode()]) == set()
+        capsys.readouterr()
+        assert ask(folder, "close", "--verify") == 0
+        assert "0 closed months are as they were written" in capsys.readouterr().out
