@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pytest
 
@@ -58,9 +57,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store: a folder, and a bucket that keeps versions."""
     if request.param == "folder":
         return Folder(tmp_path / "store")
-    from tests.fleet.s3_server import Bucket
-
-    return Bucket(request.getfixturevalue("s3"), f"books-{uuid4().hex}").make(versioned=True)
+    bucket: Store = request.getfixturevalue("s3").bucket(versioned=True)
+    return bucket
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from uuid import uuid4
 
 import duckdb
 import pytest
@@ -23,7 +22,7 @@ def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     monkeypatch.setenv("AWS_REGION", REGION)
     monkeypatch.setenv("DUCKDB_S3_ENDPOINT", s3.url.removeprefix("http://"))
     monkeypatch.setenv("DUCKDB_S3_USE_SSL", "false")
-    return Bucket(s3, f"lake-{uuid4().hex}").make()
+    return s3.bucket()
 
 
 def test_a_server_that_dies_while_a_cell_is_published_leaves_it_as_it_was_and_an_erasure_leaves_no_byte(

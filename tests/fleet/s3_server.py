@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from moto import settings as moto_settings
@@ -77,6 +78,11 @@ class S3Server:
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_MAX_ATTEMPTS": "1",
         }
+
+    def bucket(self, *, made: bool = True, versioned: bool = False) -> "Bucket":
+        """Returns a bucket that nobody else uses, which is made now or not."""
+        found = Bucket(self, f"books-{uuid4().hex}")
+        return found.make(versioned=versioned) if made else found
 
     @contextmanager
     def used_by(self, user: str, allowed: tuple[str, ...] = ALL) -> Iterator[None]:

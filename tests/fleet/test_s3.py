@@ -1,10 +1,11 @@
 """Raw histories in S3: its server dies in the middle, its bucket keeps versions, its credentials are wrong."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import fsspec
 import pytest
-from s3fs import S3FileSystem
 
 from pipelines.fleet.cells import fleet_of, of_customer
 from pipelines.fleet.raw_store import RawStore, StoreBroken
@@ -12,10 +13,12 @@ from pipelines.fleet.workers import FleetReport
 from pipelines.read.options import utc_now
 from sources.sandbox import World
 from tests.consents.postgres import empty_database
-from tests.fleet.s3_server import Bucket, S3Server
 from tests.fleet.scene import Machine, connect, lighter, run_cell, waits_end
 from tests.fleet.test_whole_fleets import assert_the_cell_is_the_world, holds, spent, two_machines, versions
 from tests.support import ROOT, Ended, a_bank, command
+
+if TYPE_CHECKING:
+    from tests.fleet.s3_server import Bucket, S3Server
 
 AWAY = "The store of raw histories cannot be used"
 HISTORY = b"history" * 1000
@@ -26,9 +29,9 @@ ERASING = ("s3:ListBucketVersions", "s3:DeleteObjectVersion", "s3:ListBucketMult
 
 
 @pytest.fixture
-def bucket(s3: S3Server) -> Bucket:
+def bucket(s3: "S3Server") -> "Bucket":
     """An empty bucket that keeps no versions."""
-    return Bucket(s3, f"books-{uuid4().hex}").make()
+    return s3.bucket()
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def ran(machine: Machine) -> FleetReport:
 
 
 def test_a_server_that_dies_in_an_upload_and_in_a_fetch_costs_no_import_and_the_next_run_is_right(
-    s3: S3Server, bucket: Bucket, postgresql: str, tmp_path: Path
+    s3: "S3Server", bucket: "Bucket", postgresql: str, tmp_path: Path
 ) -> None:
     with (
         a_bank(World(transactions=60), dialect="live") as bank,
@@ -89,7 +92,7 @@ def test_a_server_that_dies_in_an_upload_and_in_a_fetch_costs_no_import_and_the_
 
 
 def test_wrong_credentials_and_a_missing_bucket_are_named_and_secrets_are_written_nowhere(
-    s3: S3Server, bucket: Bucket, postgresql: str, tmp_path: Path
+    s3: "S3Server", bucket: "Bucket", postgresql: str, tmp_path: Path
 ) -> None:
     with (
         a_bank(World(transactions=60), dialect="live") as bank,
@@ -131,8 +134,8 @@ def lighter_as_it_is() -> None:
     lighter(None)
 
 
-def test_a_bucket_that_the_setting_misspells_is_not_made(s3: S3Server, raw: Path) -> None:
-    misspelt = Bucket(s3, uuid4().hex)
+def test_a_bucket_that_the_setting_misspells_is_not_made(s3: "S3Server", raw: Path) -> None:
+    misspelt = s3.bucket(made=False)
 
     with pytest.raises(StoreBroken, match="NoSuchBucket"):
         RawStore(misspelt.address).put(raw, "cell-0001", 1)
@@ -144,15 +147,15 @@ def test_a_bucket_that_the_setting_misspells_is_not_made(s3: S3Server, raw: Path
 
 
 @pytest.fixture
-def versioned(s3: S3Server, raw: Path) -> Bucket:
+def versioned(s3: "S3Server", raw: Path) -> "Bucket":
     """A bucket with an object, one that was removed, parts of an upload that nobody ended, and an object of another cell."""
-    bucket = Bucket(s3, f"books-{uuid4().hex}").make(versioned=True)
+    bucket = s3.bucket(versioned=True)
     store = RawStore(bucket.address)
     store.put(raw, "cell-0001", 2)
     store.put(raw, "cell-0001", 1)
     (first, _) = store.stored("cell-0001")
     store.remove(first)
-    files = S3FileSystem()
+    files = fsspec.filesystem("s3")
     about = {"Bucket": bucket.name, "Key": "raw/cell-0001/00000003-killed.duckdb"}
     upload = files.call_s3("create_multipart_upload", **about)["UploadId"]
     files.call_s3("upload_part", **about, UploadId=upload, PartNumber=1, Body=HISTORY)
@@ -161,7 +164,7 @@ def versioned(s3: S3Server, raw: Path) -> Bucket:
 
 
 def test_what_is_removed_for_good_leaves_no_version_and_no_part_of_an_upload(
-    versioned: Bucket, monkeypatch: pytest.MonkeyPatch
+    versioned: "Bucket", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "1")  # each answer has one page of several
     store = RawStore(versioned.address)
@@ -176,7 +179,7 @@ def test_what_is_removed_for_good_leaves_no_version_and_no_part_of_an_upload(
 
 
 def test_a_large_history_goes_up_in_parts_and_those_of_an_upload_that_broke_off_are_removed_for_good(
-    s3: S3Server, bucket: Bucket, raw: Path, monkeypatch: pytest.MonkeyPatch
+    s3: "S3Server", bucket: "Bucket", raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("s3fs.core.calculate_chunksize", lambda *_, **__: SMALLEST_PART)
     raw.write_bytes(HISTORY * (2 * SMALLEST_PART // len(HISTORY) + 1))
@@ -200,7 +203,7 @@ def test_a_large_history_goes_up_in_parts_and_those_of_an_upload_that_broke_off_
 
 
 def test_a_server_that_knows_no_versions_has_none(
-    s3: S3Server, bucket: Bucket, raw: Path, monkeypatch: pytest.MonkeyPatch
+    s3: "S3Server", bucket: "Bucket", raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = RawStore(bucket.address)
     store.put(raw, "cell-0001", 1)
@@ -214,7 +217,7 @@ def test_a_server_that_knows_no_versions_has_none(
 
 @pytest.mark.parametrize("lacking", ERASING)
 def test_whoever_lacks_a_right_to_remove_for_good_is_refused_with_the_rights_that_are_needed(
-    s3: S3Server, versioned: Bucket, lacking: str
+    s3: "S3Server", versioned: "Bucket", lacking: str
 ) -> None:
     with s3.used_by(f"without-{lacking[3:]}", tuple(one for one in (*ORDINARY, *ERASING) if one != lacking)):
         store = RawStore(versioned.address)
@@ -229,7 +232,7 @@ def test_docs_name_each_right_that_a_store_needs() -> None:
     assert [right for right in (*ORDINARY, *ERASING) if f"`{right}`" not in text] == []
 
 
-def test_a_run_needs_no_more_rights_than_these(s3: S3Server, versioned: Bucket, raw: Path) -> None:
+def test_a_run_needs_no_more_rights_than_these(s3: "S3Server", versioned: "Bucket", raw: Path) -> None:
     with s3.used_by("worker", ORDINARY):
         store = RawStore(versioned.address)
         name, digest = store.put(raw, "cell-0002", 1)

@@ -23,9 +23,10 @@ from pipelines.store.lock import held
 from pipelines.store.losses import HistoryLost
 from sources.sandbox import Fault, SandboxBank, World
 from sources.sandbox.banks.wire import Answer, Call
-from tests.consents.postgres import Server, empty_database, own_server, programs_or_skip
+from tests.consents.postgres import empty_database, own_server, programs_or_skip
 from tests.fleet.scene import CELLS, Machine, cell_run, connect, fleet_settings, keeper_of, run_cell, time_passes
 from tests.fleet.stores import Folder, Store
+from tests.patience import patient
 from tests.support import a_bank, ledger_totals
 
 ROWS = 60
@@ -149,14 +150,14 @@ def test_a_zombie_may_neither_swap_nor_end_an_import_and_the_rightful_holder_res
 
 
 @dataclass(eq=False)
-class StopsPostgres(Fault):
-    """The vault's server is stopped at once when the bank is asked how a command goes."""
+class WhenBothImport(Fault):
+    """Does something once two processes ask the bank how their commands go: both have recorded them."""
 
-    server: Server | None = None
+    both: threading.Barrier | None = None
 
     def before(self, call: Call, bank: SandboxBank, /) -> Answer | None:
-        if call.method == "GET" and "/command/" in call.path and self.server and self.take():
-            self.server.stop(signal.SIGQUIT)
+        if call.method == "GET" and "/command/" in call.path and self.both and self.take():
+            self.both.wait(patient(60))
         return None
 
 
@@ -168,15 +169,15 @@ def test_postgresql_stopped_in_the_middle_ends_with_1_and_every_cell_is_right_af
         for number in range(2):
             connect(here.settings, f"K-{number}", LOGINS[number])
         begun = spent(bank)
-        bank.faults[:] = [StopsPostgres(times=1, server=server)]
+        both = threading.Barrier(2, action=lambda: server.stop(signal.SIGQUIT))
+        bank.faults[:] = [WhenBothImport(times=2, both=both)]
 
         report = here.workers().run(utc_now)
 
         server.start()
         assert report.exit_status == 1
         assert "The vault's database cannot be used" in str(report.trouble)
-        assert report.runs
-        assert {(run.status, "cannot be used" in str(run.trouble)) for run in report.runs} == {(1, True)}
+        assert [(run.status, "cannot be used" in str(run.trouble)) for run in report.runs] == [(1, True)] * 2
         assert versions(here.settings)[:2] == [1, 1]
         with fleet_of(here.settings) as database:
             time_passes(database)
