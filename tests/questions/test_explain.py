@@ -27,6 +27,8 @@ GIVEN: Given = {
         *({"account_id": "kontist:b", "source_transaction_id": f"6{month}", "amount_cents": -650_00, "booking_type": "x",
            "name": "Landlord", "purpose": f"Miete {month}", "booking_date": datetime(2026, month, 2, 12, tzinfo=UTC)}
           for month in (1, 2, 3)),
+        {"account_id": "kontist:b", "source_transaction_id": "46", "amount_cents": -119_00, "booking_type": "x",
+         "category": "VAT_19"},
     ],
     "kontist.imports": [
         {"import_id": "i-1", "run_id": "r-1", "account_id": "kontist:a"},
@@ -86,6 +88,19 @@ def test_splits_are_shown_with_their_legs_and_with_the_reason_where_they_have_no
     shown = capsys.readouterr().out
     assert "split 2: an amount that is none, no category; not followed: the splits do not sum to the amount" in shown
     assert "booked: 9.00 EUR on Expenses:Uncategorised, decided by nothing" in shown
+
+
+def test_the_tax_in_a_movement_is_shown_beside_its_net_amount(folder: Path, capsys: Any) -> None:
+    ask(folder, "explain", "kontist:b:46", "--json")
+    legs = printed_json(capsys)["rules"]["category"]
+    assert [(one["leg"], one["amount"], one["vat_code"], one["vat_percent"]) for one in legs] == [
+        (1, "-119.00", None, None),
+        (2, "100.00", "VAT_19", "19.00"),
+        (1002, "19.00", "VAT_19", "19.00"),
+    ]
+
+    ask(folder, "explain", "kontist:b:46")
+    assert "booked: 19.00 EUR on Assets:Input-VAT, decided by vat VAT_19" in capsys.readouterr().out
 
 
 def test_a_row_that_the_bank_took_away_is_explained_too(folder: Path, capsys: Any) -> None:

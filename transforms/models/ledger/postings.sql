@@ -155,6 +155,7 @@ resolved as (
     left join conversions on conversions.currency = rests.currency and conversions.day = rests.booked_on
 ),
 
+-- Most movements have no code: only the others, and all splits, are looked at for a tax
 gross as (
     select
         transaction_id,
@@ -175,6 +176,7 @@ gross as (
         of_reporting
     from entries
     anti join split_legs using (transaction_id)
+    where vat_code is not null
     union all
     select
         split_legs.transaction_id,
@@ -247,6 +249,24 @@ final as (
         cast(null as varchar)                                       as vat_code,
         cast(null as decimal(18, 2))                                as vat_percent
     from entries
+    union all
+    select
+        transaction_id,
+        cast(2 as bigint)                                           as leg,
+        account_id,
+        booked_on,
+        other_account                                               as ledger_account,
+        -amount                                                     as amount,
+        currency,
+        -reporting_amount                                           as reporting_amount,
+        reporting_currency,
+        decided_by,
+        reversal_of,
+        cast(null as varchar)                                       as vat_code,
+        cast(null as decimal(18, 2))                                as vat_percent
+    from entries
+    anti join split_legs using (transaction_id)
+    where vat_code is null
     union all
     -- the net amount is what the tax leaves, so no cent is lost
     select
