@@ -140,8 +140,8 @@ closed_texts as (
 
 select
     lines.*,
-    coalesce(transactions.counterparty_name, closed_texts.payee) as counterparty_name,
-    coalesce(transactions.description, closed_texts.narration) as description,
+    if(transactions.account_id is null, closed_texts.payee, transactions.counterparty_name) as counterparty_name,
+    if(transactions.account_id is null, closed_texts.narration, transactions.description) as description,
     transactions.transaction_type,
     details.invoice_number
 from lines

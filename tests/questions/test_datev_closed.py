@@ -32,7 +32,8 @@ ROWS = [
 
 def closed(number: int, day: date, *others: tuple[str, str]) -> list[dict[str, Any]]:
     of = {"account_id": "kontist:a", "month": february(1), "entry": f"kontist:{number}", "booked_on": day, "movement_on": day,
-          "currency": "EUR", "payee": "gone" if number == 3 else ""}  # fmt: skip
+          "currency": "EUR", "payee": "gone" if number == 3 else "",
+          "narration": "" if number == 3 else "SEPA_CREDIT_TRANSFER"}  # fmt: skip
     bank = -sum(Decimal(amount) for _, amount in others)
     # the account has had another name then
     legs = [("Assets:Bank", bank, True), *((account, Decimal(amount), False) for account, amount in others)]
@@ -74,6 +75,7 @@ def test_the_closed_month_is_written_as_it_was_closed(tmp_path: Path) -> None:
         ("another account", "14.02.", "-2.00", "1590", ""),
         ("in March now", "28.02.", "-4.00", "1800", ""),
     ]
+    assert not any("Verwendungszweck" in line.about for line in batch.lines)  # which none of these movements has
     assert "a closed month (out, no VAT code): 3" in notes[-1]
     assert not any("the file shows them" in one for one in notes)  # as a statement of these days says
 
