@@ -109,14 +109,17 @@ def refuse_without_cells(database: Database) -> None:
 
 @dataclass(frozen=True)
 class DueCells:
-    """The cells with something to do, the most urgent first. Those in `waiting` do not run yet, since their last runs failed."""
+    """The cells with something to do, the most urgent first. Those in `waiting` do not run yet, since their last runs failed.
+
+    A cell does not wait with an erasure that was asked for since.
+    """
 
     ready: list[str]
     waiting: list[str]
 
 
 def due_cells(database: Database, after: timedelta, now: datetime) -> DueCells:
-    """Returns the cells with something to do.
+    """Returns the cells with something to do, and those of them that wait.
 
     First come those with something to finish (a sign-in, a revocation, an erasure) or an account that was never read. Then those
     with an account whose last import, through whichever consent of the cell, is at least `after` ago, the stalest first.
@@ -145,8 +148,10 @@ def due_cells(database: Database, after: timedelta, now: datetime) -> DueCells:
     found |= {str(row.cell): "" for row in database.read(unfinished)}
     latest = as_text(now - after)
     due = sorted((cell for cell, since in found.items() if since <= latest), key=lambda cell: (found[cell], cell))
-    held_back = sql.select(cells.c.cell).where(cells.c.retry_at > sql.func.clock_timestamp())
-    later = {str(row.cell) for row in database.read(held_back)}
+    held_back = sql.select(cells.c.cell, cells.c.ended_at).where(cells.c.retry_at > sql.func.clock_timestamp())
+    asked = sql.select(consents.c.cell, sql.func.max(consents.c.erase_asked_at).label("at")).where(erasing)
+    asked_at = {str(row.cell): str(row.at) for row in database.read(asked.group_by(consents.c.cell))}
+    later = {str(row.cell) for row in database.read(held_back) if asked_at.get(str(row.cell), "") <= as_text(row.ended_at)}
     return DueCells([cell for cell in due if cell not in later], [cell for cell in due if cell in later])
 
 

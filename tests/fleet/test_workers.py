@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.consents.clients import vault_of
 from pipelines.errors import WrongUsage
-from pipelines.fleet.cells import cell_statuses, fleet_of
+from pipelines.fleet.cells import cell_statuses, fleet_of, of_customer
 from pipelines.fleet.leases import LEASE, Leases
 from pipelines.fleet.workers import CellRun, FleetReport, Process, Workers
+from pipelines.read.options import utc_now
 from pipelines.settings import Settings
 from tests.consents.customers import NOON
 from tests.consents.postgres import away
@@ -117,6 +119,19 @@ def test_a_cell_that_fails_waits_twice_as_long_each_time_until_a_run_of_it_is_go
 
         ran(settings, Started())
         assert [(one.failures, one.retry_at) for one in cell_statuses(database)] == [(0, None)] * 4
+
+
+def test_a_cell_does_not_wait_with_an_erasure_that_was_asked_for_after_its_run_failed(settings: Settings) -> None:
+    cell = of_customer(settings, "K-3")
+    with vault_of(cell) as vault:
+        (own,) = vault.consents()
+    broken = Started({"cell-0003": 1})
+    ran(settings, broken)
+    with vault_of(cell) as vault:
+        vault.ask_erasure(own.consent_id, utc_now())
+
+    assert (ran(settings, broken).waiting, broken.cells.count("cell-0003")) == (0, 2)
+    assert (ran(settings, broken).waiting, broken.cells.count("cell-0003")) == (1, 2)  # it has failed since
 
 
 @pytest.mark.parametrize("status", [130, -9])
