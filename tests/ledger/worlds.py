@@ -276,6 +276,8 @@ RICH: Given = {
         {"source_transaction_id": "5", "amount_cents": -1_00, "booking_type": "x", "iban": "DE2"},
         {"account_id": "kontist:b", "source_transaction_id": "6", "amount_cents": 1_00, "booking_type": "x", "iban": "DE1"},
         {"source_transaction_id": "7", "amount_cents": -300, "memo": "customer", "booking_type": "x", "personal_note": "cash"},
+        *({"account_id": "kontist:b", "source_transaction_id": f"2{month}", "amount_cents": -4_00, "booking_type": "x",
+           "name": "Landlord", "purpose": "Miete", "booking_date": _NOON.replace(month=month, day=2)} for month in (1, 2, 3)),
     ],
     "kontist.standing_orders": [
         {"order_id": "s", "amount_cents": 1_00, "status": "ACTIVE", "reoccurrence": "MONTHLY", "iban": "DE2",
