@@ -64,6 +64,11 @@ SPOILED = {
         "delete from ledger.transaction_history where source = 'kontomatik'",
         "update ledger.transaction_history set valid_from = valid_from + interval 1 second where change = 'changed'",
     ],
+    "files_hold_every_entry": [
+        "delete from ledger.file_entries",
+        "update ledger.file_entries set amount = amount + 0.01",
+        "update ledger.file_entries set status = 'shown'",
+    ],
     "history_ends_in_transactions": [
         "update ledger.transactions set description = 'another' where source_transaction_id = '2'",
         "update ledger.transactions set labels = ['a'] where source = 'kontomatik'",

@@ -120,7 +120,9 @@ def test_a_model_keeps_the_houses_form(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     code = re.sub(r"--[^\n]*|'[^']*'", "", text)
 
-    prefix = {"staging": r"stg_(kontist|kontomatik|rates)__", "intermediate": "int_", "ledger": ""}[path.parent.name]
+    prefix = {"staging": r"stg_(kontist|kontomatik|rates|file|closings)__", "intermediate": "int_", "ledger": ""}[
+        path.parent.name
+    ]
     assert re.fullmatch(prefix + "[a-z_]+", path.stem)
     assert text.splitlines()[0].endswith(".")
     assert path.parent.name == "staging" or re.search(r"\n\nselect \* from final\n(order by [a-z_, ]+\n)?\Z", text)

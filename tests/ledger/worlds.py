@@ -300,6 +300,13 @@ RICH: Given = {
     "kontomatik.quarantine": [{"account_id": "kontomatik:a"}],
     "kontomatik.holes": [{"account_id": "kontomatik:a"}],
     "kontomatik.institutions": [{"access_modes": '["SINGLE", "MULTIPLE"]'}],
+    "file.accounts": [{"account_id": "file:a", "currency": "EUR"}],
+    "file.files": [{"file_id": "f-1", "account_id": "file:a", "entries": 1, "money_in": "5.00"}],
+    "file.imports": [{"import_id": "f-1-1", "run_id": "f-1", "account_id": "file:a", "finished_at": _FIRST_LOAD,
+                      "as_of": _FIRST_LOAD, "window_start": date(2026, 3, 1), "window_end": date(2026, 3, 1)}],
+    "file.statements": [{"file_id": "f-1", "account_id": "file:a", "opening_balance": "0.00", "closing_balance": "5.00"}],
+    "file.transactions": [{"file_id": "f-1", "import_id": "f-1-1", "account_id": "file:a", "amount": "5.00", "currency": "EUR",
+                           "window_on": date(2026, 3, 1)}],
     "rates.reference_rates": [{"currency": "PLN"}],
     "closings.months": [{"account_id": "kontist:b", "currency": "EUR", "transactions": 1}],
     "closings.transactions": [
