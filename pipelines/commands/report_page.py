@@ -32,11 +32,11 @@ def report(options: argparse.Namespace) -> int:
     with closed_to_others(), ledger_of(settings.data_dir, memory=settings.memory_limit) as connection:
         if options.account is not None:
             asked = replace(asked, account_id=account_of(connection, options.account)["account_id"])
-        page = _named(options.out) if options.out else _path(settings.data_dir, asked)
+        page = named_page(options.out) if options.out else _path(settings.data_dir, asked)
         text = render(connection, asked)
         beside = page == (settings.data_dir / FILE).absolute()
         if not beside or _file_of(ledger) == drawn_of:
-            _write(page, text)
+            write_page(page, text)
         if beside and _file_of(ledger) != drawn_of:
             return report(options)  # a run has published another one meanwhile, with its page: an older one must not replace that
     if options.open:
@@ -57,7 +57,7 @@ def _file_of(path: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def _named(out: Path) -> Path:
+def named_page(out: Path) -> Path:
     """Returns the file that `--out` names; behind a link, that is the file it points to. Raises `WrongUsage` for what is none."""
     page = out.expanduser().absolute()
     if page.is_symlink():
@@ -88,7 +88,7 @@ def _path(data_dir: Path, asked: "PageOptions") -> Path:
     return data_dir / EXPORT / f"{'-'.join(['report', *filter(None, parts)])}.html"
 
 
-def _write(page: Path, text: str) -> None:
+def write_page(page: Path, text: str) -> None:
     """Puts the page into place in one step; whoever may read the one before may read it."""
     from pipelines.store.atomic_files import replacing, write_private
     from pipelines.store.private import share_as_before

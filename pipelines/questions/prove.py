@@ -4,9 +4,11 @@ The certificate needs the published ledger alone: which import last read each da
 a new sum of the transactions against the day's balances, so that a row that was taken out of the file shows too.
 """
 
+import json
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipelines.errors import WrongUsage
@@ -188,8 +190,8 @@ class Certificate:
         return [step for kind, step in _NEXT_STEPS.items() if any(one.kind == kind for one in self.missing)]
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the object of `prove --json`."""
-        return {
+        """Returns the object of `prove --json`. `certificate_id` is a hash of everything else in it."""
+        content = {
             "account": self.account,
             "from": self.first,
             "to": self.last,
@@ -205,6 +207,7 @@ class Certificate:
             "next_steps": self.next_steps,
             "seeds": self.seeds,
         }
+        return content | {"certificate_id": sha256(json.dumps(content, default=str).encode()).hexdigest()}
 
 
 def certificate(connection: "DuckDBPyConnection", account: str, first: date, last: date) -> Certificate:

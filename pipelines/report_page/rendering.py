@@ -62,7 +62,7 @@ def render(connection: "DuckDBPyConnection", options: PageOptions) -> str:
         f"select count(*), min(coalesce(booked_on, transaction_on)) from transactions semi join {scope.LABELS} using (account_id)"
     )
     totals = balances.total_panels(about)
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = page_asset("page.css"), page_asset("page.js")
     return (
         environment()
         .get_template("page.html")
@@ -100,7 +100,7 @@ def render(connection: "DuckDBPyConnection", options: PageOptions) -> str:
             newest_of=newest.shown_of(about, transactions),
             style=style,
             script=script,
-            policy=_policy(style, script),
+            policy=page_policy(style, script),
         )
     )
 
@@ -156,29 +156,29 @@ def _compiled() -> "FileSystemBytecodeCache | None":
     return FileSystemBytecodeCache(str(folder))
 
 
-def _policy(style: str, script: str) -> str:
+def page_policy(style: str, script: str) -> str:
     """Returns the content security policy: nothing is loaded or sent, and only these two texts are style and script."""
     hashes = [
         f"{kind} 'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
         for kind, text in (("style-src", style), ("script-src", script))
     ]
-    return _ours("; ".join(["default-src 'none'", *hashes, "base-uri 'none'", "form-action 'none'"]))
+    return our_text("; ".join(["default-src 'none'", *hashes, "base-uri 'none'", "form-action 'none'"]))
 
 
 def _path(drawn: str) -> str:
     """Returns a path of SVG, which is long, and no text of anybody."""
     if not re.fullmatch(r"[MHVhZ0-9. -]*", drawn):
         raise ValueError("this is no path of a plot")
-    return _ours(drawn)
+    return our_text(drawn)
 
 
 @cache
-def _asset(name: str) -> str:
+def page_asset(name: str) -> str:
     """Returns a file of ours as it stands: it is no value, and nothing in it is escaped."""
-    return _ours((FOLDER / name).read_text(encoding="utf-8"))
+    return our_text((FOLDER / name).read_text(encoding="utf-8"))
 
 
-def _ours(text: str) -> str:
+def our_text(text: str) -> str:
     """Marks a text that holds no value of anybody: it is neither cut nor escaped."""
     from markupsafe import Markup
 

@@ -31,7 +31,7 @@ _FILES = (
     "run.last.json.new",
     "runs.jsonl.new",
 )
-_EXPORTED = (".csv", ".parquet", ".xlsx", ".ofx", ".beancount", ".journal", ".sta", ".xml", ".html")
+_EXPORTED = (".csv", ".parquet", ".xlsx", ".ofx", ".beancount", ".journal", ".sta", ".xml", ".html", ".json")
 _PLAIN = re.compile(r"[\w./ -]*")
 """Paths that dlt and DuckDB take as they stand; they read `=`, `*` and `[` as patterns, and trip over quotes and more."""
 
@@ -104,7 +104,7 @@ def remove_half_made(folder: Path) -> None:
 
 
 def remove_exports(data_dir: Path) -> int:
-    """Removes the copies of the ledger that `export` and `report` have written in the data directory; returns their number.
+    """Removes the copies of the ledger that commands have exported into the data directory; returns their number.
 
     A folder or a file behind a link lies elsewhere, and stays. So does what cannot be removed.
     """

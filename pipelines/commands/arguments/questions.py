@@ -7,7 +7,10 @@ from pipelines.commands.option_types import age, count, day, month, reason
 
 
 def declare(commands: Commands) -> None:
-    """Declares `status`, `query`, `categorise`, `prove`, `close`, `reopen`, `explain`, `owners`, `export`, `report`."""
+    """Declares `status`, `query`, `categorise`, `prove`, `close`, `reopen`, `explain`, `owners`, `export`, `report`.
+
+    And, for a lender, `affordability`.
+    """
     status = commands.add("status", "commands.questions.status", "freshness per account, consents, quota, last run and checks")
     status.add_argument(
         "--max-age",
@@ -134,3 +137,15 @@ def _declare_closing(commands: Commands) -> None:
     reopen.add_argument("--reason", type=reason, required=True, metavar="TEXT", help="why, for the trail; names no person")
     reopen.add_argument("--account", metavar="ACCOUNT", help="only this one: its id, or the last characters of its IBAN")
     json_option(reopen)
+    affordability = commands.add(
+        "affordability",
+        "commands.affordability.affordability",
+        "for a lender: income, costs, balances and proof of each owner, as a page to print and as JSON",
+    )
+    affordability.add_argument(
+        "--owner", metavar="OWNER_ID", help="only this one, as `owners` lists it; or an account without owners"
+    )
+    affordability.add_argument(
+        "--out", type=Path, metavar="FILE", help="the page, with JSON beside it (default: in `export`, for each owner)"
+    )
+    json_option(affordability)
