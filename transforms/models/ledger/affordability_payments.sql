@@ -12,23 +12,20 @@ kinds     as (select * from intermediate.int_payment_kinds),
 reversals as (select * from intermediate.int_reversals),
 
 booked as (
-    select transaction_id, account_id, booked_on, currency, amount
+    select
+        transaction_id,
+        account_id,
+        booked_on,
+        currency,
+        amount,
+        -- how banks call a direct debit, its return, or a payment that lacked money, in German, Polish, Czech and English
+        case when amount > 0 then regexp_matches(
+            lower(concat_ws(' ', transaction_type, description, array_to_string(labels, ' '))),
+            'lastschrift|direct.?debit|returned debit|debit return|insufficient funds|mangels deckung|polecenie zap|inkas'
+        ) end                                                       as names_a_debit
     from intermediate.int_transaction_versions
     where valid_to is null and status = 'booked'
         and booked_on between (select regular_from from days) and (select as_of from days)
-),
-
--- How banks call a direct debit, its return, or a payment that lacked money, in German, Polish, Czech and English
-returned_debits as (
-    select versions.transaction_id
-    from intermediate.int_transaction_versions as versions
-    semi join reversals using (transaction_id)
-    where versions.valid_to is null and versions.status = 'booked' and versions.amount > 0
-        and versions.booked_on between (select regular_from from days) and (select as_of from days)
-        and regexp_matches(
-            lower(concat_ws(' ', versions.transaction_type, versions.description, array_to_string(versions.labels, ' '))),
-            'lastschrift|direct.?debit|returned debit|debit return|insufficient funds|mangels deckung|polecenie zap|inkas'
-        )
 ),
 
 final as (
@@ -39,7 +36,7 @@ final as (
         booked.currency,
         booked.amount,
         case
-            when returned_debits.transaction_id is not null then 'returned_debit'
+            when reversals.transaction_id is not null and booked.names_a_debit then 'returned_debit'
             when reversals.transaction_id is not null then 'returned_payment'
             when originals.reversal_of is not null then 'reversed'
             else lending_figure(kinds.payment_kind, booked.amount < 0)
@@ -49,7 +46,6 @@ final as (
     from booked
     left join kinds using (transaction_id)
     left join reversals using (transaction_id)
-    left join returned_debits using (transaction_id)
     left join (select distinct reversal_of from reversals) as originals on originals.reversal_of = booked.transaction_id
     left join intermediate.int_day_reconciliation as proofs
         on proofs.account_id = booked.account_id and proofs.day = booked.booked_on
