@@ -205,7 +205,8 @@ order by currency, abs(net) desc, name, counterparty_id
 """
 
 _PAYMENTS = f"""
-select due_on, account_id, counterparty_name, description, amount, currency, status
+select due_on, account_id, counterparty_name, description, amount, currency,
+    concat(status, case when order_kind = 'inferred' then ', inferred' end) as status
 from expected_payments semi join {LABELS} using (account_id)
 where status in ('expected', 'due', 'late') and due_on <= cast($through as date) + cast($days as integer)
 order by due_on, expected_payment_id

@@ -257,6 +257,8 @@ SPOILED = {
         "update ledger.cash_forecast set closing_balance = closing_balance + 0.01 where day = '2026-03-06'",
         "update ledger.cash_forecast set expected_out = expected_out - 0.01 where day = '2026-03-06'",
         "delete from ledger.cash_forecast where day = '2026-03-06'",
+        "update ledger.cash_forecast set inferred_in = expected_in + 0.01",
+        "update ledger.cash_forecast set inferred_out = 0.01",
         "delete from ledger.expected_payments where order_kind = 'timed'",
         "update ledger.accounts set balance = balance + 1",
     ],

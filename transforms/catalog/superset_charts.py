@@ -110,7 +110,7 @@ CHARTS = (
     ),
     Chart(
         title="Expected balance by account",
-        sentence="If nothing but standing and timed orders moves the account.",
+        sentence="If nothing but orders and recurring payments moves the account.",
         kind="echarts_timeseries_line",
         dataset=datasets.FORECAST,
         axis="day",

@@ -9,7 +9,7 @@ columns as (
         case
             when column_name = 'original_amount' then 'DECIMAL(18,3)'
             when regexp_matches(column_name, '(^|_)(amount|balance|balance_after)$') then 'DECIMAL(18,2)'
-            when column_name in ('money_in', 'money_out', 'expected_in', 'expected_out') then 'DECIMAL(18,2)'
+            when column_name in ('money_in', 'money_out', 'expected_in', 'expected_out', 'inferred_in', 'inferred_out') then 'DECIMAL(18,2)'
             when regexp_matches(column_name, '(_on$|^day$|^month$|^window_(start|end)$)') then 'DATE'
             when regexp_matches(column_name, '(_at$|^valid_(from|to)$)') then 'TIMESTAMP WITH TIME ZONE'
             when column_name = 'rate' then 'DECIMAL(18,6)'

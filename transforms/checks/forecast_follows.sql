@@ -16,6 +16,8 @@ inner join ledger.accounts using (account_id)
 where opening_balance is distinct from coalesce(closing_balance_before, accounts.balance)
     or opening_balance + expected_in + expected_out <> closing_balance
     or day_before <> day - 1
+    or inferred_in not between 0 and expected_in
+    or inferred_out not between expected_out and 0
 union all
 select account_id
 from (select account_id, sum(expected_in + expected_out) as amount, max(day) as until_on from ledger.cash_forecast group by account_id) as forecast

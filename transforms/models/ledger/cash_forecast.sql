@@ -1,6 +1,6 @@
 -- One row per account and future day: its balance if only the expected payments move it.
 -- grain:  account_id, day
--- checks: not_null(currency, opening_balance, expected_in, expected_out, closing_balance), relationship(account_id, accounts),
+-- checks: not_null(currency, opening_balance, expected_in, expected_out, inferred_in, inferred_out, closing_balance), relationship(account_id, accounts),
 --         joins(day, calendar)
 
 with
@@ -20,7 +20,8 @@ expected as (
         account_id,
         greatest(due_on, last_completed_on + 1)                     as day,
         expected_payments.currency,
-        expected_payments.amount
+        expected_payments.amount,
+        expected_payments.order_kind = 'inferred'                   as is_inferred
     from ledger.expected_payments
     inner join accounts using (account_id)
     where status in ('expected', 'due')
@@ -30,7 +31,8 @@ expected as (
         account_id,
         greatest(booked_on, last_completed_on + 1)                  as day,
         transactions.currency,
-        transactions.amount
+        transactions.amount,
+        false                                                       as is_inferred
     from intermediate.int_transaction_versions as transactions
     inner join accounts using (account_id)
     where transactions.valid_to is null and transactions.status = 'booked' and transactions.booked_on > accounts.balance_on
@@ -57,7 +59,9 @@ moved as (
         days.currency,
         days.balance,
         coalesce(sum(expected.amount) filter (where expected.amount > 0), 0) as expected_in,
-        coalesce(sum(expected.amount) filter (where expected.amount < 0), 0) as expected_out
+        coalesce(sum(expected.amount) filter (where expected.amount < 0), 0) as expected_out,
+        coalesce(sum(expected.amount) filter (where expected.amount > 0 and is_inferred), 0) as inferred_in,
+        coalesce(sum(expected.amount) filter (where expected.amount < 0 and is_inferred), 0) as inferred_out
     from days
     left join expected using (account_id, day, currency)
     group by days.account_id, days.day, days.currency, days.balance
@@ -75,6 +79,8 @@ final as (
         cast(closing - expected_in - expected_out as decimal(18, 2)) as opening_balance,
         cast(expected_in as decimal(18, 2))                         as expected_in,
         cast(expected_out as decimal(18, 2))                        as expected_out,
+        cast(inferred_in as decimal(18, 2))                         as inferred_in,
+        cast(inferred_out as decimal(18, 2))                        as inferred_out,
         cast(closing as decimal(18, 2))                             as closing_balance
     from summed
 )

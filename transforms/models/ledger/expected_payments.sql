@@ -1,6 +1,6 @@
--- One row per payment of a standing or timed order, or of a transfer under way: expected, already paid, or missing.
+-- One row per payment of an order, or of a transfer under way: expected, paid or missing; and per coming one of a recurring payment.
 -- grain:  expected_payment_id
--- checks: not_null(account_id, order_id, ordered_on, due_on, amount, currency), accepted(order_kind, 'standing', 'timed'),
+-- checks: not_null(account_id, order_id, ordered_on, due_on, amount, currency), accepted(order_kind, 'standing', 'timed', 'inferred'),
 --         accepted(status, 'expected', 'due', 'executed', 'late', 'different amount', 'missing'), relationship(account_id, accounts),
 --         joins(transaction_id, transactions), joins(due_on, calendar.day), joins(ordered_on, calendar.day)
 
@@ -101,7 +101,7 @@ rounds as (
 
 fulfilled as (select * from rounds where is_taken),
 
-final as (
+ordered as (
     select
         concat_ws(':', promises.account_id, promises.order_kind, promises.order_id, promises.ordered_on) as expected_payment_id,
         promises.account_id,
@@ -128,6 +128,92 @@ final as (
     from promises
     left join fulfilled using (account_id, order_kind, order_id, ordered_on)
     where fulfilled.transaction_id is not null or not promises.called_off
+),
+
+-- What recurs in history is expected, too, as long as it has not ended. Nobody has promised it: it is never late or missing
+series as (
+    select
+        recurring.*,
+        coalesce(counterparties.name, recurring.purpose)            as counterparty_name,
+        counterparties.iban                                         as counterparty_iban,
+        accounts.last_completed_on                                  as known_through,
+        hits.step_months,
+        hits.payday,
+        -- a payday before the first of its month is counted from the end of the month before
+        cast(date_trunc('month', recurring.next_on) as date)
+        + to_months(case when hits.payday < 1 then 1 else 0 end)    as payday_month,
+        accounts.last_completed_on + settings.forecast_days         as horizon
+    from ledger.recurring
+    inner join intermediate.int_recurring_hits as hits on hits.transaction_id = recurring.last_transaction_id
+    inner join intermediate.int_accounts as accounts
+        on accounts.account_id = recurring.account_id and accounts.currency = recurring.currency
+    cross join intermediate.int_settings as settings
+    left join ledger.counterparties on counterparties.counterparty_id = recurring.counterparty_id
+    where not recurring.is_ended and accounts.last_completed_on is not null and accounts.gone_at is null
+        -- an order for the same payments says better what comes, and what comes no more
+        and recurring.last_transaction_id not in (select transaction_id from fulfilled)
+),
+
+not_ordered as (
+    select series.*
+    from series
+    anti join ordered
+        on ordered.account_id = series.account_id and ordered.due_on > series.last_on
+        and (
+            upper(replace(ordered.counterparty_iban, ' ', '')) = series.counterparty_iban
+            or (series.counterparty_iban is null and lower(trim(ordered.counterparty_name)) = lower(trim(series.counterparty_name)))
+        )
+),
+
+occurrences as (
+    select
+        *,
+        unnest(range(1 + greatest(0, (horizon - next_on) // 7)))    as nth
+    from not_ordered
+    where next_on <= horizon
+),
+
+months as (
+    select *, cast(payday_month + to_months(cast(step_months * nth as integer)) as date) as month from occurrences
+),
+
+-- Counted from the payday each time, so that a short month does not shorten the months after it
+inferred as (
+    select
+        * exclude (nth, step_months, payday, payday_month, month),
+        cast(case
+            when step_months > 0 then least(month + to_days(cast(payday - 1 as integer)), last_day(month))
+            when cadence = 'weekly' then next_on + to_days(cast(7 * nth as integer))
+            else next_on + to_days(cast(14 * nth as integer))
+        end as date)                                                as ordered_on
+    from months
+    where ordered_on <= horizon
+),
+
+final as (
+    select * from ordered
+    union all
+    select
+        concat_ws(':', inferred.account_id, 'inferred', inferred.recurring_id, inferred.ordered_on) as expected_payment_id,
+        inferred.account_id,
+        'inferred'                                                  as order_kind,
+        inferred.recurring_id                                       as order_id,
+        inferred.ordered_on,
+        coalesce(calendar.next_working_day, inferred.ordered_on)    as due_on,
+        inferred.typical_amount                                     as amount,
+        inferred.currency,
+        inferred.counterparty_name,
+        inferred.counterparty_iban,
+        cast(null as varchar)                                       as description,
+        case
+            when coalesce(calendar.next_working_day, inferred.ordered_on) > inferred.known_through then 'expected'
+            else 'due'
+        end                                                         as status,
+        cast(null as varchar)                                       as transaction_id,
+        cast(null as date)                                          as paid_on,
+        cast(null as decimal(18, 2))                                as paid_amount
+    from inferred
+    left join ledger.calendar as calendar on calendar.day = inferred.ordered_on
 )
 
 select * from final
