@@ -3,5 +3,5 @@
 
 case when whole <> 0 then cast(
     (2 * cast(abs(part) * 100 as hugeint) * 10000 + cast(abs(whole) * 100 as hugeint)) // (2 * cast(abs(whole) * 100 as hugeint)) * 0.0001
-    as decimal(9, 4)
+    as decimal(18, 4)
 ) end

@@ -37,7 +37,7 @@ series as (
         any_value(purpose)                                          as purpose,
         any_value(cadence)                                          as cadence,
         any_value(rule)                                             as rule,
-        any_value(tolerance)                                        as tolerance_days,
+        cast(any_value(tolerance) as bigint)                        as tolerance_days,
         quantile_disc(amount, 0.5) filter (where nth_from_last <= 6) as typical_amount,
         quantile_disc(amount, 0.5) filter (where nth <= 6)          as first_amount,
         min(booked_on)                                              as first_on,
