@@ -11,7 +11,7 @@ balance_entries as (select * from ledger.balance_entries),
 closed          as (select * from ledger.closed_postings),
 
 -- The closed days as the ledger has them now
-current_legs as (
+shown_legs as (
     select
         postings.account_id,
         'transaction'                                               as kind,
@@ -40,7 +40,7 @@ current_legs as (
 ),
 
 both_views as (
-    select *, true as is_current from current_legs
+    select *, true as is_current from shown_legs
     union all
     select account_id, kind, entry, movement_on, ledger_account, currency, -amount as amount, is_bank, false as is_current
     from closed
