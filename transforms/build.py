@@ -37,8 +37,8 @@ SORTED_BY_SOURCE = frozenset({"transactions"})
 SMALL = 16 * 1024 * 1024
 """Bytes of raw history up to which time counts for more than room. Texts are stored without DuckDB's slowest compression (a tenth
 of the build for a tenth of the file; a long history is half as large with it). Most of the time goes into planning statements: so
-what would be a view before the ledger is a table, planned once, one thread makes all (together a fifth of the build), and two
-checks are asked at the same time."""
+what would be a view before the ledger is a table, planned once, one thread makes all (together a fifth of the build), two
+checks are asked at the same time, and every text is looked at for words of `payment_kinds`."""
 
 LARGE = frozenset({"ledger.transaction_history", "ledger.postings"})
 """Tables with which nearly everything changes. Then the whole file is written, once, and no block of it is a copy."""
@@ -104,14 +104,14 @@ def build(
         with translated(raw, target, "reading the models"):
             models = in_order(load(), connection)
         attach_raw(connection, raw)
+        small = raw.stat().st_size < SMALL
         with translated(raw, target, "reading the seeds"):
-            seeds.fill(connection, own)
+            seeds.fill(connection, own, filtering=not small)
             known = given.tables(models, publication)
             given.fill(connection, known)
         with translated(raw, target, "reading the raw history"):
             prints = Fingerprints(connection, models, own)
             prints.found |= given.prints(known)
-        small = raw.stat().st_size < SMALL
         if small:
             connection.execute("set threads = 1; set disabled_compression_methods = 'fsst'")
         making = _Making(connection, models, raw, target, on_model, as_tables=small)

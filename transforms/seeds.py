@@ -135,8 +135,11 @@ def read(own: Path | None = None) -> tuple[Seed, ...]:
     return tuple(seeds.values())
 
 
-def fill(connection: duckdb.DuckDBPyConnection, seeds: Sequence[Seed]) -> None:
-    """Makes the schema `seeds`: a table for each seed, its rows numbered in the order of the file, `files`, a macro."""
+def fill(connection: duckdb.DuckDBPyConnection, seeds: Sequence[Seed], *, filtering: bool = True) -> None:
+    """Makes the schema `seeds`: a table for each seed, its rows numbered in the order of the file, `files`, a macro.
+
+    Without `filtering` the macro finds every text: where there are few, looking at all costs less than making the patterns.
+    """
     connection.execute("create schema seeds")
     connection.execute("create table seeds.files (name varchar, origin varchar, rows bigint, sha256 varchar)")
     for seed in seeds:
@@ -144,12 +147,15 @@ def fill(connection: duckdb.DuckDBPyConnection, seeds: Sequence[Seed]) -> None:
         connection.execute(f"create table seeds.{seed.name} (line bigint, {', '.join(f'{name} varchar' for name in columns)})")
         _insert(connection, seed.name, [(line, *(row[name] for name in columns)) for line, row in enumerate(seed.rows, start=1)])
         if seed.name == "payment_kinds":
-            _add_payment_words(connection, seed)
+            _add_payment_words(connection, seed, filtering=filtering)
     _insert(connection, "files", [(seed.name, seed.origin, len(seed.rows), seed.sha256) for seed in seeds])
 
 
-def _add_payment_words(connection: duckdb.DuckDBPyConnection, kinds: Seed) -> None:
+def _add_payment_words(connection: duckdb.DuckDBPyConnection, kinds: Seed, *, filtering: bool) -> None:
     """Makes the macro that says whether a text may hold words of `payment_kinds`."""
+    if not filtering:
+        connection.execute("create macro seeds.may_have_payment_words(written) as (written is not null)")
+        return
     words = (row["value"] or "" for row in kinds.rows if row["field"] in ("description", "text"))
     matches = [f"regexp_matches(written, {literal(one)})" for one in payment_words.patterns(words)]
     connection.execute(f"create macro seeds.may_have_payment_words(written) as ({' or '.join(matches) or 'false'})")
