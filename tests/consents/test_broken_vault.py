@@ -29,7 +29,7 @@ def test_a_damaged_file_is_a_sentence(tmp_path: Path, content: bytes) -> None:
 def test_a_vault_cut_short_or_damaged_anywhere_is_a_sentence_with_the_recovery(tmp_path: Path) -> None:
     path = tmp_path / "vault.sqlite"
     vault = Vault(path, VAULT_KEY)
-    for _ in range(50):  # most pages hold rows
+    for _ in range(80):  # most pages hold rows
         add(vault)
     vault.close()
     whole = path.read_bytes()

@@ -63,6 +63,7 @@ class S3Server:
     def variables(self, user: str, allowed: tuple[str, ...] = ALL) -> dict[str, str]:
         """Makes a user with these rights; returns the environment variables by which a process is this user."""
         iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        user = f"{user}-{uuid4().hex}"  # all servers of a process have the same users
         iam.create_user("aws", user)
         rights = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": list(allowed), "Resource": "*"}]}
         iam.put_user_policy(user, "all", json.dumps(rights))

@@ -57,7 +57,7 @@ def test_doctor_names_the_page_that_a_killed_run_has_left_and_report_draws_it_ag
 def test_a_run_that_publishes_while_the_page_is_written_is_shown_in_the_end(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, written = report_page._write, []
+    write, written = report_page.write_page, []
 
     def late(page: Path, text: str) -> None:
         if not written:
@@ -65,7 +65,7 @@ def test_a_run_that_publishes_while_the_page_is_written_is_shown_in_the_end(
         write(page, text)
         written.append(text)
 
-    monkeypatch.setattr(report_page, "_write", late)
+    monkeypatch.setattr(report_page, "write_page", late)
     assert ask(folder) == 0
 
     assert len(written) == 2
