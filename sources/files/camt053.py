@@ -167,9 +167,9 @@ def _complete(page: Page, statement: Any) -> None:
     _balances(page, statement)
     page.first = _whole_day(statement, "FrDtTm", "00:00", page.place)
     page.last = _whole_day(statement, "ToDtTm", "23:59", page.place)
-    told = _text(statement, "TxsSummry", "TtlNtries", "NbOfNtries")
-    if told is not None and told not in {str(len(page.entries)), str(len(page.entries) + page.left_out)}:
-        raise FileRefused(f"{page.place} has {len(page.entries)} booked entries, and its summary says {told}", _AGAIN)
+    stated = _text(statement, "TxsSummry", "TtlNtries", "NbOfNtries")
+    if stated is not None and stated not in {str(len(page.entries)), str(len(page.entries) + page.left_out)}:
+        raise FileRefused(f"{page.place} has {len(page.entries)} booked entries, and its summary says {stated}", _AGAIN)
 
 
 def _balances(page: Page, statement: Any) -> None:

@@ -1,96 +1,18 @@
-"""`import`: files of account statements beside what the bank shows, listed, taken back, and refused by name."""
+"""`import`: files of account statements beside what the bank shows, listed and taken back."""
 
 import json
-import shutil
-from collections.abc import Iterator
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.errors import ChecksFailed, Failure, WrongUsage
+from pipelines.errors import Failure, WrongUsage
 from pipelines.questions.swift_text import swift
-from pipelines.run import file_import
-from pipelines.store.lock import held
-from tests.files.bank_files import IBAN, MAPPING, OTHER_IBAN, Row, Stated, camt053, csv, monthly, mt940, ntry, stated, stmt
-from tests.ledger.worlds import Given
-from tests.questions.asked import ask, data_dir, printed_json
+from tests.files.bank_files import IBAN, MAPPING, Stated, camt053, csv, monthly, mt940, stated
+from tests.files.scene import CLOSING, FIRST, LAST, OPENING, WORLD, D, booked, coverage, of_the_world, written
+from tests.questions.asked import ask, printed_json
 from tests.support import rows
-
-D = Decimal
-FIRST, CONNECTED, LAST = date(2024, 1, 1), date(2025, 3, 3), date(2025, 3, 31)
-OPENING = D("1000.00")
-WORLD: list[Row] = [
-    (date(2024, 1, 2), D("250.00"), "Miete"),
-    (date(2024, 1, 2), D("-9.90"), "Abo"),
-    (date(2024, 1, 2), D("-9.90"), "Abo"),
-    (date(2024, 6, 28), D("-1200.05"), "Rechnung"),
-    (date(2025, 3, 3), D("-20.00"), "before the bank's first row of the day"),
-    (date(2025, 3, 3), D("-5.00"), "Kaffee"),
-    (date(2025, 3, 3), D("-5.00"), "Kaffee"),
-    (date(2025, 3, 10), D("31.00"), "Gutschrift"),
-    (date(2025, 3, 31), D("-0.01"), "Gebühr"),
-]
-"""What happened on the account. The bank shows it from the second row of 3 March on."""
-READ_AT = datetime(2025, 4, 1, 6, tzinfo=UTC)
-
-
-def bank(*shown: Row, balance: Decimal) -> Given:
-    """What was read of the bank on 1 April."""
-    return {
-        "kontist.accounts": [
-            {"account_id": "kontist:a", "iban": IBAN, "balance_cents": int(balance * 100), "valid_from": READ_AT},
-            {"account_id": "kontist:b", "iban": OTHER_IBAN, "balance_cents": 0, "valid_from": READ_AT},
-        ],
-        "kontist.transactions": [
-            {
-                "source_transaction_id": str(number),
-                "booking_date": datetime(day.year, day.month, day.day, 11, tzinfo=UTC),
-                "valuta_date": datetime(day.year, day.month, day.day, 11, tzinfo=UTC),
-                "amount_cents": int(amount * 100),
-                "purpose": text,
-                "import_id": "i-bank",
-                "valid_from": READ_AT,
-            }
-            for number, (day, amount, text) in enumerate(shown, start=1)
-        ],
-        "kontist.imports": [
-            {"import_id": "i-bank", "account_id": "kontist:a", "started_at": READ_AT, "finished_at": READ_AT},
-        ],
-    }  # fmt: skip
-
-
-CLOSING = OPENING + sum(amount for _, amount, _ in WORLD)
-
-
-@pytest.fixture(scope="module")
-def connected_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return data_dir(tmp_path_factory.mktemp("connected"), bank(*WORLD[5:], balance=CLOSING))
-
-
-@pytest.fixture
-def connected(connected_once: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(connected_once, tmp_path / "data"))
-
-
-def written(folder: Path, text: str, name: str = "file.xml", encoding: str = "utf-8") -> str:
-    path = folder.parent / name
-    path.write_bytes(text.encode(encoding))
-    return str(path)
-
-
-def booked(folder: Path) -> list[tuple[date, Decimal]]:
-    return sorted(rows(folder, "select booked_on, amount from transactions where status = 'booked' and account_id = 'kontist:a'"))
-
-
-def of_the_world(first: date = FIRST) -> list[tuple[date, Decimal]]:
-    return sorted((day, amount) for day, amount, _ in WORLD if day >= first)
-
-
-def coverage(folder: Path) -> set[tuple[Any, ...]]:
-    return set(rows(folder, "select status, proof from coverage where account_id = 'kontist:a' and day < '2025-04-01'"))
 
 
 @pytest.mark.parametrize("write", [camt053, mt940])
@@ -228,56 +150,6 @@ def test_a_bank_that_is_not_connected_gets_an_account_of_its_own(tmp_path: Path,
     assert rows(folder, "select count(*) from transactions") == [(0,)]
 
 
-def test_a_file_with_other_entries_than_the_bank_is_refused_by_day(connected: Path) -> None:
-    wrong = [row for row in WORLD if row[0] != date(2025, 3, 10)]
-    path = written(connected, camt053(*monthly(wrong, FIRST, LAST, OPENING)))
-    before = (connected / "raw.duckdb").read_bytes()
-
-    with pytest.raises(
-        Failure, match=r"other entries than the bank on 1 day that both show: 2025-03-10 \(0 in the file, 1 there\)"
-    ):
-        ask(connected, "import", path, "--account", "3000")
-    assert (connected / "raw.duckdb").read_bytes() == before
-
-    more = [*WORLD[:8], (date(2025, 3, 20), D("-1.00"), "not the bank's"), WORLD[8]]
-    path = written(connected, camt053(*monthly(more, FIRST, LAST, OPENING)))
-    assert ask(connected, "import", path, "--account", "3000", "--accept-differences") == 0
-    assert booked(connected) == of_the_world()
-    assert rows(connected, "select status, count(*) from file_entries group by all order by 1") == [
-        ("contradicted", 1),
-        ("counted", 5),
-        ("shown", 4),
-    ]
-    assert ("seen", "differs") in coverage(connected)
-
-
-def test_a_file_with_other_entries_than_an_earlier_file_is_refused(connected: Path) -> None:
-    ask(connected, "import", written(connected, camt053(stated(WORLD, FIRST, date(2024, 1, 31), OPENING))), "--account", "3000")
-    other = camt053(stated(WORLD[1:], FIRST, date(2024, 6, 30), OPENING))
-
-    with pytest.raises(Failure, match=r"other entries than an earlier file on 2024-01-02 \(2 in the file, 3 there\)"):
-        ask(connected, "import", written(connected, other, "b.xml"), "--account", "3000", "--accept-differences")
-
-
-def test_statements_of_another_account_are_left_out_or_refused(connected: Path, capsys: Any) -> None:
-    other = stmt(Stated(FIRST, date(2024, 1, 31), D(0)), iban="DE02120300000000202051")
-    both = camt053(stated(WORLD, FIRST, date(2024, 1, 31), OPENING)).replace(
-        "</Stmt></BkToCstmrStmt>", f"{ntry(FIRST, D(1), status='PDNG')}</Stmt>{other}</BkToCstmrStmt>"
-    )
-    assert ask(connected, "import", written(connected, both), "--account", "3000") == 0
-    out = capsys.readouterr().out
-    assert "1 statement of other accounts left out" in out
-    assert "1 entry left out: not booked" in out
-
-    with pytest.raises(Failure, match=r"holds no statement of Kontist …001S EUR: it is of …2051 EUR, …3000 EUR"):
-        ask(connected, "import", written(connected, both), "--account", OTHER_IBAN)
-    with pytest.raises(WrongUsage, match="is connected already: Kontist"):
-        ask(connected, "import", written(connected, both), "--new", "--name", "Elsewhere")
-    dollars = camt053(Stated(FIRST, date(2024, 1, 31), D(0)), currency="USD")
-    with pytest.raises(Failure, match=r"it is of …3000 USD"):
-        ask(connected, "import", written(connected, dollars), "--account", "3000")
-
-
 def test_a_missing_month_stays_unseen_and_what_moved_in_it_is_a_difference(connected: Path) -> None:
     months = [one for one in monthly(WORLD, FIRST, LAST, OPENING) if one.first != date(2024, 6, 1)]
 
@@ -295,47 +167,6 @@ def test_a_missing_month_stays_unseen_and_what_moved_in_it_is_a_difference(conne
     assert rows(connected, "select opening_balance from balances_daily order by day limit 1") == [(OPENING,)]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "why"),
-    [
-        ((), "takes files, --list or --undo"),
-        (("FILE", "--list"), "takes files, --list or --undo"),
-        (("FILE", "--new"), "needs the name of its bank"),
-        (("FILE", "--name", "x"), "--name is of a new account"),
-        (("FILE", "--new", "--name", "x", "--account", "3000"), "needs the name of its bank"),
-        (("FILE", "--account", "9999"), "No account has this id, or a number that ends so"),
-        (("FILE", "--new", "--name", "x", "--currency", "USD"), "The file is in EUR"),
-        (("missing.xml",), "There is no such file"),
-        (("FILE", "--mapping", "missing.toml"), "cannot be read"),
-    ],
-)
-def test_what_cannot_be_meant_is_refused_and_changes_nothing(arguments: tuple[str, ...], why: str, connected: Path) -> None:
-    path = written(connected, camt053(Stated(FIRST, date(2024, 1, 31), D(0)), iban="DE02120300000000202051"))
-    before = (connected / "raw.duckdb").read_bytes()
-
-    with pytest.raises(Failure, match=why):
-        ask(connected, "import", *(path if one == "FILE" else one for one in arguments))
-
-    assert (connected / "raw.duckdb").read_bytes() == before
-
-
-def test_days_that_are_not_over_are_refused(connected: Path) -> None:
-    today = datetime.now(UTC).date()
-
-    with pytest.raises(Failure, match="a day that is not over"):
-        ask(connected, "import", written(connected, camt053(Stated(FIRST, today, D(0)))), "--account", "3000")
-
-
-def test_of_several_files_all_come_in_or_none(connected: Path) -> None:
-    good = written(connected, camt053(stated(WORLD, FIRST, date(2024, 1, 31), OPENING)), "good.xml")
-    wrong = written(connected, camt053(stated(WORLD, CONNECTED, LAST, OPENING)).replace("31.00", "31.01"), "wrong.xml")
-
-    with pytest.raises(Failure, match=r"wrong.xml was not imported"):
-        ask(connected, "import", good, wrong, "--account", "3000")
-
-    assert rows(connected, "select count(*) from imported_files") == [(0,)]
-
-
 def test_a_dry_run_shows_counts_and_sums_and_changes_nothing(connected: Path, capsys: Any) -> None:
     path = written(connected, camt053(*monthly(WORLD, FIRST, LAST, OPENING)))
     before = (connected / "raw.duckdb").read_bytes()
@@ -346,25 +177,6 @@ def test_a_dry_run_shows_counts_and_sums_and_changes_nothing(connected: Path, ca
     (shown,) = json.loads(capsys.readouterr().out)["files"]
     assert (shown["status"], shown["file_id"], shown["money_out"]) == ("read", None, "-1249.86")
     assert (connected / "raw.duckdb").read_bytes() == before
-
-
-def test_an_export_of_ours_is_no_proof_of_the_account_that_it_is_of(connected: Path, tmp_path: Path) -> None:
-    assert ask(connected, "export", "--format", "camt053", "--account", "3000", "--out", str(tmp_path)) == 0
-
-    with pytest.raises(Failure, match="It was exported from a ledger"):
-        ask(connected, "import", str(tmp_path / "ledger.camt053.xml"), "--account", "3000")
-
-
-def test_a_ledger_that_a_check_refuses_names_the_way_back(connected: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: Any, **__: Any) -> None:
-        raise ChecksFailed("A check failed")
-
-    monkeypatch.setattr(file_import, "build_and_publish", refused)
-
-    with pytest.raises(ChecksFailed, match=r"`python -m pipelines import --undo f-[0-9a-f]{12}` takes it back") as caught:
-        ask(connected, "import", written(connected, camt053(stated(WORLD, FIRST, LAST, OPENING))), "--account", "3000")
-
-    assert caught.value.exit_status == 3
 
 
 @pytest.mark.parametrize("form", ["camt053", "mt940"])
@@ -391,14 +203,3 @@ def test_exports_are_read_back_to_the_cent(form: str, connected: Path, tmp_path:
 def latin(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Rows with their texts as MT940 has them."""
     return [tuple(swift(one) if isinstance(one, str) else one for one in row) for row in found]
-
-
-@pytest.fixture
-def busy(connected: Path) -> Iterator[Path]:
-    with held(connected, "run"):
-        yield connected
-
-
-def test_two_at_once_do_not_mix(busy: Path) -> None:
-    with pytest.raises(Failure, match="holds"):
-        ask(busy, "import", written(busy, camt053(stated(WORLD, FIRST, LAST, OPENING))), "--account", "3000")

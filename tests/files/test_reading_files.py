@@ -68,7 +68,7 @@ def test_every_version_of_camt053_is_read() -> None:
     assert [said(one.entries) for one in read(old)] == [said(one.entries) for one in read(camt053(JANUARY))]
 
 
-def test_camt053_tells_parties_references_reversals_and_kinds() -> None:
+def test_camt053_gives_parties_references_reversals_and_kinds() -> None:
     details = (
         "<RvslInd>true</RvslInd><AcctSvcrRef>B-1</AcctSvcrRef><BkTxCd><Domn><Cd>PMNT</Cd><Fmly><Cd>RDDT</Cd>"
         "<SubFmlyCd>UPDD</SubFmlyCd></Fmly></Domn></BkTxCd>"
@@ -106,7 +106,7 @@ def test_a_batch_is_one_entry_and_what_is_not_booked_is_left_out() -> None:
     assert page.left_out == 1
 
 
-def test_mt940_tells_parties_references_and_takes_a_reversal_by_its_direction() -> None:
+def test_mt940_gives_parties_references_and_takes_a_reversal_by_its_direction() -> None:
     text = (
         ":20:X\r\n:25:DE89370400440532013000EUR\r\n:28C:1\r\n:60F:C241230EUR10,\r\n"
         ":61:2501021231RC4,00NDDT1234567890//BANKREF\r\n/OCMT/USD5,00\r\n"
@@ -161,11 +161,11 @@ def test_a_statement_that_begins_within_a_day_is_joined_with_the_one_before() ->
 def test_the_day_of_the_opening_balance_is_whole_only_where_an_entry_was_booked_on_it() -> None:
     opened = camt053(JANUARY).replace("PRCD", "OPBD").replace("<Dt>2024-12-31</Dt>", "<Dt>2025-01-07</Dt>")
     quiet = opened.replace("<Dt>2025-01-07</Dt></Dt></Bal>", "<Dt>2025-01-05</Dt></Dt></Bal>")
-    told = quiet.replace(
+    dated = quiet.replace(
         "<Acct>", "<FrToDt><FrDtTm>2025-01-01T00:00:00</FrDtTm><ToDtTm>2025-02-02T23:59:59</ToDtTm></FrToDt><Acct>"
     )
 
-    assert [(one.first, one.last) for text in (opened, quiet, told) for one in read(text)] == [
+    assert [(one.first, one.last) for text in (opened, quiet, dated) for one in read(text)] == [
         (date(2025, 1, 7), date(2025, 1, 31)),
         (date(2025, 1, 6), date(2025, 1, 31)),
         (date(2025, 1, 1), date(2025, 2, 2)),
