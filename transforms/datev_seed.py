@@ -17,6 +17,22 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
 }
 """Each setting, the form of its value, and that form in words. The numbers are those of the vendor's header."""
 
+_AUTOMATIC_03 = (
+    "3010 3030 3060 3062 3091 3092 3106 3108 3110 3113 3115 3120 3123 3125 3300 3400 3420 3425 3440"
+    " 8120 8125 8300 8310 8315 8336 8337 8338 8400 8410 8449"
+)
+_AUTOMATIC_04 = (
+    "4120 4125 4300 4310 4315 4336 4337 4338 4400 4410 4449"
+    " 5110 5130 5160 5162 5191 5192 5300 5400 5420 5425 5440 5906 5908 5910 5913 5915 5920 5923 5925"
+)
+AUTOMATIC: Mapping[str, frozenset[str]] = {
+    "skr03": frozenset(_AUTOMATIC_03.split()),
+    "skr04": frozenset(_AUTOMATIC_04.split()),
+}
+"""Common accounts of the two charts that compute the tax by themselves (Automatikkonten). The vendor's own list is longer."""
+LIFTS_AUTOMATIC = re.compile(r"4\d")
+"""The keys that an automatic account takes: they say that its automatic does not apply."""
+
 _OWN = re.compile(rf"({BANK}|{CARD})(:[A-Z0-9][A-Za-z0-9-]*)*")
 _NUMBER = re.compile(r"(?!0+$)\d{4,9}")
 _KEY = re.compile(r"\d{1,4}")

@@ -4,8 +4,8 @@ A booked movement is a line: the bank account against the account on the other s
 takes the tax out of it, by the key of the line or by the account itself. A divided movement has a line a part. What no row of the
 seed `skr` names goes to the interim account, and is listed.
 
-A batch lies in one fiscal year, since its days have no year of their own. It is complete, as an account statement is
-(`statements.py`), or says in its name that it is not, and is never locked then.
+A batch lies in one fiscal year and one calendar year, since its days have no year of their own. It is complete, as an account
+statement is (`statements.py`), or says in its name that it is not, and is never locked then.
 """
 
 from collections import Counter
@@ -33,7 +33,7 @@ LISTED = 12
 
 @dataclass(frozen=True)
 class Batch:
-    """A file: postings of days of one fiscal year."""
+    """A file: postings of days of one calendar year, in one fiscal year."""
 
     head: datev_format.Head
     accounts: tuple[str, ...]
@@ -224,15 +224,15 @@ def _days(batch: Batch) -> dict[str, Any]:
 
 
 def _periods(selection: Selection, books: Books) -> Iterator[tuple[date, date]]:
-    """Yields the first and the last day of each batch: the selection cut at fiscal years, and at months if it says so."""
+    """Yields the first and the last day of each batch: the selection cut at fiscal and calendar years, or at months, too."""
     if selection.first is None or selection.last is None:
         raise WrongUsage("A batch for DATEV has a first and a last day", "Give --from and --to")
     if selection.last < selection.first:
         raise WrongUsage("--to is before --from", "Give the first day by --from")
     if selection.per == "day":
-        raise WrongUsage("A batch for DATEV holds a month or a fiscal year", "Leave --per out, or give --per month")
+        raise WrongUsage("A batch for DATEV holds a month or a year", "Leave --per out, or give --per month")
     days = (selection.first + timedelta(days=number) for number in range((selection.last - selection.first).days + 1))
-    for _, part in groupby(days, key=lambda day: (books.fiscal_year(day), selection.per and day.month)):
+    for _, part in groupby(days, key=lambda day: (books.fiscal_year(day), day.year, selection.per and day.month)):
         listed = list(part)
         yield listed[0], listed[-1]
 

@@ -47,7 +47,10 @@ class Target:
 
 
 class Chart:
-    """The seed `skr` for one chart of accounts. Raises `WrongUsage` for a number of other length than the books' own."""
+    """The seed `skr` for one chart of accounts.
+
+    Raises `WrongUsage` for a number of other length than the books' own, and for a key on an account that takes none.
+    """
 
     def __init__(self, rows: Sequence["Row"], books: Books) -> None:
         from transforms.datev_seed import ANY
@@ -57,6 +60,7 @@ class Chart:
         for number, row in enumerate(rows, start=1):
             name, account = row["ledger_account"] or "", row[column]
             if account:
+                _refuse_key(account, row["bu_key"], books, number)
                 target = Target(number=_sized(account, books, number), bu_key=row["bu_key"] or "", is_named=name != ANY)
                 self._named[name, row["direction"] or ANY, row["vat"]] = target
         self._any = ANY
@@ -133,6 +137,19 @@ def _books(settings: "Seed", path: Path, skr: str | None) -> Books:
         fiscal_month=int(given.get("fiscal_year_start_month", 1)),
         is_locked=given.get("datev_festschreibung") == "1",
     )
+
+
+def _refuse_key(account: str, bu_key: str | None, books: Books, row: int) -> None:
+    """Raises `WrongUsage` for a key on an account that computes the tax itself: DATEV refuses such a line."""
+    from transforms.datev_seed import AUTOMATIC, LIFTS_AUTOMATIC
+
+    is_automatic = account[:SHORTEST] in AUTOMATIC[f"skr{books.skr}"] and not account[SHORTEST:].strip("0")
+    if bu_key and is_automatic and not LIFTS_AUTOMATIC.fullmatch(bu_key):
+        raise WrongUsage(
+            f"Row {row} of skr.csv gives the key {bu_key} to {account}, which computes the tax itself in SKR{books.skr}"
+            " (Automatikkonto): DATEV refuses such a line",
+            "Leave bu_key empty; where the adviser's books have no automatic there, name another account",
+        )
 
 
 def _sized(account: str, books: Books, row: int) -> str:

@@ -49,8 +49,9 @@ _TEXTS = {2, 3, 6, 9, 11, 12, 14, 16, *range(20, 39), 40, 42, *range(48, 88), 91
 _TEXT_COLUMNS = frozenset(_TEXTS | {112, 118, 120, 121, 123})
 """Numbers of the columns whose description has quotes."""
 _EMPTY = tuple('""' if number in _TEXT_COLUMNS else "" for number in range(1, len(COLUMNS) + 1))
-_NOT_IN_DOCUMENTS = re.compile(r"[^A-Za-z0-9_$%/-]")
-"""Belegfeld 1 takes these signs by the vendor's expression and by its words; blanks, dots and umlauts by neither."""
+_NOT_IN_DOCUMENTS = re.compile(r"[^A-Za-z0-9$%/-]")
+"""Belegfeld 1 takes these signs by the vendor's expression and by its words; an underscore by the expression alone; blanks,
+dots and umlauts by neither."""
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
 _DANGEROUS = "=+-@"
 """Text that begins so, a spreadsheet runs as a formula."""

@@ -8,7 +8,7 @@ killed.
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -118,13 +118,19 @@ def write_mt940(connection: "DuckDBPyConnection", export: Export) -> Iterator[Pa
 
 
 def write_datev(connection: "DuckDBPyConnection", export: Export) -> Iterator[Path]:
-    """Writes batches for DATEV, one a fiscal year or month, as `EXTF_Buchungsstapel_<first>_<last>.csv`; yields each file."""
+    """Writes batches for DATEV, one a year or month, as `EXTF_Buchungsstapel_<first>_<last>.csv`; yields each file.
+
+    All of them are written before the first one gets its name: a failure leaves the files that were there.
+    """
     from pipelines.questions import datev, datev_accounts, datev_format
 
     books = datev_accounts.books_and_chart(export.own_seeds, export.skr)
     batches = datev.Batches(connection, export.selection, books, export.note)
-    for batch in batches.planned:
-        yield _written(export.folder / batch.file_name, batches.lines(batch), "\r\n", datev_format.ENCODING)
+    paths = [export.folder / batch.file_name for batch in batches.planned]
+    with ExitStack() as half_made:
+        for path, batch in zip(paths, batches.planned, strict=True):
+            _fill(half_made.enter_context(_beside(path)), batches.lines(batch), "\r\n", datev_format.ENCODING)
+    yield from paths
     for sentence in batches.tally.sentences():
         export.note(sentence)
 
@@ -205,9 +211,14 @@ def _copied(connection: "DuckDBPyConnection", query: str, path: Path, options: s
 
 
 def _written(path: Path, lines: Iterable[str], end: str = "\n", encoding: str = "utf-8") -> Path:
-    with _beside(path) as new, new.open("w", encoding=encoding, newline="") as file:
-        file.writelines(f"{line}{end}" for line in lines)
+    with _beside(path) as new:
+        _fill(new, lines, end, encoding)
     return path
+
+
+def _fill(new: Path, lines: Iterable[str], end: str, encoding: str) -> None:
+    with new.open("w", encoding=encoding, newline="") as file:
+        file.writelines(f"{line}{end}" for line in lines)
 
 
 @contextmanager

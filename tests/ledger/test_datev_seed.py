@@ -80,5 +80,9 @@ def test_the_shipped_rows_are_good_and_automatic_accounts_have_no_key() -> None:
     assert datev_seed.fault(shipped["skr"], {row["ledger_account"] for row in shipped["chart_of_accounts"]}) == ""
     keyed = {row["skr03"] for row in shipped["skr"] if row["bu_key"]}
     assert not keyed & {"8400", "8300", "8336", "8337", "3123", "3125", "3420", "3425"}
+    for chart in ("skr03", "skr04"):
+        numbers = {row[chart]: bool(row["bu_key"]) for row in shipped["skr"]}
+        assert {number for number in numbers if number in datev_seed.AUTOMATIC[chart]}  # the list knows the shipped ones
+        assert not any(numbers[number] for number in numbers if number in datev_seed.AUTOMATIC[chart])
     assert {row["bu_key"] for row in shipped["skr"] if row["vat"] == "VAT_19" and row["skr03"] in keyed} == {"9"}
     assert {row["bu_key"] for row in shipped["skr"] if row["vat"] == "VAT_7" and row["skr03"] in keyed} == {"8"}

@@ -33,7 +33,7 @@ def _pairs(number: int) -> list[str]:
 
 _COLUMNS = [
     _MONEY, '"[SH]"', '"[A-Z]{3}"', r"[1-9]\d{0,3},\d{2,6}", _MONEY, '"[A-Z]{3}"', _ACCOUNT, _ACCOUNT, r'"\d{1,4}"', r"\d{4}",
-    r'"[\w$%\-/]{0,36}"', r'"[\w$%\-/]{0,12}"', r"[1-9]\d{0,7},\d{2}", _text(60), "[01]", r'"\w{0,9}"', r"\d{3}", r"\d{2}",
+    r'"[A-Za-z0-9$%\-/]{0,36}"', r'"[\w$%\-/]{0,12}"', r"[1-9]\d{0,7},\d{2}", _text(60), "[01]", r'"\w{0,9}"', r"\d{3}", r"\d{2}",
     "[01]", _text(210), *_pairs(8), r'"[\w ]{0,36}"', r'"[\w ]{0,36}"', r"\d{12},\d{4}", _text(15), r"\d\d,\d\d",
     '"[IKPS]"', r"\d{1,3}", r"\d{0,3}", r"\d", r"\d{0,2}", r"\d{0,3}", *_pairs(20), r"\d{0,8}", r"\d{1,8},\d{2}",
     r"\d{0,2}", r'"\w{0,10}"', r"20\d\d", _LONG_DAY, r"\d", _text(30), '"[A-Z]{2}"', r"\d{0,4}", '"[A-Z]{2}"', r"\d{0,3}",
@@ -101,6 +101,7 @@ def read(path: Path) -> Batch:
         last=_day(head[16]), label=head[17], is_locked=head[21] == "1", skr=head[27], lines=[],
     )  # fmt: skip
     assert batch.fiscal_year <= batch.first <= batch.last < _next_year(batch.fiscal_year)
+    assert batch.first.year == batch.last.year
     batch.lines.extend(_line(row, batch) for row in rows)
     return batch
 

@@ -67,8 +67,12 @@ def test_each_fiscal_year_has_a_file_and_each_month_if_it_is_asked_for(tmp_path:
         "20260101_20260131.csv": [date(2026, 1, 1), date(2026, 1, 2)],
     }
     with_seeds(folder, settings=SETTINGS + "fiscal_year_start_month,7\n")
-    (batch,) = files_of("july").values()
-    assert (batch.fiscal_year, len(batch.lines)) == (date(2025, 7, 1), 4)
+    # a fiscal year is cut at New Year's Day: an import takes no batch of two calendar years
+    july = files_of("july")
+    assert {name: (batch.fiscal_year, len(batch.lines)) for name, batch in july.items()} == {
+        "20251230_20251231.csv": (date(2025, 7, 1), 2),
+        "20260101_20260131.csv": (date(2025, 7, 1), 2),
+    }
     assert {name: batch.fiscal_year for name, batch in files_of("months", "--per", "month").items()} == {
         "20251230_20251231.csv": date(2025, 7, 1),
         "20260101_20260131.csv": date(2025, 7, 1),
@@ -126,6 +130,57 @@ def test_an_amount_or_a_number_of_postings_that_a_batch_cannot_hold_is_refused(t
     with pytest.raises(Failure, match=r"1 postings from 2026-03-01 to 2026-03-31: a batch holds 0\. Give --per month"):
         exported(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_failure_in_the_second_file_leaves_the_files_that_were_there(tmp_path: Path, monkeypatch: Any) -> None:
+    given = COMPLETE | {
+        "kontist.accounts": [{"account_id": "kontist:a", "iban": IBAN, "balance_cents": -300}],
+        "kontist.transactions": [kontist(number, date(2026, number, 9), -100) for number in (1, 2, 3)],
+    }
+    folder, out = data_dir(with_seeds(tmp_path / "books"), given), tmp_path / "out"
+    arguments = ("export", "--format", "datev", "--from", "2026-01-01", "--to", "2026-03-31", "--per", "month", "--out", str(out))
+    assert ask(folder, *arguments) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    with_seeds(folder, settings=SETTINGS + "datev_skr,04\n")
+    written = datev_format.posting
+
+    def refusing(one: datev_format.Posting, *, is_locked: bool) -> str:
+        if one.day.month == 3:
+            raise OSError(28, "No space left on device")
+        return written(one, is_locked=is_locked)
+
+    monkeypatch.setattr(datev_format, "posting", refusing)
+    with pytest.raises(Failure, match="cannot be written"):
+        ask(folder, *arguments)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert len(before) == 3
+
+    monkeypatch.setattr(datev_format, "posting", written)
+    assert ask(folder, *arguments) == 0
+    assert all(path.read_bytes() != before[path.name] for path in out.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("row", "length", "complaint"),
+    [
+        ("Income:Sales,out,VAT_19,8400,4400,3", "4", r"Row \d+ of skr.csv gives the key 3 to 8400"),
+        ("Expenses:Business,in,ACQUISITION_7,342000,542000,8", "6", r"gives the key 8 to 342000, which computes the tax itself"),
+        ("Income:Sales,out,VAT_19,8400,4400,40", "4", None),  # lifts the automatic
+        ("Income:Sales,out,VAT_19,8200,4400,3", "4", None),  # an automatic account of the other chart
+        ("Income:Sales,out,VAT_19,840001,440001,3", "6", None),  # a number of the client's own
+    ],
+)
+def test_a_key_on_an_account_that_computes_the_tax_itself_is_refused(
+    row: str, length: str, complaint: str | None, tmp_path: Path
+) -> None:
+    settings = SETTINGS + f"datev_account_length,{length}\n"
+    own = with_seeds(tmp_path, settings=settings, skr=(SHIPPED / "skr.csv").read_text() + f"{row}\n") / "seeds"
+    if complaint:
+        with pytest.raises(WrongUsage, match=complaint):
+            books_and_chart(own, None)
+    else:
+        books_and_chart(own, None)
 
 
 def test_half_a_year_of_lowered_rates_takes_the_keys_of_the_common_ones(tmp_path: Path) -> None:
