@@ -101,8 +101,7 @@ def build(
     if target.exists():
         raise CannotWrite(f"{target} exists already, and a ledger is only built into a new file: move it away first.")
     with _gone_unless_finished(target), connect(memory_limit, temp_directory or spill_beside(target)) as connection:
-        with translated(raw, target, "reading the models"):
-            models = in_order(load(), connection)
+        models = in_order(load())
         attach_raw(connection, raw)
         small = raw.stat().st_size < SMALL
         with translated(raw, target, "reading the seeds"):
@@ -122,7 +121,8 @@ def build(
             attach(connection, target, "ledger", f"storage_version '{STORAGE}'")
         rows = making.ledger(changed)
         with translated(raw, target, "checking the ledger"):
-            checks = run_checks(connection, models, at_once=2 if small else 1, changed=changed)
+            empty = {name for name, number in rows.items() if number == 0}
+            checks = run_checks(connection, models, at_once=2 if small else 1, changed=changed, empty=empty)
             warned = warnings.counts(connection)
             _note_results(connection, {check.name: check.failed_rows for check in checks} | warned)
         with translated(raw, target, "closing the new file"):

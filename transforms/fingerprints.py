@@ -69,7 +69,9 @@ class Fingerprints:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, models: Sequence[Model], seeds: Iterable[Seed]) -> None:
         self.keys: dict[str, str] = {}
-        self.found = _of_raw(connection, models)
+        columns = _columns_of_raw(connection, models)
+        self.found = {table: _content(connection, table, shape) for table, shape in columns.items()}
+        self._shape = _hash(*(f"{table} {shape}" for table, shape in columns.items()))
         origins = {f"seeds.{seed.name}": _hash(seed.origin, seed.sha256) for seed in seeds}
         self.found |= origins | {"seeds.files": _hash(*(f"{name} {origin}" for name, origin in sorted(origins.items())))}
         self._connection = connection
@@ -83,27 +85,31 @@ class Fingerprints:
     def made(self, model: Model, rows: int) -> None:
         """Records a table that was made: a small one is known by its content from here on."""
         if rows <= SMALL_TABLE:
-            self.found[model.table] = _content(self._connection, model.table)
+            self.found[model.table] = _content(self._connection, model.table, self._shape)
 
     def record(self) -> Record:
         """Returns the record of a build that is complete."""
         return Record(program(), self.keys, self.found)
 
 
-def _of_raw(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> dict[str, str]:
-    """Returns the fingerprint of each raw table that a model reads: its columns and its rows. One that is missing has none."""
-    there = connection.execute(
-        "select distinct concat('raw.', schema_name, '.', table_name) from duckdb_columns() where database_name = 'raw'"
+def _columns_of_raw(connection: duckdb.DuckDBPyConnection, models: Iterable[Model]) -> dict[str, str]:
+    """Returns the columns and types of each raw table that a model reads, as one text. One that is missing has none."""
+    found = connection.execute(
+        "select concat('raw.', schema_name, '.', table_name) as name,"
+        " string_agg(concat(column_name, ' ', data_type), ', ' order by column_index)"
+        " from duckdb_columns() where database_name = 'raw' group by name order by name"
     ).fetchall()
     wanted = {table for model in models for table in model.raw_refs}
-    return {table: _content(connection, table) for (table,) in sorted(there) if table in wanted}
+    return {table: columns for table, columns in found if table in wanted}
 
 
-def _content(connection: duckdb.DuckDBPyConnection, table: str) -> str:
-    """Returns a hash of the table's columns and types, the number of its rows, and the sum of their hashes, in whatever order."""
-    columns = connection.execute(f"select * from {table} limit 0").description or ()
+def _content(connection: duckdb.DuckDBPyConnection, table: str, shape: str) -> str:
+    """Returns a hash of the number of a table's rows, and of the sum of their hashes, in whatever order.
+
+    `shape` stands for the table's columns and types: an intermediate table's follow from those of raw history and the program.
+    """
     found = connection.execute(f"select count(*), sum(hash(whole)) from {table} as whole").fetchone() or ()
-    return _hash(*(f"{name} {kind}" for name, kind, *_ in columns), *map(str, found))
+    return _hash(shape, *map(str, found))
 
 
 def _hash(*parts: str) -> str:

@@ -11,13 +11,10 @@ A model is one `select` with a header of three comment lines (the third may be m
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-
-import duckdb
 
 from transforms.errors import ModelError
 
@@ -37,12 +34,11 @@ _HEADER = re.compile(
 _CHECK = re.compile(r"(?P<kind>not_null|accepted|relationship|joins)\((?P<arguments>[^()]*)\)(?:, |$)")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TARGET = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
-_TABLE = re.compile(
-    r'"type":"BASE_TABLE"[^{}]*?"schema_name":"(?P<schema>[^"]*)","table_name":"(?P<table>[^"]*)"[^{}]*?"catalog_name":"(?P<catalog>[^"]*)"'
-)
-_STEP = re.compile(r'"key":"(?P<name>[^"]*)","value":\{"aliases"')
+_NO_CODE = re.compile(r"--[^\n]*|'[^']*'")
+_STEP = re.compile(r"\b([a-z_]\w*)\s+as\s+(?:materialized\s+)?\(")
+_READ = re.compile(r"(?<!\bdistinct )\b(?:from|join)\s+([a-z_][\w.]*)(?!\s*\()(?![\w.])")
+"""A name after `from` or `join`, which is no function and no part of `is distinct from`."""
 _VALUE = re.compile(r"'[^']*'|\d+")
-_TABLES_BY_SQL: dict[str, frozenset[str]] = {}
 
 
 @dataclass(frozen=True)
@@ -116,9 +112,9 @@ def parse(name: str, layer: str, text: str) -> Model:
     )
 
 
-def in_order(models: Iterable[Model], connection: duckdb.DuckDBPyConnection | None = None) -> tuple[Model, ...]:
+def in_order(models: Iterable[Model]) -> tuple[Model, ...]:
     """Returns the models, each after those that it reads, layer by layer. Raises `ModelError` when that cannot be."""
-    by_table = {model.table: model for model in with_tables(models, connection)}
+    by_table = {model.table: model for model in with_tables(models)}
     for model in by_table.values():
         _keeps_to_its_layer(model, by_table)
     sorter = TopologicalSorter({table: sorted(model.refs) for table, model in sorted(by_table.items())})
@@ -129,18 +125,13 @@ def in_order(models: Iterable[Model], connection: duckdb.DuckDBPyConnection | No
     return tuple(sorted((by_table[table] for table in order), key=lambda model: LAYERS.index(model.layer)))
 
 
-def with_tables(models: Iterable[Model], connection: duckdb.DuckDBPyConnection | None = None) -> list[Model]:
+def with_tables(models: Iterable[Model]) -> list[Model]:
     """Returns the models with the tables that their SQL reads.
 
-    A `connection` that is open already saves the making of one: it reads the SQL and is not changed. Each text is read once a
-    process: reading all of them is a tenth of a small build.
+    The names are read by the form in which the models are written. A parser took a tenth of a small build for it; the tests hold
+    that one finds the same tables.
     """
-    asked = list(models)
-    unread = [model for model in asked if model.sql not in _TABLES_BY_SQL]
-    if unread:
-        for model, parsed in zip(unread, _read_by_duckdb(unread, connection), strict=True):
-            _TABLES_BY_SQL[model.sql] = _tables(model, *parsed)
-    return [replace(model, tables=_TABLES_BY_SQL[model.sql]) for model in asked]
+    return [replace(model, tables=_tables(model)) for model in models]
 
 
 def _keeps_to_its_layer(model: Model, by_table: Mapping[str, Model]) -> None:
@@ -153,35 +144,18 @@ def _keeps_to_its_layer(model: Model, by_table: Mapping[str, Model]) -> None:
             raise ModelError(f"{model.table} reads {ref}, which is built later.")
 
 
-def _read_by_duckdb(models: Sequence[Model], connection: duckdb.DuckDBPyConnection | None = None) -> Iterator[tuple[str, int]]:
-    """Yields DuckDB's own parse of each model's SQL, as JSON, and its number of selects.
-
-    All in one query: a second parser took five times as long.
-    """
-    query = (
-        "select json, coalesce(json_array_length(json, '$.statements'), 0) from (select json_serialize_sql(sql) as json, nth"
-        " from (select unnest($1) as sql, generate_subscripts($1, 1) as nth)) order by nth"
-    )
-    with nullcontext(connection) if connection is not None else duckdb.connect() as reader:
-        yield from reader.execute(query, [[model.sql for model in models]]).fetchall()
-
-
-def _tables(model: Model, read: str, statements: int) -> frozenset[str]:
-    if statements != 1:
-        raise ModelError(f"{model.table} is not one select that DuckDB can read.")
-    steps = {match["name"] for match in _STEP.finditer(read)}
-    found = set()
-    for match in _TABLE.finditer(read):
-        catalog, schema = match["catalog"], match["schema"]
-        name = ".".join(part for part in (catalog, schema, match["table"]) if part)
-        if name in steps:
-            continue
-        if catalog != "raw" and (catalog or schema not in (*LAYERS, "seeds", "given")):
+def _tables(model: Model) -> frozenset[str]:
+    code = _NO_CODE.sub("", model.sql).strip()
+    if not code.startswith(("with", "select")) or ";" in code or code.count("(") != code.count(")"):
+        raise ModelError(f"{model.table} is not one select.")
+    found = frozenset(_READ.findall(code)) - frozenset(_STEP.findall(code))
+    for name in sorted(found):
+        schema, _, table = name.partition(".")
+        if table.count(".") != (schema == "raw") or schema not in ("raw", *LAYERS, "seeds", "given") or not table:
             raise ModelError(
                 f"{model.table} reads {name}, which names neither a model with its layer, nor a seed, nor a raw table."
             )
-        found.add(name)
-    return frozenset(found)
+    return found
 
 
 def _header_checks(file: str, text: str) -> Iterable[HeaderCheck]:
