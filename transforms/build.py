@@ -180,7 +180,6 @@ class _Making:
         self._on_model = on_model
         self._made: dict[str, int] = {}
         prepare(connection, models)
-        connection.execute("set wal_autocheckpoint = '1B'")  # the one commit goes into the file, not into a log beside it
 
     def before_the_ledger(self, prints: Fingerprints, last: Last | None) -> frozenset[str] | None:
         """Makes what stands before the ledger; returns what differs from the last one, None when all of it is to be made."""
@@ -210,6 +209,8 @@ class _Making:
         for model in models if changed is None else make:
             self._make_inputs(model)
         with translated(self._raw, self._target, "writing the ledger"):
+            # the one commit goes into the file, not into a log beside it; set earlier, each table before would have such an end
+            self._connection.execute("set wal_autocheckpoint = '1B'")
             self._connection.execute("begin")  # from here on only the new file is written to
             for model in make if changed is not None else ():
                 self._connection.execute(f"drop table {model.table}")
