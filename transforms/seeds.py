@@ -28,6 +28,8 @@ NEEDED = (TRANSIT, CONVERSIONS, OPENING, *UNCATEGORISED)
 LATER = ("Assets:Input-VAT", "Liabilities:Loans", "Liabilities:Output-VAT", "Liabilities:VAT-Payments")
 """Accounts that came with a later version: a chart without one that a seed names gets it as it is shipped."""
 
+EUER_LINES = ("private_income", "taxes_of_the_owner", "private", "loans", "transfers_and_savings", "tax_office")
+"""What `euer_line` of the chart may say of an account; one without is placed by its kind."""
 _KINDS = {"asset": "Assets", "liability": "Liabilities", "equity": "Equity", "income": "Income", "expense": "Expenses"}
 _ACCOUNT = re.compile(r"(Assets|Liabilities|Equity|Income|Expenses)(:[A-Z0-9][A-Za-z0-9-]*)+")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -74,7 +76,7 @@ class Seed:
 
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "chart_of_accounts": ("ledger_account", "kind", "description", "category_group"),
+    "chart_of_accounts": ("ledger_account", "kind", "description", "category_group", "euer_line"),
     "accounts": ("account", "display_name", "ledger_account"),
     "categories": ("source", "field", "value", "direction", "ledger_account"),
     "rules": ("rule", "account_id", "counterparty", "iban", "text", "direction", "ledger_account", "vat_code"),
@@ -87,8 +89,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "payment_kinds": ("payment_kind", "field", "value", "direction"),
 }
 """The header of each seed's file."""
-OPTIONAL: Mapping[str, str] = {"chart_of_accounts": "category_group", "rules": "vat_code", "transactions": "vat_code"}
-"""The last column of a file that came later: files without it, and rows that end before it, go on working."""
+OPTIONAL: Mapping[str, int] = {"chart_of_accounts": 2, "rules": 1, "transactions": 1}
+"""How many of a file's last columns came later: files without them, and rows that end before them, go on working."""
 NAMES = tuple(COLUMNS)
 _BOOKING = (
     *((name, "ledger_account") for name in ("categories", "rules", "transactions")),
@@ -175,14 +177,14 @@ def _seed(name: str, content: bytes, path: Path, origin: str) -> Seed:
     except csv.Error as error:
         raise SeedUnreadable(path, f"line {lines.line_num} is no CSV ({error})") from None
     whole = dict.fromkeys(columns)
-    if tuple(header) == columns[:-1] and OPTIONAL.get(name) == columns[-1]:
-        columns = columns[:-1]
-    if tuple(header) != columns:
+    shortest = len(columns) - OPTIONAL.get(name, 0)
+    if tuple(header) != columns[: max(len(header), shortest)]:
         raise SeedUnreadable(path, f"its first line must be `{','.join(columns)}`")
+    columns = columns[: len(header)]
     rows: list[Row] = []
     for number, fields in enumerate(given, start=1):
-        if len(fields) == len(columns) - 1 and OPTIONAL.get(name) == columns[-1]:
-            fields = [*fields, ""]
+        if shortest <= len(fields) < len(columns):
+            fields = [*fields, *[""] * (len(columns) - len(fields))]
         if len(fields) != len(columns):
             raise SeedUnreadable(path, f"row {number} has {len(fields)} fields instead of {len(columns)}")
         row: Row = whole | {column: value.strip() or None for column, value in zip(columns, fields, strict=True)}
@@ -192,7 +194,14 @@ def _seed(name: str, content: bytes, path: Path, origin: str) -> Seed:
     _refuse_repeats(name, rows, path)
     if name == "vat" and (complaint := vat_seed.fault(rows)):
         raise SeedUnreadable(path, complaint)
+    if "euer_line" not in columns and name == "chart_of_accounts":
+        rows = [row | {"euer_line": _shipped_euer_lines().get(row["ledger_account"])} for row in rows]
     return Seed(name, origin, hashlib.sha256(content).hexdigest(), tuple(rows))
+
+
+def _shipped_euer_lines() -> dict[str | None, str | None]:
+    """Returns the lines of a chart that has no column for them."""
+    return {row["ledger_account"]: row["euer_line"] for row in _read("chart_of_accounts", None).rows}
 
 
 def _read(name: str, own: Path | None) -> Seed:
@@ -251,6 +260,8 @@ def _account(row: Row) -> str:
         )
     if name.startswith(("Assets:Bank:", "Liabilities:Card:")):
         return "Assets:Bank and Liabilities:Card are made by the program, one for each account that is read"
+    if row["euer_line"] and row["euer_line"] not in EUER_LINES:
+        return f"euer_line must be empty, or one of {', '.join(EUER_LINES)}"
     return "" if row["description"] else "description is missing"
 
 

@@ -51,6 +51,7 @@ class Tally:
 
     interim: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     interim_number: str = ""
+    uncoded: Counter[str] = field(default_factory=Counter)
     replaced: int = 0
     cut: int = 0
     documents: int = 0
@@ -67,6 +68,10 @@ class Tally:
                 f"{counted(self.interim.total(), 'posting')} on the interim account {self.interim_number}, for want of a row in"
                 f" skr.csv: {'; '.join(kinds[:LISTED])}{rest}"
             )
+        if self.uncoded:
+            accounts = "; ".join(f"{account}: {number:,}" for account, number in self.uncoded.most_common())
+            number = counted(self.uncoded.total(), "posting")
+            yield f"{number} without a VAT code on accounts of expenses, so without a key and without input tax: {accounts}"
         if self.replaced:
             yield (f"{counted(self.replaced, 'posting')} with signs that Windows-1252 lacks: the nearest ones stand there")
         if self.cut:
@@ -186,6 +191,8 @@ class Batches:
         if not counter.is_named:
             self.tally.interim[row["ledger_account"] or "a closed month", direction, vat or "no VAT code"] += 1
             self.tally.interim_number = counter.number
+        if self._chart.lacks_code(row["ledger_account"] or "", vat, counter):
+            self.tally.uncoded[row["ledger_account"]] += 1
         document, is_other = datev_format.document_number(row["invoice_number"] or "")
         self.tally.documents += is_other
         text, about = self._texts(row)

@@ -30,6 +30,7 @@ class Books:
     account_length: int
     fiscal_month: int
     is_locked: bool
+    has_vat: bool
 
     def fiscal_year(self, day: date) -> date:
         """Returns the first day of the fiscal year that a day is in."""
@@ -64,6 +65,7 @@ class Chart:
                 target = Target(number=_sized(account, books, number), bu_key=row["bu_key"] or "", is_named=name != ANY)
                 self._named[name, row["direction"] or ANY, row["vat"]] = target
         self._any = ANY
+        self._deducting = {name for (name, _, _), target in self._named.items() if target.bu_key} if books.has_vat else set()
 
     def counter(self, ledger_account: str, direction: Direction, vat: str | None, day: date) -> Target:
         """Returns the account on the other side of the bank, for money in or out with this code of VAT; else the interim account.
@@ -75,6 +77,10 @@ class Chart:
         wanted = ((direction, vat), (self._any, vat), (direction, self._any), (self._any, self._any))
         found = (self._named.get((ledger_account, way, code)) for way, code in wanted)
         return next((one for one in found if one), self._named[self._any, self._any, self._any])
+
+    def lacks_code(self, ledger_account: str, vat: str | None, target: Target) -> bool:
+        """Returns whether a posting has no input tax only because nobody said its code: with one, its account has a key."""
+        return vat is None and ledger_account in self._deducting and target.is_named and not target.bu_key
 
     def own(self, ledger_account: str, *, is_card: bool) -> Target | None:
         """Returns the number of an own account: of its row, or of the row for all bank accounts or cards; None without either."""
@@ -136,6 +142,7 @@ def _books(settings: "Seed", path: Path, skr: str | None) -> Books:
         account_length=int(given.get("datev_account_length", SHORTEST)),
         fiscal_month=int(given.get("fiscal_year_start_month", 1)),
         is_locked=given.get("datev_festschreibung") == "1",
+        has_vat=given.get("vat") != "off",
     )
 
 

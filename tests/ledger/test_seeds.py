@@ -125,6 +125,7 @@ def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one_and_is_noted(tmp_
         ("chart_of_accounts", CHART + "Expenses:Tea,income,x,\n", "is written Income:Name"),
         ("chart_of_accounts", CHART + "Assets:Bank:Mine,asset,x,\n", "are made by the program"),
         ("chart_of_accounts", CHART + "Expenses:Tea,expense,,\n", "description is missing"),
+        ("chart_of_accounts", CHART + "Income:Tips,income,x,,salary\n", "euer_line must be empty, or one of private_income"),
         ("accounts", ACCOUNTS + ",x,\n", "row 1: account is missing"),
         ("accounts", ACCOUNTS + "a,,\n", "row 1: one of display_name and ledger_account"),
         ("accounts", ACCOUNTS + "a,Bank …4711,\n", "no `…`"),
@@ -165,7 +166,7 @@ def test_a_bad_seed_leaves_no_ledger_behind(tmp_path: Path) -> None:
 
 
 def test_a_chart_of_before_there_were_groups_goes_on_working(tmp_path: Path) -> None:
-    old = "\n".join(line.rpartition(",")[0] for line in CHART.splitlines()) + "\nExpenses:Office:Tea-and-Coffee,expense,x\n"
+    old = "\n".join(line.rsplit(",", 2)[0] for line in CHART.splitlines()) + "\nExpenses:Office:Tea-and-Coffee,expense,x\n"
     folder = own(tmp_path / "seeds", "chart_of_accounts", old)
     built = build(raw_file(tmp_path / "raw.duckdb", {}), tmp_path / "ledger.duckdb", own_seeds=folder)
 
@@ -175,6 +176,17 @@ def test_a_chart_of_before_there_were_groups_goes_on_working(tmp_path: Path) -> 
     assert ("Expenses:Office:Tea-and-Coffee", "Office", "Tea and Coffee") in levels
     assert ("Expenses:Bank-Fees", "Expenses", "Bank Fees") in levels
     assert ("Income:Sales", "Income", "Sales") in levels
+
+
+def test_a_chart_of_before_there_were_lines_of_the_euer_has_those_of_the_shipped_accounts(tmp_path: Path) -> None:
+    old = "\n".join(line.rpartition(",")[0] for line in CHART.splitlines()) + "\nIncome:Tips,income,x,Income\n"
+    chart = next(one for one in seeds.read(own(tmp_path, "chart_of_accounts", old)) if one.name == "chart_of_accounts")
+
+    assert {row["ledger_account"]: row["euer_line"] for row in chart.rows} == {
+        "Income:Tips": None,
+        **{row["ledger_account"]: row["euer_line"] for row in seeds.read()[0].rows},
+    }
+    assert chart.rows[0]["category_group"] == "Transfers"
 
 
 def test_a_chart_of_before_there_was_vat_gets_the_accounts_that_a_seed_names(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.questions.datev_worlds import (
     OTHER_IBAN,
     READ_AT,
     ROWS,
+    SETTINGS,
     SHIPPED,
     by_id,
     euros,
@@ -124,6 +125,35 @@ def test_what_has_no_mapping_is_listed_by_account_direction_and_code(folder: Pat
     assert "Income:Uncategorised (in, no VAT code): 1" in notes[2]
     assert "Expenses:Business (out, REVERSE_CHARGE): 1" in notes[2]
     assert "Expenses:Donations (out, VAT_19): 1" in notes[2]
+    assert not any("without a VAT code" in one for one in notes)
+
+
+def test_purchases_without_a_vat_code_are_listed_because_they_have_no_input_tax(tmp_path: Path, capsys: Any) -> None:
+    rules = "rule,account_id,counterparty,iban,text,direction,ledger_account,vat_code\n" + "".join(
+        f"{name},,{name},,,any,{account},{code}\n"
+        for name, account, code in [
+            ("Landlord", "Expenses:Rent", ""), ("Telecom", "Expenses:Telecommunication", "VAT_19"),
+            ("Bank", "Expenses:Bank-Fees", ""),
+        ]
+    )  # fmt: skip
+    rows = [
+        kontist(number, march(9), cents, name=name)
+        for number, (cents, name) in enumerate([(-1_000, "Landlord"), (500, "Landlord"), (-2_380, "Telecom"), (-300, "Bank")])
+    ]
+    given = COMPLETE | {
+        "kontist.accounts": [{"account_id": "kontist:a", "iban": IBAN, "balance_cents": -3_180}],
+        "kontist.transactions": rows,
+    }
+    folder = data_dir(with_seeds(tmp_path / "books", rules=rules), given)
+    note = "2 postings without a VAT code on accounts of expenses, so without a key and without input tax: Expenses:Rent: 2"
+
+    batch = exported(folder, tmp_path / "out", "--account", IBAN, "--json")
+    assert sorted(_with_key(line) for line in batch.lines) == ["4210", "4210", "4920/9", "4970"]
+    assert note in printed_json(capsys)["notes"]
+
+    with_seeds(folder, settings=SETTINGS + "vat,off\n", rules=rules)
+    exported(folder, tmp_path / "off", "--account", IBAN, "--json")
+    assert note not in printed_json(capsys)["notes"]
 
 
 def test_a_document_number_keeps_what_belegfeld_1_takes(folder: Path, tmp_path: Path, capsys: Any) -> None:

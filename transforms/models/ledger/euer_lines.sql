@@ -9,6 +9,8 @@ with
 -- A tax that the buyer owes and deducts at once moves no money
 owed     as (select distinct vat_code from intermediate.int_vat_codes where is_on_top),
 settings as (select has_vat from intermediate.int_settings),
+chart    as (select ledger_account, kind, euer_line from seeds.chart_of_accounts),
+refunds  as (select transaction_id from intermediate.int_payment_kinds where payment_kind = 'refund'),
 
 accounts as (
     select account_id from intermediate.int_account_identities where source = 'kontist'
@@ -25,10 +27,11 @@ summed as (
         vat_code is not null                                        as has_code,
         vat_percent,
         leg > 1000                                                  as is_tax,
-        ledger_account in ('Liabilities:VAT-Payments', 'Expenses:VAT')
-        or ends_with(decided_by, 'category VAT_PAYMENT')
-        or ends_with(decided_by, 'category VAT_REFUND')             as is_of_tax_office,
+        ends_with(decided_by, 'category VAT_PAYMENT') or ends_with(decided_by, 'category VAT_REFUND') as is_of_tax_office,
         amount < 0                                                  as is_in,
+        -- the bank's category is that of a sale, the words are those of a refund: a supplier's, perhaps. A person's rule goes before
+        leg < 1000 and amount < 0 and starts_with(ledger_account, 'Income:') and contains(decided_by, 'category ')
+        and transaction_id in (select transaction_id from refunds)  as is_refund,
         sum(-amount)                                                as amount,
         count(*)                                                    as movements
     from ledger.postings
@@ -42,20 +45,22 @@ placed as (
         summed.*,
         case
             when is_tax then if(starts_with(ledger_account, 'Liabilities:'), 'vat_received', 'input_vat_paid')
-            when is_of_tax_office then if(is_in, 'vat_refunded_by_tax_office', 'vat_paid_to_tax_office')
+            when is_of_tax_office or chart.euer_line = 'tax_office'
+                then if(is_in, 'vat_refunded_by_tax_office', 'vat_paid_to_tax_office')
             when ledger_account in ('Income:Uncategorised', 'Expenses:Uncategorised') then 'uncategorised'
             when has_code and vat_percent is null then 'vat_unknown'
-            when ledger_account in ('Income:Salary', 'Income:Benefits') then 'private_income'
-            when ledger_account = 'Expenses:Taxes' then 'taxes_of_the_owner'
-            when starts_with(ledger_account, 'Income:') and not settings.has_vat then 'small_business_income'
-            when starts_with(ledger_account, 'Income:') then if(vat_percent > 0, 'taxable_income', 'untaxed_income')
-            when starts_with(ledger_account, 'Expenses:') then 'expenses'
+            when is_refund then 'refunds'
+            when chart.euer_line is not null then chart.euer_line
+            when chart.kind = 'income' and not settings.has_vat then 'small_business_income'
+            when chart.kind = 'income' then if(vat_percent > 0, 'taxable_income', 'untaxed_income')
+            when chart.kind = 'expense' then 'expenses'
             when has_code then 'assets'
-            when ledger_account = 'Equity:Private' then 'private'
-            when ledger_account = 'Liabilities:Loans' then 'loans'
+            when chart.kind = 'equity' then 'private'
+            when chart.kind = 'liability' then 'loans'
             else 'transfers_and_savings'
         end                                                         as line
     from summed
+    left join chart using (ledger_account)
     cross join settings
 ),
 
@@ -68,7 +73,7 @@ final as (
             when line in ('taxable_income', 'untaxed_income', 'small_business_income', 'vat_received', 'vat_refunded_by_tax_office')
                 then 'income'
             when line in ('expenses', 'input_vat_paid', 'vat_paid_to_tax_office') then 'expense'
-            when line in ('uncategorised', 'vat_unknown', 'assets') then 'not_mapped'
+            when line in ('uncategorised', 'vat_unknown', 'refunds', 'assets') then 'not_mapped'
             else 'excluded'
         end                                                         as section,
         line,

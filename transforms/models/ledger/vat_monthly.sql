@@ -10,6 +10,7 @@ postings     as (select * from ledger.postings),
 codes        as (select * from intermediate.int_vat_codes),
 vat_accounts as (select * from intermediate.int_vat_accounts),
 owed         as (select distinct vat_code from codes where is_on_top),
+refunds      as (select transaction_id from intermediate.int_payment_kinds where payment_kind = 'refund'),
 
 classed as (
     select
@@ -29,9 +30,13 @@ classed as (
             when postings.leg < 1000 then 'net'
             when starts_with(postings.ledger_account, 'Liabilities:') then 'output_tax'
             else 'input_tax'
-        end                                                         as figure
+        end                                                         as figure,
+        -- a sale by the bank's category, a refund by its words: whose box it is, a person has to say
+        postings.leg < 1000 and postings.amount < 0 and starts_with(postings.ledger_account, 'Income:')
+        and contains(postings.decided_by, 'category ') and refunds.transaction_id is not null as is_refund
     from postings
     left join owed using (vat_code)
+    left join refunds using (transaction_id)
     where postings.vat_code is not null
 ),
 
@@ -44,6 +49,7 @@ coded as (
         vat_percent,
         side,
         figure,
+        is_refund,
         -- positive as in the form: what was sold, what is owed, what was bought, what is deducted
         sum(case when side = 'sale' or figure = 'output_tax' then -amount else amount end) as amount,
         count(*)                                                    as movements
@@ -55,10 +61,11 @@ coded as (
 boxed as (
     select
         coded.*,
-        case coded.figure
-            when 'net' then codes.net_box
-            when 'output_tax' then codes.output_box
-            when 'input_tax' then codes.input_box
+        case
+            when is_refund then null
+            when figure = 'net' then codes.net_box
+            when figure = 'output_tax' then codes.output_box
+            when figure = 'input_tax' then codes.input_box
         end                                                         as form_box
     from coded
     asof left join codes
@@ -104,8 +111,10 @@ summed as (
         end                                                         as status,
         case
             when figure = 'gross' then 'no rate of this code on the day'
+            when is_refund then 'a refund by its words, which no rule places'
             when form_box is null then 'the box depends on more than the code'
         end                                                         as reason,
+        is_refund,
         sum(amount)                                                 as amount,
         currency,
         sum(movements)                                              as movements
@@ -122,6 +131,7 @@ summed as (
         cast(null as varchar)                                       as box,
         'not_mapped'                                                as status,
         'no code'                                                   as reason,
+        false                                                       as is_refund,
         amount,
         currency,
         movements
@@ -131,7 +141,8 @@ summed as (
 final as (
     select
         concat_ws(
-            ':', account_id, strftime(month, '%Y-%m'), side, coalesce(vat_code, 'none'), vat_percent, figure, coalesce(box, status), currency
+            ':', account_id, strftime(month, '%Y-%m'), side, coalesce(vat_code, 'none'), vat_percent, figure,
+            coalesce(box, if(is_refund, 'refund', status)), currency
         )                                                           as vat_monthly_id,
         account_id,
         month,
