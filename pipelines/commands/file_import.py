@@ -1,4 +1,4 @@
-"""The command `import`: files of account statements come into the ledger, are listed, and are taken back."""
+"""The command `import`: files of account statements come into the ledger, are listed, assigned, and taken back."""
 
 import argparse
 from datetime import datetime
@@ -17,11 +17,15 @@ UNDO = "`python -m pipelines import --undo {}` takes it back."
 
 
 def import_files(options: argparse.Namespace) -> int:
-    """Runs `import FILE…`, `import --list` and `import --undo ID`."""
-    if sum(map(bool, (options.files, options.list, options.undo))) != 1:
-        raise WrongUsage("`import` takes files, --list or --undo ID", "`import FILE --account ACCOUNT` imports a file")
+    """Runs `import FILE…`, `import --list`, `import --undo ID` and `import --assign ACCOUNT`."""
+    if sum(map(bool, (options.files, options.list, options.undo, options.assign))) != 1:
+        raise WrongUsage(
+            "`import` takes files, --list, --undo ID or --assign ACCOUNT", "`import FILE --account ACCOUNT` imports a file"
+        )
     if options.list:
         return _list(options)
+    if options.assign:
+        return _assign(options)
     if options.undo:
         return _undo(options)
     return _import(options)
@@ -111,6 +115,24 @@ def _undo(options: argparse.Namespace) -> int:
         *(f"Took back {one.file_id} ({one.name}). Import the file again to have it back." for one in taken),
         *(f"{file_id} was taken back before: nothing was changed." for file_id in already),
     )
+    return GOOD
+
+
+def _assign(options: argparse.Namespace) -> int:
+    from pipelines.read.options import utc_now
+    from pipelines.run.account_joins import assign, sentences
+
+    if options.account is None:
+        raise WrongUsage("--assign needs the account that it is", "Name it: --assign ACCOUNT --account ACCOUNT")
+    settings = data_of(options)
+    with changing(settings, "import", patience=options.wait):
+        done = assign(settings, options.assign, options.account, utc_now(), accept_differences=options.accept_differences)
+    if options.json:
+        print_json(
+            {"assigned": done.account.account_id, "account": done.its.account_id, "files": done.files, "notes": done.notes}
+        )
+    else:
+        tell(options, *sentences([done]))
     return GOOD
 
 

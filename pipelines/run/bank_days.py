@@ -1,6 +1,7 @@
-"""The days of an account that its bank has shown whole, for comparison with a file."""
+"""The days of an account that its bank or earlier files have shown whole, for comparison with those of a file."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -8,11 +9,17 @@ from typing import TYPE_CHECKING
 
 from pipelines.run.file_accounts import Known
 from pipelines.store.banks import bank_named
+from pipelines.store.files import FILE, days_of_files
+from pipelines.text.numbers import counted
+from sources.files.values import FileRefused
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from pipelines.store.files import Day
+
+NAMED = 3
+"""Days that a message names."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,45 @@ def bank_days(connection: "DuckDBPyConnection", account: Known) -> BankDays:
         ).fetchall():
             covered |= _between(max(first + timedelta(days=1), start or date.min), bank.day(read_at))
     return BankDays(days, covered)
+
+
+def compare(
+    connection: "DuckDBPyConnection", account: Known, ours: "Mapping[date, Day]", *, accept: bool, who: str = "It has"
+) -> list[str]:
+    """Returns a note if the bank shows some of the days of a file with other entries, and that is accepted.
+
+    Raises `FileRefused` where it is not, and for days of which an earlier file has other entries.
+    """
+    earlier = days_of_files(connection, account.account_id)
+    if differing := [day for day in sorted(ours) if day in earlier and earlier[day] != ours[day]]:
+        raise FileRefused(
+            f"{who} other entries than an earlier file on {_shown(differing, ours, earlier)}",
+            "One of both is not whole. `import --list` names the files, `import --undo ID` takes one back",
+        )
+    days, differing = differing_days(connection, account, ours)
+    if not differing:
+        return []
+    about = f"{counted(len(differing), 'day')} that both show: {_shown(differing, ours, days)}"
+    if not accept:
+        raise FileRefused(
+            f"{who} other entries than the bank on {about}",
+            "Look at these days. With --accept-differences it is done, and on such days the bank's entries count",
+        )
+    return [f"other entries than the bank on {about}; the bank's count"]
+
+
+def differing_days(
+    connection: "DuckDBPyConnection", account: Known, ours: "Mapping[date, Day]"
+) -> "tuple[dict[date, Day], list[date]]":
+    """Returns the bank's days, and those of `ours` that it shows whole with other entries."""
+    shown = bank_days(connection, account) if account.source != FILE else BankDays({}, set())
+    return shown.days, [day for day in sorted(ours) if day in shown.covered and shown.days.get(day, Counter()) != ours[day]]
+
+
+def _shown(differing: list[date], ours: "Mapping[date, Day]", theirs: "Mapping[date, Day]") -> str:
+    """Returns the first days with the number of entries on both sides; no amount."""
+    parts = [f"{day} ({ours[day].total()} in the file, {theirs.get(day, Counter()).total()} there)" for day in differing[:NAMED]]
+    return ", ".join(parts) + (f" and {len(differing) - NAMED} more" if len(differing) > NAMED else "")
 
 
 def _between(first: date, end: date) -> set[date]:

@@ -29,7 +29,6 @@ class Known:
     number: str | None
     currency: str | None
     institution: str
-    is_new: bool = False
 
     @property
     def name(self) -> str:
@@ -47,6 +46,7 @@ def known_accounts(connection: "DuckDBPyConnection") -> list[Known]:
     ]
     of_files = (
         f"select account_id, '{FILE}', coalesce(iban, source_account_id), currency, institution from file.accounts"
+        " semi join file.files using (account_id)"  # one that was given to another account has none
         " qualify row_number() over (partition by account_id order by _dlt_valid_to desc nulls first) = 1"
     )
     rows = connection.execute(f"from ({' union all '.join([*of_banks, of_files])}) order by 1").fetchall()
@@ -80,11 +80,26 @@ def of_the_file(account: Known, page: Page) -> bool:
     ours, theirs = _compact(account.number or ""), _compact(number)
     if _compact(account.account_id).endswith(theirs) and len(theirs) >= _SHORTEST:
         return True
-    if german := _GERMAN.fullmatch(number.replace(" ", "")):
-        return ours[:2] == "DE" and (ours[4:12], ours[12:]) == (german[1], german[2].zfill(10))
-    if iban := normal_iban(number):
-        return iban == ours
+    if key := _whole_number(number):
+        return key == _whole_number(account.number)
     return len(theirs) >= _SHORTEST and ours.endswith(theirs)
+
+
+def is_one_account(first: Known, second: Known) -> bool:
+    """Returns whether two accounts have one number, bank and all, and one currency. A bank that gives no currency has any."""
+    key = _whole_number(first.number)
+    one_currency = first.currency == second.currency or None in (first.currency, second.currency)
+    return one_currency and key is not None and key == _whole_number(second.number)
+
+
+def _whole_number(text: str | None) -> tuple[str, ...] | None:
+    """Returns what names an account among those of all banks: its IBAN, in Germany bank code and number. None for less."""
+    if german := _GERMAN.fullmatch((text or "").replace(" ", "")):
+        return german[1], german[2].zfill(10)
+    iban = normal_iban(text)
+    if iban is not None and iban.startswith("DE"):
+        return iban[4:12], iban[12:]
+    return None if iban is None else (iban,)
 
 
 def new_account(page: Page, name: str, currency: str | None) -> Known:
@@ -97,7 +112,7 @@ def new_account(page: Page, name: str, currency: str | None) -> Known:
     number = without_currency(page.number, page.currency) if page.number else None
     iban = normal_iban(number)
     key = (iban,) if iban else (name, number or "")
-    return Known(account_id(FILE, *key, unit), FILE, iban or number or name, unit, name, is_new=True)
+    return Known(account_id(FILE, *key, unit), FILE, iban or number or name, unit, name)
 
 
 def without_currency(number: str, currency: str | None) -> str:

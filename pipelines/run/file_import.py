@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 from pipelines.errors import Failure, WrongUsage
 from pipelines.report_page.page_options import wanted_page
-from pipelines.run.bank_days import BankDays, bank_days
-from pipelines.run.file_accounts import Known, known_accounts, named, new_account, of_the_file
+from pipelines.run.account_joins import join_connected, sentences
+from pipelines.run.bank_days import compare
+from pipelines.run.file_accounts import Known, is_one_account, known_accounts, named, new_account, of_the_file
 from pipelines.settings import Settings
 from pipelines.store import files as store
 from pipelines.store.ledger import build_and_publish
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 CLOCK = ZoneInfo("Europe/Berlin")
-NAMED = 3
-"""Days that a message names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +120,10 @@ def import_files(settings: Settings, given: Sequence[Given], wanted: Wanted, now
     """
     with opened(settings.data_dir, memory=settings.memory_limit) as (history, publish):
         create_tables(history)
+        joins = join_connected(history.connection, now)
         done = [imported for one in given for imported in _import(history.connection, one, wanted, now)]
-        changed = any(one.file_id for one in done) and not wanted.dry_run
+        done[0].notes += sentences(joins)
+        changed = (joins or any(one.file_id for one in done)) and not wanted.dry_run
         if changed:
             publish()
     if changed:
@@ -180,7 +181,7 @@ def _check(connection: "DuckDBPyConnection", account: Known, given: Given, impor
         raise FileRefused(
             "It was exported from a ledger: its balances are no proof of the bank's account", "Import what the bank has issued"
         )
-    _compare(connection, account, imported, accept=accept)
+    imported.notes += compare(connection, account, _days(imported.statements), accept=accept)
 
 
 def _accounts(connection: "DuckDBPyConnection", given: Given, wanted: Wanted) -> list[tuple[Known, list[Page], list[str]]]:
@@ -222,7 +223,7 @@ def _new(matching: list[Known], page: Page, wanted: Wanted, known: Sequence[Know
             f"The account {tail(page.number)} is connected already: {connected[0].name}",
             f"Import the file with --account {connected[0].account_id}",
         )
-    return next((one for one in known if one.account_id == account.account_id), account)
+    return next((one for one in known if one.account_id == account.account_id or is_one_account(one, account)), account)
 
 
 def _left_out(own: list[Page], others: int) -> list[str]:
@@ -245,32 +246,6 @@ def _check_days(statements: list[Statement], now: datetime) -> None:
         )
     if covered[0][0] < date(1970, 1, 1):
         raise FileRefused(f"It begins on {covered[0][0]}, before 1970", "Ask the bank for the file again")
-
-
-def _compare(connection: "DuckDBPyConnection", account: Known, imported: Imported, *, accept: bool) -> None:
-    """Raises `FileRefused` where a day has other entries than an earlier file, or than the bank, unless that is accepted."""
-    ours = _days(imported.statements)
-    earlier = store.days_of_files(connection, account.account_id)
-    if differing := [day for day in sorted(ours) if day in earlier and earlier[day] != ours[day]]:
-        raise FileRefused(
-            f"It has other entries than an earlier file on {_shown(differing, ours, earlier)}",
-            "One of both is not whole. `import --list` names the files, `import --undo ID` takes one back",
-        )
-    shown = bank_days(connection, account) if account.source != store.FILE else BankDays({}, set())
-    if differing := [day for day in sorted(ours) if day in shown.covered and shown.days.get(day, Counter()) != ours[day]]:
-        about = f"{len(differing)} day{'s' if len(differing) > 1 else ''} that both show: {_shown(differing, ours, shown.days)}"
-        if not accept:
-            raise FileRefused(
-                f"It has other entries than the bank on {about}",
-                "Look at these days. With --accept-differences the file is imported, and on such days the bank's entries count",
-            )
-        imported.notes.append(f"other entries than the bank on {about}; the bank's count")
-
-
-def _shown(differing: list[date], ours: dict[date, "store.Day"], theirs: dict[date, "store.Day"]) -> str:
-    """Returns the first days with the number of entries on both sides; no amount."""
-    parts = [f"{day} ({ours[day].total()} in the file, {theirs.get(day, Counter()).total()} there)" for day in differing[:NAMED]]
-    return ", ".join(parts) + (f" and {len(differing) - NAMED} more" if len(differing) > NAMED else "")
 
 
 def _days(statements: list[Statement]) -> dict[date, "store.Day"]:

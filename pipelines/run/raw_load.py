@@ -11,6 +11,7 @@ from pipelines.errors import WrongUsage
 from pipelines.read.bank_reader import States
 from pipelines.read.context import RunContext
 from pipelines.read.outcome import Reading
+from pipelines.run.account_joins import join_connected, sentences
 from pipelines.run.report import Report
 from pipelines.store import load as loading
 from pipelines.store.banks import BANKS, Bank
@@ -42,6 +43,7 @@ def load_readings(context: RunContext, report: Report, states: States, readings:
     for bank in BANKS:
         if bank not in readings:  # its gaps in coverage are there all the same
             report.gaps += ChangesetBuilder(context, bank, states[bank.name], report.run_id).gaps()
+    report.notes += sentences(join_connected(context.history.connection, context.now()))
     report.gaps = [
         gap for gap in report.gaps if not covers(context.history.connection, gap["account_id"], gap["from_on"], gap["to_on"])
     ]

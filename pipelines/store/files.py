@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pipelines.store.closed_months import closed_months
 from sources._columns import INSTANT
 from sources._merge_scopes import is_versioned
 from sources._versions import digest, version_of
@@ -113,3 +114,26 @@ def take_back(connection: "DuckDBPyConnection", file_ids: Sequence[str], at: dat
         " and account_id not in (select account_id from file.files where undone_at is null)",
         [at],
     )
+
+
+def move(connection: "DuckDBPyConnection", account_id: str, to: str, at: datetime) -> int:
+    """Gives what files brought of one account to another one; returns the number of files, those taken back included.
+
+    The ids of its entries become those that they would have there. The account is gone; one with closed months stays on record.
+    """
+    values = {"old": account_id, "new": to}
+    connection.execute(
+        "update file.transactions set account_id = $new, transaction_id = concat($new, substr(transaction_id, length($old) + 1))"
+        " where account_id = $old",
+        values,
+    )
+    for table in ("statements", "imports"):
+        connection.execute(f"update file.{table} set account_id = $new where account_id = $old", values)
+    ((files,),) = connection.execute("update file.files set account_id = $new where account_id = $old", values).fetchall()
+    if any(month.account_id == account_id for month in closed_months(connection)):
+        connection.execute(
+            "update file.accounts set _dlt_valid_to = ? where account_id = ? and _dlt_valid_to is null", [at, account_id]
+        )
+    else:
+        connection.execute("delete from file.accounts where account_id = ?", [account_id])
+    return int(files)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from pipelines.run.account_joins import join_connected
 from pipelines.run.file_import import Given as GivenFile
 from pipelines.run.file_import import Wanted, _import
 from sources.files import detection
@@ -44,17 +45,22 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@given(world=rows, files=cuts, connected_on=st.none() | days)
-@settings(max_examples=15, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(world=rows, files=cuts, connected_on=st.none() | days, known=st.booleans())
+@settings(max_examples=30, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_payment_is_there_once_on_each_day_that_anybody_has_shown(
-    duck: duckdb.DuckDBPyConnection, world: list[Row], files: list[tuple[date, date, bool, bool]], connected_on: date | None
+    duck: duckdb.DuckDBPyConnection,
+    world: list[Row],
+    files: list[tuple[date, date, bool, bool]],
+    connected_on: date | None,
+    known: bool,
 ) -> None:
+    """Where the account is not `known` from its bank before that was read, the files before make one of their own."""
     world = sorted(world)
     shown = [] if connected_on is None else [row for row in world if row[0] >= connected_on]
     duck.execute("attach ':memory:' as raw; attach ':memory:' as ledger; use raw")
     try:
         declare(duck)
-        fill(duck, {"kontist.accounts": [CONNECTED | ({"valid_to": READ_AT} if shown else {})]})
+        fill(duck, {"kontist.accounts": [CONNECTED | ({"valid_to": READ_AT} if shown else {})] if known else []})
         for first, last, as_camt, early in sorted(files, key=lambda one: not one[3]):
             if not early and shown and not bank_was_read(duck):
                 read_the_bank(duck, world, shown)
@@ -62,6 +68,8 @@ def test_every_payment_is_there_once_on_each_day_that_anybody_has_shown(
         if shown and not bank_was_read(duck):
             read_the_bank(duck, world, shown)
         build(duck)
+        accounts = "select count(distinct account_id) from (from raw.kontist.accounts union all by name from raw.file.accounts)"
+        assert duck.execute(accounts).fetchone() == (1,)
 
         covered = {
             min(first, last) + timedelta(days=number)
@@ -88,6 +96,10 @@ def account_of(world: list[Row]) -> dict[str, object]:
     return CONNECTED | {"balance_cents": int(closing * 100), "valid_from": READ_AT}
 
 
+def has_account(duck: duckdb.DuckDBPyConnection) -> bool:
+    return duck.execute("select count(*) from raw.kontist.accounts").fetchone() != (0,)
+
+
 def bank_was_read(duck: duckdb.DuckDBPyConnection) -> bool:
     return duck.execute("select count(*) from raw.kontist.imports").fetchone() != (0,)
 
@@ -111,6 +123,7 @@ def read_the_bank(duck: duckdb.DuckDBPyConnection, world: list[Row], shown: list
             ],
         },
     )
+    join_connected(duck, READ_AT)
 
 
 def import_the_days(duck: duckdb.DuckDBPyConnection, world: list[Row], first: date, last: date, *, as_camt: bool) -> None:
@@ -121,7 +134,7 @@ def import_the_days(duck: duckdb.DuckDBPyConnection, world: list[Row], first: da
         text = mt940(stated(world, first, last, OPENING))
     document = detection.read(text.encode(), Hints())
     file = GivenFile(Path("file"), f"{first} {last} {as_camt}", len(text), document)
-    _import(duck, file, Wanted(), datetime.now(UTC))
+    _import(duck, file, Wanted() if has_account(duck) else Wanted(new="Bank"), datetime.now(UTC))
 
 
 def build(duck: duckdb.DuckDBPyConnection) -> None:

@@ -91,5 +91,10 @@ def _declare_import(commands: Commands) -> None:
     files.add_argument("--dry-run", action="store_true", default=False, help="show what would be imported, and change nothing")
     files.add_argument("--list", action="store_true", default=False, help="list the files that were imported")
     files.add_argument("--undo", action="append", default=[], metavar="ID", help="take an imported file back; may be repeated")
+    files.add_argument(
+        "--assign",
+        metavar="ACCOUNT",
+        help="an account that is known from files only is the one that --account names: what they brought belongs there",
+    )
     wait_option(files)
     json_option(files)
