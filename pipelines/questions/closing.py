@@ -368,4 +368,4 @@ def _build(settings: "Settings") -> None:
     from pipelines.report_page.page_options import wanted_page
     from pipelines.store.ledger import build_and_publish
 
-    build_and_publish(settings.data_dir, memory=settings.memory_limit, page=wanted_page(settings))
+    build_and_publish(settings.data_dir, memory=settings.memory_limit, keep_unchanged=True, page=wanted_page(settings))

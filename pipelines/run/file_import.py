@@ -128,7 +128,7 @@ def import_files(settings: Settings, given: Sequence[Given], wanted: Wanted, now
             publish()
     if changed:
         try:
-            build_and_publish(settings.data_dir, memory=settings.memory_limit, page=wanted_page(settings))
+            build_and_publish(settings.data_dir, memory=settings.memory_limit, keep_unchanged=True, page=wanted_page(settings))
         except Failure as failure:
             stored = " ".join(f"--undo {one.file_id}" for one in done if one.file_id)
             failure.also(f"Raw history has what was imported; `python -m pipelines import {stored}` takes it back")
@@ -149,6 +149,7 @@ def undo(settings: Settings, file_ids: Sequence[str], now: datetime) -> list[sto
             store.take_back(history.connection, counting, now)
             publish()
     if counting:
+        # the whole ledger: a copy of the last file may hold blocks with rows that were taken back
         build_and_publish(settings.data_dir, memory=settings.memory_limit, page=wanted_page(settings))
     return [known[file_id] for file_id in counting]
 

@@ -20,4 +20,4 @@ def changing_raw(settings: Settings) -> Iterator[RawCopy]:
         create_tables(history)
         yield history
         publish()
-    build_and_publish(settings.data_dir, memory=settings.memory_limit, page=wanted_page(settings))
+    build_and_publish(settings.data_dir, memory=settings.memory_limit, keep_unchanged=True, page=wanted_page(settings))
