@@ -1,9 +1,14 @@
-"""Whatever the amount, its tax is that of the rate to the cent, the legs sum to it, and the opposite amount has opposite legs."""
+"""Whatever the amount, its tax is that of the rate to the cent, the legs sum to it, and the opposite amount has opposite legs.
+
+Whatever the movements, the tables of a month and of a year hold each tax and each amount once.
+"""
 
 import json
-from datetime import UTC, date, datetime
+from collections import defaultdict
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -77,3 +82,91 @@ def test_net_and_tax_are_the_amount_to_the_cent_in_both_directions(amounts: list
         wanted |= expected_legs(-cents, list(RATES)[place % len(RATES)], 5 + place)
     assert legs["parts"] == wanted
     assert {(rest, whole) for _, _, rest, whole in found} == {(0, True)}
+
+
+CODES = (None, *RATES, "VAT", "PRIVATE", "VAT_PAYMENT", "TAX_PAYMENT")
+NAMES = ("Supplier", "Customer", "Cloud", "Home", "Employer")
+RULES = [
+    {"rule": "supplier", "counterparty": "Supplier", "direction": "any", "ledger_account": "Expenses:Business"},
+    {"rule": "cloud", "counterparty": "Cloud", "direction": "any", "ledger_account": "Expenses:Business",
+     "vat_code": "REVERSE_CHARGE_EU"},
+    {"rule": "home", "counterparty": "Home", "direction": "any", "ledger_account": "Equity:Private"},
+    {"rule": "untaxed", "counterparty": "Employer", "direction": "any", "ledger_account": "Income:Salary", "vat_code": "NONE"},
+]  # fmt: skip
+MOVEMENTS = st.lists(
+    st.tuples(
+        st.integers(0, 260),
+        st.integers(-99_999, 99_999).filter(bool),
+        st.sampled_from(CODES),
+        st.sampled_from(NAMES),
+        st.sampled_from(["", "Erstattung", "Rechnung"]),
+        st.booleans(),
+    ),
+    min_size=30,
+    max_size=60,
+)
+TABLES = needed("ledger.postings", "ledger.vat_monthly", "ledger.euer_lines", "ledger.transactions")
+
+
+def history(drawn: list[tuple[int, int, str | None, str, str, bool]]) -> Given:
+    """The drawn movements around the half year of other rates; some of them as two parts."""
+    rows: list[dict[str, Any]] = [
+        {
+            "source_transaction_id": str(number),
+            "amount_cents": cents,
+            "category": code,
+            "name": name,
+            "purpose": purpose,
+            "booking_date": datetime(2020, 5, 15, 12, tzinfo=UTC) + timedelta(days=day),
+            "booking_type": "SEPA_CREDIT_TRANSFER",
+            "splits": json.dumps([{"amount": cents - 7, "category": code}, {"amount": 7, "category": "VAT_7"}])
+            if is_divided and code
+            else None,
+        }
+        for number, (day, cents, code, name, purpose, is_divided) in enumerate(drawn)
+    ]
+    return {"seeds.rules": RULES, "kontist.transactions": rows}
+
+
+@settings(
+    max_examples=4,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(MOVEMENTS)
+def test_months_hold_each_tax_and_years_each_amount_once(drawn: list[tuple[int, int, str | None, str, str, bool]]) -> None:
+    with built(history(drawn), TABLES) as connection:
+        legs = connection.execute("select booked_on, leg, ledger_account, amount, vat_code from ledger.postings").fetchall()
+        months = connection.execute(
+            "select month, figure, side, vat_code, amount, vat_monthly_id from ledger.vat_monthly"
+        ).fetchall()
+        years = connection.execute("select year, section, line, amount, euer_line_id from ledger.euer_lines").fetchall()
+
+    taxes: dict[tuple[date, str, str], Decimal] = defaultdict(Decimal)
+    bases: dict[tuple[date, str | None], Decimal] = defaultdict(Decimal)
+    moved: dict[int, Decimal] = defaultdict(Decimal)
+    for day, leg, account, amount, code in legs:
+        if leg > 1000:
+            is_owed = account == "Liabilities:Output-VAT"
+            taxes[day.replace(day=1), "output_tax" if is_owed else "input_tax", code] += -amount if is_owed else amount
+        elif code:
+            bases[day.replace(day=1), code] += amount
+        if leg == 1:
+            moved[day.year] += amount
+    shown_taxes: dict[tuple[date, str, str], Decimal] = defaultdict(Decimal)
+    shown_bases: dict[tuple[date, str | None], Decimal] = defaultdict(Decimal)
+    for month, figure, side, code, amount, _ in months:
+        if figure in ("output_tax", "input_tax"):
+            shown_taxes[month, figure, code] += amount
+        elif code:
+            shown_bases[month, code] += -amount if side == "sale" else amount
+    shown_years: dict[int, Decimal] = defaultdict(Decimal)
+    for year, _, _, amount, _ in years:
+        shown_years[year] += amount
+
+    assert (shown_taxes, shown_bases, shown_years) == (taxes, bases, moved)
+    assert len({one[-1] for one in months}) == len(months)
+    assert len({one[-1] for one in years}) == len(years)
+    # what a person has to decide is in no line of the profit, and no box
+    assert {section for _, section, line, _, _ in years if line in ("refunds", "vat_unknown", "uncategorised")} <= {"not_mapped"}

@@ -119,8 +119,8 @@ NEEDED = needed(*(f"ledger.{table}" for table in TABLES))
 
 def batch_of(
     rows: list[dict[str, Any]], tmp_path: Path, given: Given | None = None, days: tuple[date, date] = (march(1), march(31))
-) -> tuple[Batch, list[tuple[str, Decimal]], list[str], Path]:
-    """Returns the batch of a ledger in memory, the gross amounts of its postings by account, the notes, and the file."""
+) -> tuple[Batch, list[tuple[str, str | None, Decimal]], list[str], Path]:
+    """Returns the batch of a ledger in memory, its postings' accounts, codes and gross amounts, the notes, and the file."""
     balance = sum(row["amount_cents"] for row in rows if row["booking_type"] and not row.get("valid_to"))
     world = COMPLETE | {
         "kontist.accounts": [{"account_id": "kontist:a", "iban": IBAN, "balance_cents": balance}],
@@ -133,7 +133,7 @@ def batch_of(
         selection = Selection(first=days[0], last=days[1])
         (path,) = files(connection, "datev", Export(tmp_path / "out", notes.append, selection, with_seeds(tmp_path) / "seeds"))
         gross = connection.execute(
-            "select any_value(ledger_account) filter (leg < 1000), sum(amount) from postings where account_id = 'kontist:a'"
-            " group by transaction_id, leg % 1000"
+            "select any_value(ledger_account) filter (leg < 1000), any_value(vat_code), sum(amount)"
+            " from postings where account_id = 'kontist:a' group by transaction_id, leg % 1000"
         ).fetchall()
     return read(path), gross, notes, path

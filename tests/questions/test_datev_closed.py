@@ -92,7 +92,7 @@ def test_the_open_month_has_what_changed_since_so_that_both_are_the_ledger(tmp_p
     ]
     assert any(one == "Since the closing, 1 movement went to other accounts: the books keep the old ones" for one in notes)
     before, _, _, _ = batch_of(ROWS, tmp_path / "february", CLOSED, FEBRUARY)
-    of_bank = sum(amount for account, amount in gross if account.startswith("Assets:Bank"))
+    of_bank = sum(amount for account, _, amount in gross if account.startswith("Assets:Bank"))
     assert batch.sums()["1200"] + before.sums()["1200"] == of_bank
 
 
