@@ -1,8 +1,9 @@
 """The SQL of `datev.py`: the lines of a batch, of open months as the ledger is, of closed ones as they were closed.
 
-A movement of a closed month, and the correction of one in the first open month, keeps its accounts and its tax only where the
-ledger's postings say the same as what was closed, or just the opposite. Otherwise its amount is known, but not what it was for:
-it is one line without an account.
+A movement of a closed month, and the correction of one in the first open month, keeps its account and its tax in three cases: the
+ledger's postings say the same as what was closed, or just the opposite; only the amount differs, with net and tax in the
+proportion of the rate; or its account has never a tax. Otherwise its amount is known, but not what it was for: it is one line
+without an account.
 """
 
 CURRENCY = "EUR"
@@ -71,14 +72,81 @@ current_movements as (
     group by account_id, transaction_id
 ),
 
-compared as (
+-- what a movement is now, if it is not divided
+current_parts as (
     select
-        kept_movements.* exclude (others, opposite),
-        case when kept_movements.others = current_movements.others then 1 when opposite = current_movements.others then -1 end
-            as factor
+        account_id, transaction_id,
+        sign(any_value(amount) filter (leg = 1)) as way,
+        any_value(ledger_account) filter (leg not in (1, 3) and leg < 1000) as ledger_account,
+        any_value(vat_code) as vat_code,
+        coalesce(any_value(vat_percent), 0) as percent,
+        any_value(reversal_of) as reversal_of
+    from postings
+    semi join kept_movements using (account_id, transaction_id)
+    group by account_id, transaction_id
+    having count(distinct leg % 1000) = 2
+),
+
+closed_parts as (
+    select
+        account_id, entry as transaction_id,
+        sign(any_value(amount) filter (is_bank)) as way,
+        any_value(reversal_of) as reversal_of
+    from closed_postings
+    where kind = 'transaction' and not is_correction
+        and (account_id, entry) in (select (account_id, transaction_id) from kept_movements)
+    group by account_id, entry
+),
+
+matched as (
+    select
+        kept_movements.*,
+        current_movements.others as current,
+        parts.ledger_account as part,
+        parts.vat_code as part_code,
+        parts.percent,
+        -- of a tax that is owed and deducted at once, nothing is in the amount
+        100 + if(
+            list_contains(kept_movements.others, {{name: part, amount: cast(-kept_movements.amount as decimal(18, 2))}}),
+            0,
+            percent
+        ) as whole,
+        coalesce(closed_parts.way, parts.way) as way,
+        parts.way as current_way,
+        coalesce(closed_parts.reversal_of, parts.reversal_of) is not null as is_reversal
     from kept_movements
     left join current_movements using (account_id, transaction_id)
+    left join current_parts as parts using (account_id, transaction_id)
+    left join closed_parts using (account_id, transaction_id)
     where kept_movements.amount <> 0 or kept_movements.others is not null  -- a bank account that is called otherwise now
+),
+
+proportioned as (
+    select
+        *,
+        len(others) = 1 and (
+            others[1].name = 'Assets:Transit' or not regexp_matches(others[1].name, '^(Income|Expenses|Assets):')
+        ) as is_never_taxed,
+        -- the same accounts, the same direction, and each tax is that of the whole amount: a difference of two is rounded twice
+        way = current_way
+        and list_has_all([one.name for one in current], [one.name for one in others])
+        and len([
+            one for one in current
+            if one.name <> part and abs(
+                abs(coalesce([kept.amount for kept in others if kept.name = one.name][1], 0)) * whole - abs(amount) * percent
+            ) > 0.01 * whole
+        ]) = 0 as is_in_proportion
+    from matched
+),
+
+compared as (
+    select
+        account_id, transaction_id, booked_on, movement_on, is_correction, amount,
+        case when others = current then 1 when opposite = current then -1 end as factor,
+        case when is_never_taxed then others[1].name when is_in_proportion then part end as ledger_account,
+        case when is_in_proportion and not is_never_taxed then part_code end as vat_code,
+        is_reversal <> (sign(amount) <> way) as is_return
+    from proportioned
 ),
 
 dated as (
@@ -109,8 +177,8 @@ lines as (
     group by account_id, transaction_id, dated.leg % 1000, booked_on, is_correction, movement_on
     union all
     select
-        account_id, transaction_id, 2 as leg, booked_on, is_correction, movement_on, amount,
-        null as ledger_account, null as vat_code, false as is_return
+        account_id, transaction_id, 2 as leg, booked_on, is_correction, movement_on, amount, ledger_account, vat_code,
+        coalesce(is_return, false) as is_return
     from compared
     where factor is null
 )

@@ -70,13 +70,13 @@ def test_the_closed_month_is_written_as_it_was_closed(tmp_path: Path) -> None:
 
     assert shown(batch) == [
         ("as it was", "10.02.", "119.00", "8400", ""),
-        ("another amount", "11.02.", "-20.00", "1590", ""),
+        ("another amount", "11.02.", "-20.00", "4900", ""),
         ("gone", "12.02.", "-7.00", "1590", ""),
         ("another account", "14.02.", "-2.00", "1590", ""),
         ("in March now", "28.02.", "-4.00", "1800", ""),
     ]
     assert not any("Verwendungszweck" in line.about for line in batch.lines)  # which none of these movements has
-    assert "a closed month (out, no VAT code): 3" in notes[-1]
+    assert any("a closed month (out, no VAT code): 2" in one for one in notes)
     assert not any("the file shows them" in one for one in notes)  # as a statement of these days says
 
 
@@ -84,7 +84,7 @@ def test_the_open_month_has_what_changed_since_so_that_both_are_the_ledger(tmp_p
     batch, gross, notes, _ = batch_of(ROWS, tmp_path / "march", CLOSED)
 
     assert shown(batch) == [
-        ("Korrektur 02/2026: another amount", "01.03.", "-5.00", "1590", ""),
+        ("Korrektur 02/2026: another amount", "01.03.", "-5.00", "4900", ""),
         ("Korrektur 02/2026: gone", "01.03.", "7.00", "1590", ""),
         ("Korrektur 02/2026: late", "01.03.", "-11.90", "4900", "9"),
         ("Korrektur 02/2026: in March now", "01.03.", "4.00", "1800", ""),
@@ -102,3 +102,47 @@ def test_months_that_nobody_closed_are_the_ledgers(tmp_path: Path) -> None:
     assert [line[2:] for line in shown(batch)] == [
         ("119.00", "8400", ""), ("-25.00", "4900", ""), ("-11.90", "4900", "9"), ("-2.00", "4900", ""),
     ]  # fmt: skip
+
+
+CHANGES = [
+    # (cents then and now, category now, the other legs then), the lines of February and of the correction in March
+    ((-1_190, -2_380, "VAT_19", ("Expenses:Business", "10.00"), ("Assets:Input-VAT", "1.90")), "4900/9", "4900/9"),
+    ((-1_001, -1_000, "VAT_19", ("Expenses:Business", "8.41"), ("Assets:Input-VAT", "1.60")), "4900/9", "4900/9"),
+    ((11_900, 10_700, "VAT_19", ("Income:Sales", "-100.00"), ("Liabilities:Output-VAT", "-19.00")), "8400", "8400"),
+    # the category was another one then, and so was the account
+    ((-1_070, -2_380, "VAT_19", ("Expenses:Business", "10.00"), ("Assets:Input-VAT", "0.70")), "1590", "1590"),
+    ((-1_190, -2_380, "VAT_19", ("Expenses:Rent", "10.00"), ("Assets:Input-VAT", "1.90")), "1590", "1590"),
+    # what was a payment is money that came in: nothing says where the difference belongs
+    ((-500, 700, "PRIVATE", ("Equity:Private", "5.00")), "1800", "1800"),
+    ((-500, 700, "VAT_0", ("Income:Sales", "5.00")), "1590", "1590"),
+    # a drawing that is less, and one that is gone, are no deposits
+    ((-500, -300, "PRIVATE", ("Equity:Private", "5.00")), "1800", "1800"),
+    ((-500, None, "PRIVATE", ("Equity:Private", "5.00")), "1800", "1800"),
+    ((-500, None, "VAT_0", ("Expenses:Business", "5.00")), "1590", "1590"),
+]
+
+
+def test_another_amount_keeps_account_and_key_where_net_and_tax_are_those_of_the_rate(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [kontist(99, march(2), 1, "VAT_0")]
+    legs: list[dict[str, Any]] = []
+    for number, ((then, now, category, *others), _, _) in enumerate(CHANGES):
+        rows.append(kontist(number, february(10), then, category, **BEFORE))
+        if now:
+            rows.append(kontist(number, february(10), now, category, **AFTER))
+        legs += closed(number, february(10), *others)
+    total = sum(now or 0 for (_, now, *_), _, _ in CHANGES) + 1
+    given = {
+        "kontist.accounts": [{"account_id": "kontist:a", "iban": IBAN, "balance_cents": total, **AFTER}],
+        "closings.months": CLOSED["closings.months"],
+        "closings.legs": legs,
+    }
+
+    for name, days, place in [("february", FEBRUARY, 1), ("march", (march(1), march(31)), 2)]:
+        batch, _, _, _ = batch_of(rows, tmp_path / name, given, days)
+        lines = {line.about["Transaktion"].rpartition(":")[2]: line for line in batch.lines}
+        for number, change in enumerate(CHANGES):
+            line = lines[str(number)]
+            then, now, *_ = change[0]
+            wanted = Decimal(then if place == 1 else (now or 0) - then).scaleb(-2)
+            found = f"{line.counter_account}/{line.bu_key}" if line.bu_key else line.counter_account
+            assert (line.amount, found) == (wanted, change[place]), (name, change)
