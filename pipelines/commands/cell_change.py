@@ -27,15 +27,21 @@ def changing(settings: "Settings", command: str, *, fetching: bool = True, patie
 
     Raises `WrongUsage` in a fleet for a data directory that is no cell: nothing would ever read it.
     """
-    from pipelines.errors import WrongUsage
     from pipelines.store.lock import held
+
+    refuse_outside_cells(settings, command)
+    with held(settings.data_dir, command, patience), keeper_of(settings, fetching=fetching) as keeper:
+        yield
+        if keeper is not None:
+            keeper.keep()
+
+
+def refuse_outside_cells(settings: "Settings", command: str) -> None:
+    """Raises `WrongUsage` in a fleet for a data directory that is no cell."""
+    from pipelines.errors import WrongUsage
 
     if settings.fleet.cells and settings.cell is None:
         raise WrongUsage(
             f"With a fleet (fleet.cells = {settings.fleet.cells}) `{command}` changes a cell, and {settings.data_dir} is none",
             f"Name its folder: --data-dir {settings.fleet.folder}/cell-0000",
         )
-    with held(settings.data_dir, command, patience), keeper_of(settings, fetching=fetching) as keeper:
-        yield
-        if keeper is not None:
-            keeper.keep()

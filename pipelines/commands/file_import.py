@@ -1,13 +1,14 @@
-"""The command `import`: files of account statements come into the ledger, are listed, assigned, and taken back."""
+"""The command `import`: files of account statements come into the ledger, are listed, assigned, taken back, and erased."""
 
 import argparse
+import sys
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from pipelines.commands.cell_change import changing
-from pipelines.commands.terminal import console, data_of, print_json, say, settings_of, tell
-from pipelines.errors import GOOD, WrongUsage
+from pipelines.commands.cell_change import changing, keeper_of, refuse_outside_cells
+from pipelines.commands.terminal import console, data_of, print_as_json, print_json, say, say_all, settings_of, tell
+from pipelines.errors import GOOD, Failure, WrongUsage
 from pipelines.text.numbers import counted
 
 if TYPE_CHECKING:
@@ -17,11 +18,14 @@ UNDO = "`python -m pipelines import --undo {}` takes it back."
 
 
 def import_files(options: argparse.Namespace) -> int:
-    """Runs `import FILE…`, `import --list`, `import --undo ID` and `import --assign ACCOUNT`."""
-    if sum(map(bool, (options.files, options.list, options.undo, options.assign))) != 1:
+    """Runs `import FILE…`, `import --list`, `import --undo ID`, `import --erase ID` and `import --assign ACCOUNT`."""
+    if sum(map(bool, (options.files, options.list, options.undo, options.erase, options.assign))) != 1:
         raise WrongUsage(
-            "`import` takes files, --list, --undo ID or --assign ACCOUNT", "`import FILE --account ACCOUNT` imports a file"
+            "`import` takes files, --list, --undo ID, --erase ID or --assign ACCOUNT",
+            "`import FILE --account ACCOUNT` imports a file",
         )
+    if options.erase:
+        return _erase(options)
     if options.list:
         return _list(options)
     if options.assign:
@@ -116,6 +120,38 @@ def _undo(options: argparse.Namespace) -> int:
         *(f"{file_id} was taken back before: nothing was changed." for file_id in already),
     )
     return GOOD
+
+
+def _erase(options: argparse.Namespace) -> int:
+    from pipelines.read.options import utc_now
+    from pipelines.run import file_erasure
+    from pipelines.store.lock import held
+
+    settings = data_of(options)
+    refuse_outside_cells(settings, "import --erase")
+    _surely(options)
+    with held(settings.data_dir, "erase", options.wait), keeper_of(settings) as keeper:
+        receipt = file_erasure.erase(settings, options.erase, options.reason, utc_now, keeper)
+    if options.json:
+        print_as_json(receipt.read_text(encoding="utf-8"))
+    else:
+        say_all(receipt.with_suffix(".txt").read_text(encoding="utf-8"))
+        say(f"Kept as {receipt}.")
+    return GOOD
+
+
+def _surely(options: argparse.Namespace) -> None:
+    """Asks a person whether to erase for good. Raises `Failure` when the answer is no, `WrongUsage` when nobody can be asked."""
+    if options.yes:
+        return
+    if not sys.stdin.isatty():
+        raise WrongUsage(
+            "Nobody can be asked whether to erase, and --yes is not given; nothing was changed",
+            "Run it at a terminal, or give --yes",
+        )
+    say(f"This removes for good what was imported as {', '.join(options.erase)}. Go on? [y/N] ", error=True, end="")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Failure("Nothing was erased", "Run it again and answer y, or give --yes")
 
 
 def _assign(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Finds the rows that a consent brought into raw history, and removes them for good.
+"""Finds the rows that a consent or a file brought into raw history, and removes them for good.
 
 Raw history is written into a new file, because a deleted row's bytes stay in the free blocks of the old one. The file before it
 is removed.
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from pipelines.consents.vault import Vault
+    from pipelines.store.raw_copy import RawCopy
 
 
 def remove_erased_again(data_dir: Path, vault: "Vault") -> list[str]:
@@ -61,13 +62,40 @@ def brought(data_dir: Path, dataset: str) -> dict[str, set[str]]:
 def remove_rows(
     data_dir: Path, dataset: str, consent_ids: list[str], accounts: list[str], begin: Callable[[dict[str, int]], None]
 ) -> dict[str, int]:
-    """Deletes in the working copy, writes that into a new file, and publishes it; returns the rows removed by table.
+    """Deletes what these consents brought, with all rows of these accounts; returns the rows removed by table.
 
     `begin` gets these counts before the file is published.
     """
+    from pipelines.store import load
+
+    def delete(history: "RawCopy") -> dict[str, int]:
+        connection = history.connection
+        removed = _delete(connection, dataset, consent_ids, accounts)
+        state = load.cursors(history, dataset)
+        for kind in {"accounts", "doubts"} | ({"unlisted", "aliases"} & state.keys()):
+            kept = {one: said for one, said in state.get(kind, {}).items() if one not in accounts}
+            # an alias is the id of an account under its later number
+            state[kind] = {one: said for one, said in kept.items() if kind != "aliases" or said not in accounts}
+        load.load(history, load.Changeset(dataset, cursors=state))
+        # Older states and window tables name the accounts too.
+        states = f"{dataset}._dlt_pipeline_state"
+        connection.execute(f"delete from {states} where version < (select max(version) from {states})")
+        for table in ("read_windows", "moved_rows"):
+            connection.execute(f"delete from {dataset}.{table}")
+        return removed
+
+    return write_anew(data_dir, delete, begin)
+
+
+def write_anew(
+    data_dir: Path, delete: "Callable[[RawCopy], dict[str, int]]", begin: Callable[[dict[str, int]], None]
+) -> dict[str, int]:
+    """Calls `delete` with the working copy, writes that into a new file, and publishes it; returns the rows removed by table.
+
+    `begin` gets these counts before the file is published. The file before it is removed.
+    """
     import duckdb
 
-    from pipelines.store import load
     from pipelines.store.raw_copy import STORAGE, broken, opened
 
     raw, fresh = data_dir / "raw.duckdb", data_dir / "raw.erased.duckdb"
@@ -77,18 +105,7 @@ def remove_rows(
     with opened(data_dir) as (history, _):
         connection = history.connection
         try:
-            removed = _delete(connection, dataset, consent_ids, accounts)
-            state = load.cursors(history, dataset)
-            for kind in {"accounts", "doubts"} | ({"unlisted", "aliases"} & state.keys()):
-                kept = {one: said for one, said in state.get(kind, {}).items() if one not in accounts}
-                # an alias is the id of an account under its later number
-                state[kind] = {one: said for one, said in kept.items() if kind != "aliases" or said not in accounts}
-            load.load(history, load.Changeset(dataset, cursors=state))
-            # Older states and window tables name the accounts too.
-            states = f"{dataset}._dlt_pipeline_state"
-            connection.execute(f"delete from {states} where version < (select max(version) from {states})")
-            for table in ("read_windows", "moved_rows"):
-                connection.execute(f"delete from {dataset}.{table}")
+            removed = delete(history)
             connection.execute(f"attach {literal(fresh)} as fresh (storage_version '{STORAGE}')")
             fresh.chmod(0o600)  # before any row is in it
             (name,) = connection.execute("select current_database()").fetchall()[0]
@@ -105,13 +122,36 @@ def remove_rows(
     return removed
 
 
+def joined_accounts(data_dir: Path, accounts: list[str]) -> list[str]:
+    """Returns the accounts of files that stay on record as one of these (`file.accounts.same_as`)."""
+    import duckdb
+
+    from pipelines.store.read_only import read_only
+
+    raw = data_dir / "raw.duckdb"
+    if not raw.exists():
+        return []
+    with read_only(raw) as connection:
+        try:
+            return _joined(connection, accounts)
+        except duckdb.Error:  # of an earlier version, which had no files
+            return []
+
+
+def _joined(connection: "DuckDBPyConnection", accounts: list[str]) -> list[str]:
+    query = f"select distinct account_id from {FILE}.accounts where same_as in (select unnest(?)) order by 1"
+    return [account_id for (account_id,) in connection.execute(query, [accounts]).fetchall()]
+
+
 def _delete(connection: "DuckDBPyConnection", dataset: str, consent_ids: list[str], accounts: list[str]) -> dict[str, int]:
     """Deletes the rows of these accounts and consents in every table that names either, of files and dlt's staging, too."""
     found = connection.execute(
         "select schema_name, table_name, list(column_name) from duckdb_columns()"
-        " where schema_name in (?, ?, ?, 'closings') and column_name in ('account_id', 'consent_id') group by all",
+        " where schema_name in (?, ?, ?, 'closings') and column_name in ('account_id', 'consent_id', 'same_as') group by all",
         [dataset, f"{dataset}_staging", FILE],
     ).fetchall()
+    if any("same_as" in columns for _, _, columns in found):
+        accounts = [*accounts, *_joined(connection, accounts)]
     removed: dict[str, int] = {}
     for schema, table, columns in found:
         conditions: list[str] = []

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.consents.closing_trail import ClosingTrail
-from pipelines.consents.consent_rows import brought, remove_rows
+from pipelines.consents.consent_rows import brought, joined_accounts, remove_rows
 from pipelines.consents.vault import ERASURE_ASKED, NO_REASON, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
@@ -137,6 +137,9 @@ def erase(
     unfinished.forget_all(settings.data_dir)
     receipt.steps.append("the rows that an interrupted run had read were removed, if there were any")
     receipts = settings.data_dir / "receipts"
+    if joined := joined_accounts(settings.data_dir, own):  # afterwards raw history knows them no more
+        for history_id in histories_of(settings.data_dir):
+            ClosingTrail(vault.database, history_id).forget(joined, now(), vault.who)
     if (settings.data_dir / "raw.duckdb").exists():
         # Written down before it is done: after a crash nobody could count again what is gone.
         receipt.rows_removed = remove_rows(settings.data_dir, consent.source, chain, own, partial(_begin, receipts, receipt))

@@ -19,6 +19,7 @@ from pipelines.consents.consent_rows import remove_erased_again
 from pipelines.consents.vault import Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.report_page.page_options import wanted_page
+from pipelines.run import file_erasure
 from pipelines.settings import Settings
 from pipelines.store import run_history
 from pipelines.store.atomic_files import copy, publish, sync
@@ -317,12 +318,16 @@ def _rebuilt(settings: Settings) -> dict[str, int]:
 
 
 def _erased_again(settings: Settings, trial: Path) -> list[str]:
-    """Removes from the backup's raw history what was erased since; returns a sentence for each consent."""
-    if not has_vault(settings):
-        return []
-    with vault_of(settings) as vault:
-        erased = remove_erased_again(trial, vault)
-    return [f"consent {one} was erased after this backup, and stays erased: its rows are not restored" for one in erased]
+    """Removes from the backup's raw history what was erased since; returns a sentence for each file and consent."""
+    notes = [
+        f"the imported file {one} was erased after this backup, and stays erased: its rows are not restored"
+        for one in file_erasure.remove_erased_again(trial, settings.data_dir / "receipts")
+    ]
+    if has_vault(settings):
+        with vault_of(settings) as vault:
+            erased = remove_erased_again(trial, vault)
+        notes += [f"consent {one} was erased after this backup, and stays erased: its rows are not restored" for one in erased]
+    return notes
 
 
 def _erased_since(data_dir: Path, vault: Vault) -> list[str]:

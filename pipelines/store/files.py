@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pipelines.store.closed_months import SCHEMA as CLOSED_SCHEMA
+from pipelines.store.closed_months import TABLES as CLOSED_TABLES
 from pipelines.store.closed_months import closed_months
 from sources._columns import INSTANT
 from sources._merge_scopes import is_versioned
@@ -116,6 +118,54 @@ def take_back(connection: "DuckDBPyConnection", file_ids: Sequence[str], at: dat
     )
 
 
+def erase(connection: "DuckDBPyConnection", file_ids: Sequence[str]) -> dict[str, int]:
+    """Removes every row of these files, and the accounts that are left without a file; returns the rows removed by table."""
+    ids, removed = list(file_ids), dict[str, int]()
+    accounts = accounts_of_only(connection, ids)
+    for table, column in (("transactions", "file_id"), ("statements", "file_id"), ("imports", "run_id"), ("files", "file_id")):
+        removed[f"{FILE}.{table}"] = _deleted(connection, f"{FILE}.{table}", column, ids)
+    removed[f"{FILE}.accounts"] = _deleted(connection, f"{FILE}.accounts", "account_id", accounts)
+    if any(month.account_id in accounts for month in closed_months(connection)):
+        for name in CLOSED_TABLES:
+            removed[f"{CLOSED_SCHEMA}.{name}"] = _deleted(connection, f"{CLOSED_SCHEMA}.{name}", "account_id", accounts)
+    return {table: rows for table, rows in removed.items() if rows}
+
+
+def accounts_of_only(connection: "DuckDBPyConnection", file_ids: Sequence[str]) -> list[str]:
+    """Returns the accounts of which no bank and no other file shows anything."""
+    rows = connection.execute(
+        "select distinct account_id from file.accounts semi join file.files using (account_id)"
+        " where account_id not in (select account_id from file.files where file_id not in (select unnest(?))) order by 1",
+        [list(file_ids)],
+    ).fetchall()
+    return [account_id for (account_id,) in rows]
+
+
+def closed_of_files(connection: "DuckDBPyConnection", file_ids: Sequence[str]) -> list[tuple[str, date]]:
+    """Returns account and month of the closed months that hold entries of these files, and stay when the files are erased."""
+    if not closed_months(connection):
+        return []
+    rows = connection.execute(
+        f"""
+        select distinct closed.account_id, closed.month
+        from {CLOSED_SCHEMA}.transactions as closed
+        left join file.accounts as before on before.account_id = closed.account_id and before.same_as is not null
+        inner join file.transactions as entries
+            on entries.account_id = coalesce(before.same_as, closed.account_id)
+            and split_part(entries.transaction_id, ':', -1) = split_part(closed.transaction_id, ':', -1)
+        where entries.file_id in (select unnest($ids)) and closed.account_id not in (select unnest($gone))
+        order by all
+        """,
+        {"ids": list(file_ids), "gone": accounts_of_only(connection, file_ids)},
+    ).fetchall()
+    return [(account_id, month) for account_id, month in rows]
+
+
+def _deleted(connection: "DuckDBPyConnection", table: str, column: str, values: list[str]) -> int:
+    ((rows,),) = connection.execute(f"delete from {table} where {column} in (select unnest(?))", [values]).fetchall()
+    return int(rows)
+
+
 def move(connection: "DuckDBPyConnection", account_id: str, to: str, at: datetime) -> int:
     """Gives what files brought of one account to another one; returns the number of files, those taken back included.
 
@@ -132,7 +182,8 @@ def move(connection: "DuckDBPyConnection", account_id: str, to: str, at: datetim
     ((files,),) = connection.execute("update file.files set account_id = $new where account_id = $old", values).fetchall()
     if any(month.account_id == account_id for month in closed_months(connection)):
         connection.execute(
-            "update file.accounts set _dlt_valid_to = ? where account_id = ? and _dlt_valid_to is null", [at, account_id]
+            "update file.accounts set same_as = ?, _dlt_valid_to = coalesce(_dlt_valid_to, ?) where account_id = ?",
+            [to, at, account_id],
         )
     else:
         connection.execute("delete from file.accounts where account_id = ?", [account_id])

@@ -41,6 +41,7 @@ REWRITTEN_BY_ACCOUNT = frozenset({"read_days"})
 """Of these, only the accounts that are given."""
 
 LATER_COLUMNS: Mapping[str, Collection[str]] = {
+    "file.accounts": ("same_as",),
     "kontist.accounts": LATER_OF_ACCOUNTS,
     "kontist.imports": ("as_of",),
     "kontist.transactions": LATER,

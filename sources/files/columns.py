@@ -10,8 +10,10 @@ ACCOUNTS = versioned(
     required("institution"),
     ("name", TEXT),
     required("currency"),
+    ("same_as", TEXT),
 )
-"""An account that no bank shows: it is known by files only."""
+"""An account that no bank shows: it is known by files only. `same_as`: the account that its files were given to, where closed
+months of it stay on record; an erasure of that account removes this one, too."""
 
 TRANSACTIONS = identified(
     required("file_id"),

@@ -69,8 +69,8 @@ def test_statements_of_another_account_are_left_out_or_refused(connected: Path, 
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ((), "takes files, --list, --undo ID or --assign"),
-        (("FILE", "--list"), "takes files, --list, --undo ID or --assign"),
+        ((), "takes files, --list, --undo ID, --erase ID or --assign"),
+        (("FILE", "--list"), "takes files, --list, --undo ID, --erase ID or --assign"),
         (("FILE", "--new"), "needs the name of its bank"),
         (("FILE", "--name", "x"), "--name is of a new account"),
         (("FILE", "--new", "--name", "x", "--account", "3000"), "needs the name of its bank"),

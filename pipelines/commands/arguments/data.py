@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipelines.commands.arguments.common import Commands, json_option, sources_option, start_new_option, wait_option
-from pipelines.commands.option_types import count, day, hours
+from pipelines.commands.option_types import count, day, hours, reason
 
 
 def declare(commands: Commands) -> None:
@@ -91,6 +91,17 @@ def _declare_import(commands: Commands) -> None:
     files.add_argument("--dry-run", action="store_true", default=False, help="show what would be imported, and change nothing")
     files.add_argument("--list", action="store_true", default=False, help="list the files that were imported")
     files.add_argument("--undo", action="append", default=[], metavar="ID", help="take an imported file back; may be repeated")
+    files.add_argument(
+        "--erase",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="remove a file for good, or an account that is known from files only; writes a receipt; may be repeated",
+    )
+    files.add_argument(
+        "--yes", action="store_true", default=False, help="with --erase: do not ask; without a terminal it has to be given"
+    )
+    files.add_argument("--reason", type=reason, metavar="TEXT", help="with --erase: why, for the receipt; name no person")
     files.add_argument(
         "--assign",
         metavar="ACCOUNT",
