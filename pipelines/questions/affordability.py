@@ -16,28 +16,24 @@ from pipelines.store.sql import Rows, rows_of
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-REGULAR = frozenset({"salary", "pension", "benefits"})
-INCOME = REGULAR | {"other_income"}
-FIXED = frozenset({"rent", "utilities", "insurance", "subscription"})
-SPENDING = FIXED | {"loan_instalment", "gambling", "cash", "tax", "other_spending"}
-BEHIND: Mapping[str, tuple[frozenset[str], str]] = {
-    "income_this_month": (INCOME, "this month"),
-    "income_last_month": (INCOME, "last month"),
-    "income_month_before": (INCOME, "month before"),
-    "income": (INCOME, "90 days"),
-    "regular_income": (REGULAR, "whole months"),
-    "rent": (frozenset({"rent"}), "90 days"),
-    "utilities": (frozenset({"utilities"}), "90 days"),
-    "insurance": (frozenset({"insurance"}), "90 days"),
-    "subscriptions": (frozenset({"subscription"}), "90 days"),
-    "fixed_costs": (FIXED, "90 days"),
-    "loan_instalments": (frozenset({"loan_instalment"}), "90 days"),
-    "gambling": (frozenset({"gambling"}), "90 days"),
-    "cash": (frozenset({"cash"}), "90 days"),
-    "spending": (SPENDING, "90 days"),
-    "returned_debits_amount": (frozenset({"returned_debit"}), "90 days"),
+BEHIND: Mapping[str, tuple[str, str]] = {
+    "income_this_month": ("is_income", "this month"),
+    "income_last_month": ("is_income", "last month"),
+    "income_month_before": ("is_income", "month before"),
+    "income": ("is_income", "90 days"),
+    "regular_income": ("is_regular_income", "whole months"),
+    "rent": ("rent", "90 days"),
+    "utilities": ("utilities", "90 days"),
+    "insurance": ("insurance", "90 days"),
+    "subscriptions": ("subscription", "90 days"),
+    "fixed_costs": ("is_fixed_cost", "90 days"),
+    "loan_instalments": ("loan_instalment", "90 days"),
+    "gambling": ("gambling", "90 days"),
+    "cash": ("cash", "90 days"),
+    "spending": ("is_spending", "90 days"),
+    "returned_debits_amount": ("returned_debit", "90 days"),
 }
-"""By column of `affordability`: the figures of `affordability_payments`, and the days, whose sum it is."""
+"""By column of `affordability`: the figure of `affordability_payments`, or the column that marks several, and the days."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +88,8 @@ def affordabilities(connection: "DuckDBPyConnection", owner: str | None) -> list
 def _with_proof(connection: "DuckDBPyConnection", row: dict[str, Any]) -> dict[str, Any]:
     payments = rows_of(
         connection,
-        "select transaction_id, account_id, booked_on, amount, figure, evidence, is_proven from affordability_payments"
+        "select transaction_id, account_id, booked_on, amount, figure, evidence, is_income, is_regular_income, is_fixed_cost,"
+        " is_spending, is_proven from affordability_payments"
         " where list_contains($accounts, account_id) and currency = $currency order by booked_on desc, transaction_id",
         {"accounts": row["account_ids"], "currency": row["currency"]},
     )
@@ -118,9 +115,13 @@ def _with_proof(connection: "DuckDBPyConnection", row: dict[str, Any]) -> dict[s
 
 def _behind(payments: Rows, column: str, row: Mapping[str, Any]) -> list[str]:
     """Returns the transactions whose sum a column is; of `regular_income` those whose sum is divided by `whole_months`."""
-    figures, days = BEHIND[column]
+    counted, days = BEHIND[column]
     first, last = _days(days, row)
-    return [one["transaction_id"] for one in payments if one["figure"] in figures and first <= one["booked_on"] <= last]
+    return [
+        one["transaction_id"]
+        for one in payments
+        if (one["figure"] == counted or one.get(counted) is True) and first <= one["booked_on"] <= last
+    ]
 
 
 def _days(days: str, row: Mapping[str, Any]) -> tuple[date, date]:

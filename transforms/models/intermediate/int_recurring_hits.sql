@@ -145,7 +145,9 @@ regular as (
 placed as (
     select
         *,
-        concat('r-', left(md5(first_value(transaction_id) over in_turn), 16)) as recurring_id,
+        first_value(day) over in_turn                               as first_on,
+        first_value(cents) over in_turn                             as first_cents,
+        first_value(transaction_id) over in_turn                    as first_id,
         row_number() over in_turn                                   as nth,
         max(day(day)) over lately >= 25 and min(day(day)) over lately <= 7 as wraps,
         quantile_disc(day(day), 0.5) over lately                    as usual_day,
@@ -159,6 +161,8 @@ placed as (
 months as (
     select
         *,
+        dense_rank() over (partition by party, cadence order by first_on, first_cents, first_id) as place,
+        dense_rank() over (partition by party, cadence, first_cents order by first_on, first_id) as place_of_amount,
         case when wraps then usual_wrapped_day else usual_day end   as payday,
         cast(date_trunc('month', day) as date) + to_months(
             cast(step_months + case when wraps and day(day) >= 25 then 1 else 0 end as integer)
@@ -166,10 +170,14 @@ months as (
     from placed
 ),
 
+-- Older history that comes in later changes no id: no payment names the series. Of several of one party and cadence the first one to
+-- begin is named by these alone, any other one also by the amount that it began with
 final as (
     select
         transaction_id,
-        recurring_id,
+        concat('r-', left(md5(concat_ws(
+            ' ', party, cadence, case when place > 1 then concat_ws(' ', first_cents, place_of_amount) end
+        )), 16))                                                    as recurring_id,
         account_id,
         currency,
         counterparty_id,

@@ -33,11 +33,7 @@ payments as (
             when payments.booked_on >= dates.this_month then 0
             when payments.booked_on >= dates.last_month then 1
             when payments.booked_on >= dates.month_before then 2
-        end                                                         as months_ago,
-        figure in ('salary', 'pension', 'benefits')                 as is_regular,
-        is_regular or figure = 'other_income'                       as is_income,
-        figure in ('rent', 'utilities', 'insurance', 'subscription') as is_fixed,
-        is_fixed or figure in ('loan_instalment', 'gambling', 'cash', 'tax', 'other_spending') as is_spending
+        end                                                         as months_ago
     from ledger.affordability_payments as payments
     inner join accounts using (account_id)
     cross join dates
@@ -58,6 +54,27 @@ holders as (
     group by holder_id, currency
 ),
 
+-- Whole months only: the month in which the first known day lies may lack days. Days before it are expected, too: as `prove` counts them
+known as (
+    select
+        accounts.holder_id,
+        accounts.currency,
+        case when count(proofs.day) > 0 then greatest(
+            any_value(dates.regular_from),
+            cast(date_trunc('month', min(proofs.day) - 1) + interval 1 month as date)
+        ) end                                                       as first_month,
+        any_value(dates.this_month)                                 as end_month,
+        coalesce(greatest(0, date_diff('month', first_month, end_month)), 0) as months,
+        90 * count(distinct accounts.account_id)                    as days_expected,
+        count(*) filter (
+            where proofs.day between dates.lately_from and dates.as_of and proofs.proof in ('chain', 'reported')
+        )                                                           as days_proven
+    from accounts
+    cross join dates
+    left join intermediate.int_day_reconciliation as proofs using (account_id)
+    group by accounts.holder_id, accounts.currency
+),
+
 sums as (
     select
         holder_id,
@@ -71,51 +88,38 @@ sums as (
         sum(amount) filter (where is_income and is_late)            as income,
         sum(amount) filter (where is_income and is_late and not is_proven) as unproven_income,
         sum(amount) filter (where figure = 'rent' and is_late)      as rent,
+        sum(amount) filter (where figure = 'rent' and is_late and not is_proven) as unproven_rent,
         sum(amount) filter (where figure = 'utilities' and is_late) as utilities,
+        sum(amount) filter (where figure = 'utilities' and is_late and not is_proven) as unproven_utilities,
         sum(amount) filter (where figure = 'insurance' and is_late) as insurance,
+        sum(amount) filter (where figure = 'insurance' and is_late and not is_proven) as unproven_insurance,
         sum(amount) filter (where figure = 'subscription' and is_late) as subscriptions,
-        sum(amount) filter (where is_fixed and is_late)             as fixed_costs,
-        sum(amount) filter (where is_fixed and is_late and not is_proven) as unproven_fixed_costs,
+        sum(amount) filter (where figure = 'subscription' and is_late and not is_proven) as unproven_subscriptions,
+        sum(amount) filter (where is_fixed_cost and is_late)        as fixed_costs,
+        sum(amount) filter (where is_fixed_cost and is_late and not is_proven) as unproven_fixed_costs,
         sum(amount) filter (where figure = 'loan_instalment' and is_late) as loan_instalments,
         sum(amount) filter (where figure = 'loan_instalment' and is_late and not is_proven) as unproven_loan_instalments,
         sum(amount) filter (where is_spending and is_late)          as spending,
         sum(amount) filter (where is_spending and is_late and not is_proven) as unproven_spending,
         sum(amount) filter (where figure = 'gambling' and is_late)  as gambling,
+        sum(amount) filter (where figure = 'gambling' and is_late and not is_proven) as unproven_gambling,
         sum(amount) filter (where figure = 'cash' and is_late)      as cash,
+        sum(amount) filter (where figure = 'cash' and is_late and not is_proven) as unproven_cash,
+        sum(amount) filter (where figure = 'returned_debit' and is_late) as returned_debits_amount,
+        sum(amount) filter (where figure = 'returned_debit' and is_late and not is_proven) as unproven_returned_debits_amount,
         count(*) filter (where figure = 'returned_debit' and is_late) as returned_debits,
-        sum(amount) filter (where figure = 'returned_debit' and is_late) as returned_debits_amount
-    from payments
+        count(*) filter (where figure = 'returned_debit' and is_late and not is_proven) as unproven_returned_debits,
+        sum(amount) filter (where is_regular)                       as regular_income,
+        sum(amount) filter (where is_regular and not is_proven)     as unproven_regular_income,
+        count(distinct date_trunc('month', booked_on)) filter (where is_regular) as regular_months
+    from (
+        select
+            payments.*,
+            is_regular_income and booked_on >= known.first_month and booked_on < known.end_month as is_regular
+        from payments
+        left join known using (holder_id, currency)
+    )
     group by holder_id, currency
-),
-
--- Whole months only: the month in which the first known day lies may lack days
-first_months as (
-    select
-        accounts.holder_id,
-        accounts.currency,
-        greatest(
-            any_value(dates.regular_from),
-            cast(date_trunc('month', min(proofs.day) - 1) + interval 1 month as date)
-        )                                                           as first_month,
-        any_value(dates.this_month)                                 as this_month,
-        greatest(0, date_diff('month', first_month, any_value(dates.this_month))) as months
-    from accounts
-    inner join intermediate.int_day_reconciliation as proofs using (account_id)
-    cross join dates
-    group by accounts.holder_id, accounts.currency
-),
-
-regular as (
-    select
-        payments.holder_id,
-        payments.currency,
-        sum(payments.amount)                                        as amount,
-        sum(payments.amount) filter (where not payments.is_proven)  as unproven_amount,
-        count(distinct date_trunc('month', payments.booked_on))     as months
-    from payments
-    inner join first_months using (holder_id, currency)
-    where payments.is_regular and payments.booked_on >= first_months.first_month and payments.booked_on < first_months.this_month
-    group by payments.holder_id, payments.currency
 ),
 
 -- A card's balance is a debt that is meant. A day on which one balance is not known has no sum, so it begins with the last account
@@ -158,21 +162,6 @@ average_balances as (
     group by holder_id, currency
 ),
 
--- Days before the first movement are expected, too: as `prove` counts them
-proven as (
-    select
-        accounts.holder_id,
-        accounts.currency,
-        90 * count(distinct accounts.account_id)                    as days_expected,
-        count(proofs.day)                                           as days_proven
-    from accounts
-    cross join dates
-    left join intermediate.int_day_reconciliation as proofs
-        on proofs.account_id = accounts.account_id and proofs.day between dates.lately_from and dates.as_of
-        and proofs.proof in ('chain', 'reported')
-    group by accounts.holder_id, accounts.currency
-),
-
 final as (
     select
         holders.holder_id,
@@ -190,14 +179,18 @@ final as (
         in_cents(coalesce(sums.income, 0))                          as income,
         in_cents(coalesce(sums.unproven_income, 0))                 as unproven_income,
         in_proportion(in_cents(coalesce(sums.income, 0)), 1, 3)     as income_30_days,
-        in_proportion(in_cents(coalesce(regular.amount, 0)), 1, nullif(first_months.months, 0)) as regular_income,
-        in_proportion(in_cents(coalesce(regular.unproven_amount, 0)), 1, nullif(first_months.months, 0)) as unproven_regular_income,
-        coalesce(regular.months, 0)                                 as regular_months,
-        coalesce(first_months.months, 0)                            as whole_months,
+        in_proportion(in_cents(coalesce(sums.regular_income, 0)), 1, nullif(known.months, 0)) as regular_income,
+        in_proportion(in_cents(coalesce(sums.unproven_regular_income, 0)), 1, nullif(known.months, 0)) as unproven_regular_income,
+        coalesce(sums.regular_months, 0)                            as regular_months,
+        coalesce(known.months, 0)                                   as whole_months,
         in_cents(coalesce(sums.rent, 0))                            as rent,
+        in_cents(coalesce(sums.unproven_rent, 0))                   as unproven_rent,
         in_cents(coalesce(sums.utilities, 0))                       as utilities,
+        in_cents(coalesce(sums.unproven_utilities, 0))              as unproven_utilities,
         in_cents(coalesce(sums.insurance, 0))                       as insurance,
+        in_cents(coalesce(sums.unproven_insurance, 0))              as unproven_insurance,
         in_cents(coalesce(sums.subscriptions, 0))                   as subscriptions,
+        in_cents(coalesce(sums.unproven_subscriptions, 0))          as unproven_subscriptions,
         in_cents(coalesce(sums.fixed_costs, 0))                     as fixed_costs,
         in_cents(coalesce(sums.unproven_fixed_costs, 0))            as unproven_fixed_costs,
         in_cents(coalesce(sums.loan_instalments, 0))                as loan_instalments,
@@ -205,25 +198,27 @@ final as (
         in_cents(coalesce(sums.spending, 0))                        as spending,
         in_cents(coalesce(sums.unproven_spending, 0))               as unproven_spending,
         in_cents(coalesce(sums.gambling, 0))                        as gambling,
+        in_cents(coalesce(sums.unproven_gambling, 0))               as unproven_gambling,
         in_share(coalesce(sums.gambling, 0), sums.spending)         as gambling_share,
         in_cents(coalesce(sums.cash, 0))                            as cash,
+        in_cents(coalesce(sums.unproven_cash, 0))                   as unproven_cash,
         in_share(coalesce(sums.cash, 0), sums.spending)             as cash_share,
         coalesce(sums.returned_debits, 0)                           as returned_debits,
+        coalesce(sums.unproven_returned_debits, 0)                  as unproven_returned_debits,
         in_cents(coalesce(sums.returned_debits_amount, 0))          as returned_debits_amount,
+        in_cents(coalesce(sums.unproven_returned_debits_amount, 0)) as unproven_returned_debits_amount,
         average_balances.average_balance,
         average_balances.minimum_balance,
         coalesce(average_balances.balance_days, 0)                  as balance_days,
         coalesce(average_balances.days_below_zero, 0)               as days_below_zero,
-        coalesce(proven.days_expected, 0)                           as days_expected,
-        coalesce(proven.days_proven, 0)                             as days_proven,
-        in_share(proven.days_proven, proven.days_expected)          as proven_share
+        coalesce(known.days_expected, 0)                            as days_expected,
+        coalesce(known.days_proven, 0)                              as days_proven,
+        in_share(known.days_proven, known.days_expected)            as proven_share
     from holders
     cross join dates
     left join sums using (holder_id, currency)
-    left join first_months using (holder_id, currency)
-    left join regular using (holder_id, currency)
+    left join known using (holder_id, currency)
     left join average_balances using (holder_id, currency)
-    left join proven using (holder_id, currency)
 )
 
 select * from final

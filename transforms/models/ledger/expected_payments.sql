@@ -158,7 +158,10 @@ not_ordered as (
     select series.*
     from series
     anti join ordered
-        on ordered.account_id = series.account_id and ordered.due_on > series.last_on
+        on ordered.account_id = series.account_id and ordered.currency = series.currency and ordered.due_on > series.last_on
+        -- an order of another direction, or of an amount that differs by more than a quarter, is of other payments
+        and (ordered.amount < 0) = (series.typical_amount < 0)
+        and 4 * abs(ordered.amount) <= 5 * abs(series.typical_amount) and 4 * abs(series.typical_amount) <= 5 * abs(ordered.amount)
         and (
             upper(replace(ordered.counterparty_iban, ' ', '')) = series.counterparty_iban
             or (series.counterparty_iban is null and lower(trim(ordered.counterparty_name)) = lower(trim(series.counterparty_name)))
