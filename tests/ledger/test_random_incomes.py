@@ -51,7 +51,7 @@ def test_what_recurs_is_found_and_each_figure_is_that_of_the_life(people: list[L
         unexplained = asked(
             connection,
             "select transaction_id from ledger.affordability_payments left join ledger.payment_kinds using (transaction_id)"
-            " where figure = 'recurring_income' and not contains(affordability_payments.evidence, coalesce(recurring_id, 'none'))",
+            " where figure = 'recurring_income' and not contains(affordability_payments.evidence, coalesce(recurring_id, '?'))",
         )
         inferred = asked(connection, "select order_id from ledger.expected_payments where order_kind = 'inferred'")
 

@@ -188,8 +188,10 @@ hits as (
         hits.recurring_id,
         hits.cadence,
         hits.direction = 'out' and hits.step_months > 0
-            and coalesce(regexp_matches(plain_words(hits.transaction_type), 'card|kart|direct debit|lastschrift|polecenie zaplaty|inkaso'), false)
-            as is_collected,
+            and coalesce(regexp_matches(
+                lower(strip_accents(hits.transaction_type)),
+                'card|kart|direct[^a-z0-9]+debit|lastschrift|polecenie[^a-z0-9]+zap[lł]aty|inkaso'
+            ), false)                                               as is_collected,
         hits.nth = 1 or hits.amount = lag(hits.amount) over (partition by hits.recurring_id order by hits.nth) as is_same_amount,
         known.payment_kind
     from intermediate.int_recurring_hits as hits

@@ -17,7 +17,8 @@ accounts as (
         accounts.account_type,
         accounts.currency,
         accounts.first_booked_on,
-        cast(accounts.gone_at as date)                              as gone_on
+        cast(accounts.gone_at as date)                              as gone_on,
+        dates.*
     from intermediate.int_accounts as accounts
     left join owners using (account_id)
     cross join dates
@@ -28,15 +29,14 @@ payments as (
     select
         accounts.holder_id,
         payments.*,
-        payments.booked_on >= dates.lately_from                     as is_late,
+        payments.booked_on >= accounts.lately_from                  as is_late,
         case
-            when payments.booked_on >= dates.this_month then 0
-            when payments.booked_on >= dates.last_month then 1
-            when payments.booked_on >= dates.month_before then 2
+            when payments.booked_on >= accounts.this_month then 0
+            when payments.booked_on >= accounts.last_month then 1
+            when payments.booked_on >= accounts.month_before then 2
         end                                                         as months_ago
     from ledger.affordability_payments as payments
     inner join accounts using (account_id)
-    cross join dates
 ),
 
 -- A holder with a payment in a currency of no account has no balance in it
@@ -60,17 +60,16 @@ known as (
         accounts.holder_id,
         accounts.currency,
         case when count(proofs.day) > 0 then greatest(
-            any_value(dates.regular_from),
+            any_value(accounts.regular_from),
             cast(date_trunc('month', min(proofs.day) - 1) + interval 1 month as date)
         ) end                                                       as first_month,
-        any_value(dates.this_month)                                 as end_month,
+        any_value(accounts.this_month)                              as end_month,
         coalesce(greatest(0, date_diff('month', first_month, end_month)), 0) as months,
         90 * count(distinct accounts.account_id)                    as days_expected,
         count(*) filter (
-            where proofs.day between dates.lately_from and dates.as_of and proofs.proof in ('chain', 'reported')
+            where proofs.day between accounts.lately_from and accounts.as_of and proofs.proof in ('chain', 'reported')
         )                                                           as days_proven
     from accounts
-    cross join dates
     left join intermediate.int_day_reconciliation as proofs using (account_id)
     group by accounts.holder_id, accounts.currency
 ),
@@ -129,12 +128,11 @@ account_days as (
         holder_id,
         currency,
         cast(unnest(generate_series(
-            cast(dates.lately_from as timestamp), cast(dates.as_of as timestamp), interval 1 day
+            cast(lately_from as timestamp), cast(as_of as timestamp), interval 1 day
         )) as date)                                                 as day,
         gone_on
     from accounts
-    cross join dates
-    where account_type = 'account' and first_booked_on <= dates.as_of
+    where account_type = 'account' and first_booked_on <= as_of
 ),
 
 balances as (

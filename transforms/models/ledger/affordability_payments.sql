@@ -54,7 +54,7 @@ figured as (
     from booked
     left join kinds using (transaction_id)
     left join reversals using (transaction_id)
-    left join (select distinct reversal_of from reversals) as originals on originals.reversal_of = booked.transaction_id
+    left join reversals as originals on originals.reversal_of = booked.transaction_id
     left join regular using (transaction_id)
     left join intermediate.int_day_reconciliation as proofs
         on proofs.account_id = booked.account_id and proofs.day = booked.booked_on
