@@ -143,8 +143,8 @@ compared as (
     select
         account_id, transaction_id, booked_on, movement_on, is_correction, amount,
         case when others = current then 1 when opposite = current then -1 end as factor,
-        case when is_never_taxed then others[1].name when is_in_proportion then part end as ledger_account,
-        case when is_in_proportion and not is_never_taxed then part_code end as vat_code,
+        case when is_in_proportion then part when is_never_taxed then others[1].name end as ledger_account,
+        case when is_in_proportion then part_code end as vat_code,
         is_reversal <> (sign(amount) <> way) as is_return
     from proportioned
 ),

@@ -76,7 +76,22 @@ boxed as (
 -- A person said that there is no tax
 without_tax as (select transaction_id from intermediate.int_decisions where vat_code = 'NONE'),
 
--- Income and expenses of a business of which nobody said the tax
+-- Income and expenses of a business of which nobody said the tax; few days and accounts are looked at further
+uncoded_days as (
+    select
+        account_id,
+        booked_on,
+        currency,
+        ledger_account,
+        sum(amount)                                                 as amount,
+        count(*)                                                    as movements
+    from postings
+    where vat_code is null and leg <> 1
+        and (starts_with(ledger_account, 'Income:') or starts_with(ledger_account, 'Expenses:'))
+        and coalesce(reversal_of, transaction_id) not in (select transaction_id from without_tax)
+    group by all
+),
+
 uncoded as (
     select
         account_id,
@@ -84,14 +99,13 @@ uncoded as (
         currency,
         if(starts_with(ledger_account, 'Income:'), 'sale', 'purchase') as side,
         sum(if(side = 'sale', -amount, amount))                     as amount,
-        count(*)                                                    as movements
-    from postings
-    where vat_code is null and leg <> 1
-        and (starts_with(ledger_account, 'Income:') or starts_with(ledger_account, 'Expenses:'))
-        and account_id in (
+        sum(movements)                                              as movements
+    from uncoded_days
+    where account_id in (
             select account_id from vat_accounts where source = 'kontist' or account_id in (select account_id from coded)
         )
-        and coalesce(reversal_of, transaction_id) not in (select transaction_id from without_tax)
+        -- wages and taxes of the owner are neither sales nor purchases
+        and ledger_account not in (select ledger_account from seeds.chart_of_accounts where euer_line is not null)
     group by all
 ),
 
