@@ -10,59 +10,60 @@ postings        as (select * from ledger.postings),
 balance_entries as (select * from ledger.balance_entries),
 closed          as (select * from ledger.closed_postings),
 
--- The closed days as the ledger has them now
-shown_legs as (
+-- As the ledger has them now (sign 1), and as they were closed (-1)
+legs as (
     select
-        postings.account_id,
+        account_id,
         'transaction'                                               as kind,
-        postings.transaction_id                                     as entry,
-        postings.booked_on                                          as movement_on,
-        postings.ledger_account,
-        postings.currency,
-        postings.amount,
-        postings.leg = 1                                            as is_bank
+        transaction_id                                              as entry,
+        booked_on                                                   as movement_on,
+        ledger_account,
+        currency,
+        amount,
+        leg = 1                                                     as is_bank,
+        1                                                           as sign
     from postings
-    inner join closed_through using (account_id)
-    where postings.booked_on <= closed_through.closed_through
     union all
-    select
-        balance_entries.account_id,
-        balance_entries.kind,
-        balance_entries.entry,
-        balance_entries.booked_on                                   as movement_on,
-        unnest([balance_entries.ledger_account, balance_entries.other_ledger_account]) as ledger_account,
-        balance_entries.currency,
-        unnest([balance_entries.amount, -balance_entries.amount])   as amount,
-        unnest([true, false])                                       as is_bank
-    from balance_entries
-    inner join closed_through using (account_id)
-    where balance_entries.booked_on <= closed_through.closed_through
-),
-
-both_views as (
-    select *, true as is_current from shown_legs
-    union all
-    select account_id, kind, entry, movement_on, ledger_account, currency, -amount as amount, is_bank, false as is_current
-    from closed
-),
-
-entries as (
     select
         account_id,
         kind,
         entry,
-        -- now where it is in a closed month, else then
-        coalesce(max(movement_on) filter (where is_current), max(movement_on)) as movement_on,
-        case
-            when not bool_or(is_current) then 'removed'
-            when bool_and(is_current) then 'late'
-            when sum(amount) filter (where is_bank) <> 0 then 'changed'
-            else 'reclassified'
-        end                                                         as cause
-    from both_views
-    group by account_id, kind, entry
+        booked_on                                                   as movement_on,
+        unnest([ledger_account, other_ledger_account])              as ledger_account,
+        currency,
+        unnest([amount, -amount])                                   as amount,
+        unnest([true, false])                                       as is_bank,
+        1                                                           as sign
+    from balance_entries
+    union all
+    select account_id, kind, entry, movement_on, ledger_account, currency, amount, is_bank, -1 as sign
+    from closed
 ),
 
+both_views as (
+    select legs.*, closed_through.closed_through
+    from legs
+    inner join closed_through using (account_id)
+    where legs.movement_on <= closed_through.closed_through or legs.sign = -1
+),
+
+-- Nearly every closed day is as it was: count, sum and hashes of its legs say so, and none of them is looked at on its own
+differing_days as (
+    select account_id, movement_on
+    from both_views
+    group by account_id, movement_on
+    having sum(sign) <> 0
+        or sum(sign * amount) <> 0
+        or sum(sign * cast(hash(kind, entry, ledger_account, currency, amount) as hugeint)) <> 0
+),
+
+differing_entries as (
+    select distinct account_id, kind, entry
+    from both_views
+    semi join differing_days using (account_id, movement_on)
+),
+
+-- With the legs on all its days, because an entry may have moved
 netted as (
     select
         account_id,
@@ -70,29 +71,40 @@ netted as (
         entry,
         ledger_account,
         currency,
-        sum(amount)                                                 as amount,
-        bool_or(is_bank)                                            as is_bank
+        closed_through,
+        max(movement_on) filter (where sign = 1)                    as shown_on,
+        max(movement_on)                                            as known_on,
+        bool_or(sign = 1)                                           as is_shown,
+        bool_or(sign = -1)                                          as is_closed,
+        bool_or(is_bank)                                            as is_bank,
+        sum(sign * amount)                                          as amount
     from both_views
-    group by account_id, kind, entry, ledger_account, currency
-    having sum(amount) <> 0
+    semi join differing_entries using (account_id, kind, entry)
+    group by all
 ),
 
 final as (
     select
-        netted.account_id,
-        netted.kind,
-        netted.entry,
-        case when netted.kind = 'transaction' then netted.entry end as transaction_id,
-        entries.cause,
-        entries.movement_on,
-        closed_through.closed_through + 1                           as booked_on,
-        netted.ledger_account,
-        cast(netted.amount as decimal(18, 2))                       as amount,
-        netted.currency,
-        netted.is_bank
+        account_id,
+        kind,
+        entry,
+        case when kind = 'transaction' then entry end               as transaction_id,
+        case
+            when not bool_or(is_shown) over whole_entry then 'removed'
+            when not bool_or(is_closed) over whole_entry then 'late'
+            when sum(amount) filter (where is_bank) over whole_entry <> 0 then 'changed'
+            else 'reclassified'
+        end                                                         as cause,
+        -- now where it is in a closed month, else then
+        coalesce(max(shown_on) over whole_entry, max(known_on) over whole_entry) as movement_on,
+        closed_through + 1                                          as booked_on,
+        ledger_account,
+        cast(amount as decimal(18, 2))                              as amount,
+        currency,
+        is_bank
     from netted
-    inner join entries using (account_id, kind, entry)
-    inner join closed_through using (account_id)
+    window whole_entry as (partition by account_id, kind, entry)
+    qualify amount <> 0
 )
 
 select * from final
