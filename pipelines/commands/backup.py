@@ -12,6 +12,7 @@ from pipelines.store.lock import held
 
 if TYPE_CHECKING:
     from pipelines.run.backups import Restored
+    from pipelines.settings import Settings
 
 
 def backup(options: argparse.Namespace) -> int:
@@ -50,7 +51,18 @@ def restore(options: argparse.Namespace) -> int:
     else:
         with changing(settings, "restore", fetching=whole is None):
             restored = backups.restore_previous(settings) if whole is None else backups.restore(settings, whole)
+        restored.notes.extend(_closed_months(settings))
     return _show(options, restored)
+
+
+def _closed_months(settings: "Settings") -> list[str]:
+    """Returns a sentence for each month that was closed or reopened after what was restored: the trail knows it."""
+    from pipelines.questions.closing_verification import verified
+
+    try:
+        return verified(settings).faults
+    except Failure as failure:  # the files are in place all the same
+        return [f"closed months were not compared with the trail: {failure}"]
 
 
 def _show(options: argparse.Namespace, restored: "Restored") -> int:

@@ -107,15 +107,16 @@ def _list(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from pipelines.questions.closing_verification import verified
 
-    found = verified(data_of(options))
+    found = verified(data_of(options), options.record)
     if options.json:
-        print_json({"records": len(found.records), "months": len(found.months), "faults": found.faults})
+        counts = {"records": len(found.records), "months": len(found.months)}
+        print_json(counts | {"faults": found.faults, "notes": found.notes})
     else:
         for fault in found.faults:
             say(f"! {fault}")
         state = "are as they were written" if not found.faults else f"have {counted(len(found.faults), 'fault')}"
         lines = f"{counted(len(found.records), 'record')} and {counted(len(found.months), 'closed month')} {state}."
-        tell(options, lines, *_newest(found.records))
+        tell(options, lines, *(f"- {note}" for note in found.notes), *_newest(found.records))
     return CHECKS_FAILED if found.faults else GOOD
 
 

@@ -35,20 +35,20 @@ def prove(options: argparse.Namespace) -> int:
         if options.account is None:
             listed = certificates(connection, options.first, options.last)
         else:
-            certified = certificate(connection, options.account, options.first, options.last)
-            views = closed_views.closed_views(connection, certified.account["account_id"], options.first, options.last)
-    if options.account is None:
-        complete = all(one.complete for one in listed)
-        if options.json:
-            print_json({"complete": complete, "certificates": [one.as_json() for one in listed]})
-        else:
-            show(listed, console())
-        return GOOD if complete else CHECKS_FAILED
+            listed = [certificate(connection, options.account, options.first, options.last)]
+        views = [closed_views.closed_views(connection, one.account["account_id"], options.first, options.last) for one in listed]
+    complete = all(one.complete for one in listed)
+    shown = [one.as_json() | {"closed_months": [view.as_json() for view in own]} for one, own in zip(listed, views, strict=True)]
     if options.json:
-        print_json(certified.as_json() | {"closed_months": [one.as_json() for one in views]})
+        print_json({"complete": complete, "certificates": shown} if options.account is None else shown[0])
+    elif options.account is None:
+        show(listed, console())
+        names = [one.account["display_name"] for one in listed]
+        if closed := closed_views.text_of_accounts(zip(names, views, strict=True)):
+            say_all(closed)
     else:
-        say_all("\n".join(filter(None, (text(certified), closed_views.text(views)))))
-    return GOOD if certified.complete else CHECKS_FAILED
+        say_all("\n".join(filter(None, (text(listed[0]), closed_views.text(views[0])))))
+    return GOOD if complete else CHECKS_FAILED
 
 
 def owners(options: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Literal
 
 import sqlalchemy as sql
@@ -85,18 +86,19 @@ class ClosingTrail:
             self._lock(connection)
             return self._append(connection, events)
 
-    def forget(self, account_ids: Iterable[str], now: datetime, who: str) -> None:
-        """Removes the figures of accounts that are erased, and records which records they belonged to."""
+    def forget(self, account_ids: Iterable[str], now: datetime, who: str) -> int:
+        """Removes the figures of accounts that are erased, and records which records they belonged to; returns their number."""
         wanted = set(account_ids)
         with self._database.transaction() as connection:
             self._lock(connection)
             gone = [one for one in self._records(connection) if one.account_id in wanted]
             if not gone:
-                return
+                return 0
             connection.execute(closing_figures.delete().where(closing_figures.c.hash.in_([one.hash for one in gone])))
             figures = json.dumps({"records": [one.number for one in gone], "salt": secrets.token_hex(16)}, sort_keys=True)
             event = Event(what="erased", month="", account_id="", figures=figures, at=now, who=who)
             self._append(connection, [event])
+            return len(gone)
 
     def _lock(self, connection: sql.Connection) -> None:
         self._database.lock(connection, [f"closings {self._history_id}"])
@@ -164,8 +166,27 @@ def faults(records: Sequence[Record]) -> list[str]:
             found.append(f"the figures of record {one.number} are missing, and no erasure removed them")
         elif one.figures is not None and sha256(one.figures) != one.figures_sha256:
             found.append(f"the figures of record {one.number} were altered")
+        elif one.figures is not None and not _is_of_its_month(one):
+            found.append(f"the figures of record {one.number} are kept with another account, or are of another month")
         previous, expected = one.hash, one.number + 1
     return found
+
+
+def _is_of_its_month(record: Record) -> bool:
+    """Returns whether the figures are of the account beside them, which no hash covers, and of the month of the record."""
+    if record.what == "erased" or record.figures is None:
+        return True
+    known = json.loads(record.figures)
+    return (known.get("account_id"), known.get("month")) == (record.account_id, record.month)
+
+
+def dated_back(records: Sequence[Record]) -> list[str]:
+    """Returns a sentence for each record that is dated before the one that it follows: a clock was set back, or was ahead."""
+    return [
+        f"record {one.number} is dated {one.at}, before record {before.number} ({before.at}): a clock was wrong"
+        for before, one in pairwise(records)
+        if one.at < before.at
+    ]
 
 
 def _record(number: int, previous: str, event: Event) -> Record:

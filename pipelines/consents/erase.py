@@ -24,6 +24,7 @@ from pipelines.store.atomic_files import replace_text
 from pipelines.store.banks import read_without_consent
 from pipelines.store.losses import histories_of, missing_raw, refuse
 from pipelines.store.private import EXPORT, HISTORY
+from pipelines.text.numbers import counted
 from pipelines.text.sinks import line
 
 if TYPE_CHECKING:
@@ -181,7 +182,10 @@ def erase(
             f"the login in the settings sources.{consent.source}: unless it is removed, the next run reads the bank again"
         )
     for history_id in histories_of(settings.data_dir):
-        ClosingTrail(vault.database, history_id).forget(own, now(), vault.who)
+        if forgotten := ClosingTrail(vault.database, history_id).forget(own, now(), vault.who):
+            receipt.kept.append(
+                f"{counted(forgotten, 'record')} of closed months without figures: each has a month, a time, a hash, and no account"
+            )
     path, digest = _write(receipts, receipt)
     beside = {one.consent_id for one in vault.consents()}  # in a fleet there are readers in other cells, too
     counted = set(shared) | {account for account in own if set(vault.readers_of(account)) - beside}

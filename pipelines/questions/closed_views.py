@@ -1,6 +1,6 @@
 """Both views of a closed month: as it was closed, and as its bank shows it now."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -94,6 +94,20 @@ def text(views: Sequence[ClosedView]) -> str:
             lines += [f"changed   {row['transaction_id']}: {row['change']}" for row in one.changes]
         else:
             lines.append(f"now       {one.month}: the bank shows the same transactions")
+    return "\n".join(lines)
+
+
+def text_of_accounts(accounts: Iterable[tuple[str, Sequence[ClosedView]]]) -> str:
+    """Returns the closed months of several accounts by name: both views of those that differ, the number of the others."""
+    lines, alike = [], 0
+    for name, views in accounts:
+        differing = [one for one in views if one.differs]
+        alike += len(views) - len(differing)
+        if differing:
+            lines += [f"Closed months of {name} that differ since:", text(differing)]
+    if alike:
+        months = "closed month is" if alike == 1 else "closed months are"
+        lines.append(f"{alike} {months} as closed, counted for each account.")
     return "\n".join(lines)
 
 

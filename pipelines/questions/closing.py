@@ -4,13 +4,16 @@ A month is closed for an account after all months before it, when it is over, ev
 differs from the bank's balances (`prove`). Raw history keeps the month as it was. The vault's trail keeps a fingerprint of that.
 """
 
+import json
 import secrets
+from calendar import monthrange
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from pipelines.consents.clock import jumped
 from pipelines.consents.closing_trail import ClosingTrail, Event, Record, sha256, standing
 from pipelines.errors import Failure, WrongUsage
 from pipelines.questions import journal, prove
@@ -56,6 +59,9 @@ from transactions
 where account_id = $account and status = 'booked' and booked_on between $first and $last
 order by booked_on, transaction_id
 """
+TRANSACTION_COLUMNS = ("booked_on", "transaction_id", "amount", "currency")
+ENTRY_COLUMNS = ("booked_on", "kind", "entry", "leg", "ledger_account", "amount", "currency")
+"""What the hashes of a month are of. Changes here would make every trail that is there fail."""
 _CHANGED = "select account_id, month, changed_transactions from closings where changed_transactions > 0"
 
 
@@ -140,7 +146,9 @@ def close(
             closed_months.create_tables(raw)
             before = closed_months.closed_months(raw)
             trail = ClosingTrail(vault.database, history.identity.history_id)
-            forgotten = _not_in_the_trail(before, trail.records())
+            known = trail.records()
+            forgotten = _not_in_the_trail(before, known)
+            notes += _closed_otherwise(planned, known)
             for one in planned:
                 closed_months.keep(raw, one.month, one.transactions, one.legs)
             if planned:
@@ -155,6 +163,8 @@ def close(
     already = [one for one in before if one.month == month and one.account_id in asked]
     if forgotten:
         notes.append(f"{len(forgotten)} closed months were not in the trail yet, since an earlier command was stopped: added")
+    if jump := jumped(settings.data_dir, now()):
+        notes.append(f"{jump}: the trail has the time that this machine shows")
     return Closed(months=new, already=already, records=records, names=_names(accounts), notes=notes)
 
 
@@ -197,7 +207,7 @@ def refuse_unfinished(month: date, now: Callable[[], datetime]) -> None:
 
 def last_day_of(month: date) -> date:
     """Returns the last day of a month."""
-    return (month.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+    return month.replace(day=monthrange(month.year, month.month)[1])
 
 
 def accounts_of(connection: "DuckDBPyConnection", account: str | None) -> list[Account]:
@@ -219,14 +229,12 @@ def figures_of(connection: "DuckDBPyConnection", account: Account, first: date, 
 
 def transactions_sha256(transactions: Iterable[dict[str, Any]]) -> str:
     """Returns the SHA-256 of transactions in the form that docs/accounting.md describes: a line each, sorted by bytes."""
-    lines = (f"{one['booked_on']};{one['transaction_id']};{one['amount']};{one['currency']}\n" for one in transactions)
-    return sha256("".join(sorted(lines, key=str.encode)))
+    return _sha256_of_lines(transactions, TRANSACTION_COLUMNS)
 
 
 def entries_sha256(legs: Iterable[dict[str, Any]]) -> str:
     """Returns the SHA-256 of the legs of a closed month: a line each, sorted by bytes."""
-    names = ("booked_on", "kind", "entry", "leg", "ledger_account", "amount", "currency")
-    return sha256("".join(sorted((";".join(str(one[name]) for name in names) + "\n" for one in legs), key=str.encode)))
+    return _sha256_of_lines(legs, ENTRY_COLUMNS)
 
 
 def planned_closings(
@@ -275,6 +283,11 @@ def planned_closings(
         found.append(NewClosing(closed, account, missing, transactions, own))
         start = last + timedelta(days=1)
     return found
+
+
+def _sha256_of_lines(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> str:
+    lines = (";".join(str(one[name]) for name in columns) + "\n" for one in rows)
+    return sha256("".join(sorted(lines, key=str.encode)))
 
 
 def _figures(account: Account, transactions: Rows, days: Rows, first: date, last: date) -> Figures:
@@ -342,9 +355,24 @@ def _refuse_incomplete(planned: Sequence[NewClosing]) -> None:
     )
 
 
-def _not_in_the_trail(months: Iterable[ClosedMonth], records: Iterable[Record]) -> list[ClosedMonth]:
-    known = {one.figures_sha256 for one in records}
-    return [one for one in months if sha256(one.figures) not in known]
+def _not_in_the_trail(months: Iterable[ClosedMonth], records: Sequence[Record]) -> list[ClosedMonth]:
+    """Returns the months that a stopped command has closed. One that the trail holds with other figures was altered."""
+    known, standing_now = {one.figures_sha256 for one in records}, standing(records)
+    return [one for one in months if sha256(one.figures) not in known and (one.account_id, one.name) not in standing_now]
+
+
+def _closed_otherwise(planned: Iterable[NewClosing], records: Sequence[Record]) -> list[str]:
+    """Returns a sentence for each month that the trail holds as closed with other transactions: after a restore of a backup."""
+    known = standing(records)
+    found = []
+    for one in planned:
+        record = known.get((one.month.account_id, one.month.name))
+        if record and record.figures and json.loads(record.figures)["transactions_sha256"] != one.month.transactions_sha256:
+            found.append(
+                f"{one.month.name} of {one.account.display_name} was closed with other transactions by record {record.number},"
+                " and a later one holds what it has now"
+            )
+    return found
 
 
 def _event(what: Any, month: ClosedMonth, at: datetime, who: str, reason: str = "") -> Event:

@@ -1,11 +1,12 @@
 """Compares the trail of closings with itself, and the closed months of raw history with the trail."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING
 
-from pipelines.consents.closing_trail import ClosingTrail, Record, faults, sha256, standing
-from pipelines.questions.closing import entries_sha256, transactions_sha256
+from pipelines.consents.closing_trail import ClosingTrail, Record, dated_back, faults, sha256, standing
+from pipelines.questions.closing import ENTRY_COLUMNS, TRANSACTION_COLUMNS
 from pipelines.store.closed_months import SCHEMA, ClosedMonth, closed_months
 from pipelines.store.losses import histories_of
 from pipelines.store.sql import rows_of
@@ -23,6 +24,8 @@ class Verification:
     records: list[Record]
     months: list[ClosedMonth]
     faults: list[str]
+    notes: list[str] = field(default_factory=list)
+    """What a person may want to know, and is no fault."""
 
     @property
     def newest(self) -> Record | None:
@@ -30,25 +33,29 @@ class Verification:
         return self.records[-1] if self.records else None
 
 
-def verified(settings: "Settings") -> Verification:
-    """Compares trail and raw history. Raises `Failure` where one of them cannot be read."""
+def verified(settings: "Settings", kept: str | None = None) -> Verification:
+    """Compares trail and raw history. Raises `Failure` where one of them cannot be read.
+
+    `kept` is the hash of a record that somebody has kept elsewhere: a trail without it ends too early, or was written anew.
+    """
     import duckdb
 
     from pipelines.store.raw_copy import broken
     from pipelines.store.read_only import read_only
 
     records = trail_of(settings)
+    found, months = faults(records), list[ClosedMonth]()
+    if kept is not None and kept not in {one.hash for one in records}:
+        found.append(f"no record has the hash {kept}: the trail ends too early, or was written anew")
     raw = settings.data_dir / "raw.duckdb"
-    if not raw.exists():
-        return Verification(records=records, months=[], faults=faults(records))
-    try:
-        with read_only(raw) as connection:
-            months = closed_months(connection)
-            found = [*faults(records), *_differing(months, records)]
-            found += [sentence for one in months for sentence in _altered(connection, one)]
-    except duckdb.Error as error:
-        raise broken(raw, error) from None
-    return Verification(records=records, months=months, faults=found)
+    if raw.exists():
+        try:
+            with read_only(raw) as connection:
+                months = closed_months(connection)
+                found += [*_differing(months, records), *(_altered(connection, months) if months else ())]
+        except duckdb.Error as error:
+            raise broken(raw, error) from None
+    return Verification(records=records, months=months, faults=found, notes=dated_back(records))
 
 
 def trail_of(settings: "Settings") -> list[Record]:
@@ -68,6 +75,7 @@ def _differing(months: Sequence[ClosedMonth], records: Sequence[Record]) -> list
     every = {one.figures_sha256 for one in records}
     found = []
     again = "`python -m pipelines close` with this month adds it"
+    anew = "`python -m pipelines reopen` and `close` with this month record it anew"
     for one in months:
         record = known.pop((one.account_id, one.name), None)
         if record is None and sha256(one.figures) in every:
@@ -75,7 +83,7 @@ def _differing(months: Sequence[ClosedMonth], records: Sequence[Record]) -> list
         elif record is None:
             found.append(f"{one.account_id}, {one.name}: closed in raw history and not in the trail: {again}")
         elif record.figures_sha256 != sha256(one.figures):
-            found.append(f"{one.account_id}, {one.name}: raw history does not have the figures of record {record.number}")
+            found.append(f"{one.account_id}, {one.name}: raw history does not have the figures of record {record.number}: {anew}")
     found += [
         f"{account_id}, {month}: closed by record {one.number} and not in raw history: {again}"
         for (account_id, month), one in known.items()
@@ -83,15 +91,31 @@ def _differing(months: Sequence[ClosedMonth], records: Sequence[Record]) -> list
     return found
 
 
-def _altered(connection: "DuckDBPyConnection", month: ClosedMonth) -> list[str]:
+def _altered(connection: "DuckDBPyConnection", months: Sequence[ClosedMonth]) -> list[str]:
     """Returns a sentence for the rows of a closed month that are not those of its figures."""
-    given = [month.account_id, month.month]
-    which = "where account_id = $1 and month = $2"
-    transactions = rows_of(connection, f"select * from {SCHEMA}.transactions {which}", given)
-    legs = rows_of(connection, f"select * from {SCHEMA}.legs {which}", given)
+    transactions = _hashes(connection, "transactions", TRANSACTION_COLUMNS)
+    entries = _hashes(connection, "legs", ENTRY_COLUMNS)
+    nothing = sha256("")
     found = []
-    if transactions_sha256(transactions) != month.transactions_sha256:
-        found.append(f"{month.account_id}, {month.name}: its transactions in raw history are not those that were closed")
-    if entries_sha256(legs) != month.entries_sha256:
-        found.append(f"{month.account_id}, {month.name}: its entries in raw history are not those that were closed")
-    return found
+    for one in months:
+        if transactions.pop((one.account_id, one.month), nothing) != one.transactions_sha256:
+            found.append(f"{one.account_id}, {one.name}: its transactions in raw history are not those that were closed")
+        if entries.pop((one.account_id, one.month), nothing) != one.entries_sha256:
+            found.append(f"{one.account_id}, {one.name}: its entries in raw history are not those that were closed")
+    return found + [
+        f"{account_id}, {month:%Y-%m}: raw history has rows of a closed month, and the month is not closed"
+        for account_id, month in sorted({*transactions, *entries})
+    ]
+
+
+def _hashes(connection: "DuckDBPyConnection", table: str, columns: Sequence[str]) -> dict[tuple[str, date], str]:
+    """Returns the hash of each month's rows, as `closing` computes it. DuckDB compares texts by their bytes, too."""
+    rows = rows_of(
+        connection,
+        f"""
+        select account_id, month, sha256(string_agg(line, '' order by line)) as hash
+        from (select account_id, month, concat_ws(';', {", ".join(columns)}) || chr(10) as line from {SCHEMA}.{table})
+        group by account_id, month
+        """,
+    )
+    return {(one["account_id"], one["month"]): one["hash"] for one in rows}

@@ -36,6 +36,7 @@ def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
     """Checks everything. Never raises: what cannot be checked is a finding."""
     # first: opening a vault closes it to others
     ours = [*_versions(), *_secrets(), *_data_dir(settings), _memory(settings), *_vault(settings), *_losses(settings)]
+    ours += _closed_months(settings)
     banks = [finding for look in BANK_LOOKS.values() for finding in look(settings, now)]
     return [*ours, *banks, *_clock(settings, now)]
 
@@ -123,6 +124,24 @@ def _page(ledger: Path) -> Iterator[Finding]:
 def _losses(settings: Settings) -> Iterator[Finding]:
     for loss in found_losses(settings):
         yield Finding("lost", "wrong", loss.cause, loss.next_step)
+
+
+def _closed_months(settings: Settings) -> Iterator[Finding]:
+    """Compares the trail of closings with itself and with raw history, as `close --verify` does."""
+    from pipelines.questions.closing_verification import verified
+    from pipelines.text.numbers import counted
+
+    try:
+        found = verified(settings)
+    except Failure:
+        return  # the finding about the vault, or raw history, says why
+    compared = f"{counted(len(found.months), 'month')} and {counted(len(found.records), 'record')} of the trail"
+    if found.faults:
+        more = f", and {len(found.faults) - 1} more" if len(found.faults) > 1 else ""
+        yield Finding("closed months", "wrong", f"{found.faults[0]}{more}", "`close --verify` lists every fault")
+    elif found.newest is not None:
+        found_text = f"{compared} are as they were written, the newest is record {found.newest.number}"
+        yield Finding("closed months", "fine", found_text)
 
 
 def _vault(settings: Settings) -> Iterator[Finding]:

@@ -14,7 +14,8 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from pipelines.questions.statements import Statement
+from pipelines.questions.closing import changed_since
+from pipelines.questions.statements import Statement, changed_since_closing
 from pipelines.questions.xml_text import plain
 from pipelines.store.sql import each_row, rows_of
 
@@ -71,8 +72,15 @@ order by booked_on, transaction_id
 
 
 def whole_accounts(connection: "DuckDBPyConnection", note: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Returns what `lines` writes of each account as a whole. `note` receives which account is left out, and which rows are."""
-    return [one for one in rows_of(connection, _ACCOUNTS) if _can_be_written(one, note)]
+    """Returns what `lines` writes of each account as a whole. `note` receives what is left out, and which closed
+    months have changed.
+    """
+    written = [one for one in rows_of(connection, _ACCOUNTS) if _can_be_written(one, note)]
+    changed = changed_since(connection)
+    for one in written:
+        for month in sorted(month for account_id, month in changed if account_id == one["account_id"]):
+            note(changed_since_closing(f"{one['display_name']}, {month:%Y-%m}", changed[one["account_id"], month]))
+    return written
 
 
 def periods(statements: list[Statement]) -> list[dict[str, Any]]:

@@ -370,7 +370,12 @@ def _note_closed(connection: "DuckDBPyConnection", statements: list[Statement], 
     for one in statements if changed else ():
         own = [row for row in changed if row["account_id"] == one.account.account_id and one.first <= row["day"] <= one.last]
         if own:
-            note(f"{one.name} was closed, and its bank has changed {counted(len(own), 'transaction')} since: the file shows them")
+            note(changed_since_closing(one.name, len(own)))
+
+
+def changed_since_closing(name: str, transactions: int) -> str:
+    """Returns the sentence about closed days that a file shows as the bank shows them now."""
+    return f"{name} was closed, and its bank has changed {counted(transactions, 'transaction')} since: the file shows them"
 
 
 def _refuse(statements: list[Statement], reason: str | None) -> None:

@@ -1,12 +1,13 @@
 """The trail of closed months: only ever added to, a chain, and whole without the figures of erased accounts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sql
 
-from pipelines.consents.closing_trail import ClosingTrail, Event, faults, standing
+from pipelines.consents.closing_trail import ClosingTrail, Event, dated_back, faults, standing
 from pipelines.consents.database import VaultBroken
 from pipelines.consents.tables import closing_figures, closings
 from pipelines.consents.vault import Vault
@@ -17,7 +18,7 @@ TRIGGERS = ("closings_no_update", "closings_no_delete", "closings_no_insert")
 
 
 def event(number: int, account: str = "kontist:a", what: str = "closed") -> Event:
-    figures = f'{{"account_id": "{account}", "month": {number}}}'
+    figures = f'{{"account_id": "{account}", "month": "2026-0{number}"}}'
     return Event(
         what=what, month=f"2026-0{number}", account_id=account, figures=figures, at=NOON + timedelta(days=number), who="ada"
     )
@@ -75,6 +76,10 @@ def test_the_database_refuses_to_change_or_remove_a_record(opens: Opens) -> None
             "figures of record 2 were",
         ),
         (closing_figures.delete().where(closing_figures.c.account_id == "kontist:b"), "figures of record 2 are missing"),
+        (
+            closing_figures.update().where(closing_figures.c.account_id == "kontist:b").values(account_id="kontist:c"),
+            "figures of record 2 are kept with another account",
+        ),
     ],
 )
 def test_whatever_is_altered_or_removed_is_named(opens: Opens, statement: sql.Executable, fault: str) -> None:
@@ -83,6 +88,39 @@ def test_whatever_is_altered_or_removed_is_named(opens: Opens, statement: sql.Ex
     without_triggers(vault, statement)
 
     assert any(fault in one for one in faults(trail.records()))
+
+
+def test_records_in_another_order_or_numbered_anew_are_named(opens: Opens) -> None:
+    vault = opens()
+    first, second, third = three(vault).records()
+
+    assert faults([first, third, second])[0] == "record 2 is missing: record 3 follows record 1"
+    swapped = [first, replace(third, number=2), replace(second, number=3)]
+    assert {one.partition(":")[0] for one in faults(swapped)} == {
+        *("record 2 does not follow record 1", "record 3 does not follow record 2"),
+        *("record 2 was altered", "record 3 was altered"),
+    }
+
+
+def test_a_trail_without_its_last_record_is_a_chain_and_lacks_the_hash_that_somebody_kept(opens: Opens) -> None:
+    vault = opens()
+    trail = three(vault)
+    newest = trail.records()[-1]
+    without_triggers(vault, closings.delete().where(closings.c.number == newest.number))
+
+    assert faults(trail.records()) == []
+    assert newest.hash not in {one.hash for one in trail.records()}
+
+
+def test_a_record_of_a_clock_that_was_set_back_is_named(opens: Opens) -> None:
+    vault = opens()
+    trail = three(vault)
+    trail.append([replace(event(4), at=NOON)])
+
+    (said,) = dated_back(trail.records())
+
+    assert said.startswith("record 4 is dated 2026-") and ", before record 3 (" in said
+    assert faults(trail.records()) == []
 
 
 def test_an_erasure_removes_the_figures_and_the_chain_still_holds(opens: Opens) -> None:

@@ -124,6 +124,9 @@ def _declare_closing(commands: Commands) -> None:
     what.add_argument(
         "--verify", action="store_true", help="compare the trail of closings with itself and with raw history (status 3)"
     )
+    close.add_argument(
+        "--record", metavar="HASH", help="with --verify: the hash of a record that you have kept; a trail without it has a fault"
+    )
     close.add_argument("--account", metavar="ACCOUNT", help="only this one: its id, or the last characters of its IBAN")
     close.add_argument(
         "--allow-incomplete",
