@@ -72,7 +72,7 @@ def reopen(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from pipelines.questions.closing import accounts_of, changed_since
+    from pipelines.questions.closing import accounts_of, changed_since, reclassified
     from pipelines.questions.closing_verification import trail_of
     from pipelines.store.closed_months import closed_months
     from pipelines.store.ledger_reader import ledger_of
@@ -83,10 +83,11 @@ def _list(options: argparse.Namespace) -> int:
         names = {one.account_id: one.display_name for one in accounts_of(connection, options.account)}
         months = [one for one in closed_months(connection, "raw") if one.account_id in names]
         changed = changed_since(connection)
+        others = reclassified(connection)
     records = trail_of(settings)
     if options.json:
         listed = [_shown(one) | {"changed_transactions": changed.get((one.account_id, one.month), 0)} for one in months]
-        print_json({"closed": listed, "trail": [_record(one) for one in records]})
+        print_json({"closed": listed, "reclassified_entries": others, "trail": [_record(one) for one in records]})
         return GOOD
     if not months:
         say("No month is closed: `python -m pipelines close --month YYYY-MM` closes one.")
@@ -99,6 +100,12 @@ def _list(options: argparse.Namespace) -> int:
         rows.append((names[one.account_id], one.name, closed_on, str(one.transactions), balance, whole, str(since or "·")))
     headings = ("account", "month", "closed on", "transactions", "closing balance", "days", "changed since")
     tables.show(console(), "Closed months", headings, rows)
+    if others:
+        entries = "1 entry of closed months is" if others == 1 else f"{others:,} entries of closed months are"
+        say(
+            f"{entries} booked on other accounts now, by a rule, a transfer or a newer version of the program: journals correct"
+            " this in the open month. `reopen` and `close` take it over."
+        )
     for sentence in _newest(records):
         say(sentence)
     return GOOD
@@ -107,7 +114,12 @@ def _list(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from pipelines.questions.closing_verification import verified
 
-    found = verified(data_of(options), options.record)
+    settings = data_of(options)
+    if settings.cell is not None:
+        from pipelines.fleet.cell_keeper import refuse_older
+
+        refuse_older(settings)
+    found = verified(settings, options.record)
     if options.json:
         counts = {"records": len(found.records), "months": len(found.months)}
         print_json(counts | {"faults": found.faults, "notes": found.notes})

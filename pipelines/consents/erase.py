@@ -24,7 +24,6 @@ from pipelines.store.atomic_files import replace_text
 from pipelines.store.banks import read_without_consent
 from pipelines.store.losses import histories_of, missing_raw, refuse
 from pipelines.store.private import EXPORT, HISTORY
-from pipelines.text.numbers import counted
 from pipelines.text.sinks import line
 
 if TYPE_CHECKING:
@@ -184,7 +183,7 @@ def erase(
     for history_id in histories_of(settings.data_dir):
         if forgotten := ClosingTrail(vault.database, history_id).forget(own, now(), vault.who):
             receipt.kept.append(
-                f"{counted(forgotten, 'record')} of closed months without figures: each has a month, a time, a hash, and no account"
+                f"the trail of closed months, {forgotten} of its records without figures: a record has a month, a time and hashes"
             )
     path, digest = _write(receipts, receipt)
     beside = {one.consent_id for one in vault.consents()}  # in a fleet there are readers in other cells, too

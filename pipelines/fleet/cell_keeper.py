@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sql
+
 from pipelines.consents.database import VaultBroken
+from pipelines.consents.tables import cells
+from pipelines.errors import Failure
 from pipelines.fleet.cells import fleet_of
 from pipelines.fleet.leases import LEASE, Lease, LeaseLost, Leases, Placed, beating
 from pipelines.fleet.raw_store import RawStore, StoreBroken
@@ -96,6 +100,21 @@ class CellKeeper:
 
     def _note_version(self) -> None:
         replace_text(self.data_dir / VERSION_FILE, json.dumps({"cell": self.lease.cell, "version": self.lease.version}) + "\n")
+
+
+def refuse_older(settings: "Settings") -> None:
+    """Raises `Failure` in a cell of which another machine has stored a newer raw history than is here."""
+    here = version_here(settings.data_dir)
+    if settings.cell is None or here is None:
+        return
+    with fleet_of(settings) as database:
+        rows = database.read(sql.select(cells.c.version).where(cells.c.cell == settings.cell))
+    newest = max((row.version or 0 for row in rows), default=0)
+    if newest > here:
+        raise Failure(
+            f"{settings.cell} has an older raw history here (version {here}) than another machine has stored (version {newest})",
+            "Ask there. The next `fleet run` or `close` here fetches the newest one",
+        )
 
 
 def version_here(data_dir: Path) -> int | None:

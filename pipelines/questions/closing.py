@@ -20,7 +20,7 @@ from pipelines.questions import journal, prove
 from pipelines.questions.statements import NAMED, Balances, missing_of
 from pipelines.store import closed_months
 from pipelines.store.banks import banks_day
-from pipelines.store.closed_months import ClosedMonth
+from pipelines.store.closed_months import ClosedMonth, entries_sha256, transactions_sha256
 from pipelines.store.ledger_reader import account_of, ledger_of
 from pipelines.store.sql import Rows, rows_of
 
@@ -59,9 +59,9 @@ from transactions
 where account_id = $account and status = 'booked' and booked_on between $first and $last
 order by booked_on, transaction_id
 """
-TRANSACTION_COLUMNS = ("booked_on", "transaction_id", "amount", "currency")
-ENTRY_COLUMNS = ("booked_on", "kind", "entry", "leg", "ledger_account", "amount", "currency")
-"""What the hashes of a month are of. Changes here would make every trail that is there fail."""
+_RECLASSIFIED = """
+select count(distinct (account_id, kind, entry)) as entries from corrections where cause = 'reclassified'
+"""
 _CHANGED = "select account_id, month, changed_transactions from closings where changed_transactions > 0"
 
 
@@ -221,20 +221,16 @@ def changed_since(connection: "DuckDBPyConnection") -> dict[tuple[str, date], in
     return {(row["account_id"], row["month"]): row["changed_transactions"] for row in rows_of(connection, _CHANGED)}
 
 
+def reclassified(connection: "DuckDBPyConnection") -> int:
+    """Returns the number of entries of closed months whose amounts are on other accounts now. No bank has changed them."""
+    (found,) = rows_of(connection, _RECLASSIFIED)
+    return int(found["entries"])
+
+
 def figures_of(connection: "DuckDBPyConnection", account: Account, first: date, last: date) -> Figures:
     """Returns an account's days as the bank shows them at this moment."""
     given = {"account": account.account_id, "first": first, "last": last}
     return _figures(account, rows_of(connection, _TRANSACTIONS, given), _days(connection, account), first, last)
-
-
-def transactions_sha256(transactions: Iterable[dict[str, Any]]) -> str:
-    """Returns the SHA-256 of transactions in the form that docs/accounting.md describes: a line each, sorted by bytes."""
-    return _sha256_of_lines(transactions, TRANSACTION_COLUMNS)
-
-
-def entries_sha256(legs: Iterable[dict[str, Any]]) -> str:
-    """Returns the SHA-256 of the legs of a closed month: a line each, sorted by bytes."""
-    return _sha256_of_lines(legs, ENTRY_COLUMNS)
 
 
 def planned_closings(
@@ -283,11 +279,6 @@ def planned_closings(
         found.append(NewClosing(closed, account, missing, transactions, own))
         start = last + timedelta(days=1)
     return found
-
-
-def _sha256_of_lines(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> str:
-    lines = (";".join(str(one[name]) for name in columns) + "\n" for one in rows)
-    return sha256("".join(sorted(lines, key=str.encode)))
 
 
 def _figures(account: Account, transactions: Rows, days: Rows, first: date, last: date) -> Figures:
@@ -384,11 +375,14 @@ def _names(accounts: Iterable[Account]) -> dict[str, str]:
 
 
 def _build_if_older(settings: "Settings") -> None:
-    """Builds the ledger where it does not have the closed months of raw history: an earlier command was stopped."""
+    """Builds the ledger where a new one may differ: a month is closed as raw history, seeds and program have it now."""
+    from pipelines.store.ledger import is_older
+
     with ledger_of(settings.data_dir, with_raw=True, memory=settings.memory_limit) as connection:
         kept = {(one.account_id, one.month) for one in closed_months.closed_months(connection, "raw")}
         shown = {(row["account_id"], row["month"]) for row in rows_of(connection, "select account_id, month from closings")}
-    if kept != shown:
+        (about,) = rows_of(connection, "select version from about")
+    if kept != shown or is_older(settings.data_dir, about["version"]):
         _build(settings)
 
 

@@ -6,8 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from pipelines.consents.closing_trail import ClosingTrail, Record, dated_back, faults, sha256, standing
-from pipelines.questions.closing import ENTRY_COLUMNS, TRANSACTION_COLUMNS
-from pipelines.store.closed_months import SCHEMA, ClosedMonth, closed_months
+from pipelines.store.closed_months import ENTRY_COLUMNS, SCHEMA, TRANSACTION_COLUMNS, ClosedMonth, closed_months
 from pipelines.store.losses import histories_of
 from pipelines.store.sql import rows_of
 

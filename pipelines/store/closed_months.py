@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from sources._columns import DAY, INSTANT, MONEY, TEXT, TRUTH, WHOLE, required, table
@@ -74,6 +75,9 @@ LEGS = table(
     required("currency"),
 )
 """The entries of a closed month, leg by leg, as exports wrote them then. `entry`: what it is about, among those of its `kind`."""
+TRANSACTION_COLUMNS = ("booked_on", "transaction_id", "amount", "currency")
+ENTRY_COLUMNS = ("booked_on", "kind", "entry", "leg", "ledger_account", "amount", "currency")
+"""What the hashes of a month are of. Changes here would make every trail that is there fail."""
 TABLES: Mapping[str, "pa.Schema"] = {"months": MONTHS, "transactions": TRANSACTIONS, "legs": LEGS}
 
 
@@ -115,6 +119,16 @@ class ClosedMonth:
         """Returns its figures as one line of text, always the same: the trail of closings holds the SHA-256 of it."""
         known = {name: value for name, value in vars(self).items() if name not in ("closed_at", "closed_by")}
         return json.dumps(known | {"month": self.name}, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def transactions_sha256(transactions: Iterable[dict[str, Any]]) -> str:
+    """Returns the SHA-256 of transactions in the form that docs/accounting.md describes: a line each, sorted by bytes."""
+    return _sha256_of_lines(transactions, TRANSACTION_COLUMNS)
+
+
+def entries_sha256(legs: Iterable[dict[str, Any]]) -> str:
+    """Returns the SHA-256 of the legs of a closed month: a line each, sorted by bytes."""
+    return _sha256_of_lines(legs, ENTRY_COLUMNS)
 
 
 def create_tables(connection: "DuckDBPyConnection") -> None:
@@ -169,3 +183,8 @@ def _shown(connection: "DuckDBPyConnection", schema: "pa.Schema", rows: Sequence
         yield
     finally:
         connection.unregister("given_rows")
+
+
+def _sha256_of_lines(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> str:
+    lines = (";".join(str(one[name]) for name in columns) + "\n" for one in rows)
+    return sha256("".join(sorted(lines, key=str.encode)).encode()).hexdigest()

@@ -100,6 +100,13 @@ def forget_record(data_dir: Path) -> None:
     (data_dir / RECORD).unlink(missing_ok=True)
 
 
+def is_older(data_dir: Path, built_by: str) -> bool:
+    """Returns whether raw history, a seed or the program is newer than the published ledger. `built_by` is its version."""
+    ledger = (data_dir / "ledger.duckdb").stat().st_mtime_ns
+    newer = any(path.stat().st_mtime_ns > ledger for path in (data_dir / "raw.duckdb", *(data_dir / SEEDS).glob("*.csv")))
+    return newer or built_by != version("kontoledger")
+
+
 def _on_a_copy(data_dir: Path, on_model: "OnModel | None", memory: str, now: "Publication") -> "Built | None":
     """Builds what changed; returns nothing where that cannot be done, or does not pass: then the whole ledger has to be built."""
     from transforms.build import Last

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from pipelines.consents.closing_trail import ClosingTrail, Event
-from pipelines.questions.closing import entries_sha256, transactions_sha256
 from pipelines.questions.closing_verification import verified
 from pipelines.settings import Settings
 from pipelines.store import closed_months
-from pipelines.store.closed_months import ClosedMonth
+from pipelines.store.closed_months import ClosedMonth, entries_sha256, transactions_sha256
 from pipelines.store.raw_copy import opened
 from tests.consents.customers import NOON, the_vault
 from tests.consents.test_erasing import a_consent, erase
@@ -80,7 +79,7 @@ def test_an_erasure_takes_the_figures_of_closed_months_and_leaves_a_trail_that_h
         for table in ("months", "transactions", "legs"):
             assert rows(folder, f"select count(*) from closings.{table}", of="raw") == [(0,)]
         (receipt,) = (json.loads(path.read_text()) for path in (folder / "receipts").glob("erased-*.json"))
-        assert "1 record of closed months without figures" in " ".join(receipt["kept"])
+        assert "the trail of closed months, 1 of its records without figures" in " ".join(receipt["kept"])
         kept = (folder / "vault.sqlite").read_bytes()
         assert account_id.encode() not in kept
         assert b"-12.34" not in kept
