@@ -139,6 +139,17 @@ def test_what_a_bank_changes_afterwards_is_corrected_in_the_open_month_until_the
     assert ask(folder, "export", "--format", "mt940", "--from", f"{MONTH}-01", "--to", "2024-09-30") == GOOD
     assert "was closed, and its bank has changed 3 transactions since: the file shows them" in capsys.readouterr().out
 
+    assert ask(folder, "export", "--format", "ofx") == GOOD
+    said = capsys.readouterr().out
+    assert "4711 EUR, 2024-09 was closed, and its bank has changed 3 transactions since: the file shows them" in said
+    of_all = ("prove", "--from", f"{MONTH}-01", "--to", "2024-09-30")
+    assert ask(folder, *of_all, "--json") == GOOD
+    assert [one["closed_months"][0]["differs"] for one in printed_json(capsys)["certificates"]] == [True, False]
+    assert ask(folder, *of_all) == GOOD
+    said = capsys.readouterr().out
+    assert "Closed months of Kontist …4711 EUR that differ since:\nclosed    2024-09 on" in said
+    assert "1 closed month is as closed" in said
+
     assert ask(folder, "reopen", "--month", MONTH, "--reason", "the bank was right", "--json") == GOOD
 
     capsys.readouterr()
