@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.consents.consent_rows import remove_rows
 from pipelines.errors import Failure
 from pipelines.read.options import Options
 from pipelines.run.account_joins import connected_since
@@ -129,6 +130,11 @@ def test_a_closed_month_keeps_the_account_that_it_was_closed_for(
         assert ask(fresh, "close", "--verify") == 0
         (again,) = imported(bank, fresh, path, Wanted())
         assert again.is_known
+
+        ((its,),) = rows(fresh, "select distinct account_id from file.files", of="raw")
+        remove_rows(fresh, "kontist", [], [its], lambda _: None)
+        left = "select count(*) from (select account_id from file.accounts union all select account_id from closings.months)"
+        assert rows(fresh, left, of="raw") == [(0,)]
 
 
 def test_an_account_without_a_number_is_the_one_that_a_person_names(connected: Path, capsys: Any) -> None:

@@ -33,11 +33,9 @@ names no owner; Kontomatik shows movements only, no splits and no merchant codes
 NOT_OF_FILES = {
     "int_file_accounts",
     "int_reported_balances",
-    "transaction_details",
-    "every_detail_once",
     "every_version_once",
 }
-"""Queries of the banks alone: the first compares them with files; a file gives balances of days and no further fields, and a
+"""Queries of the banks alone: the first compares them with files; a file gives balances of days, and a
 version of an entry may be of several files (`files_hold_every_entry`)."""
 OF_A_COLUMN = {"stg_kontist__splits"}
 """Staging models of a list that stands in one column of a raw table."""

@@ -1,4 +1,4 @@
--- `transaction_details` does not hold every current row with further fields exactly once, as the bank shows it.
+-- `transaction_details` does not hold every current row with further fields exactly once, as the bank or the file shows it.
 with
 
 banks as (
@@ -32,6 +32,13 @@ banks as (
         false as chosen
     from raw.kontomatik.transactions
     where _dlt_valid_to is null
+    union all by name
+    -- of an entry that several files hold, what the first of them says
+    select transaction_id, nullif(trim(mandate_number), '') as mandate_number, false as chosen
+    from raw.file.transactions
+    where _dlt_valid_to is null
+        and transaction_id not in (select transaction_id from ledger.file_entries where status <> 'counted')
+    qualify row_number() over (partition by transaction_id order by _dlt_valid_from, import_id) = 1
 ),
 
 ours as (select *, user_selected_booking_on is not null as chosen from ledger.transaction_details),

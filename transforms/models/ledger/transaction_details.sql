@@ -1,6 +1,6 @@
--- One row per current transaction for which its bank gives more fields than `transactions` has.
+-- One row per current transaction for which its bank, or the file that it is from, gives more fields than `transactions` has.
 -- grain:  transaction_id
--- checks: not_null(account_id, source), accepted(source, 'kontist', 'kontomatik'),
+-- checks: not_null(account_id, source), accepted(source, 'kontist', 'kontomatik', 'file'),
 --         accepted(memo_reason, 'customer', 'staff', 'event'),
 --         relationship(transaction_id, transactions), relationship(account_id, accounts)
 
@@ -8,8 +8,10 @@ with
 
 kontist    as (select * from staging.stg_kontist__transactions where valid_to is null),
 kontomatik as (select * from staging.stg_kontomatik__transactions where valid_to is null),
+counted    as (select transaction_id from intermediate.int_file_entries where status = 'counted'),
+files      as (select * from staging.stg_file__transactions semi join counted using (transaction_id) where valid_to is null),
 
-both_banks as (
+every_source as (
     select
         transaction_id,
         account_id,
@@ -57,11 +59,13 @@ both_banks as (
         cast(null as varchar)                                       as bank_description,
         cast(null as varchar)                                       as fees
     from kontomatik
+    union all by name
+    select transaction_id, account_id, 'file' as source, mandate_number from files
 ),
 
 final as (
     select *
-    from both_banks
+    from every_source
     where coalesce(
         payment_method, invoice_number, document_type, mandate_number, cast(user_selected_booking_on as varchar),
         variable_symbol, constant_symbol, memo_reason, recurly_invoice_number, category_code, categorization_type,
