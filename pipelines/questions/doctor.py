@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pipelines.consents.clients import has_vault, kontomatik_client, vault_of
 from pipelines.consents.clock import bank_time, jumped
 from pipelines.errors import Failure
-from pipelines.questions import kontist_findings
+from pipelines.questions import file_findings, kontist_findings
 from pipelines.questions.finding import Finding
 from pipelines.questions.found_losses import found as found_losses
 from pipelines.report_page.page_options import FILE as PAGE
@@ -38,7 +38,7 @@ def examine(settings: Settings, now: Callable[[], datetime]) -> list[Finding]:
     ours = [*_versions(), *_secrets(), *_data_dir(settings), _memory(settings), *_vault(settings), *_losses(settings)]
     ours += _closed_months(settings)
     banks = [finding for look in BANK_LOOKS.values() for finding in look(settings, now)]
-    return [*ours, *banks, *_clock(settings, now)]
+    return [*ours, *file_findings.look(settings, now), *banks, *_clock(settings, now)]
 
 
 def _versions() -> Iterator[Finding]:

@@ -56,15 +56,20 @@ def join_connected(connection: "DuckDBPyConnection", at: datetime) -> list[Join]
 
 def connected_since(accounts: Sequence[Known]) -> list[tuple[Known, Known]]:
     """Returns each account of files that a bank shows now, too, with the bank's account; none that could be several."""
-    of_files = [one for one in accounts if one.source == FILE]
-    of_banks = [one for one in accounts if one.source != FILE]
-    pairs = [(one, its) for one in of_files for its in of_banks if is_one_account(one, its)]
+    pairs = shown_by_banks(accounts)
     return [
         (one, its)
         for one, its in pairs
         if [other for first, other in pairs if first is one] == [its]
         and {other.currency for other, second in pairs if second is its} == {one.currency}
     ]
+
+
+def shown_by_banks(accounts: Sequence[Known]) -> list[tuple[Known, Known]]:
+    """Returns each account of files with every account of a bank that has its number."""
+    of_files = [one for one in accounts if one.source == FILE]
+    of_banks = [one for one in accounts if one.source != FILE]
+    return [(one, its) for one in of_files for its in of_banks if is_one_account(one, its)]
 
 
 def sentences(joins: Sequence[Join]) -> list[str]:

@@ -50,6 +50,14 @@ def stored(connection: "DuckDBPyConnection") -> list[StoredFile]:
     return [StoredFile(*row) for row in rows]
 
 
+def last_days(connection: "DuckDBPyConnection") -> dict[str, date]:
+    """Returns the last day that files cover of each account."""
+    rows = connection.execute(
+        "select account_id, max(window_end) from file.imports where status = 'complete' group by account_id"
+    ).fetchall()
+    return dict(rows)
+
+
 def add(connection: "DuckDBPyConnection", at: datetime, rows: dict[str, list[dict[str, Any]]]) -> None:
     """Adds rows to the tables of files; a versioned row is valid from `at` on."""
     for name, listed in rows.items():
