@@ -183,6 +183,19 @@ def _check(connection: "DuckDBPyConnection", account: Known, given: Given, impor
             "It was exported from a ledger: its balances are no proof of the bank's account", "Import what the bank has issued"
         )
     imported.notes += compare(connection, account, _days(imported.statements), accept=accept)
+    _check_balances(connection, account, imported.statements)
+
+
+def _check_balances(connection: "DuckDBPyConnection", account: Known, statements: list[Statement]) -> None:
+    """Raises `FileRefused` where a day ends with another balance than in an earlier file."""
+    earlier = store.balances_of_files(connection, account.account_id)
+    for one in statements:
+        for day, balance in ((one.first - ONE_DAY, one.opening), (one.last, one.closing)):
+            if balance is not None and balance != earlier.get(day, balance):
+                raise FileRefused(
+                    f"{one.place} has another balance at the end of {day} than an earlier file",
+                    "One of both is wrong. `import --list` names the files, `import --undo ID` takes one back",
+                )
 
 
 def _accounts(connection: "DuckDBPyConnection", given: Given, wanted: Wanted) -> list[tuple[Known, list[Page], list[str]]]:

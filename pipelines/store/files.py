@@ -98,6 +98,23 @@ def days_of_files(connection: "DuckDBPyConnection", account_id: str) -> dict[dat
     return days
 
 
+def balances_of_files(connection: "DuckDBPyConnection", account_id: str) -> dict[date, Decimal]:
+    """Returns the balances that statements of the account give, by the day that ends with it."""
+    rows = connection.execute(
+        """
+        with counting as (
+            select first_on, last_on, opening_balance, closing_balance
+            from file.statements
+            where account_id = ? and closing_balance is not null
+                and file_id in (select file_id from file.files where undone_at is null)
+        )
+        select first_on - 1, opening_balance from counting union select last_on, closing_balance from counting
+        """,
+        [account_id],
+    ).fetchall()
+    return dict(rows)
+
+
 def covers(connection: "DuckDBPyConnection", account_id: str, first: date, last: date) -> bool:
     """Returns whether files cover every one of these days of the account."""
     rows = connection.execute(

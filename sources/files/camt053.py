@@ -17,6 +17,8 @@ _OPENING, _CLOSING, _BETWEEN = frozenset({"OPBD", "PRCD"}), frozenset({"CLBD"}),
 _ENCODINGS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "iso-8859-15", "windows-1252", "utf-16"})
 _OTHERS = {"camt.052": "an account report of a day that is not over", "camt.054": "a notification without balances"}
 _AGAIN = "Ask the bank for the file again"
+_MOST_ELEMENTS = 1 << 20
+"""Elements that are held in memory at once: those of one entry, and what stands between two."""
 _LINE = 140
 """Characters of a line of the purpose: a line as long as this goes on in the next one."""
 _NO_REFERENCE = frozenset({"NOTPROVIDED", "NONREF", "NOT PROVIDED"})
@@ -27,6 +29,7 @@ def read(content: bytes) -> Document:
     """Returns the statements of a document, in its order. Raises `FileRefused`."""
     pages: list[Page] = []
     seen_root = own = False
+    held = 0
     try:
         events = etree.iterparse(
             BytesIO(content), events=("start", "end"), resolve_entities=False, load_dtd=False, no_network=True,
@@ -38,6 +41,9 @@ def read(content: bytes) -> Document:
                 seen_root = True
             name = _name(element)
             if event == "start":
+                held += 1
+                if held > _MOST_ELEMENTS:
+                    raise FileRefused("It holds more beside its entries, or in one of them, than any statement does", _AGAIN)
                 if name == "Stmt":
                     pages.append(Page(place=f"statement {len(pages) + 1}", number=None, currency=None))
                 elif name in ("BkToCstmrAcctRpt", "BkToCstmrDbtCdtNtfctn"):
@@ -46,6 +52,7 @@ def read(content: bytes) -> Document:
             elif name == "Ntry" and pages:
                 _add_entry(pages[-1], element)
                 element.clear()
+                held = 0
             elif name == "GrpHdr":
                 own = (_text(element, "AddtlInf") or "").startswith(_OURS)
             elif name == "Stmt":

@@ -4,7 +4,6 @@ Nothing is guessed: a value of another form than the mapping says is refused wit
 fills days and proves none.
 """
 
-import codecs
 import csv
 import re
 import tomllib
@@ -13,12 +12,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from io import StringIO
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
 
 from sources.files.values import Document, Entry, FileRefused, Page, filled, money
 
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _NEXT = "Correct the mapping (docs/accounting.md has an example), or ask the bank for the file again"
 
 
@@ -66,7 +67,7 @@ def mapping_of(text: str) -> CsvMapping:
     """Returns a mapping. Raises `FileRefused` that names what is wrong in it."""
     try:
         found = msgspec.convert(tomllib.loads(text), CsvMapping)
-        codecs.lookup(found.encoding)
+        "".encode(found.encoding)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, LookupError) as error:
         raise FileRefused(f"The mapping cannot be read: {error}", _NEXT) from None
     columns = found.columns
@@ -74,6 +75,8 @@ def mapping_of(text: str) -> CsvMapping:
         raise FileRefused("The mapping needs either `amount`, or both `credit` and `debit`", _NEXT)
     if len(found.delimiter) != 1 or found.delimiter in '\r\n"':
         raise FileRefused("The mapping's `delimiter` is not one character", _NEXT)
+    if found.skip_lines < 0:
+        raise FileRefused("The mapping's `skip_lines` is below 0", _NEXT)
     return found
 
 
@@ -97,12 +100,15 @@ def _rows(content: bytes, mapping: CsvMapping) -> Iterator[tuple[str, dict[str, 
     """Yields each row by the names of its columns, with its line."""
     try:
         text = content.decode(mapping.encoding)
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise FileRefused(
             f"It is not {mapping.encoding}", 'Name its encoding in the mapping, as in encoding = "cp1252"'
         ) from None
-    lines = text.splitlines(keepends=True)[mapping.skip_lines :]
-    reader = csv.reader(StringIO("".join(lines)), delimiter=mapping.delimiter, strict=True)
+    text = text.removeprefix("\ufeff")
+    if mapping.skip_lines:  # by the ends of lines that CSV has; `splitlines` knows more of them
+        ends = [found.end() for found in islice(_LINE_END.finditer(text), mapping.skip_lines)]
+        text = text[ends[-1] :] if len(ends) == mapping.skip_lines else ""
+    reader = csv.reader(StringIO(text, newline=""), delimiter=mapping.delimiter, strict=True)
     try:
         heading = [name.strip() for name in next(reader, [])]
         _check(heading, mapping.columns)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 
-from sources.files.values import Balance, Document, Entry, FileRefused, Page, filled, money
+from sources.files.values import LONGEST_TEXT, Balance, Document, Entry, FileRefused, Page, filled, money
 
 _TAG = re.compile(r":(\d{2}[A-Z]?):(.*)", re.DOTALL)
 _BALANCE = re.compile(r"([CD])(\d{6})([A-Z]{3})(\d{1,15},\d{0,2})")
@@ -38,7 +38,9 @@ def read(content: bytes, encoding: str | None = None) -> Document:
 def _decoded(content: bytes, encoding: str | None) -> str:
     try:
         text = content.decode(encoding or "utf-8-sig")
-    except UnicodeDecodeError:
+    except LookupError:
+        raise FileRefused(f"There is no encoding {encoding}", "Name another, as in --encoding iso-8859-1") from None
+    except UnicodeError:
         raise FileRefused(
             f"It is not {encoding or 'ASCII or UTF-8'}", "Name its encoding, as in --encoding iso-8859-1 or --encoding cp850"
         ) from None
@@ -47,32 +49,35 @@ def _decoded(content: bytes, encoding: str | None) -> str:
 
 def _messages(text: str) -> Iterator[list[tuple[str, str]]]:
     """Yields the fields of each message: tag and text, further lines behind a line break."""
-    fields: list[tuple[str, str]] = []
+    fields: list[tuple[str, list[str]]] = []
     for number, line in enumerate(text.split("\n"), start=1):
         shown = line.rstrip()
         if shown.startswith("{"):
             shown = shown.partition("{4:")[2]
         if shown in ("", "-", "-}", "\x03") or shown.startswith("-}"):
             if fields and shown.startswith("-"):
-                yield fields
+                yield _joined(fields)
                 fields = []
             continue
         found = _TAG.fullmatch(shown)
         if found is None:
             if not fields:
                 raise FileRefused(f"Line {number} stands before the first field", "It is no MT940, or its beginning is missing")
-            tag, before = fields[-1]
-            fields[-1] = (tag, f"{before}\n{shown}")
+            fields[-1][1].append(shown)
             continue
         tag = found[1]
         if tag not in _KNOWN:
             raise FileRefused(f"Line {number}: field {tag} is none of a statement", _AGAIN)
         if tag == "20" and fields:
-            yield fields
+            yield _joined(fields)
             fields = []
-        fields.append((tag, found[2]))
+        fields.append((tag, [found[2]]))
     if fields:
-        yield fields
+        yield _joined(fields)
+
+
+def _joined(fields: list[tuple[str, list[str]]]) -> list[tuple[str, str]]:
+    return [(tag, "\n".join(lines)) for tag, lines in fields]
 
 
 def _page(place: str, fields: list[tuple[str, str]]) -> Page:
@@ -134,6 +139,8 @@ def _entry(place: str, text: str) -> Entry:
 
 def _informed(entry: Entry, text: str) -> Entry:
     """Returns the entry with what its field 86 says."""
+    if len(text) + len(entry.description or "") > LONGEST_TEXT:
+        raise FileRefused(f"{entry.place}: its text is longer than any bank's", _AGAIN)
     found = _SUBFIELDS.fullmatch(text.replace("\n", ""))
     if found is None:
         more = filled(" ".join(text.split("\n")))

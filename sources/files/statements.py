@@ -12,6 +12,8 @@ from decimal import Decimal
 from sources.files.values import Entry, FileRefused, Page
 
 ONE_DAY = timedelta(days=1)
+YEARS = range(1900, 2200)
+"""Years in which a bank's statement can have a day."""
 _AGAIN = "Ask the bank for the file again"
 
 
@@ -38,6 +40,7 @@ class Statement:
 
 def joined(pages: list[Page]) -> list[Statement]:
     """Returns the statements of one account, by day. Raises `FileRefused` where pages are missing, repeated or do not add up."""
+    _refuse_impossible_days(pages)
     _refuse_repeated(pages)
     found = sorted((_statement(part) for part in _whole(pages)), key=lambda one: (one.last, one.first))
     statements: list[Statement] = []
@@ -68,6 +71,14 @@ def stretches(statements: list[Statement]) -> list[tuple[date, date]]:
         else:
             found.append((one.first, one.last))
     return found
+
+
+def _refuse_impossible_days(pages: list[Page]) -> None:
+    for page in pages:
+        days = [one.day for one in (page.opening, page.closing) if one is not None]
+        days += [day for day in (page.first, page.last) if day is not None]
+        if odd := next((day for day in days + [one.booked_on for one in page.entries] if day.year not in YEARS), None):
+            raise FileRefused(f"{page.place} has a day of the year {odd.year}", _AGAIN)
 
 
 def _refuse_repeated(pages: list[Page]) -> None:

@@ -1,11 +1,16 @@
 """What a file of account statements says, whatever its format, and what makes it unreadable."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
 
 LARGEST_AMOUNT = Decimal(10) ** 16
 """Raw history holds 16 digits before the point."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
+"""As XML has it. Python's `Decimal` also takes powers, underscores and digits of other scripts."""
+LONGEST_TEXT = 1 << 16
+"""Characters of one text of an entry."""
 
 
 class FileRefused(Exception):
@@ -79,7 +84,8 @@ class Document:
 def money(text: str | None, place: str) -> Decimal:
     """Returns an unsigned amount with a point. Raises `FileRefused` for what is no exact number of cents."""
     try:
-        found = Decimal(text or "")
+        shown = (text or "").strip()
+        found = Decimal(shown if _NUMBER.fullmatch(shown) else "")
         whole = found.quantize(Decimal("0.01"))
     except InvalidOperation:
         raise FileRefused(f"{place}: its amount is not a number", "Ask the bank for the file again") from None
