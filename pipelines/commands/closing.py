@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pipelines.commands.terminal import console, data_of, print_json, say, tell
-from pipelines.errors import CHECKS_FAILED, GOOD
+from pipelines.errors import CHECKS_FAILED, GOOD, WrongUsage
 from pipelines.text.numbers import counted
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ _SHOWN = (
 
 def close(options: argparse.Namespace) -> int:
     """Runs `close`: closes a month, or with `--list` and `--verify` shows what is closed."""
+    if options.record and not options.verify:
+        raise WrongUsage("--record is a hash that --verify looks for", "Leave it out, or give --verify")
     if options.list:
         return _list(options)
     if options.verify:

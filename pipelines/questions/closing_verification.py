@@ -108,13 +108,19 @@ def _altered(connection: "DuckDBPyConnection", months: Sequence[ClosedMonth]) ->
 
 
 def _hashes(connection: "DuckDBPyConnection", table: str, columns: Sequence[str]) -> dict[tuple[str, date], str]:
-    """Returns the hash of each month's rows, as `closing` computes it. DuckDB compares texts by their bytes, too."""
-    rows = rows_of(
-        connection,
-        f"""
+    """Returns the hash of each month's rows, as `closed_months` computes it. DuckDB compares texts by their bytes, too."""
+    found: dict[tuple[str, date], str] = {}
+    query = f"""
         select account_id, month, sha256(string_agg(line, '' order by line)) as hash
-        from (select account_id, month, concat_ws(';', {", ".join(columns)}) || chr(10) as line from {SCHEMA}.{table})
+        from (
+            select account_id, month, concat_ws(';', {", ".join(columns)}) || chr(10) as line
+            from {SCHEMA}.{table}
+            where account_id = $account
+        )
         group by account_id, month
-        """,
-    )
-    return {(one["account_id"], one["month"]): one["hash"] for one in rows}
+    """
+    # One account after the other: DuckDB holds all lines of a query until they are sorted
+    for account in rows_of(connection, f"select distinct account_id from {SCHEMA}.{table}"):
+        for one in rows_of(connection, query, {"account": account["account_id"]}):
+            found[one["account_id"], one["month"]] = one["hash"]
+    return found

@@ -90,6 +90,12 @@ def test_a_trail_that_ends_too_early_lacks_the_hash_that_somebody_kept(folder: P
     assert fault == f"no record has the hash {'0' * 64}: the trail ends too early, or was written anew"
 
 
+def test_a_kept_hash_is_for_verifying_only(folder: Path) -> None:
+    with pytest.raises(WrongUsage, match="--record is a hash that --verify looks for"):
+        ask(folder, "close", "--month", FIRST, "--record", "0" * 64)
+    assert rows(folder, "select count(*) from closings") == [(0,)]
+
+
 def test_doctor_verifies_closed_months_and_names_the_first_fault(folder: Path) -> None:
     settings = load_settings(data_dir=folder)
 
