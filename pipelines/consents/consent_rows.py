@@ -138,6 +138,23 @@ def joined_accounts(data_dir: Path, accounts: list[str]) -> list[str]:
             return []
 
 
+def accounts_of_files(data_dir: Path) -> int:
+    """Returns the number of accounts that are known from imported files only: no consent has read them."""
+    import duckdb
+
+    from pipelines.store.read_only import read_only
+
+    raw = data_dir / "raw.duckdb"
+    if not raw.exists():
+        return 0
+    with read_only(raw) as connection:
+        try:
+            query = f"select count(distinct account_id) from {FILE}.accounts semi join {FILE}.files using (account_id)"
+            return int(connection.execute(query).fetchall()[0][0])
+        except duckdb.Error:  # of an earlier version, which had no files
+            return 0
+
+
 def _joined(connection: "DuckDBPyConnection", accounts: list[str]) -> list[str]:
     query = f"select distinct account_id from {FILE}.accounts where same_as in (select unnest(?)) order by 1"
     return [account_id for (account_id,) in connection.execute(query, [accounts]).fetchall()]

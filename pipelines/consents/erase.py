@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.consents.closing_trail import ClosingTrail
-from pipelines.consents.consent_rows import brought, joined_accounts, remove_rows
+from pipelines.consents.consent_rows import accounts_of_files, brought, joined_accounts, remove_rows
 from pipelines.consents.vault import ERASURE_ASKED, NO_REASON, Consent, Vault
 from pipelines.errors import Failure, WrongUsage
 from pipelines.settings import Settings
@@ -174,6 +174,10 @@ def erase(
         receipt.kept.append(f"other raw histories that were read with this vault ({', '.join(others)}), wherever they are")
     if shared:
         receipt.kept.append(f"{len(shared)} accounts with their rows: another consent that is not erased reads them too")
+    if of_files := accounts_of_files(settings.data_dir):
+        receipt.kept.append(
+            f"accounts that are known from imported files only ({of_files}): `import --erase` removes those of the same person"
+        )
     receipt.kept += [f"{name}/: {why}" for name, why in BESIDE.items() if _holds_something(settings.data_dir / name)]
     receipt.kept.append(OUTSIDE)
     if consent.source in read_without_consent(settings):

@@ -39,10 +39,16 @@ def test_an_erasure_leaves_no_byte_of_an_imported_file(tmp_path: Path) -> None:
         with held(data_dir, "test"):
             made = make(settings, tmp_path / "backup", bank.world.clock.now())
         assert rows(made.folder, "select description from file.transactions", of="raw") == [(SECRET,)]
+        (tmp_path / "else.xml").write_text(camt053(Stated(day, day, Decimal(0), [(day, Decimal(7), "elsewhere")])))
+        with held(data_dir, "test"):
+            import_files(settings, files_at([tmp_path / "else.xml"], Hints()), Wanted(new="Else"), bank.world.clock.now())
 
         upkeep.end(settings, consent.consent_id, bank.world.clock.now, erase=True)
         assert upkeep.finish_erasing(settings, bank.world.clock.now)
 
     for table in ("files", "statements", "transactions", "imports"):
-        assert rows(data_dir, f"select count(*) from file.{table}", of="raw") == [(0,)], table
+        found = rows(data_dir, f"select count(*), count(*) filter (where account_id = '{account}') from file.{table}", of="raw")
+        assert found == [(1, 0)], table
+    (receipt,) = (data_dir / "receipts").glob("erased-*.txt")
+    assert "accounts that are known from imported files only (1): `import --erase` removes those" in receipt.read_text()
     assert not [path for path in data_dir.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]

@@ -14,7 +14,7 @@ from tests.consents.killing import Killer
 from tests.files.bank_files import IBAN, Stated, camt053
 from tests.ledger.worlds import raw_file
 from tests.questions.asked import ask
-from tests.support import rows
+from tests.support import begun, ended, rows
 
 DAY = date(2024, 1, 2)
 STATED = Stated(date(2024, 1, 1), date(2024, 1, 31), Decimal(0), [(DAY, Decimal(1), "a"), (DAY, Decimal(1), "b")])
@@ -53,6 +53,19 @@ def test_an_import_that_is_killed_before_any_step_is_done_or_not_and_the_next_on
 
     assert victim.status == 0, victim.err
     assert seen == {0, 2}
+
+
+def test_two_processes_that_import_one_file_at_once_store_it_once(folder: Path) -> None:
+    environ = {"PIPELINES__DATA_DIR": str(folder / "before"), "PIPELINES__REPORT": "false"}
+
+    both = [begun(folder, environ, "import", str(folder / "file.xml"), "--wait", "120") for _ in range(2)]
+    first, second = sorted((ended(one) for one in both), key=lambda one: one.out)
+
+    assert (first.status, second.status) == (0, 0), first.err + second.err
+    assert first.out.startswith("Imported file.xml as f-")
+    assert "file.xml was imported before: nothing was changed." in second.out
+    assert entries(folder / "before") == 2
+    assert rows(folder / "before", "select count(*) from file.files", of="raw") == [(1,)]
 
 
 def test_a_full_disk_leaves_raw_history_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
