@@ -15,11 +15,11 @@ mapping as (
         value,
         direction,
         lower(value)                                                as bank_word,
-        concat(' ', plain_words(value), ' ')                        as words,
-        split_part(plain_words(value), ' ', 1)                      as first_word,
+        concat(' ', plain_value, ' ')                               as words,
+        split_part(plain_value, ' ', 1)                             as first_word,
         case field when 'transaction_id' then 0 when 'ledger_account' then 3_000_000 when 'iban' then 4_000_000 else 5_000_000 end
             + line                                                  as place
-    from seeds.payment_kinds
+    from (select *, plain_words(value) as plain_value from seeds.payment_kinds)
 ),
 
 bank_words as (

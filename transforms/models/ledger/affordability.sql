@@ -28,6 +28,7 @@ accounts as (
 payments as (
     select
         accounts.holder_id,
+        accounts.owner_ids,
         payments.*,
         payments.booked_on >= accounts.lately_from                  as is_late,
         case
@@ -49,7 +50,7 @@ holders as (
     from (
         select holder_id, currency, owner_ids, account_id from accounts where currency is not null
         union all
-        select payments.holder_id, payments.currency, accounts.owner_ids, account_id from payments inner join accounts using (account_id)
+        select holder_id, currency, owner_ids, account_id from payments
     )
     group by holder_id, currency
 ),
@@ -74,46 +75,50 @@ known as (
     group by accounts.holder_id, accounts.currency
 ),
 
+-- A case is planned faster than a filter of each sum
 sums as (
     select
         holder_id,
         currency,
-        sum(amount) filter (where is_income and months_ago = 0)     as income_this_month,
-        sum(amount) filter (where is_income and months_ago = 0 and not is_proven) as unproven_income_this_month,
-        sum(amount) filter (where is_income and months_ago = 1)     as income_last_month,
-        sum(amount) filter (where is_income and months_ago = 1 and not is_proven) as unproven_income_last_month,
-        sum(amount) filter (where is_income and months_ago = 2)     as income_month_before,
-        sum(amount) filter (where is_income and months_ago = 2 and not is_proven) as unproven_income_month_before,
-        sum(amount) filter (where is_income and is_late)            as income,
-        sum(amount) filter (where is_income and is_late and not is_proven) as unproven_income,
-        sum(amount) filter (where figure = 'rent' and is_late)      as rent,
-        sum(amount) filter (where figure = 'rent' and is_late and not is_proven) as unproven_rent,
-        sum(amount) filter (where figure = 'utilities' and is_late) as utilities,
-        sum(amount) filter (where figure = 'utilities' and is_late and not is_proven) as unproven_utilities,
-        sum(amount) filter (where figure = 'insurance' and is_late) as insurance,
-        sum(amount) filter (where figure = 'insurance' and is_late and not is_proven) as unproven_insurance,
-        sum(amount) filter (where figure = 'subscription' and is_late) as subscriptions,
-        sum(amount) filter (where figure = 'subscription' and is_late and not is_proven) as unproven_subscriptions,
-        sum(amount) filter (where is_fixed_cost and is_late)        as fixed_costs,
-        sum(amount) filter (where is_fixed_cost and is_late and not is_proven) as unproven_fixed_costs,
-        sum(amount) filter (where figure = 'loan_instalment' and is_late) as loan_instalments,
-        sum(amount) filter (where figure = 'loan_instalment' and is_late and not is_proven) as unproven_loan_instalments,
-        sum(amount) filter (where is_spending and is_late)          as spending,
-        sum(amount) filter (where is_spending and is_late and not is_proven) as unproven_spending,
-        sum(amount) filter (where figure = 'gambling' and is_late)  as gambling,
-        sum(amount) filter (where figure = 'gambling' and is_late and not is_proven) as unproven_gambling,
-        sum(amount) filter (where figure = 'cash' and is_late)      as cash,
-        sum(amount) filter (where figure = 'cash' and is_late and not is_proven) as unproven_cash,
-        sum(amount) filter (where figure = 'returned_debit' and is_late) as returned_debits_amount,
-        sum(amount) filter (where figure = 'returned_debit' and is_late and not is_proven) as unproven_returned_debits_amount,
-        count(*) filter (where figure = 'returned_debit' and is_late) as returned_debits,
-        count(*) filter (where figure = 'returned_debit' and is_late and not is_proven) as unproven_returned_debits,
-        sum(amount) filter (where is_regular)                       as regular_income,
-        sum(amount) filter (where is_regular and not is_proven)     as unproven_regular_income,
-        count(distinct date_trunc('month', booked_on)) filter (where is_regular) as regular_months
+        sum(case when is_income and months_ago = 0 then amount end) as income_this_month,
+        sum(case when is_income and months_ago = 0 then unproven end) as unproven_income_this_month,
+        sum(case when is_income and months_ago = 1 then amount end) as income_last_month,
+        sum(case when is_income and months_ago = 1 then unproven end) as unproven_income_last_month,
+        sum(case when is_income and months_ago = 2 then amount end) as income_month_before,
+        sum(case when is_income and months_ago = 2 then unproven end) as unproven_income_month_before,
+        sum(case when is_income then late_amount end)               as income,
+        sum(case when is_income then late_unproven end)             as unproven_income,
+        sum(case when figure = 'rent' then late_amount end)         as rent,
+        sum(case when figure = 'rent' then late_unproven end)       as unproven_rent,
+        sum(case when figure = 'utilities' then late_amount end)    as utilities,
+        sum(case when figure = 'utilities' then late_unproven end)  as unproven_utilities,
+        sum(case when figure = 'insurance' then late_amount end)    as insurance,
+        sum(case when figure = 'insurance' then late_unproven end)  as unproven_insurance,
+        sum(case when figure = 'subscription' then late_amount end) as subscriptions,
+        sum(case when figure = 'subscription' then late_unproven end) as unproven_subscriptions,
+        sum(case when is_fixed_cost then late_amount end)           as fixed_costs,
+        sum(case when is_fixed_cost then late_unproven end)         as unproven_fixed_costs,
+        sum(case when figure = 'loan_instalment' then late_amount end) as loan_instalments,
+        sum(case when figure = 'loan_instalment' then late_unproven end) as unproven_loan_instalments,
+        sum(case when is_spending then late_amount end)             as spending,
+        sum(case when is_spending then late_unproven end)           as unproven_spending,
+        sum(case when figure = 'gambling' then late_amount end)     as gambling,
+        sum(case when figure = 'gambling' then late_unproven end)   as unproven_gambling,
+        sum(case when figure = 'cash' then late_amount end)         as cash,
+        sum(case when figure = 'cash' then late_unproven end)       as unproven_cash,
+        sum(case when figure = 'returned_debit' then late_amount end) as returned_debits_amount,
+        sum(case when figure = 'returned_debit' then late_unproven end) as unproven_returned_debits_amount,
+        count(case when figure = 'returned_debit' then late_amount end) as returned_debits,
+        count(case when figure = 'returned_debit' then late_unproven end) as unproven_returned_debits,
+        sum(case when is_regular then amount end)                   as regular_income,
+        sum(case when is_regular then unproven end)                 as unproven_regular_income,
+        count(distinct case when is_regular then date_trunc('month', booked_on) end) as regular_months
     from (
         select
             payments.*,
+            case when not is_proven then amount end                 as unproven,
+            case when is_late then amount end                       as late_amount,
+            case when is_late and not is_proven then amount end     as late_unproven,
             is_regular_income and booked_on >= known.first_month and booked_on < known.end_month as is_regular
         from payments
         left join known using (holder_id, currency)
