@@ -6,7 +6,7 @@ same names, ends it. A backup that is restored later is without the files that a
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -83,11 +83,17 @@ def erase(
 ) -> Path:
     """Removes files for good, named by their ids or by an account that only files show; returns the receipt's path.
 
-    The caller holds the lock. Raises `WrongUsage` for an unknown name, `Failure` where a closed month holds entries of a file.
+    Files that were erased before have their receipt already. The caller holds the lock. Raises `WrongUsage` for an unknown
+    name, `Failure` where a closed month holds entries of a file.
     """
     data_dir, receipts = settings.data_dir, settings.data_dir / "receipts"
     refuse(missing_raw(data_dir))
-    plan = planned(data_dir, names)
+    try:
+        plan = planned(data_dir, names)
+    except WrongUsage:
+        if done := _receipt_of(receipts, names):
+            return done
+        raise
     key = hashlib.sha256(" ".join(plan.file_ids).encode()).hexdigest()[:12]
     begun, path = receipts / f"erasing-files-{key}.json", receipts / f"erased-files-{key}.json"
     receipt = FileReceipt(
@@ -173,14 +179,22 @@ def _files(connection: "DuckDBPyConnection", names: Sequence[str]) -> list[str]:
     return sorted(found)
 
 
+def _receipt_of(receipts: Path, names: Sequence[str]) -> Path | None:
+    """Returns the receipt that names all of these files."""
+    return next((path for path, erased in _receipts(receipts) if erased >= set(names)), None)
+
+
+def _receipts(receipts: Path) -> Iterator[tuple[Path, set[str]]]:
+    for path in sorted(receipts.glob("erased-files-*.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a receipt that somebody has changed
+            yield path, set(json.loads(path.read_text(encoding="utf-8"))["files"])
+
+
 def remove_erased_again(data_dir: Path, receipts: Path) -> list[str]:
     """Removes from an older raw history the files that receipts say are erased; returns those that were there."""
     import duckdb
 
-    erased: set[str] = set()
-    for path in receipts.glob("erased-files-*.json"):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # a receipt that somebody has changed
-            erased |= set(json.loads(path.read_text(encoding="utf-8"))["files"])
+    erased = {file_id for _, file_ids in _receipts(receipts) for file_id in file_ids}
     if not erased or not (data_dir / "raw.duckdb").exists():
         return []
     with read_only(data_dir / "raw.duckdb") as connection:

@@ -1,6 +1,7 @@
 """An import that is killed at any step, or finds no room: raw history is as before or as after, and the next try ends it."""
 
 import errno
+import json
 import shutil
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -53,6 +54,30 @@ def test_an_import_that_is_killed_before_any_step_is_done_or_not_and_the_next_on
 
     assert victim.status == 0, victim.err
     assert seen == {0, 2}
+
+
+def test_an_erasure_that_is_killed_before_any_step_is_ended_by_the_same_command(folder: Path) -> None:
+    before = {"PIPELINES__DATA_DIR": str(folder / "before"), "PIPELINES__REPORT": "false"}
+    assert Killer().run(before, "import", str(folder / "file.xml")).status == 0
+    ((file,),) = rows(folder / "before", "select file_id from file.files", of="raw")
+    left, step = set(), 0
+    while True:
+        step += 1
+        data_dir = folder / f"erased-{step}"
+        shutil.copytree(folder / "before", data_dir)
+        environ = before | {"PIPELINES__DATA_DIR": str(data_dir)}
+        victim = Killer().run(environ, "import", "--erase", file, "--yes", before=step)
+        left.add(entries(data_dir))
+        if not victim.killed:
+            break
+        again = Killer().run(environ, "import", "--erase", file, "--yes")
+        assert again.status == 0, (victim.steps, again.err)
+        assert entries(data_dir) == 0
+        (receipt,) = (data_dir / "receipts").glob("*.json")
+        assert json.loads(receipt.read_text())["rows_removed"]["file.transactions"] == 2
+
+    assert victim.status == 0, victim.err
+    assert (left, step > 5) == ({0, 2}, True), step
 
 
 def test_two_processes_that_import_one_file_at_once_store_it_once(folder: Path) -> None:
