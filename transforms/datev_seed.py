@@ -34,8 +34,8 @@ LIFTS_AUTOMATIC = re.compile(r"4\d")
 """The keys that an automatic account takes: they say that its automatic does not apply."""
 
 _OWN = re.compile(rf"({BANK}|{CARD})(:[A-Z0-9][A-Za-z0-9-]*)*")
-_NUMBER = re.compile(r"(?!0+$)\d{4,9}")
-_KEY = re.compile(r"\d{1,4}")
+_NUMBER = re.compile(r"(?!0+$)\d{4,9}", re.ASCII)
+_KEY = re.compile(r"\d{1,4}", re.ASCII)
 _VAT = re.compile(rf"{ANY}|[A-Z][A-Z0-9_]*")
 
 Row = Mapping[str, str | None]
@@ -84,3 +84,5 @@ def _faults(row: Row) -> Iterator[str]:
             yield f"{chart} must be an account number of 4 to 9 digits, or empty"
     if row["bu_key"] and not _KEY.fullmatch(row["bu_key"]):
         yield "bu_key must have 1 to 4 digits, or be empty"
+    if _OWN.fullmatch(row["ledger_account"] or "") and (row["direction"], row["vat"], row["bu_key"]) != (ANY, ANY, None):
+        yield f"an own account has one number: direction and vat must be {ANY}, and bu_key empty"

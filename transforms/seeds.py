@@ -10,7 +10,6 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import lru_cache
 from pathlib import Path
 
@@ -328,7 +327,7 @@ def _setting(row: Row) -> str:
 
 def _holiday(row: Row) -> str:
     try:
-        date.fromisoformat(row["day"] or "")
+        vat_seed.day_of(row["day"] or "")
     except ValueError:
         return "day must be a date, as 2026-12-25"
     return "" if row["name"] else "name is missing"

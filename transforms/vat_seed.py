@@ -26,6 +26,7 @@ NO_BOX = "none"
 _CODE = re.compile(r"[A-Z][A-Z0-9_]*")
 _RATE = re.compile(r"\d{1,2}(\.\d{1,2})?", re.ASCII)
 _BOX = re.compile(r"\d{2,3}", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def row_fault(row: Mapping[str, str | None]) -> str:
@@ -65,9 +66,16 @@ def fault(rows: Sequence[Mapping[str, str | None]]) -> str:
     return ""
 
 
+def day_of(text: str) -> date:
+    """Returns the day of a text YYYY-MM-DD. Raises `ValueError` for other forms: Python reads some that DuckDB refuses."""
+    if not _DAY.fullmatch(text):
+        raise ValueError(text)
+    return date.fromisoformat(text)
+
+
 def _days(row: Mapping[str, str | None]) -> tuple[date, date]:
     first, last = row["valid_from"], row["valid_to"]
-    return date.fromisoformat(first) if first else date.min, date.fromisoformat(last) if last else date.max
+    return day_of(first) if first else date.min, day_of(last) if last else date.max
 
 
 def _accounts(row: Mapping[str, str | None]) -> str:

@@ -236,6 +236,9 @@ def _periods(selection: Selection, books: Books) -> Iterator[tuple[date, date]]:
         raise WrongUsage("A batch for DATEV has a first and a last day", "Give --from and --to")
     if selection.last < selection.first:
         raise WrongUsage("--to is before --from", "Give the first day by --from")
+    if selection.first.year < datev_format.FIRST_YEAR or selection.last.year > datev_format.LAST_YEAR:
+        years = f"{datev_format.FIRST_YEAR} to {datev_format.LAST_YEAR}"
+        raise WrongUsage(f"A batch for DATEV has days of the years {years}", "Give such days by --from and --to")
     if selection.per == "day":
         raise WrongUsage("A batch for DATEV holds a month or a year", "Leave --per out, or give --per month")
     days = (selection.first + timedelta(days=number) for number in range((selection.last - selection.first).days + 1))

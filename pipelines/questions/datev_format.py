@@ -22,6 +22,8 @@ ENCODING = "cp1252"
 LONGEST_BATCH = 99_999
 """Postings that a file may hold."""
 LARGEST = Decimal("9999999999.99")
+FIRST_YEAR, LAST_YEAR = 2000, 2099
+"""The description knows days of these years alone."""
 TEXT, DOCUMENT, KIND, CONTENT, LABEL = 60, 36, 20, 210, 30
 """Characters of Buchungstext, Belegfeld 1, Beleginfo-Art, Beleginfo-Inhalt and the header's Bezeichnung."""
 

@@ -127,6 +127,8 @@ def write_datev(connection: "DuckDBPyConnection", export: Export) -> Iterator[Pa
     books = datev_accounts.books_and_chart(export.own_seeds, export.skr)
     batches = datev.Batches(connection, export.selection, books, export.note)
     paths = [export.folder / batch.file_name for batch in batches.planned]
+    if taken := [path for path in paths if path.is_dir() and not path.is_symlink()]:
+        raise Failure(f"No file was written. {taken[0]} is a folder", "Move it away, or choose another folder with --out")
     with ExitStack() as half_made:
         for path, batch in zip(paths, batches.planned, strict=True):
             _fill(half_made.enter_context(_beside(path)), batches.lines(batch), "\r\n", datev_format.ENCODING)

@@ -33,6 +33,14 @@ def own(folder: Path, **texts: str) -> Path:
         ("Income:Sales,any,any,840,4400,\n" + INTERIM, "row 1: skr03 must be an account number of 4 to 9 digits"),
         ("Income:Sales,any,any,8400,0000,\n" + INTERIM, "row 1: skr04 must be an account number of 4 to 9 digits"),
         ("Income:Sales,any,any,8400,4400,USt\n" + INTERIM, "row 1: bu_key must have 1 to 4 digits"),
+        ("Income:Sales,any,any,٨٤٠٠,4400,\n" + INTERIM, "row 1: skr03 must be an account number of 4 to 9 digits"),
+        ("Income:Sales,any,any,8400,4400,٩\n" + INTERIM, "row 1: bu_key must have 1 to 4 digits"),
+        (
+            "Assets:Bank:Kontist:A1,in,any,1210,1810,\n" + INTERIM,
+            "row 1: an own account has one number: direction and vat must be any",
+        ),
+        ("Assets:Bank,any,,1200,1800,\n" + INTERIM, "row 1: an own account has one number: direction and vat must be any"),
+        ("Liabilities:Card,any,any,1730,3610,9\n" + INTERIM, "row 1: an own account has one number"),
         (INTERIM + INTERIM, "row 2 repeats the ledger_account and direction and vat"),
     ],
 )

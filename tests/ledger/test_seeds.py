@@ -82,6 +82,7 @@ def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one_and_is_noted(tmp_
         ("payment_kinds", KINDS + "salary,text,--,in\n", "row 1: value must have a letter or a digit"),
         ("payment_kinds", KINDS + "salary,text,x,in\nrent,text,x,in\n", "row 2 repeats the field and value and direction"),
         ("target_holidays", "day,name\n25.12.2026,Christmas\n", "row 1: day must be a date"),
+        ("target_holidays", "day,name\n2026-W01-1,Christmas\n", "row 1: day must be a date"),
         ("settings", "name,value\nhorizon,1\n", "name must be one of"),
         ("settings", "name,value\nvat,no\n", "vat must be on or off"),
         (
@@ -95,6 +96,8 @@ def test_a_file_of_ones_own_takes_the_place_of_the_shipped_one_and_is_noted(tmp_
         ("vat", VAT + "A,any,,,,,,,,\n", "side must be one of sale, purchase"),
         ("vat", VAT + "A,sale,100,,,,,,,\n", "rate must be a percentage below 100"),
         ("vat", VAT + "A,sale,,1.7.2020,,,,,,\n", "must be dates"),
+        ("vat", VAT + "A,sale,,20200701,,,,,,\n", "must be dates"),
+        ("vat", VAT + "A,sale,,,2020-W27-3,,,,,\n", "must be dates"),
         ("vat", VAT + "A,sale,,2020-12-31,2020-07-01,,,,,\n", "valid_from is later than valid_to"),
         ("vat", VAT + "A,sale,0,,,Kz 81,,,,\n", "net_box must be a number of the tax form"),
         ("vat", VAT + "A,sale,1,,,,,,,\n", "a sale with a rate has an output_account"),

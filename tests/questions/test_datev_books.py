@@ -86,6 +86,8 @@ def test_each_fiscal_year_has_a_file_and_each_month_if_it_is_asked_for(tmp_path:
         (("--format", "datev", "--from", "2026-03-01"), "Give --from and --to"),
         (("--format", "datev", "--from", "2026-03-02", "--to", "2026-03-01"), "--to is before --from"),
         (("--format", "datev", *MARCH, "--per", "day"), "--per month"),
+        (("--format", "datev", "--from", "0001-01-01", "--to", "2026-03-31"), "days of the years 2000 to 2099"),
+        (("--format", "datev", "--from", "2026-03-01", "--to", "9999-12-31"), "days of the years 2000 to 2099"),
         (("--format", "camt053", "--skr", "03"), "give --format datev"),
     ],
 )
@@ -143,6 +145,12 @@ def test_a_failure_in_the_second_file_leaves_the_files_that_were_there(tmp_path:
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
     with_seeds(folder, settings=SETTINGS + "datev_skr,04\n")
+    other = tmp_path / "other"
+    (other / "EXTF_Buchungsstapel_20260201_20260228.csv").mkdir(parents=True)
+    with pytest.raises(Failure, match=r"20260228\.csv is a folder"):
+        ask(folder, *arguments[:-1], str(other))
+    assert len(list(other.iterdir())) == 1
+
     written = datev_format.posting
 
     def refusing(one: datev_format.Posting, *, is_locked: bool) -> str:

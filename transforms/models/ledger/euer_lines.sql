@@ -12,6 +12,15 @@ settings as (select has_vat from intermediate.int_settings),
 chart    as (select ledger_account, kind, euer_line from seeds.chart_of_accounts),
 refunds  as (select transaction_id from intermediate.int_payment_kinds where payment_kind = 'refund'),
 
+-- The bank's category is that of a sale, the words are those of a refund: a supplier's, perhaps. A person's rule goes before
+refunded as (
+    select transaction_id, leg
+    from ledger.postings
+    semi join refunds using (transaction_id)
+    where leg between 2 and 999 and amount < 0
+        and starts_with(ledger_account, 'Income:') and contains(decided_by, 'category ')
+),
+
 accounts as (
     select account_id from intermediate.int_account_identities where source = 'kontist'
     union
@@ -26,17 +35,17 @@ summed as (
         currency,
         vat_code is not null                                        as has_code,
         vat_percent,
-        leg > 1000                                                  as is_tax,
+        postings.leg > 1000                                         as is_tax,
         ends_with(decided_by, 'category VAT_PAYMENT') or ends_with(decided_by, 'category VAT_REFUND') as is_of_tax_office,
         amount < 0                                                  as is_in,
-        -- the bank's category is that of a sale, the words are those of a refund: a supplier's, perhaps. A person's rule goes before
-        leg < 1000 and amount < 0 and starts_with(ledger_account, 'Income:') and contains(decided_by, 'category ')
-        and transaction_id in (select transaction_id from refunds)  as is_refund,
+        refunded.leg is not null                                    as is_refund,
         sum(-amount)                                                as amount,
         count(*)                                                    as movements
     from ledger.postings
-    where leg > 1 and account_id in (select account_id from accounts)
-        and (leg < 1000 or vat_code not in (select vat_code from owed))
+    left join refunded
+        on refunded.transaction_id = postings.transaction_id and refunded.leg = postings.leg % 1000
+    where postings.leg > 1 and account_id in (select account_id from accounts)
+        and (postings.leg < 1000 or vat_code not in (select vat_code from owed))
     group by all
 ),
 
@@ -44,6 +53,7 @@ placed as (
     select
         summed.*,
         case
+            when is_tax and is_refund then 'refunds'
             when is_tax then if(starts_with(ledger_account, 'Liabilities:'), 'vat_received', 'input_vat_paid')
             when is_of_tax_office or chart.euer_line = 'tax_office'
                 then if(is_in, 'vat_refunded_by_tax_office', 'vat_paid_to_tax_office')

@@ -12,6 +12,15 @@ vat_accounts as (select * from intermediate.int_vat_accounts),
 owed         as (select distinct vat_code from codes where is_on_top),
 refunds      as (select transaction_id from intermediate.int_payment_kinds where payment_kind = 'refund'),
 
+-- A sale by the bank's category, a refund by its words: whose box it is, a person has to say, of the tax in it, too
+refunded as (
+    select transaction_id, leg
+    from postings
+    semi join refunds using (transaction_id)
+    where vat_code is not null and leg < 1000 and amount < 0
+        and starts_with(ledger_account, 'Income:') and contains(decided_by, 'category ')
+),
+
 classed as (
     select
         postings.account_id,
@@ -31,12 +40,10 @@ classed as (
             when starts_with(postings.ledger_account, 'Liabilities:') then 'output_tax'
             else 'input_tax'
         end                                                         as figure,
-        -- a sale by the bank's category, a refund by its words: whose box it is, a person has to say
-        postings.leg < 1000 and postings.amount < 0 and starts_with(postings.ledger_account, 'Income:')
-        and contains(postings.decided_by, 'category ') and refunds.transaction_id is not null as is_refund
+        refunded.leg is not null                                    as is_refund
     from postings
     left join owed using (vat_code)
-    left join refunds using (transaction_id)
+    left join refunded on refunded.transaction_id = postings.transaction_id and refunded.leg = postings.leg % 1000
     where postings.vat_code is not null
 ),
 
