@@ -137,7 +137,10 @@ class Batches:
         """Finds the number of each own account in the books."""
         numbers: dict[str, tuple[Target, str]] = {}
         names = {}
-        for one in rows_of(self._connection, ACCOUNTS):
+        listed = rows_of(self._connection, ACCOUNTS)
+        for name in self._chart.unknown(one["ledger_account"] for one in listed):
+            self._note(f"skr.csv has a row for {name}, which is no account of the ledger")
+        for one in listed:
             if one["currency"] != CURRENCY:
                 if everyone:
                     self._note(f"{one['display_name']} is not in the file: books of DATEV are in {CURRENCY}")

@@ -1,6 +1,6 @@
 """Which numbers the ledger's accounts have in the books of the tax adviser: the seed `skr`, and the settings of DATEV."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -81,6 +81,12 @@ class Chart:
     def lacks_code(self, ledger_account: str, vat: str | None, target: Target) -> bool:
         """Returns whether a posting has no input tax only because nobody said its code: with one, its account has a key."""
         return vat is None and ledger_account in self._deducting and target.is_named and not target.bu_key
+
+    def unknown(self, known: Iterable[str]) -> list[str]:
+        """Returns the bank accounts and cards that rows name and the ledger does not have."""
+        from transforms.datev_seed import BANK, CARD
+
+        return sorted({name for name, _, _ in self._named if name.startswith((f"{BANK}:", f"{CARD}:"))}.difference(known))
 
     def own(self, ledger_account: str, *, is_card: bool) -> Target | None:
         """Returns the number of an own account: of its row, or of the row for all bank accounts or cards; None without either."""

@@ -216,9 +216,12 @@ def test_own_transfers_meet_on_the_transit_account_and_a_rest_leaves_it_as_a_per
     assert not (tmp_path / "none").exists()
     example = refused.value.next_step.rpartition("`, as `")[2].rstrip("`")
 
-    with_seeds(folder, skr=(SHIPPED / "skr.csv").read_text() + f"{example}\n")
-    batch = exported(folder, tmp_path / "out")
+    mistyped = "Assets:Bank:Kontist:A0,any,any,1220,1820,"
+    with_seeds(folder, skr=(SHIPPED / "skr.csv").read_text() + f"{example}\n{mistyped}\n")
+    batch = exported(folder, tmp_path / "out", "--json")
 
+    note = "skr.csv has a row for Assets:Bank:Kontist:A0, which is no account of the ledger"
+    assert [one for one in printed_json(capsys)["notes"] if one.startswith("skr.csv has a row")] == [note]
     assert batch.sums() == {"1210": Decimal("-300.00"), "1200": Decimal("299.00"), "1360": Decimal(0), "4970": Decimal("1.00")}
     whole, rest = (line for line in batch.lines if line.about["Transaktion"] == "kontist:2")
     assert (whole.account, whole.counter_account, whole.amount) == ("1210", "1360", Decimal("-100.00"))
