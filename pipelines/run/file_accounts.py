@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipelines.errors import WrongUsage
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _GERMAN = re.compile(r"(\d{8})/(\d{1,10})")
 """Bank code and account number, as German banks write them into field 25."""
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _SHORTEST = 6
 """Characters of a number from which on its being the end of another one says that both are of one account."""
 
@@ -105,7 +106,7 @@ def _whole_number(text: str | None) -> tuple[str, ...] | None:
 def new_account(page: Page, name: str, currency: str | None) -> Known:
     """Returns the account of a bank that is not connected, by the number in its file. Raises `WrongUsage`."""
     unit = page.currency or currency
-    if unit is None or not re.fullmatch(r"[A-Z]{3}", unit):
+    if unit is None or not _CURRENCY.fullmatch(unit):
         raise WrongUsage("The currency of the new account is not known", "Name it, as in --currency EUR")
     if currency not in (None, unit):
         raise WrongUsage(f"The file is in {unit}", f"Leave --currency out, or give --currency {unit}")
@@ -113,6 +114,16 @@ def new_account(page: Page, name: str, currency: str | None) -> Known:
     iban = normal_iban(number)
     key = (iban,) if iban else (name, number or "")
     return Known(account_id(FILE, *key, unit), FILE, iban or number or name, unit, name)
+
+
+def in_its_currency(account: Known, page: Page, currency: str | None) -> Known:
+    """Returns the account with its currency, that of its file, or the one that a person names. Raises `WrongUsage`."""
+    found = account.currency or page.currency or currency
+    if found is None or not _CURRENCY.fullmatch(found):
+        raise WrongUsage("Neither the account nor the file names a currency", "Name it, as in --currency EUR")
+    if currency not in (None, found):
+        raise WrongUsage(f"{account.name} is in {found}", f"Leave --currency out, or give --currency {found}")
+    return replace(account, currency=found)
 
 
 def without_currency(number: str, currency: str | None) -> str:

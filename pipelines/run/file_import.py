@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pipelines.errors import Failure, WrongUsage
 from pipelines.report_page.page_options import wanted_page
 from pipelines.run.account_joins import join_connected, sentences
 from pipelines.run.bank_days import compare
-from pipelines.run.file_accounts import Known, is_one_account, known_accounts, named, new_account, of_the_file
+from pipelines.run.file_accounts import Known, in_its_currency, is_one_account, known_accounts, named, new_account, of_the_file
 from pipelines.settings import Settings
 from pipelines.store import files as store
 from pipelines.store.ledger import build_and_publish
@@ -157,7 +158,8 @@ def undo(settings: Settings, file_ids: Sequence[str], now: datetime) -> list[sto
 def _import(connection: "DuckDBPyConnection", given: Given, wanted: Wanted, now: datetime) -> list[Imported]:
     """Stores one file in the copy: its statements of each account that they are of."""
     done = []
-    for account, pages, notes in _accounts(connection, given, wanted):
+    for found, pages, notes in _accounts(connection, given, wanted):
+        account = in_its_currency(found, pages[0], wanted.currency)
         try:
             imported = Imported(given.path.name, given.document.form, account.account_id, account.name, None, joined(pages))
             imported.notes += notes
@@ -187,11 +189,18 @@ def _check(connection: "DuckDBPyConnection", account: Known, given: Given, impor
 
 
 def _check_balances(connection: "DuckDBPyConnection", account: Known, statements: list[Statement]) -> None:
-    """Raises `FileRefused` where a day ends with another balance than in an earlier file."""
-    earlier = store.balances_of_files(connection, account.account_id)
+    """Raises `FileRefused` where a day ends with another balance than in an earlier file, by its balances and its entries."""
+    edges = {day for one in statements for day in (one.first - ONE_DAY, one.last)}
+    earlier = store.balances_of_files(connection, account.account_id, edges)
+    known = sorted(earlier)
     for one in statements:
-        for day, balance in ((one.first - ONE_DAY, one.opening), (one.last, one.closing)):
-            if balance is not None and balance != earlier.get(day, balance):
+        if one.opening is None:
+            continue
+        entries, balance, added = sorted(one.entries, key=lambda entry: entry.booked_on), one.opening, 0
+        for day in known[bisect_left(known, one.first - ONE_DAY) : bisect_right(known, one.last)]:
+            while added < len(entries) and entries[added].booked_on <= day:
+                balance, added = balance + entries[added].amount, added + 1
+            if balance != earlier[day]:
                 raise FileRefused(
                     f"{one.place} has another balance at the end of {day} than an earlier file",
                     "One of both is wrong. `import --list` names the files, `import --undo ID` takes one back",
@@ -274,7 +283,7 @@ def _days(statements: list[Statement]) -> dict[date, "store.Day"]:
 
 
 def _store(connection: "DuckDBPyConnection", account: Known, given: Given, imported: Imported, now: datetime) -> None:
-    file_id, account_id, currency = str(imported.file_id), account.account_id, account.currency or _currency(given)
+    file_id, account_id, currency = str(imported.file_id), account.account_id, account.currency
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("files", "statements", "transactions", "imports")}
     imports = [
         (f"{file_id}-{number}", first, last) for number, (first, last) in enumerate(stretches(imported.statements), start=1)
@@ -366,14 +375,6 @@ def _stands(connection: "DuckDBPyConnection", account_id: str) -> bool:
         "select count(*) from file.accounts where account_id = ? and _dlt_valid_to is null", [account_id]
     ).fetchone()
     return found != (0,)
-
-
-def _currency(given: Given) -> str:
-    """Returns the currency of a file for an account of which its bank gives none."""
-    currency = next((page.currency for page in given.document.pages if page.currency), None)
-    if currency is None:
-        raise WrongUsage("Neither the account nor the file names a currency", "Name it, as in --currency EUR")
-    return currency
 
 
 def _refused(path: Path, refused: FileRefused) -> Failure:

@@ -98,19 +98,33 @@ def days_of_files(connection: "DuckDBPyConnection", account_id: str) -> dict[dat
     return days
 
 
-def balances_of_files(connection: "DuckDBPyConnection", account_id: str) -> dict[date, Decimal]:
-    """Returns the balances that statements of the account give, by the day that ends with it."""
+def balances_of_files(connection: "DuckDBPyConnection", account_id: str, days: Iterable[date]) -> dict[date, Decimal]:
+    """Returns the balances that statements of the account give, by the day that ends with it.
+
+    Of `days` that lie within a statement it is the opening balance with the entries until then.
+    """
     rows = connection.execute(
         """
         with counting as (
-            select first_on, last_on, opening_balance, closing_balance
+            select file_id, first_on, last_on, opening_balance, closing_balance
             from file.statements
-            where account_id = ? and closing_balance is not null
+            where account_id = $account and closing_balance is not null
                 and file_id in (select file_id from file.files where undone_at is null)
+        ),
+        within as (
+            select any_value(opening_balance) + coalesce(sum(amount), 0) as balance, asked.day
+            from (select unnest($days::date[]) as day) as asked
+            inner join counting on asked.day between first_on and last_on - 1
+            left join file.transactions as entries
+                on entries.file_id = counting.file_id and entries.account_id = $account
+                and window_on between first_on and asked.day and _dlt_valid_to is null
+            group by counting.file_id, first_on, last_on, asked.day
         )
-        select first_on - 1, opening_balance from counting union select last_on, closing_balance from counting
+        select day, balance from within
+        union select first_on - 1, opening_balance from counting
+        union select last_on, closing_balance from counting
         """,
-        [account_id],
+        {"account": account_id, "days": sorted(days)},
     ).fetchall()
     return dict(rows)
 

@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from io import StringIO
 from itertools import islice
@@ -20,6 +20,7 @@ import msgspec
 from sources.files.values import Document, Entry, FileRefused, Page, filled, money
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_MOST_LINES = 1_000_000
 _NEXT = "Correct the mapping (docs/accounting.md has an example), or ask the bank for the file again"
 
 
@@ -68,16 +69,27 @@ def mapping_of(text: str) -> CsvMapping:
     try:
         found = msgspec.convert(tomllib.loads(text), CsvMapping)
         "".encode(found.encoding)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, LookupError) as error:
+    except (ValueError, LookupError) as error:  # of TOML, of a value, of an encoding
         raise FileRefused(f"The mapping cannot be read: {error}", _NEXT) from None
     columns = found.columns
     if (columns.amount is None) == (columns.credit is None or columns.debit is None):
         raise FileRefused("The mapping needs either `amount`, or both `credit` and `debit`", _NEXT)
     if len(found.delimiter) != 1 or found.delimiter in '\r\n"':
         raise FileRefused("The mapping's `delimiter` is not one character", _NEXT)
-    if found.skip_lines < 0:
-        raise FileRefused("The mapping's `skip_lines` is below 0", _NEXT)
+    if not 0 <= found.skip_lines <= _MOST_LINES:
+        raise FileRefused(f"The mapping's `skip_lines` is not from 0 to {_MOST_LINES:,}", _NEXT)
+    if not _is_of_days(found.date_format):
+        raise FileRefused("The mapping's `date_format` does not give day, month and year", _NEXT)
     return found
+
+
+def _is_of_days(date_format: str) -> bool:
+    """Returns whether dates that are written so can be read back."""
+    day = datetime(2024, 11, 30, tzinfo=UTC)
+    try:
+        return datetime.strptime(day.strftime(date_format), date_format).date() == day.date()  # noqa: DTZ007  # a day
+    except (ValueError, re.error):
+        return False
 
 
 def read(content: bytes, mapping: CsvMapping, period: Period) -> Document:

@@ -49,6 +49,11 @@ def joined(pages: list[Page]) -> list[Statement]:
             statements.append(one)
             continue
         before = statements[-1]
+        if any(entry.booked_on < before.last for entry in one.entries):  # also where both lead back to the same balance
+            raise FileRefused(
+                f"{one.place} and {before.place} overlap before {before.last}: one may repeat the other",
+                "Remove one of them, import them as files of their own, or ask the bank for the file again",
+            )
         if one.opening is None or one.opening != before.closing:
             raise FileRefused(
                 f"{one.place} and {before.place} overlap, and the one does not begin with the balance that the other ends with",
@@ -84,7 +89,8 @@ def _refuse_impossible_days(pages: list[Page]) -> None:
 def _refuse_repeated(pages: list[Page]) -> None:
     seen: dict[tuple[object, ...], str] = {}
     for page in pages:
-        said = (page.reference, page.opening, page.closing, *(replace(one, place="") for one in page.entries))
+        # whatever reference it has: a copy may have one of its own
+        said = (page.opening, page.closing, *(replace(one, place="") for one in page.entries))
         if page.entries and said in seen:
             raise FileRefused(f"{page.place} repeats {seen[said]}", "Remove one of them, or ask the bank for the file again")
         seen[said] = page.place

@@ -94,7 +94,7 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path, monkeypatch:
         (WHOLE.replace(">100.00<", ">١٠٠<").encode(), "its amount is not a number"),
         (WHOLE.replace("</Stmt>", "<Ntry/></Stmt>").encode(), "its status is none of"),
         (WHOLE.replace("</BkToCstmrStmt>", f"{ntry(DAY, D(1))}</BkToCstmrStmt>").encode(), "does not add up"),
-        (bank_files.camt053(ONE, ONE).replace("<Id>2</Id>", "<Id>3</Id>").encode(), "overlap"),
+        (bank_files.camt053(ONE, ONE).replace("<Id>2</Id>", "<Id>3</Id>").encode(), "statement 2 repeats statement 1"),
         (bank_files.camt053(ONE, Stated(DAY, ONE.last, D(999), [(DAY, D(1), "x")])).encode(), "overlap"),
         (mt940(ONE).replace(":62F:", ":86:").encode(), "no balance of field 62"),
         (mt940(ONE).replace(":62F:C", ":62F:D").encode(), "does not add up"),
@@ -202,6 +202,25 @@ def test_another_balance_than_that_of_an_earlier_file_is_refused_though_its_entr
     assert (connected / "raw.duckdb").read_bytes() == before
     again = stated(WORLD, until + ONE_DAY, LAST, OPENING)
     assert ask(connected, "import", written(connected, mt940(again), "d"), "--account", "3000") == 0
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_statement_within_another_one_is_refused_where_its_balance_is_not_what_the_other_leads_to(
+    order: tuple[int, int], connected: Path
+) -> None:
+    until = date(2024, 12, 31)
+    part = stated(WORLD, date(2024, 6, 1), date(2024, 6, 30), OPENING)
+    odd = Stated(part.first, part.last, part.opening + 1, part.rows)
+    texts = [bank_files.camt053(stated(WORLD, FIRST, until, OPENING)), bank_files.camt053(odd)]
+    paths = [written(connected, texts[number], f"{number}.xml") for number in order]
+    assert ask(connected, "import", paths[0], "--account", "3000") == 0
+
+    with pytest.raises(Failure, match=r"statement 1 has another balance at the end of 2024-0[56]-3[01] than an earlier file"):
+        ask(connected, "import", paths[1], "--account", "3000")
+
+    undone = rows(connected, "select file_id from imported_files")[0][0]
+    assert ask(connected, "import", "--undo", undone) == 0
+    assert ask(connected, "import", paths[1], "--account", "3000") == 0
 
 
 def test_a_csv_file_is_no_statement_whatever_stands_in_its_texts() -> None:

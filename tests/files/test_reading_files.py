@@ -158,6 +158,17 @@ def test_a_statement_that_begins_within_a_day_is_joined_with_the_one_before() ->
     assert said(day.entries) == ROWS[:3]
 
 
+@pytest.mark.parametrize("write", [camt053, mt940])
+def test_a_statement_that_leads_back_to_its_balance_and_stands_there_twice_is_refused(write: "type[camt053]") -> None:
+    rows = [(date(2025, 1, 7), D("5.00"), "in"), (date(2025, 1, 9), D("-5.00"), "out")]
+    whole = Stated(date(2025, 1, 1), date(2025, 1, 31), D(0), rows)
+    other_texts = Stated(whole.first, whole.last, D(0), [(day, amount, f"{text} again") for day, amount, text in rows])
+
+    for second, why in ((whole, "repeats statement 1"), (other_texts, "one may repeat the other")):
+        with pytest.raises(FileRefused, match=why):
+            read(write(whole, second))
+
+
 def test_the_day_of_the_opening_balance_is_whole_only_where_an_entry_was_booked_on_it() -> None:
     opened = camt053(JANUARY).replace("PRCD", "OPBD").replace("<Dt>2024-12-31</Dt>", "<Dt>2025-01-07</Dt>")
     quiet = opened.replace("<Dt>2025-01-07</Dt></Dt></Bal>", "<Dt>2025-01-05</Dt></Dt></Bal>")
@@ -216,6 +227,12 @@ def test_csv_with_two_columns_of_amounts_takes_each_by_its_side() -> None:
         ("delimiter = ';;'\n[columns]\nbooked_on = 'a'\namount = 'b'\n", "delimiter"),
         ("decimal = ';'\n[columns]\nbooked_on = 'a'\namount = 'b'\n", "decimal"),
         ("=", "mapping cannot be read"),
+        ("encoding = 'undefined'\n[columns]\nbooked_on = 'a'\namount = 'b'\n", "mapping cannot be read"),
+        ("encoding = \"a\\u0000b\"\n[columns]\nbooked_on = 'a'\namount = 'b'\n", "mapping cannot be read"),
+        ("skip_lines = -1\n[columns]\nbooked_on = 'a'\namount = 'b'\n", "skip_lines"),
+        (f"skip_lines = {10**20}\n[columns]\nbooked_on = 'a'\namount = 'b'\n", "skip_lines|mapping cannot be read"),
+        ("date_format = '%d.%m.'\n[columns]\nbooked_on = 'a'\namount = 'b'\n", "date_format"),
+        ("date_format = '%d.%d.%Y'\n[columns]\nbooked_on = 'a'\namount = 'b'\n", "date_format"),
     ],
 )
 def test_a_mapping_that_cannot_be_meant_is_refused(mapping: str, why: str) -> None:

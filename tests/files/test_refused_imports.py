@@ -9,7 +9,9 @@ import pytest
 
 from pipelines.errors import ChecksFailed, Failure, WrongUsage
 from pipelines.run import file_import
+from pipelines.run.file_accounts import Known, in_its_currency
 from pipelines.store.lock import held
+from sources.files.values import Page
 from tests.files.bank_files import OTHER_IBAN, Stated, camt053, monthly, ntry, stated, stmt
 from tests.files.scene import CONNECTED, FIRST, LAST, OPENING, WORLD, D, booked, coverage, of_the_world, written
 from tests.questions.asked import ask
@@ -88,6 +90,27 @@ def test_what_cannot_be_meant_is_refused_and_changes_nothing(arguments: tuple[st
         ask(connected, "import", *(path if one == "FILE" else one for one in arguments))
 
     assert (connected / "raw.duckdb").read_bytes() == before
+
+
+def test_a_currency_that_is_named_is_that_of_the_account_or_refused(connected: Path) -> None:
+    text = "Tag;Betrag\n2024-01-02;-5,00\n"
+    mapping = written(connected, '[columns]\nbooked_on = "Tag"\namount = "Betrag"\n', "mapping.toml")
+    arguments = ("import", written(connected, text, "file.csv"), "--account", "3000", "--mapping", mapping, "--currency")
+
+    with pytest.raises(WrongUsage, match="is in EUR"):
+        ask(connected, *arguments, "USD")
+    assert ask(connected, *arguments, "EUR") == 0
+    assert rows(connected, "select distinct currency from file.transactions", of="raw") == [("EUR",)]
+
+
+def test_an_account_without_a_currency_takes_that_of_its_file_or_the_named_one() -> None:
+    account = Known("kontomatik:a", "kontomatik", "1", None, "Bank")
+
+    assert in_its_currency(account, Page(place="file", number=None, currency=None), "PLN").currency == "PLN"
+    assert in_its_currency(account, Page(place="file", number=None, currency="CZK"), None).currency == "CZK"
+    for none in (None, "zloty"):
+        with pytest.raises(WrongUsage, match="Neither the account nor the file names a currency"):
+            in_its_currency(account, Page(place="file", number=None, currency=None), none)
 
 
 def test_days_that_are_not_over_are_refused(connected: Path) -> None:
