@@ -91,7 +91,7 @@ def _as_json(one: "Imported", *, dry_run: bool) -> dict[str, Any]:
 
 def _sentences(one: "Imported", *, dry_run: bool) -> list[str]:
     if one.is_known:
-        return [f"{one.name} was imported before: nothing was changed."]
+        return [f"{one.name} was imported before: nothing was changed.", *(f"- {note}" for note in one.notes)]
     (money_in, money_out), days = one.money, [day for part in one.statements for day in (part.first, part.last)]
     held = (
         f"{counted(len(one.statements), 'statement')} of {one.account} in {one.form}, {min(days)} to {max(days)}:"
@@ -109,15 +109,16 @@ def _undo(options: argparse.Namespace) -> int:
 
     settings = data_of(options)
     with changing(settings, "import", patience=options.wait):
-        taken = undo(settings, options.undo, utc_now())
+        taken, notes = undo(settings, options.undo, utc_now())
     if options.json:
-        print_json({"undone": [one.file_id for one in taken]})
+        print_json({"undone": [one.file_id for one in taken], "notes": notes})
         return GOOD
     already = sorted(set(options.undo) - {one.file_id for one in taken})
     tell(
         options,
         *(f"Took back {one.file_id} ({one.name}). Import the file again to have it back." for one in taken),
         *(f"{file_id} was taken back before: nothing was changed." for file_id in already),
+        *notes,
     )
     return GOOD
 

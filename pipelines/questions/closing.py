@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 _ACCOUNTS = """
 select
     account_id, display_name, currency, ledger_account, balance, gone_at is not null as is_gone,
-    min(coverage.day) as first_day, max(coverage.day) as last_day, any_value(closed.through) as closed_through
+    min(coverage.day) as first_day, max(coverage.day) as last_day,
+    any_value(closed.since) as closed_since, any_value(closed.through) as closed_through
 from accounts
 left join coverage using (account_id)
-left join (select account_id, max(last_day) as through from closings group by all) as closed using (account_id)
+left join (
+    select account_id, min(month) as since, max(last_day) as through from closings group by all
+) as closed using (account_id)
 where coalesce(account_id = $account, true)
 group by all
 order by account_id
@@ -78,6 +81,7 @@ class Account:
     first_day: date | None
     """The first day of which the ledger knows; None where it knows none."""
     last_day: date | None
+    closed_since: date | None
     closed_through: date | None
 
 
@@ -244,6 +248,8 @@ def planned_closings(
     end = last_day_of(month)
     if account.closed_through is None and start > end:
         notes.append(f"{account.display_name} has no day before {start}")
+    elif account.closed_since is not None and month < account.closed_since:
+        notes.append(f"{account.display_name} has closed months from {account.closed_since:%Y-%m} on: `reopen` that one first")
     if start > end:
         return []
     until = min(end, account.last_day) if account.is_gone else end  # the bank shows no later day of it

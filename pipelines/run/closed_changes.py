@@ -61,9 +61,9 @@ def by_month(changes: Iterable[ClosedChange]) -> Iterator[tuple[str, date, Seque
 
 
 def sentences(changes: Iterable[ClosedChange]) -> list[str]:
-    """Returns a sentence for each closed month in which a bank has changed something."""
+    """Returns a sentence for each closed month in which a bank, or a file of it, has changed something."""
     return [
-        f"! {account_id}: its bank has changed {counted(len(found), 'transaction')} of the closed month {month:%Y-%m}"
+        f"! {account_id}: {counted(len(found), 'transaction')} of the closed month {month:%Y-%m} changed since it was closed"
         f" ({ids(found)}); journals correct it in the open month, and `python -m pipelines prove {account_id}"
         f" --from {month} --to {_end(month)}` shows both views"
         for account_id, month, found in by_month(changes)

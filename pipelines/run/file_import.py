@@ -14,12 +14,13 @@ from zoneinfo import ZoneInfo
 
 from pipelines.errors import Failure, WrongUsage
 from pipelines.report_page.page_options import wanted_page
+from pipelines.run import closed_changes
 from pipelines.run.account_joins import join_connected, sentences
 from pipelines.run.bank_days import compare
 from pipelines.run.file_accounts import Known, in_its_currency, is_one_account, known_accounts, named, new_account, of_the_file
 from pipelines.settings import Settings
 from pipelines.store import files as store
-from pipelines.store.ledger import build_and_publish
+from pipelines.store.ledger import build_and_publish, is_behind
 from pipelines.store.load import create_tables
 from pipelines.store.raw_copy import opened
 from sources._identity import normal_iban, tail
@@ -127,18 +128,29 @@ def import_files(settings: Settings, given: Sequence[Given], wanted: Wanted, now
         changed = (joins or any(one.file_id for one in done)) and not wanted.dry_run
         if changed:
             publish()
-    if changed:
+    if changed or (is_behind(settings.data_dir) and not wanted.dry_run):
         try:
-            build_and_publish(settings.data_dir, memory=settings.memory_limit, keep_unchanged=True, page=wanted_page(settings))
+            done[0].notes += _published(settings)
         except Failure as failure:
-            stored = " ".join(f"--undo {one.file_id}" for one in done if one.file_id)
-            failure.also(f"Raw history has what was imported; `python -m pipelines import {stored}` takes it back")
+            if stored := " ".join(f"--undo {one.file_id}" for one in done if one.file_id):
+                failure.also(f"Raw history has what was imported; `python -m pipelines import {stored}` takes it back")
             raise
     return done
 
 
-def undo(settings: Settings, file_ids: Sequence[str], now: datetime) -> list[store.StoredFile]:
-    """Takes files back and publishes the ledger without them; the caller holds the lock. Raises `WrongUsage`."""
+def _published(settings: Settings, *, keep_unchanged: bool = True) -> list[str]:
+    """Publishes the ledger of raw history; returns a sentence for each closed month that is not as it was any more."""
+    ledger = settings.data_dir / "ledger.duckdb"
+    before = set(closed_changes.closed_changes(ledger))
+    build_and_publish(settings.data_dir, memory=settings.memory_limit, keep_unchanged=keep_unchanged, page=wanted_page(settings))
+    return closed_changes.sentences(one for one in closed_changes.closed_changes(ledger) if one not in before)
+
+
+def undo(settings: Settings, file_ids: Sequence[str], now: datetime) -> tuple[list[store.StoredFile], list[str]]:
+    """Takes files back and publishes the ledger without them; returns the files, and notes on closed months.
+
+    The caller holds the lock. Raises `WrongUsage`.
+    """
     with opened(settings.data_dir, memory=settings.memory_limit) as (history, publish):
         create_tables(history)
         known = {one.file_id: one for one in store.stored(history.connection)}
@@ -149,10 +161,11 @@ def undo(settings: Settings, file_ids: Sequence[str], now: datetime) -> list[sto
         if counting:
             store.take_back(history.connection, counting, now)
             publish()
-    if counting:
+    notes = list[str]()
+    if counting or is_behind(settings.data_dir):
         # the whole ledger: a copy of the last file may hold blocks with rows that were taken back
-        build_and_publish(settings.data_dir, memory=settings.memory_limit, page=wanted_page(settings))
-    return [known[file_id] for file_id in counting]
+        notes = _published(settings, keep_unchanged=False)
+    return [known[file_id] for file_id in counting], notes
 
 
 def _import(connection: "DuckDBPyConnection", given: Given, wanted: Wanted, now: datetime) -> list[Imported]:
@@ -162,12 +175,12 @@ def _import(connection: "DuckDBPyConnection", given: Given, wanted: Wanted, now:
         account = in_its_currency(found, pages[0], wanted.currency)
         try:
             imported = Imported(given.path.name, given.document.form, account.account_id, account.name, None, joined(pages))
-            imported.notes += notes
             imported.is_known = any(
                 (one.sha256, one.account_id, one.undone_at) == (given.sha256, account.account_id, None)
                 for one in store.stored(connection)
             )
             if not imported.is_known:
+                imported.notes += notes
                 _check_days(imported.statements, now)
                 _check(connection, account, given, imported, accept=wanted.accept_differences)
                 imported.file_id = f"f-{secrets.token_hex(6)}"

@@ -100,6 +100,12 @@ def forget_record(data_dir: Path) -> None:
     (data_dir / RECORD).unlink(missing_ok=True)
 
 
+def is_behind(data_dir: Path) -> bool:
+    """Returns whether raw history is newer than the published ledger: a command was stopped between the two."""
+    raw, ledger = data_dir / "raw.duckdb", data_dir / "ledger.duckdb"
+    return raw.exists() and (not ledger.exists() or raw.stat().st_mtime_ns > ledger.stat().st_mtime_ns)
+
+
 def is_older(data_dir: Path, built_by: str) -> bool:
     """Returns whether raw history, a seed or the program is newer than the published ledger. `built_by` is its version."""
     ledger = (data_dir / "ledger.duckdb").stat().st_mtime_ns

@@ -86,6 +86,28 @@ def test_a_file_of_a_connected_account_is_erased_and_the_banks_rows_stay(connect
     assert holding(connected, SECRET) == set()
 
 
+def test_what_a_file_changes_in_a_closed_month_is_named_when_it_comes_in_and_when_it_is_taken_back(
+    connected: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("PIPELINES__VAULT_KEY", VAULT_KEY)
+    assert ask(connected, "close", "--month", "2025-03", "--account", "3000", "--allow-incomplete") == 0
+    path = written(connected, camt053(stated(WORLD, FIRST, LAST, OPENING)))
+    capsys.readouterr()
+
+    assert ask(connected, "import", path, "--account", "3000") == 0
+    assert "kontist:a: 1 transaction of the closed month 2025-03 changed since it was closed" in capsys.readouterr().out
+    assert rows(connected, "select sum(amount) from corrections where is_bank and kind = 'transaction'") == [(D("-989.85"),)]
+    ((file,),) = rows(connected, "select file_id from imported_files")
+
+    assert ask(connected, "reopen", "--month", "2025-03", "--reason", "files") == 0
+    assert ask(connected, "close", "--month", "2025-03", "--account", "3000") == 0
+    assert ask(connected, "close", "--month", "2023-12", "--account", "3000") == 0
+    assert "has closed months from 2024-01 on: `reopen` that one first" in capsys.readouterr().out
+    assert ask(connected, "import", "--undo", file) == 0
+    assert "1 transaction of the closed month 2025-03 changed since it was closed" in capsys.readouterr().out
+    assert ask(connected, "close", "--verify") == 0
+
+
 def test_a_closed_month_with_entries_of_a_file_has_to_be_reopened_first(connected: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINES__VAULT_KEY", VAULT_KEY)
     assert ask(connected, "import", written(connected, camt053(stated(WORLD, FIRST, LAST, OPENING))), "--account", "3000") == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import Failure
+from pipelines.run import file_import
 from pipelines.store import raw_copy
 from tests.consents.killing import Killer
 from tests.files.bank_files import IBAN, Stated, camt053
@@ -105,3 +106,28 @@ def test_a_full_disk_leaves_raw_history_as_it_was(folder: Path, monkeypatch: pyt
 
     assert (folder / "before" / "raw.duckdb").read_bytes() == before
     assert not list((folder / "before").glob("raw.new*"))
+
+
+@pytest.mark.parametrize("command", ["import", "undo"])
+def test_a_command_that_was_stopped_before_its_ledger_is_finished_by_the_same_one(
+    command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_dir, path = folder / "before", str(folder / "file.xml")
+    counted = "select count(*) from transactions"
+    if command == "undo":
+        assert ask(data_dir, "import", path) == 0
+        ((file,),) = rows(data_dir, "select file_id from imported_files")
+    arguments = ("import", path) if command == "import" else ("import", "--undo", file)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(file_import, "build_and_publish", _stopped)
+        ask(data_dir, *arguments)
+
+    assert ask(data_dir, *arguments) == 0
+    assert rows(data_dir, counted) == ([(2,)] if command == "import" else [(0,)])
+    published = (data_dir / "ledger.duckdb").stat().st_mtime_ns
+    assert ask(data_dir, *arguments) == 0
+    assert (data_dir / "ledger.duckdb").stat().st_mtime_ns == published
+
+
+def _stopped(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
