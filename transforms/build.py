@@ -209,7 +209,7 @@ class _Making:
         for model in models if changed is None else make:
             self._make_inputs(model)
         with translated(self._raw, self._target, "writing the ledger"):
-            # the one commit goes into the file, not into a log beside it; set earlier, each table before would have such an end
+            # the one commit writes the file, not a log; set earlier, each table built before would checkpoint, too
             self._connection.execute("set wal_autocheckpoint = '1B'")
             self._connection.execute("begin")  # from here on only the new file is written to
             for model in make if changed is not None else ():

@@ -104,7 +104,7 @@ def _columns_of_raw(connection: duckdb.DuckDBPyConnection, models: Iterable[Mode
 
 
 def _content(connection: duckdb.DuckDBPyConnection, table: str, shape: str) -> str:
-    """Returns a hash of the number of a table's rows, and of the sum of their hashes, in whatever order.
+    """Returns a hash of the number of a table's rows, and of the sum of their hashes; the order of rows does not count.
 
     `shape` stands for the table's columns and types: an intermediate table's follow from those of raw history and the program.
     """

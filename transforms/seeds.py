@@ -28,7 +28,7 @@ LATER = ("Assets:Input-VAT", "Liabilities:Loans", "Liabilities:Output-VAT", "Lia
 """Accounts that came with a later version: a chart without one that a seed names gets it as it is shipped."""
 
 EUER_LINES = ("private_income", "taxes_of_the_owner", "private", "loans", "transfers_and_savings", "tax_office")
-"""What `euer_line` of the chart may say of an account; one without is placed by its kind."""
+"""The values of `euer_line` in the chart. The kind of an account decides if it is empty."""
 _KINDS = {"asset": "Assets", "liability": "Liabilities", "equity": "Equity", "income": "Income", "expense": "Expenses"}
 _ACCOUNT = re.compile(r"(Assets|Liabilities|Equity|Income|Expenses)(:[A-Z0-9][A-Za-z0-9-]*)+")
 _CURRENCY = re.compile(r"[A-Z]{3}")

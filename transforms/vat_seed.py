@@ -67,7 +67,7 @@ def fault(rows: Sequence[Mapping[str, str | None]]) -> str:
 
 
 def day_of(text: str) -> date:
-    """Returns the day of a text YYYY-MM-DD. Raises `ValueError` for other forms: Python reads some that DuckDB refuses."""
+    """Returns the day of a text YYYY-MM-DD. Raises `ValueError` for other forms, since Python reads some that DuckDB refuses."""
     if not _DAY.fullmatch(text):
         raise ValueError(text)
     return date.fromisoformat(text)

@@ -56,12 +56,12 @@ def restore(options: argparse.Namespace) -> int:
 
 
 def _closed_months(settings: "Settings") -> list[str]:
-    """Returns a sentence for each month that was closed or reopened after what was restored: the trail knows it."""
+    """Returns a sentence for each month that the trail closed or reopened after the backup was made."""
     from pipelines.questions.closing_verification import verified
 
     try:
         return verified(settings).faults
-    except Failure as failure:  # the files are in place all the same
+    except Failure as failure:  # the files are restored nevertheless
         return [f"closed months were not compared with the trail: {failure}"]
 
 

@@ -166,7 +166,7 @@ def _assign(options: argparse.Namespace) -> int:
         done = assign(settings, options.assign, options.account, utc_now(), accept_differences=options.accept_differences)
     if options.json:
         print_json(
-            {"assigned": done.account.account_id, "account": done.its.account_id, "files": done.files, "notes": done.notes}
+            {"assigned": done.account.account_id, "account": done.target.account_id, "files": done.files, "notes": done.notes}
         )
     else:
         tell(options, *sentences([done]))

@@ -123,7 +123,7 @@ def write_anew(
 
 
 def joined_accounts(data_dir: Path, accounts: list[str]) -> list[str]:
-    """Returns the accounts of files that stay on record as one of these (`file.accounts.same_as`)."""
+    """Returns the accounts of files that were joined to one of these and stay on record (`file.accounts.same_as`)."""
     import duckdb
 
     from pipelines.store.read_only import read_only
@@ -134,7 +134,7 @@ def joined_accounts(data_dir: Path, accounts: list[str]) -> list[str]:
     with read_only(raw) as connection:
         try:
             return _joined(connection, accounts)
-        except duckdb.Error:  # of an earlier version, which had no files
+        except duckdb.Error:  # an earlier version wrote it, without files
             return []
 
 
@@ -151,7 +151,7 @@ def accounts_of_files(data_dir: Path) -> int:
         try:
             query = f"select count(distinct account_id) from {FILE}.accounts semi join {FILE}.files using (account_id)"
             return int(connection.execute(query).fetchall()[0][0])
-        except duckdb.Error:  # of an earlier version, which had no files
+        except duckdb.Error:  # an earlier version wrote it, without files
             return 0
 
 

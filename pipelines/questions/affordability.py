@@ -33,7 +33,7 @@ BEHIND: Mapping[str, tuple[str, str]] = {
     "spending": ("is_spending", "90 days"),
     "returned_debits_amount": ("returned_debit", "90 days"),
 }
-"""By column of `affordability`: the figure of `affordability_payments`, or the column that marks several, and the days."""
+"""By column of `affordability`: the figure of `affordability_payments`, or the column that marks several, and its period."""
 
 
 @dataclass(frozen=True, kw_only=True)

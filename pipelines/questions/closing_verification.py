@@ -24,7 +24,7 @@ class Verification:
     months: list[ClosedMonth]
     faults: list[str]
     notes: list[str] = field(default_factory=list)
-    """What a person may want to know, and is no fault."""
+    """Sentences for a person about states that are no fault."""
 
     @property
     def newest(self) -> Record | None:
@@ -98,9 +98,9 @@ def _altered(connection: "DuckDBPyConnection", months: Sequence[ClosedMonth]) ->
     found = []
     for one in months:
         if transactions.pop((one.account_id, one.month), nothing) != one.transactions_sha256:
-            found.append(f"{one.account_id}, {one.name}: its transactions in raw history are not those that were closed")
+            found.append(f"{one.account_id}, {one.name}: its transactions in raw history differ from the closed ones")
         if entries.pop((one.account_id, one.month), nothing) != one.entries_sha256:
-            found.append(f"{one.account_id}, {one.name}: its entries in raw history are not those that were closed")
+            found.append(f"{one.account_id}, {one.name}: its entries in raw history differ from the closed ones")
     return found + [
         f"{account_id}, {month:%Y-%m}: raw history has rows of a closed month, and the month is not closed"
         for account_id, month in sorted({*transactions, *entries})

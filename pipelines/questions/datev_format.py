@@ -23,7 +23,7 @@ LONGEST_BATCH = 99_999
 """Postings that a file may hold."""
 LARGEST = Decimal("9999999999.99")
 FIRST_YEAR, LAST_YEAR = 2000, 2099
-"""The description knows days of these years alone."""
+"""The format description allows days of these years only."""
 TEXT, DOCUMENT, KIND, CONTENT, LABEL = 60, 36, 20, 210, 30
 """Characters of Buchungstext, Belegfeld 1, Beleginfo-Art, Beleginfo-Inhalt and the header's Bezeichnung."""
 
@@ -52,8 +52,8 @@ _TEXT_COLUMNS = frozenset(_TEXTS | {112, 118, 120, 121, 123})
 """Numbers of the columns whose description has quotes."""
 _EMPTY = tuple('""' if number in _TEXT_COLUMNS else "" for number in range(1, len(COLUMNS) + 1))
 _NOT_IN_DOCUMENTS = re.compile(r"[^A-Za-z0-9$%/-]")
-"""Belegfeld 1 takes these signs by the vendor's expression and by its words; an underscore by the expression alone; blanks,
-dots and umlauts by neither."""
+"""Signs of Belegfeld 1 that the vendor's expression and its text both allow. Only the expression allows an underscore; neither
+allows blanks, dots and umlauts."""
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"})
 _DANGEROUS = "=+-@"
 """Text that begins so, a spreadsheet runs as a formula."""

@@ -72,7 +72,7 @@ current_movements as (
     group by account_id, transaction_id
 ),
 
--- what a movement is now, if it is not divided
+-- account and VAT code of a movement today, if it is not split
 current_parts as (
     select
         account_id, transaction_id,
@@ -105,7 +105,7 @@ matched as (
         parts.ledger_account as part,
         parts.vat_code as part_code,
         parts.percent,
-        -- of a tax that is owed and deducted at once, nothing is in the amount
+        -- a tax that is owed and deducted at once is not part of the amount
         100 + if(
             list_contains(kept_movements.others, {{name: part, amount: cast(-kept_movements.amount as decimal(18, 2))}}),
             0,
@@ -127,7 +127,7 @@ proportioned as (
         len(others) = 1 and (
             others[1].name = 'Assets:Transit' or not regexp_matches(others[1].name, '^(Income|Expenses|Assets):')
         ) as is_never_taxed,
-        -- the same accounts, the same direction, and each tax is that of the whole amount: a difference of two is rounded twice
+        -- same accounts, same direction; the tax is computed from the whole amount, as a difference would be rounded twice
         way = current_way
         and list_has_all([one.name for one in current], [one.name for one in others])
         and len([

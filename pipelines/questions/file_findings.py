@@ -1,4 +1,4 @@
-"""What `doctor` finds about imported files: how many there are, which account they leave behind, and which one is there twice."""
+"""Findings of `doctor` about imported files: their number, accounts without newer statements, accounts that exist twice."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ OLD = timedelta(days=62)
 
 
 def look(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
-    """Looks at the files of raw history; says nothing where none was imported, or where raw history has a finding of its own."""
+    """Yields findings about the files of raw history; none if no file was imported, or if raw history has its own finding."""
     import duckdb
 
     raw = settings.data_dir / "raw.duckdb"
@@ -31,7 +31,7 @@ def look(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
         with read_only(raw) as connection:
             connection.execute("set TimeZone = 'UTC'")
             files, accounts, last = stored(connection), known_accounts(connection), last_days(connection)
-    except duckdb.Error:  # of an earlier version, without files, or damaged
+    except duckdb.Error:  # an earlier version wrote it, without files, or it is damaged
         return
     counting = [one for one in files if one.undone_at is None]
     if not counting:
@@ -51,16 +51,16 @@ def look(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
 def _shown_twice(accounts: list[Known]) -> Iterator[Finding]:
     """Names an account of files that a bank shows, too: its payments are in the ledger twice."""
     joined = connected_since(accounts)
-    for one, its in shown_by_banks(accounts):
-        about = f"{one.name} ({one.account_id}), known from files, has the number of {its.name} ({its.account_id})"
-        if (one, its) in joined:
+    for one, target in shown_by_banks(accounts):
+        about = f"{one.name} ({one.account_id}), known from files, has the number of {target.name} ({target.account_id})"
+        if (one, target) in joined:
             yield Finding("account of files", "note", about, "The next run or import makes them one account")
         else:
             yield Finding(
                 "account of files",
                 "wrong",
                 f"{about}, and others have it, too: payments may be there twice",
-                f"If they are one: `python -m pipelines import --assign {one.account_id} --account {its.account_id}`",
+                f"If they are one: `python -m pipelines import --assign {one.account_id} --account {target.account_id}`",
             )
 
 
@@ -70,5 +70,5 @@ def _left_behind(one: Known, last: "date", today: "date") -> Iterator[Finding]:
             "account of files",
             "note",
             f"{one.name} ({one.account_id}), known from files only, ends on {last}",
-            "Import its newer statements; if it is closed, nothing is to be done",
+            "Import its newer statements; if the account is closed, do nothing",
         )

@@ -72,7 +72,7 @@ order by booked_on, transaction_id
 
 
 def whole_accounts(connection: "DuckDBPyConnection", note: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Returns what `lines` writes of each account as a whole. `note` receives what is left out, and which closed
+    """Returns the text that `lines` writes for each account. `note` receives what is left out, and which closed
     months have changed.
     """
     written = [one for one in rows_of(connection, _ACCOUNTS) if _can_be_written(one, note)]

@@ -318,7 +318,7 @@ def _rebuilt(settings: Settings) -> dict[str, int]:
 
 
 def _erased_again(settings: Settings, trial: Path) -> list[str]:
-    """Removes from the backup's raw history what was erased since; returns a sentence for each file and consent."""
+    """Removes files and consents that were erased since from the backup's raw history; returns a sentence for each."""
     notes = [
         f"the imported file {one} was erased after this backup, and stays erased: its rows are not restored"
         for one in file_erasure.remove_erased_again(trial, settings.data_dir / "receipts")

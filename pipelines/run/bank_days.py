@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipelines.store.files import Day
 
 NAMED = 3
-"""Days that a message names."""
+"""The number of days that a message names."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ def bank_days(connection: "DuckDBPyConnection", account: Known) -> BankDays:
 def compare(
     connection: "DuckDBPyConnection", account: Known, ours: "Mapping[date, Day]", *, accept: bool, who: str = "It has"
 ) -> list[str]:
-    """Returns a note if the bank shows some of the days of a file with other entries, and that is accepted.
+    """Returns a note if the bank shows other entries than the file on some days, and `accept` allows that.
 
-    Raises `FileRefused` where it is not, and for days of which an earlier file has other entries.
+    Raises `FileRefused` if `accept` does not allow it, and for days on which an earlier file has other entries.
     """
     earlier = days_of_files(connection, account.account_id)
     if differing := [day for day in sorted(ours) if day in earlier and earlier[day] != ours[day]]:
         raise FileRefused(
             f"{who} other entries than an earlier file on {_shown(differing, ours, earlier)}",
-            "One of both is not whole. `import --list` names the files, `import --undo ID` takes one back",
+            "One of the two files is incomplete. `import --list` names the files, `import --undo ID` takes one back",
         )
     days, differing = differing_days(connection, account, ours)
     if not differing:
@@ -72,9 +72,9 @@ def compare(
     if not accept:
         raise FileRefused(
             f"{who} other entries than the bank on {about}",
-            "Look at these days. With --accept-differences it is done, and on such days the bank's entries count",
+            "Look at these days. --accept-differences imports the file: on such days the bank's entries count",
         )
-    return [f"other entries than the bank on {about}; the bank's count"]
+    return [f"other entries than the bank on {about}; the bank's entries count"]
 
 
 def differing_days(

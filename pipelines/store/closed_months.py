@@ -77,7 +77,7 @@ LEGS = table(
 """The entries of a closed month, leg by leg, as exports wrote them then. `entry`: what it is about, among those of its `kind`."""
 TRANSACTION_COLUMNS = ("booked_on", "transaction_id", "amount", "currency")
 ENTRY_COLUMNS = ("booked_on", "kind", "entry", "leg", "ledger_account", "amount", "currency")
-"""What the hashes of a month are of. Changes here would make every trail that is there fail."""
+"""The columns that the hashes of a month cover. A change here would make every existing trail fail."""
 TABLES: Mapping[str, "pa.Schema"] = {"months": MONTHS, "transactions": TRANSACTIONS, "legs": LEGS}
 
 

@@ -18,7 +18,7 @@ _ENCODINGS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "iso
 _OTHERS = {"camt.052": "an account report of a day that is not over", "camt.054": "a notification without balances"}
 _AGAIN = "Ask the bank for the file again"
 _MOST_ELEMENTS = 1 << 20
-"""Elements that are held in memory at once: those of one entry, and what stands between two."""
+"""The number of elements held in memory at once: those of one entry, and those between two entries."""
 _LINE = 140
 """Characters of a line of the purpose: a line as long as this goes on in the next one."""
 _NO_REFERENCE = frozenset({"NOTPROVIDED", "NONREF", "NOT PROVIDED"})

@@ -12,8 +12,8 @@ ACCOUNTS = versioned(
     required("currency"),
     ("same_as", TEXT),
 )
-"""An account that no bank shows: it is known by files only. `same_as`: the account that its files were given to, where closed
-months of it stay on record; an erasure of that account removes this one, too."""
+"""An account that no bank shows: only files know it. `same_as` is the account that its files were moved to, if its closed
+months stay on record. An erasure of that account removes this one, too."""
 
 TRANSACTIONS = identified(
     required("file_id"),

@@ -69,7 +69,7 @@ def mapping_of(text: str) -> CsvMapping:
     try:
         found = msgspec.convert(tomllib.loads(text), CsvMapping)
         "".encode(found.encoding)
-    except (ValueError, LookupError) as error:  # of TOML, of a value, of an encoding
+    except (ValueError, LookupError) as error:  # broken TOML, a value of another type, an unknown encoding
         raise FileRefused(f"The mapping cannot be read: {error}", _NEXT) from None
     columns = found.columns
     if (columns.amount is None) == (columns.credit is None or columns.debit is None):
@@ -117,7 +117,7 @@ def _rows(content: bytes, mapping: CsvMapping) -> Iterator[tuple[str, dict[str, 
             f"It is not {mapping.encoding}", 'Name its encoding in the mapping, as in encoding = "cp1252"'
         ) from None
     text = text.removeprefix("\ufeff")
-    if mapping.skip_lines:  # by the ends of lines that CSV has; `splitlines` knows more of them
+    if mapping.skip_lines:  # only by the line ends of CSV; `splitlines` splits at further ones
         ends = [found.end() for found in islice(_LINE_END.finditer(text), mapping.skip_lines)]
         text = text[ends[-1] :] if len(ends) == mapping.skip_lines else ""
     reader = csv.reader(StringIO(text, newline=""), delimiter=mapping.delimiter, strict=True)

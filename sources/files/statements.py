@@ -13,7 +13,7 @@ from sources.files.values import Entry, FileRefused, Page
 
 ONE_DAY = timedelta(days=1)
 YEARS = range(1900, 2200)
-"""Years in which a bank's statement can have a day."""
+"""Years that a day of a statement may have."""
 _AGAIN = "Ask the bank for the file again"
 
 
@@ -49,7 +49,7 @@ def joined(pages: list[Page]) -> list[Statement]:
             statements.append(one)
             continue
         before = statements[-1]
-        if any(entry.booked_on < before.last for entry in one.entries):  # also where both lead back to the same balance
+        if any(entry.booked_on < before.last for entry in one.entries):  # even if both lead back to the same balance
             raise FileRefused(
                 f"{one.place} and {before.place} overlap before {before.last}: one may repeat the other",
                 "Remove one of them, import them as files of their own, or ask the bank for the file again",
@@ -89,7 +89,7 @@ def _refuse_impossible_days(pages: list[Page]) -> None:
 def _refuse_repeated(pages: list[Page]) -> None:
     seen: dict[tuple[object, ...], str] = {}
     for page in pages:
-        # whatever reference it has: a copy may have one of its own
+        # the reference does not count: a copy may have its own
         said = (page.opening, page.closing, *(replace(one, place="") for one in page.entries))
         if page.entries and said in seen:
             raise FileRefused(f"{page.place} repeats {seen[said]}", "Remove one of them, or ask the bank for the file again")

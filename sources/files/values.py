@@ -8,9 +8,9 @@ from decimal import Decimal, InvalidOperation
 LARGEST_AMOUNT = Decimal(10) ** 16
 """Raw history holds 16 digits before the point."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
-"""As XML has it. Python's `Decimal` also takes powers, underscores and digits of other scripts."""
+"""A number as XML allows it. Python's `Decimal` also takes powers, underscores and digits of other scripts."""
 LONGEST_TEXT = 1 << 16
-"""Characters of one text of an entry."""
+"""The largest number of characters in one text of an entry."""
 
 
 class FileRefused(Exception):

@@ -108,7 +108,7 @@ def test_doctor_verifies_closed_months_and_names_the_first_fault(folder: Path) -
     assert looked() == [("fine", compared)]
     altered(folder, "delete from closings.transactions; update closings.legs set amount = amount + 1")
     ((level, said),) = looked()
-    assert (level, said.endswith("are not those that were closed, and 3 more")) == ("wrong", True)
+    assert (level, said.endswith("differ from the closed ones, and 3 more")) == ("wrong", True)
 
 
 def test_a_month_that_was_reopened_and_closed_again_has_three_records_and_no_correction(

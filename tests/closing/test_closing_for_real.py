@@ -82,7 +82,7 @@ def test_closed_months_are_verified_after_a_lost_data_directory_comes_back_from_
     assert rows(closed, "select count(*) from closings")[0][0] == len(before) > 0
 
 
-def test_a_restore_that_takes_a_closing_back_says_so_and_closing_again_mends_it(
+def test_a_restore_that_takes_a_closing_back_says_so_and_closing_again_repairs_it(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backup = tmp_path / "backup"
@@ -98,7 +98,7 @@ def test_a_restore_that_takes_a_closing_back_says_so_and_closing_again_mends_it(
     assert verified(folder, capsys) == (GOOD, [])
 
 
-def test_a_restore_that_takes_a_reopening_back_says_so_and_reopening_again_mends_it(
+def test_a_restore_that_takes_a_reopening_back_says_so_and_reopening_again_repairs_it(
     closed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backup = tmp_path / "backup"

@@ -55,7 +55,7 @@ def a_world(first_runs: FirstRuns, folder: Path) -> Iterator[tuple[SandboxBank, 
     ((opening,),) = rows(
         connected, f"select opening_balance from balances_daily where account_id = '{account}' and day = '{first}'"
     )
-    older: list[Row] = [(first - timedelta(days=20), D("-7.50"), "older"), (first - timedelta(days=20), D("-7.50"), "its twin")]
+    older: list[Row] = [(first - timedelta(days=20), D("-7.50"), "older"), (first - timedelta(days=20), D("-7.50"), "the same")]
     assert len(shown) > 3
     with a_bank(world) as bank:
         yield bank, connected, stated([*older, *shown], first - timedelta(days=30), until, opening + 15), iban
@@ -107,7 +107,7 @@ def test_files_that_differ_from_the_bank_yield_to_it_and_the_run_says_on_how_man
 
         (note,) = (one for one in report.notes if "known from files" in one)
         day = statement.rows[-1][0]
-        assert f"other entries than the bank on 1 day, the first is {day}: the bank's count" in note
+        assert f"other entries than the bank on 1 day, the first is {day}: the bank's entries count" in note
         shown = f"select count(*) from transactions where status = 'booked' and booked_on = '{day}'"
         assert rows(fresh, shown) == rows(connected, shown)
 

@@ -33,7 +33,7 @@ banks as (
     from raw.kontomatik.transactions
     where _dlt_valid_to is null
     union all by name
-    -- of an entry that several files hold, what the first of them says
+    -- if several files hold an entry, the fields of the first file count
     select transaction_id, nullif(trim(mandate_number), '') as mandate_number, false as chosen
     from raw.file.transactions
     where _dlt_valid_to is null

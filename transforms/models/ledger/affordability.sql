@@ -55,7 +55,7 @@ holders as (
     group by holder_id, currency
 ),
 
--- Whole months only: the month in which the first known day lies may lack days. Days before it are expected, too: as `prove` counts them
+-- Whole months only, since the month of the first known day may lack days. Days before it are expected, too, as in `prove`
 known as (
     select
         accounts.holder_id,
@@ -75,7 +75,7 @@ known as (
     group by accounts.holder_id, accounts.currency
 ),
 
--- A case is planned faster than a filter of each sum
+-- DuckDB plans a case faster than a filter on each sum
 sums as (
     select
         holder_id,
@@ -126,7 +126,7 @@ sums as (
     group by holder_id, currency
 ),
 
--- A card's balance is a debt that is meant. A day on which one balance is not known has no sum, so it begins with the last account
+-- A card's balance is an intended debt. A day on which one balance is not known has no sum, so it begins with the last account
 account_days as (
     select
         account_id,

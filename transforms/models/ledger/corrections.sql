@@ -10,7 +10,7 @@ postings        as (select * from ledger.postings),
 balance_entries as (select * from ledger.balance_entries),
 closed          as (select * from ledger.closed_postings),
 
--- As the ledger has them now (sign 1), and as they were closed (-1)
+-- Legs of the ledger now (sign 1), and legs as they were closed (-1)
 legs as (
     select
         account_id,
@@ -47,7 +47,7 @@ both_views as (
     where legs.movement_on <= closed_through.closed_through or legs.sign = -1
 ),
 
--- Nearly every closed day is as it was: count, sum and hashes of its legs say so, and none of them is looked at on its own
+-- Nearly every closed day is unchanged. Count, sum and hashes of its legs show it, so single legs are not compared
 differing_days as (
     select account_id, movement_on
     from both_views
@@ -63,7 +63,7 @@ differing_entries as (
     semi join differing_days using (account_id, movement_on)
 ),
 
--- With the legs on all its days, because an entry may have moved
+-- All days of an entry on a changed day, because an entry may have moved
 netted as (
     select
         account_id,
@@ -95,7 +95,7 @@ final as (
             when sum(amount) filter (where is_bank) over whole_entry <> 0 then 'changed'
             else 'reclassified'
         end                                                         as cause,
-        -- now where it is in a closed month, else then
+        -- its day in the ledger if that is in a closed month, else its closed day
         coalesce(max(shown_on) over whole_entry, max(known_on) over whole_entry) as movement_on,
         closed_through + 1                                          as booked_on,
         ledger_account,

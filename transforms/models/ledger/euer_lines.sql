@@ -12,7 +12,7 @@ settings as (select has_vat from intermediate.int_settings),
 chart    as (select ledger_account, kind, euer_line from seeds.chart_of_accounts),
 refunds  as (select transaction_id from intermediate.int_payment_kinds where payment_kind = 'refund'),
 
--- The bank's category is that of a sale, the words are those of a refund: a supplier's, perhaps. A person's rule goes before
+-- The bank's category says sale, the text says refund, perhaps of a supplier. A person's rule overrides both
 refunded as (
     select transaction_id, leg
     from ledger.postings

@@ -150,7 +150,7 @@ series as (
     cross join intermediate.int_settings as settings
     left join ledger.counterparties on counterparties.counterparty_id = recurring.counterparty_id
     where not recurring.is_ended and accounts.last_completed_on is not null and accounts.gone_at is null
-        -- an order for the same payments says better what comes, and what comes no more
+        -- an order for the same payments is the better forecast, also of their end
         and recurring.last_transaction_id not in (select transaction_id from fulfilled)
 ),
 
@@ -159,7 +159,7 @@ not_ordered as (
     from series
     anti join ordered
         on ordered.account_id = series.account_id and ordered.currency = series.currency and ordered.due_on > series.last_on
-        -- an order of another direction, or of an amount that differs by more than a quarter, is of other payments
+        -- an order in another direction, or of an amount that differs by more than a quarter, is for other payments
         and (ordered.amount < 0) = (series.typical_amount < 0)
         and 4 * abs(ordered.amount) <= 5 * abs(series.typical_amount) and 4 * abs(series.typical_amount) <= 5 * abs(ordered.amount)
         and (

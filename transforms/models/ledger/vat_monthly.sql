@@ -12,7 +12,7 @@ vat_accounts as (select * from intermediate.int_vat_accounts),
 owed         as (select distinct vat_code from codes where is_on_top),
 refunds      as (select transaction_id from intermediate.int_payment_kinds where payment_kind = 'refund'),
 
--- A sale by the bank's category, a refund by its words: whose box it is, a person has to say, of the tax in it, too
+-- The bank's category says sale, the text says refund. A person has to choose the box, also of its tax
 refunded as (
     select transaction_id, leg
     from postings
@@ -83,7 +83,7 @@ boxed as (
 -- A person said that there is no tax
 without_tax as (select transaction_id from intermediate.int_decisions where vat_code = 'NONE'),
 
--- Income and expenses of a business of which nobody said the tax; few days and accounts are looked at further
+-- Income and expenses of a business without a VAT code, by day and account, so that later steps read few rows
 uncoded_days as (
     select
         account_id,
