@@ -267,7 +267,8 @@ would contradict nothing."""
 
 
 _NEXT_STEPS = {
-    "unseen": "Read these days: `python -m pipelines run --since DAY`, as far back as the bank shows them",
+    "unseen": "Read these days: `python -m pipelines run --since DAY`, as far back as the bank shows them. Of others, and of an"
+    " account that is known from files only, import statements: `python -m pipelines import FILE`",
     "unfinished": "Run again on the day after: the last day was read before it was over",
     "hole": "The bank cannot show these days any more: import its statements of them, `python -m pipelines import FILE`",
     "difference": "Read all that the bank shows, `python -m pipelines run --full-refresh`, and prove again. Ask the bank about a"

@@ -149,7 +149,8 @@ def _show_accounts(status: Status, console: "Console") -> None:
         tables.say(console, f"No ledger yet. {no_ledger(Path(status.data_dir))}.")
     for account in status.accounts:
         if account["gone_at"]:
-            tables.say(console, f"- {account['display_name']} is gone since {account['gone_at']}: its bank no longer lists it")
+            why = "no file shows it any more" if account.get("source") == "file" else "its bank no longer lists it"
+            tables.say(console, f"- {account['display_name']} is gone since {account['gone_at']}: {why}")
         if account["held_since"]:
             tables.say(console, held_sentence(account["account_id"], account["held_since"]))
         if account["differs_from"]:

@@ -108,6 +108,21 @@ def test_what_a_file_changes_in_a_closed_month_is_named_when_it_comes_in_and_whe
     assert ask(connected, "close", "--verify") == 0
 
 
+def test_an_account_whose_file_was_taken_back_after_a_closing_is_shown_by_no_file(
+    known_by_a_file: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setenv("PIPELINES__VAULT_KEY", VAULT_KEY)
+    folder, account, file = known_by_a_file
+    assert ask(folder, "close", "--month", "2025-03", "--account", account, "--allow-incomplete") == 0
+    assert ask(folder, "import", "--undo", file) == 0
+    capsys.readouterr()
+
+    assert ask(folder, "status") == 0
+    assert "no file shows it any more" in capsys.readouterr().out
+    assert ask(folder, "prove", account, "--from", "2025-03-01", "--to", "2025-03-31") == 3
+    assert "an account that is known from files only, import statements" in capsys.readouterr().out
+
+
 def test_a_closed_month_with_entries_of_a_file_has_to_be_reopened_first(connected: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINES__VAULT_KEY", VAULT_KEY)
     assert ask(connected, "import", written(connected, camt053(stated(WORLD, FIRST, LAST, OPENING))), "--account", "3000") == 0
