@@ -21,13 +21,13 @@ from pipelines.consents.tables import closing_figures, closings
 from pipelines.store.sql import as_text
 
 BEGINNING = "0" * 64
-"""What the first record holds as the hash of the one before."""
+"""The hash before that of the first record."""
 What = Literal["closed", "reopened", "erased"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """What a record is to say. `figures` is one line of text, that of `account_id`."""
+    """The content of a record to be added. `figures` is one line of text about `account_id`."""
 
     what: What
     month: str
@@ -87,7 +87,7 @@ class ClosingTrail:
             return self._append(connection, events)
 
     def forget(self, account_ids: Iterable[str], now: datetime, who: str) -> int:
-        """Removes the figures of accounts that are erased, and records which records they belonged to; returns their number."""
+        """Removes the figures of erased accounts, and adds a record with the numbers of their records; returns the count."""
         wanted = set(account_ids)
         with self._database.transaction() as connection:
             self._lock(connection)

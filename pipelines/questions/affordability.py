@@ -1,4 +1,4 @@
-"""Gathers what a lender asks about: the figures of each holder of accounts, the transactions behind each, and the certificates.
+"""Gathers the answer for a lender: figures of each holder of accounts, the transactions behind them, and the certificates.
 
 Every sum comes from the ledger's `affordability`. The transactions of each are those of `affordability_payments` with its figures
 and days, so a reader can add them up again.
@@ -38,13 +38,13 @@ BEHIND: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Affordability:
-    """What a lender asks about one owner, or about one account whose bank names no owner."""
+    """The answer about one owner, or about one account whose bank names no owner."""
 
     owner_id: str
     name: str | None
     as_of: date
     holders: list[dict[str, Any]]
-    """One a currency of what the owner holds alone, and of what is shared; sums of two of them are never added up.
+    """One for each currency and holder (the owner alone, or with others); sums of two of them are never added up.
 
     Each has the columns of `affordability`, `transactions`, the ids `behind` each sum, and the `certificates` of the accounts.
     """

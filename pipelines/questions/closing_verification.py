@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What was compared, and a sentence for each thing that is not as it was recorded."""
+    """Both sides of the comparison, and a sentence for each fault."""
 
     records: list[Record]
     months: list[ClosedMonth]
@@ -28,7 +28,7 @@ class Verification:
 
     @property
     def newest(self) -> Record | None:
-        """Returns the newest record: who keeps its hash elsewhere sees, too, when the trail ends too early."""
+        """Returns the newest record. A person who keeps its hash can see later whether the trail ends too early."""
         return self.records[-1] if self.records else None
 
 

@@ -47,7 +47,7 @@ class Batch:
 
 @dataclass
 class Tally:
-    """What a person should know of the postings that were written."""
+    """Notes for a person on the postings that were written."""
 
     interim: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     interim_number: str = ""
@@ -57,7 +57,7 @@ class Tally:
     documents: int = 0
 
     def sentences(self) -> Iterator[str]:
-        """Yields a sentence for each thing that is not as it is in the ledger."""
+        """Yields a sentence for each difference from the ledger."""
         if self.interim:
             kinds = [
                 f"{account} ({direction}, {vat}): {number:,}"

@@ -1,4 +1,4 @@
-"""Which numbers the ledger's accounts have in the books of the tax adviser: the seed `skr`, and the settings of DATEV."""
+"""Numbers of the ledger's accounts in the books of the tax adviser: the seed `skr`, and the settings of DATEV."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class Chart:
         return next((one for one in found if one), self._named[self._any, self._any, self._any])
 
     def lacks_code(self, ledger_account: str, vat: str | None, target: Target) -> bool:
-        """Returns whether a posting has no input tax only because nobody said its code: with one, its account has a key."""
+        """Returns whether a posting lacks input tax only because it has no VAT code: with one, its account has a key."""
         return vat is None and ledger_account in self._deducting and target.is_named and not target.bu_key
 
     def unknown(self, known: Iterable[str]) -> list[str]:

@@ -61,7 +61,7 @@ _DANGEROUS = "=+-@"
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What the header says of a batch."""
+    """The fields of the header that differ between batches."""
 
     consultant: str
     client: str

@@ -171,7 +171,7 @@ def erase(connection: "DuckDBPyConnection", file_ids: Sequence[str]) -> dict[str
 
 
 def accounts_of_only(connection: "DuckDBPyConnection", file_ids: Sequence[str]) -> list[str]:
-    """Returns the accounts of which no bank and no other file shows anything."""
+    """Returns the accounts that no bank and no other file shows."""
     rows = connection.execute(
         "select distinct account_id from file.accounts semi join file.files using (account_id)"
         " where account_id not in (select account_id from file.files where file_id not in (select unnest(?))) order by 1",
@@ -206,7 +206,7 @@ def _deleted(connection: "DuckDBPyConnection", table: str, column: str, values: 
 
 
 def move(connection: "DuckDBPyConnection", account_id: str, to: str, at: datetime) -> int:
-    """Gives what files brought of one account to another one; returns the number of files, those taken back included.
+    """Moves the rows of files from one account to another; returns the number of files, those taken back included.
 
     The ids of its entries become those that they would have there. The account is gone; one with closed months stays on record.
     """

@@ -20,7 +20,7 @@ _AGAIN = "Ask the bank for the file again"
 _MOST_ELEMENTS = 1 << 20
 """The number of elements held in memory at once: those of one entry, and those between two entries."""
 _LINE = 140
-"""Characters of a line of the purpose: a line as long as this goes on in the next one."""
+"""The length of a full line of the purpose: such a line continues in the next one."""
 _NO_REFERENCE = frozenset({"NOTPROVIDED", "NONREF", "NOT PROVIDED"})
 _OURS = "Written by kontoledger"
 
@@ -107,7 +107,7 @@ def _add_entry(page: Page, entry: Any) -> None:
 
 
 def _said(details: Any, amount: Decimal, about: str | None) -> dict[str, str | None]:
-    """Returns what the details of one payment say of the other side and the purpose."""
+    """Returns the other side and the purpose of one payment, from its details."""
     parties = _child(details, "RltdPties")
     role, other = ("Cdtr", "Dbtr") if amount < 0 else ("Dbtr", "Cdtr")
     if not _name_of(parties, role) and not _number_of(parties, role):
@@ -161,7 +161,7 @@ def _number_of(parties: Any, role: str) -> str | None:
 
 
 def _complete(page: Page, statement: Any) -> None:
-    """Reads what a statement says beside its entries."""
+    """Reads the parts of a statement other than its entries."""
     page.reference = _text(statement, "Id") or ""
     account = _child(statement, "Acct")
     page.number = _text(account, "Id", "IBAN") or _text(account, "Id", "Othr", "Id")

@@ -1,4 +1,4 @@
-"""What is kept of imported files: their statements with balances, and every booked entry of each."""
+"""Columns of imported files: statements with balances, and every booked entry of each."""
 
 from sources._columns import DAY, IMPORTS, INSTANT, MONEY, TEXT, TRUTH, WHOLE, identified, required, table, versioned
 

@@ -1,4 +1,4 @@
-"""Reads a bank's CSV file by a mapping that a person writes: which column is what, and how days and amounts are written.
+"""Reads a bank's CSV file by a mapping that a person writes: it names columns, and the form of days and amounts.
 
 Nothing is guessed: a value of another form than the mapping says is refused with its line. A CSV file has no balances, so it
 fills days and proves none.
@@ -48,7 +48,7 @@ class CsvMapping(msgspec.Struct, forbid_unknown_fields=True):
 
     columns: Columns
     date_format: str = "%Y-%m-%d"
-    """As Python's `strptime` takes it."""
+    """In the notation of Python's `strptime`."""
     decimal: Literal[",", "."] = ","
     delimiter: str = ";"
     encoding: str = "utf-8-sig"
@@ -58,14 +58,14 @@ class CsvMapping(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Period:
-    """The days that a file is of, where a person names them; else those from its first entry to its last."""
+    """The days that a file covers, if a person names them; else the days from its first entry to its last."""
 
     first: date | None = None
     last: date | None = None
 
 
 def mapping_of(text: str) -> CsvMapping:
-    """Returns a mapping. Raises `FileRefused` that names what is wrong in it."""
+    """Returns a mapping. Raises `FileRefused` with the fault."""
     try:
         found = msgspec.convert(tomllib.loads(text), CsvMapping)
         "".encode(found.encoding)
@@ -84,7 +84,7 @@ def mapping_of(text: str) -> CsvMapping:
 
 
 def _is_of_days(date_format: str) -> bool:
-    """Returns whether dates that are written so can be read back."""
+    """Returns whether `date_format` reads back the dates that it writes."""
     day = datetime(2024, 11, 30, tzinfo=UTC)
     try:
         return datetime.strptime(day.strftime(date_format), date_format).date() == day.date()  # noqa: DTZ007  # a day

@@ -7,7 +7,7 @@ from sources.files import camt053, csv_rows, mt940
 from sources.files.values import Document, FileRefused
 
 LARGEST = 1 << 28
-"""Bytes of one file."""
+"""The largest size of a file, in bytes."""
 
 
 def content_of(path: Path) -> bytes:
@@ -29,7 +29,7 @@ def content_of(path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Hints:
-    """What a person says of a file, since its content cannot."""
+    """Options of a person, for facts that the content of a file lacks."""
 
     encoding: str | None = None
     """Of an MT940 file."""
@@ -39,7 +39,7 @@ class Hints:
 
 
 def read(content: bytes, hints: Hints) -> Document:
-    """Returns what a file says: CAMT.053 or MT940 by its content, else CSV by its mapping. Raises `FileRefused`."""
+    """Returns the document in a file: CAMT.053 or MT940 by its content, else CSV by its mapping. Raises `FileRefused`."""
     start = content[:4096].lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0")
     if start.startswith(b"<"):
         return camt053.read(content)

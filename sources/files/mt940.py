@@ -138,7 +138,7 @@ def _entry(place: str, text: str) -> Entry:
 
 
 def _informed(entry: Entry, text: str) -> Entry:
-    """Returns the entry with what its field 86 says."""
+    """Returns the entry with the parties, texts and references of its field 86."""
     if len(text) + len(entry.description or "") > LONGEST_TEXT:
         raise FileRefused(f"{entry.place}: its text is longer than any bank's", _AGAIN)
     found = _SUBFIELDS.fullmatch(text.replace("\n", ""))
@@ -162,7 +162,7 @@ def _informed(entry: Entry, text: str) -> Entry:
 
 
 def _purposes(text: str) -> dict[str, str]:
-    """Returns the parts of a purpose by their keyword; what stands before the first one under an empty name."""
+    """Returns the parts of a purpose by their keyword; text before the first keyword has an empty one."""
     first, *parts = _KEYWORD.split(text)
     found = {"": first}
     for keyword, part in zip(parts[::2], parts[1::2], strict=True):

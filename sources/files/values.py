@@ -1,4 +1,4 @@
-"""What a file of account statements says, whatever its format, and what makes it unreadable."""
+"""Values of account statements in any format, and the error for a file that is not read."""
 
 import re
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 
 LARGEST_AMOUNT = Decimal(10) ** 16
-"""Raw history holds 16 digits before the point."""
+"""Amounts are below this, since raw history holds 16 digits before the point."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
 """A number as XML allows it. Python's `Decimal` also takes powers, underscores and digits of other scripts."""
 LONGEST_TEXT = 1 << 16
@@ -14,7 +14,7 @@ LONGEST_TEXT = 1 << 16
 
 
 class FileRefused(Exception):
-    """A file that is not read: `cause` says what stands in it and where, `next_step` what to do. No text holds a row's value."""
+    """A file that is not read: `cause` names the fault and its place, `next_step` the remedy. No text holds a row's value."""
 
     def __init__(self, cause: str, next_step: str = "") -> None:
         self.cause = cause

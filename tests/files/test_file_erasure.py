@@ -140,7 +140,7 @@ def test_a_closed_month_with_entries_of_a_file_has_to_be_reopened_first(connecte
 
 
 @pytest.mark.parametrize("step", ["build_and_publish", "replace_text"])
-def test_an_erasure_that_is_stopped_is_ended_by_the_same_command(
+def test_an_erasure_that_is_stopped_is_finished_by_the_same_command(
     step: str, known_by_a_file: tuple[Path, str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, account, file = known_by_a_file

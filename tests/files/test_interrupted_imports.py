@@ -57,7 +57,7 @@ def test_an_import_that_is_killed_before_any_step_is_done_or_not_and_the_next_on
     assert seen == {0, 2}
 
 
-def test_an_erasure_that_is_killed_before_any_step_is_ended_by_the_same_command(folder: Path) -> None:
+def test_an_erasure_that_is_killed_before_any_step_is_finished_by_the_same_command(folder: Path) -> None:
     before = {"PIPELINES__DATA_DIR": str(folder / "before"), "PIPELINES__REPORT": "false"}
     assert Killer().run(before, "import", str(folder / "file.xml")).status == 0
     ((file,),) = rows(folder / "before", "select file_id from file.files", of="raw")
