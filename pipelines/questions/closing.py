@@ -113,7 +113,7 @@ class NewClosing:
 
 @dataclass(frozen=True, kw_only=True)
 class Closed:
-    """What a command has closed or reopened."""
+    """The result of closing or reopening."""
 
     months: list[ClosedMonth]
     already: list[ClosedMonth] = field(default_factory=list)

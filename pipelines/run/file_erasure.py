@@ -53,7 +53,7 @@ class FileReceipt:
     steps: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """Returns the receipt for people."""
+        """Returns the receipt as text."""
         rows = "\n".join(f"  {table}: {count}" for table, count in sorted(self.rows_removed.items()))
         kept, steps = ("\n".join(f"  - {one}" for one in part) for part in (self.kept, self.steps))
         return (
@@ -66,7 +66,7 @@ class FileReceipt:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is erased: files, and the accounts that only they show."""
+    """The scope of an erasure: files, and the accounts that only they show."""
 
     file_ids: list[str]
     accounts: list[str]

@@ -38,7 +38,7 @@ CLOCK = ZoneInfo("Europe/Berlin")
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What a person asks of an import."""
+    """The options of an import."""
 
     account: str | None = None
     """An account of raw history; None: the one whose number the file has."""
@@ -62,7 +62,7 @@ class Given:
 
 @dataclass
 class Imported:
-    """What became of one file."""
+    """The result of one file."""
 
     name: str
     form: str

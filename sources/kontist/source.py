@@ -53,7 +53,7 @@ KEYS = {
 }
 
 
-# dlt fills each argument from the setting of its name: hence so many.
+# dlt fills each argument from the setting of its name, hence the number of arguments.
 @dlt.source(name="kontist", section="kontist", max_table_nesting=0)
 def kontist(
     since: Day = None,

@@ -37,7 +37,7 @@ KEYS = {"owners": ("consent_id", "position"), "accounts": ("account_id",), "tran
 UNNAMED = "bank not named"
 
 
-# dlt fills each argument from the setting of its name: hence so many.
+# dlt fills each argument from the setting of its name, hence the number of arguments.
 @dlt.source(name="kontomatik", section="kontomatik", max_table_nesting=0)
 def kontomatik(
     since: Day = None,

@@ -118,7 +118,7 @@ def _caller() -> str:
 
 
 def _time(ahead: float) -> None:
-    """Let the commands live so many seconds ahead, and the bank's `Date` with them."""
+    """Let the commands live some seconds ahead, and the bank's `Date` with them."""
 
     def now() -> datetime:
         return datetime.now(UTC) + timedelta(seconds=ahead)

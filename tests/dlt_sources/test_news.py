@@ -86,26 +86,26 @@ def delivered(memory: dict[str, Any], shown: dict[str, tuple[date, str]], window
 def test_a_row_that_went_is_named_as_it_was_delivered_whatever_its_key_looks_like(consent_id: str) -> None:
     key, memory = ("account_id", "position"), dict[str, Any]()
     schema = table(required("consent_id"), required("account_id"), required("position", pa.int64()), required("row_version"))
-    told = []
+    reported = []
     for places in ((0, 1), (0,)):
         rows = [{"consent_id": consent_id, "account_id": f"{consent_id}:1|2", "position": place} for place in places]
         delivery = Delivery(schema, key, keeps="news", memory=memory)
         batches = delivery.whole(versioned_rows(rows, schema), consent_id=consent_id)
-        told += [(row["account_id"], row["position"], row["removed"]) for batch in batches for row in batch.to_pylist()]
+        reported += [(row["account_id"], row["position"], row["removed"]) for batch in batches for row in batch.to_pylist()]
 
     whose = f"{consent_id}:1|2"
-    assert told == [(whose, 0, False), (whose, 1, False), (whose, 1, True)]
+    assert reported == [(whose, 0, False), (whose, 1, False), (whose, 1, True)]
 
 
 def test_an_account_that_another_consent_delivers_in_this_load_is_not_gone() -> None:
     memory, schema = dict[str, Any](), table(required("account_id"), required("consent_id"), required("row_version"))
 
-    def told(consent_id: str, *accounts: str, elsewhere: Sequence[str] = ()) -> list[tuple[str, bool]]:
+    def reported(consent_id: str, *accounts: str, elsewhere: Sequence[str] = ()) -> list[tuple[str, bool]]:
         rows = versioned_rows([{"account_id": one, "consent_id": consent_id} for one in accounts], schema)
         delivery = Delivery(schema, ("account_id",), keeps="news", memory=memory)
         batches = delivery.whole(rows, consent_id=consent_id, elsewhere=[{"account_id": one} for one in elsewhere])
         return [(row["account_id"], row["removed"]) for batch in batches for row in batch.to_pylist()]
 
-    assert (told("c-1", "a", "b"), told("c-2", elsewhere=["a"])) == ([("a", False), ("b", False)], [])
-    assert (told("c-2", "a"), told("c-1", "b", elsewhere=["a"])) == ([("a", False)], [])  # now the other way round
-    assert told("c-2") == [("a", True)]
+    assert (reported("c-1", "a", "b"), reported("c-2", elsewhere=["a"])) == ([("a", False), ("b", False)], [])
+    assert (reported("c-2", "a"), reported("c-1", "b", elsewhere=["a"])) == ([("a", False)], [])  # now the other way round
+    assert reported("c-2") == [("a", True)]

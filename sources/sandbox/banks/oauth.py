@@ -1,6 +1,6 @@
 """Kontist's OAuth2: the page that asks a customer, the token endpoint, and the confirmation on the phone (MFA).
 
-The customer of this bank agrees at once, unless told otherwise: no browser is needed.
+The customer of this bank agrees at once by default: no browser is needed.
 """
 
 from dataclasses import dataclass, field
