@@ -343,12 +343,14 @@ def _refuse_incomplete(planned: Sequence[NewClosing]) -> None:
     incomplete = [one for one in planned if one.missing]
     if not incomplete:
         return
-    named = [f"{one.account.display_name}, {one.month.name} ({'; '.join(one.missing)})" for one in incomplete[:NAMED]]
-    if len(incomplete) > NAMED:
-        named.append(f"and {len(incomplete) - NAMED} more")
+    firsts = list({one.account.account_id: one for one in reversed(incomplete)}.values())[::-1]  # the first month of each account
+    named = [f"{one.account.display_name}, {one.month.name} ({'; '.join(one.missing)})" for one in firsts[:NAMED]]
+    if len(incomplete) > len(named):
+        named.append(f"and {len(incomplete) - len(named)} more months")
     raise Failure(
         f"No month was closed. Not complete: {', '.join(named)}",
-        "`prove` says what to do about each. To close them as they are, add --allow-incomplete: the trail records it",
+        "`prove` says what to do about each. --account closes one account alone. To close these as they"
+        " are, add --allow-incomplete: the trail records it",
     )
 
 

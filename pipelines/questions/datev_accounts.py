@@ -124,9 +124,11 @@ def refuse_shared(numbers: dict[str, tuple[Target, str]], chosen: set[str]) -> N
         others = [one for one, (other, _) in numbers.items() if one != account and other.number == target.number]
         if not target.is_named and others:
             named = ", ".join([name, *(numbers[one][1] for one in others[:4])])
+            named_there = ", ".join([account, *others[:4]])
             raise Failure(
                 f"No file was written. {1 + len(others)} accounts would have the number {target.number} in the books: {named}",
-                f"Give each a row in skr.csv in the data directory's `seeds`, as `{account},any,any,1210,1810,`",
+                f"In skr.csv, which begins as a copy of transforms/seeds/skr.csv, they are {named_there}."
+                f" Give each a row in skr.csv in the data directory's `seeds`, as `{account},any,any,1210,1810,`",
             )
 
 
@@ -139,7 +141,8 @@ def _books(settings: "Seed", path: Path, skr: str | None) -> Books:
     if missing := [f"{name}, {words}" for name, words in needed.items() if name not in given]:
         raise WrongUsage(
             f"DATEV needs {' and '.join(missing)}",
-            f"Add a line for each to {path}, as `datev_consultant_number,1001`; it begins as a copy of the shipped settings.csv",
+            f"Add a line for each to {path}, as `datev_consultant_number,1001`; a new file begins as a copy of"
+            " transforms/seeds/settings.csv",
         )
     return Books(
         consultant=given["datev_consultant_number"],

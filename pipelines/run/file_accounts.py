@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pipelines.errors import WrongUsage
 from pipelines.store.banks import BANKS
 from pipelines.store.files import FILE
+from pipelines.store.ledger_reader import LISTS_ACCOUNTS
 from sources._identity import account_id, normal_iban, tail
 from sources.files.values import Page
 
@@ -34,7 +35,7 @@ class Known:
     @property
     def name(self) -> str:
         """Returns what people call it."""
-        return f"{self.institution} {tail(self.number)}"
+        return self.institution if self.number == self.institution else f"{self.institution} {tail(self.number)}"
 
 
 def known_accounts(connection: "DuckDBPyConnection") -> list[Known]:
@@ -54,20 +55,24 @@ def known_accounts(connection: "DuckDBPyConnection") -> list[Known]:
     return [Known(*row) for row in rows]
 
 
-def named(accounts: Sequence[Known], name: str) -> Known:
-    """Returns the account with this id, or the only one whose number ends so. Raises `WrongUsage`."""
+def named(accounts: Sequence[Known], name: str, *, otherwise: str = "") -> Known:
+    """Returns the account with this id, or the only one whose number ends so, or the only one of files whose bank has this name.
+
+    Raises `WrongUsage`, with `otherwise` as one more next step where no account is found.
+    """
     wanted = _compact(name.replace("…", ""))
     found = [one for one in accounts if one.account_id == name] or [
         one for one in accounts if wanted and _compact(one.number or "").endswith(wanted)
     ]
+    found = found or [one for one in accounts if one.source == FILE and one.institution.casefold() == name.strip().casefold()]
     if len(found) == 1:
         return found[0]
     if found:
         ids = ", ".join(one.account_id for one in found)
-        raise WrongUsage(f"{len(found)} accounts have a number that ends so", f"Name one by its id: {ids}")
+        raise WrongUsage(f"{len(found)} accounts have a number that ends so, or this name", f"Name one by its id: {ids}")
     raise WrongUsage(
         "No account has this id, or a number that ends so",
-        "`python -m pipelines status` lists the accounts. Of a bank that is not connected: --new --name BANK",
+        f"{LISTS_ACCOUNTS} lists the accounts{otherwise}",
     )
 
 

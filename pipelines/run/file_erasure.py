@@ -26,6 +26,7 @@ from pipelines.settings import Settings
 from pipelines.store import files, leftovers
 from pipelines.store.atomic_files import replace_text
 from pipelines.store.ledger import build_and_publish
+from pipelines.store.ledger_reader import LISTS_ACCOUNTS
 from pipelines.store.losses import histories_of, missing_raw, refuse
 from pipelines.store.private import EXPORT, HISTORY
 from pipelines.store.read_only import read_only
@@ -173,7 +174,8 @@ def _files(connection: "DuckDBPyConnection", names: Sequence[str]) -> list[str]:
         if not mine:
             raise WrongUsage(
                 f"No imported file has the id {name}, and no account that is known from files only",
-                "`python -m pipelines import --list` lists the files; of a bank's account: `consents erase`",
+                f"`python -m pipelines import --list` lists the files, {LISTS_ACCOUNTS} the accounts;"
+                " of a bank's account: `consents erase`",
             )
         found |= mine
     return sorted(found)

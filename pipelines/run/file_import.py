@@ -224,7 +224,7 @@ def _accounts(connection: "DuckDBPyConnection", given: Given, wanted: Wanted) ->
     """Returns the accounts that a file is imported for, each with its pages and notes. Raises `Failure`."""
     known, pages = known_accounts(connection), given.document.pages
     if wanted.account is not None:
-        account = named(known, wanted.account)
+        account = named(known, wanted.account, otherwise=". Of a bank that is not connected: --new --name BANK")
         own = [page for page in pages if of_the_file(account, page)]
         if not own:
             shown = ", ".join(sorted({f"{tail(page.number)} {page.currency or ''}".strip() for page in pages}))

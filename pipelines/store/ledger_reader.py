@@ -85,6 +85,10 @@ def unreadable(ledger: Path, error: Exception) -> LedgerUnreadable:
     )
 
 
+LISTS_ACCOUNTS = '`python -m pipelines query "select account_id, display_name from accounts"`'
+"""The command that lists the accounts with their ids, also of those without an IBAN."""
+
+
 def account_of(connection: "DuckDBPyConnection", name: str) -> dict[str, Any]:
     """Returns the account with this id, or the only one with an IBAN that ends so. Raises `WrongUsage`."""
     wanted = name.replace(" ", "").replace("…", "").upper()
@@ -99,7 +103,7 @@ def account_of(connection: "DuckDBPyConnection", name: str) -> dict[str, Any]:
     # a card repeats the IBAN of the account behind it: whoever names an IBAN means the account
     chosen = [one for one in found if one["exact"]] or [one for one in found if one["account_type"] != "card"] or found
     if not chosen:
-        raise WrongUsage("No account has this id, or an IBAN that ends so", "`python -m pipelines status` lists the accounts")
+        raise WrongUsage("No account has this id, or an IBAN that ends so", f"{LISTS_ACCOUNTS} lists the accounts")
     if len(chosen) > 1:
         ids = ", ".join(one["account_id"] for one in chosen)
         raise WrongUsage(f"{len(chosen)} accounts have an IBAN that ends so", f"Name one by its id: {ids}")

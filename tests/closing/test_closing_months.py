@@ -180,6 +180,14 @@ def test_what_cannot_be_closed_or_reopened_is_refused_by_name_and_changes_nothin
     assert rows(folder, "select count(*) from closings") == [(0,)]
 
 
+def test_of_months_that_are_not_complete_the_first_of_each_account_is_named(folder: Path) -> None:
+    with pytest.raises(Failure, match="Not complete: ") as refused:
+        ask(folder, "close", "--month", "2024-12")
+    assert refused.value.cause.count("Kontist …4711 EUR") == 1
+    assert refused.value.cause.endswith("and 4 more months")
+    assert "--account" in refused.value.next_step
+
+
 @pytest.mark.parametrize("text", ["2024-13", "2024-9", "march", "2024-09-01"])
 def test_a_text_that_is_no_month_ends_with_2(folder: Path, text: str) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -62,7 +62,7 @@ def _declare_import(commands: Commands) -> None:
     files = commands.add(
         "import",
         "commands.file_import.import_files",
-        "import account statements (CAMT.053, MT940) from files, list them, take them back",
+        "import account statements (CAMT.053, MT940, CSV) from files, list them, take them back, erase them",
     )
     files.add_argument("files", nargs="*", type=Path, metavar="FILE", help="a file of statements; its content says its format")
     files.add_argument(
@@ -105,7 +105,7 @@ def _declare_import(commands: Commands) -> None:
     files.add_argument(
         "--assign",
         metavar="ACCOUNT",
-        help="an account that is known from files only is the one that --account names: what they brought belongs there",
+        help="an account that is known from files only (its id, number or bank) is the one that --account names",
     )
     wait_option(files)
     json_option(files)
