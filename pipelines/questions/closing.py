@@ -345,8 +345,7 @@ def _refuse_incomplete(planned: Sequence[NewClosing]) -> None:
         return
     firsts = list({one.account.account_id: one for one in reversed(incomplete)}.values())[::-1]  # the first month of each account
     named = [f"{one.account.display_name}, {one.month.name} ({'; '.join(one.missing)})" for one in firsts[:NAMED]]
-    if len(incomplete) > len(named):
-        named.append(f"and {len(incomplete) - len(named)} more months")
+    named += [f"and {more} more months"] if (more := len(incomplete) - len(named)) else []
     raise Failure(
         f"No month was closed. Not complete: {', '.join(named)}",
         "`prove` says what to do about each. --account closes one account alone. To close these as they"
