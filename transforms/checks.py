@@ -151,7 +151,7 @@ def _counts(model: Model) -> Iterator[_Count]:
     yield _Count(
         f"{model.name}.grain",
         f"Several rows of {model.name} have the same {grain}.",
-        f"count(*) - count(distinct row({grain}))",
+        f"count(*) - count(distinct {grain if len(model.grain) == 1 else f'row({grain})'})",
     )
     promised = {one.column for one in model.checks if one.kind == "not_null"}
     of_the_grain = (HeaderCheck("not_null", column) for column in model.grain if column not in promised)
