@@ -259,8 +259,9 @@ def statements(path: Path) -> dict[str, Any]:
 
 def test_ofx_holds_count_sum_and_balance_of_each_account_to_the_cent(folder: Path, tmp_path: Path, capsys: Any) -> None:
     ask(folder, "export", "--format", "ofx", "--out", str(tmp_path), "--json")
-    (left_out,) = printed_json(capsys)["notes"]
+    left_out, changed = printed_json(capsys)["notes"]
     assert left_out.endswith(" is not in the file: its balance is not known")
+    assert changed.endswith(", 2026-03 was closed, and its bank has changed 2 transactions since: the file shows them")
     found = statements(tmp_path / "ledger.ofx")
 
     query = """
