@@ -13,7 +13,6 @@ from pipelines.consents.sign_in import Opening, mock_opening
 from pipelines.consents.tables import attempts
 from pipelines.consents.vault import Vault
 from pipelines.read.due import due
-from pipelines.store.banks import KONTOMATIK
 from sources.sandbox import CommandFails, Refuses, TooManyRequests, World
 from tests.consents.customers import DIALECTS, VAULT_KEY, a_bank
 from tests.consents.months import DAY, NOON, Month, a_consent
@@ -133,7 +132,7 @@ def test_one_day_more_is_asked_for_than_the_answer_claims(tmp_path: Path, dialec
         assert reading is not None
         (answer,) = reading.answers
         asked = {command.since for command in list(bank.kontomatik.commands.values())[2:]}
-        assert answer.since == KONTOMATIK.day(bank.world.clock.now()) - timedelta(days=88)
+        assert answer.since == bank.world.clock.now().date() - timedelta(days=88), "by the day that began everywhere"
         assert asked == {answer.since - timedelta(days=1)}
 
         with kontomatik_client(month.settings, month.now) as client:

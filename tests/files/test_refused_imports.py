@@ -1,7 +1,7 @@
 """`import`: what is refused by name, and changes nothing."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def test_an_account_without_a_currency_takes_that_of_its_file_or_the_named_one()
 
 
 def test_days_that_are_not_over_are_refused(connected: Path) -> None:
-    today = datetime.now(UTC).date()
+    today = datetime.now(file_import.CLOCK).date()
 
     with pytest.raises(Failure, match="a day that is not over"):
         ask(connected, "import", written(connected, camt053(Stated(FIRST, today, D(0)))), "--account", "3000")

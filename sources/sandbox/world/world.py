@@ -12,7 +12,7 @@ from typing import Any, Literal
 from .life import LONGEST_LAG, days_of_life, id_by_hand, spread
 from .plans import PLANS
 from .records import Account, Split, Totals, Transaction
-from .values import EPOCH, to_cents
+from .values import BERLIN, EPOCH, to_cents
 
 Dialect = Literal["openapi", "live"]
 Amount = Decimal | str | int
@@ -48,7 +48,7 @@ class World:
     """
 
     def __init__(self, seed: int = 7, *, today: date | None = None, transactions: int | None = None) -> None:
-        real = datetime.now(UTC).date()
+        real = datetime.now(BERLIN).date()  # the banks' day: from 23:00 UTC on it is the next one
         self.seed = seed
         self.today = real if today is None else today
         """The last day whose payments are in the books."""
