@@ -104,8 +104,8 @@ class SandboxBank:
             if instead is not None:
                 return instead
         with self.world.lock:
-            if self.life_goes_on and self.world.clock.now().date() > self.world.today:
-                self.world.live((self.world.clock.now().date() - self.world.today).days)
+            if self.life_goes_on and self.world.clock.day() > self.world.today:
+                self.world.live((self.world.clock.day() - self.world.today).days)
             answer = self._answer(call)
         for fault in faults:
             fault.after(call, answer, self)

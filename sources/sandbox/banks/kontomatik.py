@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from ..world.people import CUSTOMERS, Customer
 from ..world.records import Account
-from ..world.values import BERLIN, escape
+from ..world.values import escape
 from ..world.world import World
 from .tokens import Tokens
 from .wire import Answer, Call, Shown, as_xml
@@ -293,7 +293,7 @@ class Kontomatik:
         first = command.since
         if not command.session.first:
             # Asking for more silently returns less (observed).
-            first = max(first or date.min, self.now().date() - timedelta(days=DAYS_ON_REUSE))
+            first = max(first or date.min, self.world.clock.day() - timedelta(days=DAYS_ON_REUSE))
         found = []
         for account in self._owned(command.session.customer):
             shown = self.rules.shown(account)
@@ -313,7 +313,7 @@ class Kontomatik:
         except ValueError:
             since = None
         # Warsaw and Prague keep Berlin's time: late in the evening their day is already UTC's tomorrow.
-        if since is None or since > self.now().astimezone(BERLIN).date():
+        if since is None or since > self.world.clock.day():
             raise Refusal("InvalidSince", 400, "since is a day, YYYY-MM-DD, and not in the future")
         return since
 

@@ -150,7 +150,7 @@ class Live:
         for own in shown:
             people += [other for other in own.account.owners if other not in people]
         owners = "".join(_owner(own, "OWNER" if own is people[0] else "CO_OWNER", whole=True) for own in people)
-        due = str(next_due(PLANS[-1].habits[0], self.bank.now().date()))
+        due = str(next_due(PLANS[-1].habits[0], self.bank.world.clock.day()))
         yield f"<result><owners>{owners}</owners><accounts>"
         for own in shown:
             if own.account.kind == "account":

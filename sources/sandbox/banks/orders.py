@@ -32,7 +32,7 @@ def transfers(world: World, account: Account, kind: str) -> list[dict[str, Any]]
 def _standing_from_the_start(world: World, account: Account) -> list[dict[str, Any]]:
     if account.iban != KONTIST_MAIN:
         return []
-    today = world.clock.now().date()
+    today = world.clock.day()
     orders: list[dict[str, Any]] = [
         {
             "id": 20,
@@ -73,7 +73,7 @@ def _timed_from_the_start(world: World, account: Account) -> list[dict[str, Any]
     for habit in account.plan.habits:
         if habit.order != "timed":
             continue
-        day = world.clock.now().date()
+        day = world.clock.day()
         for _ in range(2):
             day = next_due(habit, day)
             dice = Dice("timed", habit.key, day.toordinal())

@@ -33,6 +33,10 @@ class Clock:
         """Returns the time in UTC, aware. Tokens, consents and quotas follow it; the books do not (see `World.live`)."""
         return datetime.now(UTC) + self._ahead
 
+    def day(self) -> date:
+        """Returns the banks' day: from 22:00 or 23:00 UTC on it is the next one."""
+        return self.now().astimezone(BERLIN).date()
+
     def advance(self, by: timedelta) -> datetime:
         """Moves time on. No row appears, moves or is booked by that."""
         self._ahead += by
@@ -48,7 +52,7 @@ class World:
     """
 
     def __init__(self, seed: int = 7, *, today: date | None = None, transactions: int | None = None) -> None:
-        real = datetime.now(BERLIN).date()  # the banks' day: from 23:00 UTC on it is the next one
+        real = Clock().day()
         self.seed = seed
         self.today = real if today is None else today
         """The last day whose payments are in the books."""
@@ -284,8 +288,8 @@ class World:
         """
         with self.lock:
             due = self.today + timedelta(days=days)
-            if self.clock.now().date() < due:
-                self.clock.advance(due - self.clock.now().date())
+            if self.clock.day() < due:
+                self.clock.advance(due - self.clock.day())
             if self._wanted is None:
                 for account in self.accounts:
                     self._live(account, due)
@@ -324,10 +328,10 @@ class World:
 
     def _new_id(self, account: Account) -> int:
         self._by_hand += 1
-        return id_by_hand(account.plan, self.clock.now().date(), self._by_hand)
+        return id_by_hand(account.plan, self.clock.day(), self._by_hand)
 
     def _day(self, day: date | None) -> date:
-        today = self.clock.now().date()
+        today = self.clock.day()
         if day is not None and day > today:
             raise ValueError("nothing is booked in the future")
         return day or today
